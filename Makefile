@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both install first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: install demo lint test thorough bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,dev,ray]'
+	touch $@
+
+demo: install
+	$(BIN)/xmap demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m 'not thorough'
+
+thorough: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m thorough
+
+clean:
+	rm -rf $(VENV) demo .xmap build *.egg-info

@@ -1,0 +1,67 @@
+"""The frozen configs of all stages, in one place that imports neither torch nor faiss.
+
+Every field is documented here once: `xmap init` writes these texts into xmap.toml, and the command line shows them as help.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "bf16"]
+TopK = Literal["all"] | Annotated[int, Field(ge=1)]
+
+
+class Config(BaseModel):
+    """A frozen config: an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Config):
+    """Which images, in which classes and splits."""
+
+    data: str = Field("", description="Folder of class folders, folder of train/val/test folders, or a CSV or Parquet table.")
+    classes: str = Field("", description="Text file with one class name a line, in label order; default: folder names, sorted.")
+    templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts; {} is the class name. Several are averaged.")
+    split_seed: int = Field(1, description="Draws the splits where the data has none.")
+    val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")
+    test_share: float = Field(0.3, gt=0.0, lt=1.0, description="Share of each class that becomes test where there is no split.")
+
+
+class EncoderConfig(Config):
+    """Which frozen CLIP model."""
+
+    model: str = Field("ViT-B-32-quickgelu", description="open_clip model name, local-dir:PATH, hf-hub:ORG/REPO, or xmap-tiny.")
+    pretrained: str = Field("openai", description="open_clip weight tag or a weight file; unused with local-dir:, hf-hub: and xmap-tiny.")
+    precision: Precision = Field("fp32", description="Number format of the encoder.")
+    force_quick_gelu: bool = Field(False, description="Use QuickGELU although the model config does not say so.")
+    cache_dir: str = Field("", description="Where open_clip keeps downloaded weights.")
+
+
+class ExtractConfig(Config):
+    """How features are computed. Worker count and device never change what is stored."""
+
+    views: int = Field(4, ge=0, le=1000, description="Augmented views of each training image, beside the plain one.")
+    view_seed: int = Field(1, description="Seeds the augmentations.")
+    batch_size: int = Field(64, ge=1, description="Images in one forward pass; part of the fingerprint, because it changes the last bits.")
+    shard_batches: int = Field(16, ge=1, description="Batches in one Parquet shard, the unit of resuming.")
+
+
+class CacheConfig(Config):
+    """The few-shot support and its two caches."""
+
+    shots: int = Field(16, ge=1, description="Labelled training images a class.")
+    short: Literal["error", "keep"] = Field("error", description="A class with fewer images than shots: refuse, or take what it has.")
+    index: str = Field("Flat", description="FAISS factory string of the key indexes.")
+
+
+class EvalConfig(Config):
+    """How adapters are evaluated."""
+
+    top_k: TopK = Field("all", description="Image keys retrieved per query: all (the dense formula) or a number.")
+    neighbors: int = Field(5, ge=1, le=1000, description="Nearest cached images logged for each test sample.")
+    bins: int = Field(15, ge=2, description="Bins of the expected calibration error.")

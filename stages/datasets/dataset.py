@@ -1,0 +1,44 @@
+"""The one shape every data source is brought into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: `sample_id` is its relative path (NFC, POSIX), `path` opens it, `label` indexes the classes."""
+
+    sample_id: str
+    path: Path
+    label: int
+    split: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples sorted by id within each split, class names in label order, and prompts.
+
+    `remarks` are sentences a person should see: splits that were drawn, empty classes, files left out.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """The samples of one split, sorted by id."""
+        return tuple(sample for sample in self.samples if sample.split == name)
+
+    def counts(self, split: str) -> dict[int, int]:
+        """Samples a class in `split`."""
+        return dict(Counter(sample.label for sample in self.samples if sample.split == split))

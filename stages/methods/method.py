@@ -1,0 +1,105 @@
+"""The protocol of a method, and what a fitted one is.
+
+A method is a module with two functions. `fit` sees a `FewShotTask`, which holds no test features, and returns plain tensors
+and settings; `scores` turns those and any unit features into logits. Nothing else is stored, so an adapter on disk is
+tensors and JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from torch import Tensor
+
+from stages.config import Config
+from stages.options import method_entry
+from stages.task import FewShotTask, Segments, Text
+
+Settings = Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen and on what: number of trials, validation accuracy (percent), and the grid each setting came from.
+
+    `edges` names settings whose choice lies at the edge of its grid after widening.
+    """
+
+    selected_on: str
+    trials: int = 0
+    accuracy: float | None = None
+    grid: Mapping[str, list[float]] = field(default_factory=dict)
+    edges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An adapter: its tensors, the settings its scores need, and how they were chosen."""
+
+    tensors: Mapping[str, Tensor]
+    settings: Settings
+    selection: Selection
+    trainable_parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The image keys retrieved for each query, in place of all of them: similarities (B, k) and key rows (B, k)."""
+
+    scores: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Logits (B, N), and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
+
+    logits: Tensor
+    image: Tensor | None = None
+    text: Tensor | None = None
+    gamma: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What scores need beside an adapter's own tensors: the class texts and which key belongs to which class."""
+
+    text: Text
+    segments: Segments
+
+
+class TrainLog(Protocol):
+    """Receives one row a support sample and epoch: columns of equal length, `rows` numbering support samples."""
+
+    def add(self, epoch: int, rows: Tensor, columns: Mapping[str, Tensor]) -> None:
+        """Keep the rows of one batch."""
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def add(self, epoch: int, rows: Tensor, columns: Mapping[str, Tensor]) -> None:
+        """Drop the rows."""
+
+
+class Method(Protocol):
+    """What a method module offers."""
+
+    def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
+        """Fit on the support. Choices are made on `task.validation`; with `settings` given nothing is chosen."""
+
+    def scores(self, fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+        """Score unit features (B, C)."""
+
+
+def method(name: str) -> Method:
+    """Load a registered method. Raises `UnknownName`."""
+    return cast(Method, importlib.import_module(method_entry(name).module))
+
+
+def options_of(name: str, given: Mapping[str, Any]) -> Config:
+    """A method's options, validated."""
+    return method_entry(name).options(**given)

@@ -1,0 +1,79 @@
+"""Tip-Adapter (Zhang et al., ECCV 2022): zero-shot logits plus the untrained image cache.
+
+    logits = s f W^T + alpha A L,    A = exp(-beta (1 - f K^T))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from stages.affinity import affinity, class_sums, sparse_class_sums
+from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.options import TipAdapterOptions
+from stages.selection import Choice, Grid, search
+from stages.task import FewShotTask, Labelled, Segments
+
+ALPHAS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0)
+BETAS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0)
+
+
+def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
+    """Choose alpha and beta on validation samples; keep the keys as they are."""
+    keys = task.support.keys
+    if settings is None and task.validation is not None:
+        choice = search_cache(task, keys, task.validation)
+        return Fitted({"keys": keys}, choice.values, as_selection(choice, task.selected_on))
+    fixed = settings or {"alpha": options.alpha * alpha_scale(task), "beta": options.beta}
+    return Fitted({"keys": keys}, fixed, Selection(task.selected_on))
+
+
+def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+    """Zero-shot logits plus alpha times the class sums of the image affinities."""
+    image = image_sums(fitted, cache.segments, features, retrieved)
+    return Scores(cache.text.logits(features) + float(fitted.settings["alpha"]) * image, image=image)
+
+
+def image_sums(fitted: Fitted, segments: Segments, features: Tensor, retrieved: Retrieved | None) -> Tensor:
+    """Class sums (B, N) of the image affinities, over all keys or over retrieved ones."""
+    beta = float(fitted.settings["beta"])
+    if retrieved is not None:
+        return sparse_class_sums(retrieved.scores, retrieved.rows, beta, segments)
+    return class_sums(affinity(features @ fitted.tensors["keys"].T, beta), segments)
+
+
+def alpha_scale(task: FewShotTask) -> float:
+    """What alpha is measured in: the cache's sum grows with the shots, the logits it joins with the logit scale."""
+    return task.text.logit_scale / 100.0 * 16.0 / max(task.support.shots, 1)
+
+
+def search_cache(task: FewShotTask, keys: Tensor, validation: Labelled) -> Choice:
+    """Search alpha and beta of an image cache on validation samples."""
+    similarity = validation.features @ keys.T
+    zero_shot = task.text.logits(validation.features)
+    sums = _memory(lambda beta: class_sums(affinity(similarity, beta), task.support.segments))
+
+    def logits(point: Mapping[str, float]) -> Tensor:
+        return zero_shot + point["alpha"] * sums(point["beta"])
+
+    scale = alpha_scale(task)
+    return search({"beta": Grid(BETAS), "alpha": Grid(tuple(scale * alpha for alpha in ALPHAS))}, validation.labels, logits)
+
+
+def as_selection(choice: Choice, selected_on: str, more_trials: int = 0) -> Selection:
+    """A choice as the record kept in the adapter."""
+    return Selection(selected_on, choice.trials + more_trials, choice.accuracy, choice.grid, choice.edges)
+
+
+def _memory(compute: Callable[[float], Tensor]) -> Callable[[float], Tensor]:
+    """Remember the last value only: the grid runs over alpha inside beta."""
+    last: dict[float, Tensor] = {}
+
+    def remembered(key: float) -> Tensor:
+        if key not in last:
+            last.clear()
+            last[key] = compute(key)
+        return last[key]
+
+    return remembered

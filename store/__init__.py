@@ -1,0 +1,1 @@
+"""What is on disk: artifacts, feature tables, vector indexes, logs, SQL."""

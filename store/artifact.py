@@ -1,0 +1,315 @@
+"""Artifacts: what a stage leaves behind, a folder with data files and a manifest written last.
+
+`Store.find` answers from manifests alone, so planning a run imports neither torch nor faiss. `Store.build` hands out the
+folder under a kernel lock: two runs that want the same artifact end with one of it. No manifest, no artifact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
+from store.files import clear_temporaries, hash_file, make_folder, write_bytes
+from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "pyarrow", "duckdb", "numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an artifact is, decided before it exists.
+
+    `fields` determine its bytes and `inputs` names the fingerprints of what it is made from; both enter the fingerprint.
+    `name` and `command` (how to make it again) are for people and do not.
+    """
+
+    stage: str
+    name: str
+    fields: Fields
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    command: str = "xmap run"
+
+    @cached_property
+    def declared(self) -> Fields:
+        """Every field that enters the fingerprint."""
+        return {"stage": self.stage, "fields": self.fields, "inputs": dict(self.inputs)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.declared)
+
+    @property
+    def folder(self) -> str:
+        """The folder's name: readable first, unique last."""
+        return f"{safe_name(self.name)}-{self.fingerprint[:SHORT]}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def stage(self) -> str:
+        return str(self.manifest["stage"])
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        fields: Mapping[str, Any] = self.manifest["fields"]
+        return fields
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        inputs: Mapping[str, str] = self.manifest["inputs"]
+        return inputs
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """Small facts the stage chose to keep beside its data: counts, selected settings, results."""
+        summary: Mapping[str, Any] = self.manifest["summary"]
+        return summary
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files, its size checked against the manifest. Raises `ArtifactDamaged`."""
+        entry = next((entry for entry in self.manifest["files"] if entry["name"] == name), None)
+        if entry is None:
+            raise ArtifactDamaged(self.path, f"its manifest lists no {name}", self.remedy)
+        path = self.path / name
+        size = path.stat().st_size if path.exists() else None
+        if size != entry["size"]:
+            found = "is missing" if size is None else f"has {size} bytes"
+            raise ArtifactDamaged(path, f"{found}, the manifest says {entry['size']}", self.remedy)
+        return path
+
+    def files(self, prefix: str = "", suffix: str = "") -> list[Path]:
+        """The paths of its files whose names start and end so, in the manifest's order."""
+        names = [str(entry["name"]) for entry in self.manifest["files"]]
+        return [self.file(name) for name in names if name.startswith(prefix) and name.endswith(suffix)]
+
+    @property
+    def remedy(self) -> str:
+        return f"delete {self.path} and run `{self.manifest['command']}` to build it again."
+
+    def verify(self) -> list[ArtifactDamaged]:
+        """Read every byte; one error for each file that is missing, cut short or altered."""
+        damaged = []
+        for entry in self.manifest["files"]:
+            try:
+                path = self.file(entry["name"])
+                if hash_file(path) != entry["blake3"]:
+                    damaged.append(ArtifactDamaged(path, "its bytes differ from those written", self.remedy))
+            except ArtifactDamaged as error:
+                damaged.append(error)
+        return damaged
+
+
+@dataclass
+class Draft:
+    """An artifact being built: a folder that holds this build alone, to be filled and then committed."""
+
+    path: Path
+    identity: Identity
+    started: float = field(default_factory=time.monotonic)
+
+    def commit(self, summary: Mapping[str, Json] | None = None, device: str = "cpu") -> Artifact:
+        """Hash the folder's files and write the manifest: from here on the artifact exists."""
+        clear_temporaries(self.path)
+        files = [
+            {"name": path.relative_to(self.path).as_posix(), "size": path.stat().st_size, "blake3": hash_file(path)}
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and path.name != MANIFEST
+        ]
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.identity.stage,
+            "name": self.identity.name,
+            "fingerprint": self.identity.fingerprint,
+            "fields": self.identity.fields,
+            "inputs": dict(self.identity.inputs),
+            "command": self.identity.command,
+            "files": files,
+            "summary": summary or {},
+            "versions": versions(),
+            "device": device,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True).encode())
+        return read_artifact(self.path)
+
+
+class Store:
+    """The folder that holds all artifacts, one folder each: `<root>/<stage>/<name>-<fingerprint>`."""
+
+    def __init__(self, root: Path | str = ".xmap") -> None:
+        self.root = Path(root)
+
+    def find(self, identity: Identity) -> Artifact | None:
+        """The finished artifact of exactly this identity, or None. Raises `SchemaMismatch`."""
+        path = self.root / identity.stage / identity.folder
+        if not (path / MANIFEST).exists():
+            return None
+        artifact = read_artifact(path)
+        return artifact if artifact.fingerprint == identity.fingerprint else None
+
+    def require(self, identity: Identity) -> Artifact:
+        """`find`, or `ArtifactMissing` with the command that builds it."""
+        artifact = self.find(identity)
+        if artifact is None:
+            raise ArtifactMissing(identity.stage, identity.name, f"run `{identity.command}` first.")
+        return artifact
+
+    def artifacts(self, stage: str | None = None) -> list[Artifact]:
+        """Every finished artifact (of one stage), oldest first."""
+        pattern = f"{stage or '*'}/*/{MANIFEST}"
+        found = [read_artifact(path.parent) for path in sorted(self.root.glob(pattern))]
+        return sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path)))
+
+    def by_fingerprint(self, digest: str) -> Artifact | None:
+        """The artifact whose fingerprint starts with `digest`."""
+        return next((artifact for artifact in self.artifacts() if artifact.fingerprint.startswith(digest)), None)
+
+    def reason(self, identity: Identity) -> list[Change]:
+        """Why nothing fits: the fields that differ from the nearest artifact of the same stage; empty if there is none."""
+        others = self.artifacts(identity.stage)
+        changes = [explain(_declared(other), identity.declared) for other in reversed(others)]
+        return min(changes, key=len, default=[])
+
+    @contextmanager
+    def build(self, identity: Identity, on_wait: Callable[[str], None] | None = None) -> Iterator[Draft | Artifact]:
+        """Hold the artifact's lock and yield a `Draft` to fill, or the `Artifact` if another process just finished it.
+
+        What an interrupted build left in the folder stays: a stage that works in shards goes on from there.
+        """
+        path = self.root / identity.stage / identity.folder
+        make_folder(path)
+        locks = self.root / "locks"
+        make_folder(locks)
+        with _held(locks / f"{identity.stage}-{identity.fingerprint[:16]}.lock", on_wait):
+            finished = self.find(identity)
+            if finished is not None:
+                yield finished
+                return
+            make_folder(path)
+            clear_temporaries(path)
+            yield Draft(path, identity)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact, manifest first, so that a half-deleted one is already none."""
+        lock = self.root / "locks" / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"
+        make_folder(lock.parent)
+        with _held(lock, None):
+            (artifact.path / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(artifact.path)
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
+    remedy = f"delete {path} and run `xmap run` to build it again."
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
+    except ValueError as error:
+        raise ArtifactDamaged(path / MANIFEST, "it is not JSON", remedy) from error
+    problem = _problem(manifest)
+    if problem:
+        raise ArtifactDamaged(path / MANIFEST, problem, remedy)
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise SchemaMismatch(path, manifest["schema_version"], SCHEMA_VERSION, remedy)
+    return Artifact(path, manifest)
+
+
+_KINDS: Mapping[str, type] = {
+    "schema_version": int, "stage": str, "name": str, "fingerprint": str, "fields": dict, "inputs": dict, "command": str,
+    "files": list, "summary": dict, "versions": dict, "device": str, "created": str,
+}  # fmt: skip
+
+
+def _problem(manifest: object) -> str | None:
+    if not isinstance(manifest, dict):
+        return "it is not a JSON object"
+    for key, kind in _KINDS.items():
+        if not isinstance(manifest.get(key), kind):
+            return f"its field {key!r} is missing or of the wrong type"
+    for entry in manifest["files"]:
+        if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("size"), int)):
+            return "its list of files is malformed"
+        name = PurePosixPath(entry["name"])
+        if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
+            return f"it names a file outside its folder: {entry['name']!r}"
+    if fingerprint({key: manifest[key] for key in ("stage", "fields", "inputs")}) != manifest["fingerprint"]:
+        return "its fingerprint does not match its fields"
+    return None
+
+
+def _declared(artifact: Artifact) -> Fields:
+    return {"stage": artifact.stage, "fields": artifact.fields, "inputs": dict(artifact.inputs)}
+
+
+@contextmanager
+def _held(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]:
+    """Hold a kernel lock: freed when the process dies, however it dies. Not reliable on every network file system."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0.2)
+    except Timeout:
+        if on_wait:
+            on_wait(f"waiting: another xmap is building {path.stem}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def safe_name(name: str, limit: int = 80) -> str:
+    """`name` as a folder name: letters, digits, dot, dash and underscore of any script, at most `limit` bytes."""
+    cleaned = re.sub(r"[^\w.\-]+", "-", unicodedata.normalize("NFC", name)).strip("-.") or "unnamed"
+    return cleaned.encode()[:limit].decode(errors="ignore")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that make bytes, as installed (nothing is imported)."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def store_root(explicit: Path | str | None) -> Path:
+    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`."""
+    return Path(explicit or os.environ.get("XMAP_STORE") or ".xmap")
+
+

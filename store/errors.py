@@ -1,0 +1,87 @@
+"""Every error xmap raises on purpose.
+
+All of them descend from `XmapError`, carry their fields, and say in one sentence what is wrong and what to do about it.
+The command line prints that sentence and exits with `exit_code`; a traceback therefore always means a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class XmapError(Exception):
+    """The root: wrong input, a damaged store, a missing part. The message holds the remedy."""
+
+    exit_code = 2
+
+
+class InputError(XmapError, ValueError):
+    """Something the user gave cannot be used as it is."""
+
+
+class EmptyInput(InputError):
+    """A place where images or rows were expected holds none."""
+
+    def __init__(self, path: Path | str, looked_for: str, found: str) -> None:
+        self.path, self.looked_for, self.found = str(path), looked_for, found
+        super().__init__(f"0 images under {self.path}; looked for {looked_for}; found {found}. Point --data at the folder of class folders.")
+
+
+class UnknownName(InputError):
+    """A name that no registered entry has."""
+
+    def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self.known) or 'none'}.")
+
+
+class ArtifactMissing(XmapError, FileNotFoundError):
+    """No finished artifact answers to this name or fingerprint."""
+
+    def __init__(self, stage: str, name: str, remedy: str) -> None:
+        self.stage, self.name, self.remedy = stage, name, remedy
+        super().__init__(f"no {stage} artifact {name!r} in the store; {remedy}")
+
+
+class ArtifactDamaged(XmapError):
+    """A file of an artifact is missing, cut short or altered."""
+
+    def __init__(self, path: Path | str, problem: str, remedy: str) -> None:
+        self.path, self.problem, self.remedy = str(path), problem, remedy
+        super().__init__(f"{self.path} is damaged: {problem}; {remedy}")
+
+
+class SchemaMismatch(XmapError):
+    """An artifact was written by another schema version than this xmap reads."""
+
+    def __init__(self, path: Path | str, found: int, expected: int, remedy: str) -> None:
+        self.path, self.found, self.expected = str(path), found, expected
+        super().__init__(f"{self.path} has schema version {found}, this xmap reads {expected}; {remedy}")
+
+
+class StoreFull(XmapError, OSError):
+    """The disk under the store has no room left."""
+
+    def __init__(self, path: Path | str, needed: int | None, free: int) -> None:
+        self.path, self.needed, self.free = str(path), needed, free
+        wanted = f"needs at least {needed:,} bytes" if needed is not None else "needs more room"
+        XmapError.__init__(self, f"the disk is full: {self.path} {wanted}, {free:,} are free; free some space and run the same command again, finished parts are kept.")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class StoreDenied(XmapError, PermissionError):
+    """The store cannot be written or read by this user."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        XmapError.__init__(self, f"no permission to write {self.path}; change its owner or choose another store with --store DIR.")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class QueryError(InputError):
+    """A SQL query that does not parse, does not bind, or asks for more than the views."""

@@ -1,0 +1,119 @@
+"""Writing a file so that it is whole or absent.
+
+A file is written under a temporary name in its own folder, synced, renamed over the final name, and the folder is synced:
+after a crash at any moment the final name holds the old bytes, the new bytes, or nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from store.errors import StoreDenied, StoreFull
+
+TEMPORARY = ".partial"
+
+
+@contextmanager
+def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a binary file that becomes `path` when the block ends, and leaves nothing when it raises.
+
+    `expected` is the number of bytes about to be written where it is known; it makes a full disk an error before work.
+    Raises `StoreFull` and `StoreDenied`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        if expected is not None:
+            require_space(path.parent, expected)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        needed = _size(temporary) + 1 if expected is None else expected
+        _remove(temporary)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, StoreFull):
+            raise StoreFull(path, needed, free_bytes(path.parent)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not isinstance(error, StoreDenied):
+            raise StoreDenied(path) from error
+        raise
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_file(path, expected=len(data)) as file:
+        file.write(data)
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` and its parents; raises `StoreDenied` or `StoreFull` instead of a bare `OSError`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(path, None, free_bytes(path.parent)) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreDenied(path) from error
+        raise
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise `StoreFull` when `folder`'s disk has fewer than `needed` bytes free."""
+    free = free_bytes(folder)
+    if free < needed:
+        raise StoreFull(folder, needed, free)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk that holds `folder` (or its nearest existing parent)."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what killed writers left in `folder`. Call only while holding the artifact's lock."""
+    for leftover in folder.glob(f".*{TEMPORARY}"):
+        _remove(leftover)
+
+
+def hash_file(path: Path | str | bytes) -> str:
+    """The blake3 of a file's bytes, as 64 hex digits; reads 1 MiB at a time."""
+    digest = blake3()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # Nothing more can be done about a leftover here; it never carries a final name, and the next build clears it.
+        return

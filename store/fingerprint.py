@@ -1,0 +1,63 @@
+"""Fingerprints: the hash of everything that determines an artifact's bytes, and the explanation of a mismatch.
+
+A fingerprint is the blake3 of the canonical JSON of *declared* fields. Nothing is hashed implicitly: no code, no path,
+no time. What is not declared cannot change it, and what is declared can be shown field by field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Fields = Mapping[str, Json]
+
+SHORT = 8
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs between two fingerprints: its dotted name and both values (`None` where absent)."""
+
+    field: str
+    before: Json
+    after: Json
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_show(self.before)} -> {_show(self.after)}"
+
+
+def canonical(value: Json) -> bytes:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal bytes. NaN is refused (ValueError)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def fingerprint(fields: Json) -> str:
+    """The fingerprint of declared fields: 64 hex digits."""
+    return blake3(canonical(fields)).hexdigest()
+
+
+def explain(before: Json, after: Json) -> list[Change]:
+    """The fields in which two declarations differ, sorted by name."""
+    old, new = dict(_flatten(before)), dict(_flatten(after))
+    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) or (name in old) != (name in new))
+    return [Change(name, old.get(name), new.get(name)) for name in changed]
+
+
+def _flatten(value: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    if isinstance(value, Mapping) and value:
+        for key in value:
+            yield from _flatten(value[key], f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, list(value) if isinstance(value, tuple) else value
+
+
+def _show(value: Json, limit: int = 60) -> str:
+    if isinstance(value, str) and len(value) == 64 and all(digit in "0123456789abcdef" for digit in value):
+        return value[:SHORT]
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

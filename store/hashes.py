@@ -1,0 +1,98 @@
+"""Content hashes of input files, remembered so that a rerun costs one `stat` a file.
+
+A hash is remembered under the file's path with its size, mtime, ctime and inode; any of them changing means the file is
+read again. The memory is a side file that no fingerprint includes: deleting it costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from store.files import hash_file, make_folder
+
+Key = tuple[int, int, int, int]
+# A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
+YOUNG_NS = 2_000_000_000
+
+
+class HashMemory:
+    """The remembered hashes of one store."""
+
+    def __init__(self, path: Path, rehash: bool = False) -> None:
+        """`path` is the side file; `rehash` ignores what it holds (and writes it anew)."""
+        self.path, self.rehash = path, rehash
+
+    def hash_files(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """The blake3 of each file that can be read; unreadable ones are left out, the caller reports them."""
+        wanted = [(path, key) for path in paths if (key := _key(path)) is not None]
+        known = {} if self.rehash else self._recall([path for path, _ in wanted])
+        hashes = {path: known[path][1] for path, key in wanted if path in known and known[path][0] == key}
+        missing = [(path, key) for path, key in wanted if path not in hashes]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            fresh = list(zip(missing, pool.map(lambda item: _try_hash(item[0]), missing), strict=True))
+        hashes.update({path: digest for (path, _), digest in fresh if digest is not None})
+        self._remember([(path, key, digest) for (path, key), digest in fresh if digest is not None])
+        return hashes
+
+    def _recall(self, paths: list[Path]) -> dict[Path, tuple[Key, str]]:
+        if not self.path.exists() or not paths:
+            return {}
+        try:
+            with closing(self._connect()) as database:
+                if len(paths) > 64:
+                    rows = {row[0]: row for row in database.execute("SELECT * FROM hashes")}
+                else:
+                    found = (database.execute("SELECT * FROM hashes WHERE path = ?", (_name(path),)).fetchone() for path in paths)
+                    rows = {row[0]: row for row in found if row}
+        except sqlite3.DatabaseError:
+            # A damaged memory only costs time: start it anew.
+            self.path.unlink(missing_ok=True)
+            return {}
+        return {path: (row[1:5], row[5]) for path in paths if (row := rows.get(_name(path)))}
+
+    def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
+        now = time.time_ns()
+        rows = [(_name(path), *key, digest) for path, key, digest in entries if max(key[1], key[2]) < now - YOUNG_NS]
+        if not rows:
+            return
+        make_folder(self.path.parent)
+        try:
+            with closing(self._connect()) as database, database:
+                database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
+        except sqlite3.DatabaseError:
+            # Full, locked or damaged: the hashes themselves are known, only the shortcut is lost.
+            return
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=10)
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)"
+        )
+        return database
+
+
+def _name(path: Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))
+
+
+def _key(path: Path) -> Key | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not os.path.isfile(path):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _try_hash(path: Path) -> str | None:
+    try:
+        return hash_file(path)
+    except OSError:
+        return None

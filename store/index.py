@@ -1,0 +1,115 @@
+"""Vector indexes over cache keys: the only module that imports faiss.
+
+Scores are inner products. `Flat` is exact and, at few-shot size, the fastest; any other FAISS factory string is for stores
+that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from store.errors import ArtifactDamaged, InputError
+from store.files import atomic_file
+from store.tables import REMEDY, Array
+
+FLAT = "Flat"
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest keys of each query: `scores` (B, k) float32 inner products and `rows` (B, k) int64, best first.
+
+    Where an approximate index finds fewer than k, the rest has row -1 and score -inf.
+    """
+
+    scores: Array
+    rows: Array
+
+
+class VectorIndex:
+    """A FAISS index over keys (M, C), searched by inner product."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, keys: Array, factory: str = FLAT) -> VectorIndex:
+        """Index `keys` (M, C) by a FAISS factory string. Raises `InputError` for a string faiss refuses."""
+        faiss = _faiss()
+        vectors = _matrix(keys, keys.shape[-1])
+        try:
+            index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+            if not index.is_trained:
+                index.train(vectors)
+            index.add(vectors)
+        except (RuntimeError, AssertionError) as error:
+            problem = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise InputError(f"faiss cannot build index {factory!r} over {len(vectors)} keys: {problem}; try --index Flat.") from error
+        return cls(index)
+
+    @classmethod
+    def load(cls, path: Path, mapped: bool = True) -> VectorIndex:
+        """Open an index file, memory-mapped by default. Raises `ArtifactDamaged`."""
+        faiss = _faiss()
+        flags = (faiss.IO_FLAG_MMAP | faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY) if mapped else 0
+        try:
+            return cls(faiss.read_index(str(path), flags))
+        except RuntimeError as error:
+            raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from error
+
+    def save(self, path: Path) -> None:
+        """Write the index to `path`, whole or not at all; streamed, never a second copy in memory."""
+        faiss = _faiss()
+        with atomic_file(path) as file:
+            writer = faiss.PyCallbackIOWriter(file.write)
+            faiss.write_index(self._index, writer)
+
+    def search(self, queries: Array, k: int) -> Neighbors:
+        """The `k` best keys (at most all) of each query (B, C)."""
+        vectors = _matrix(queries, self.width)
+        scores, rows = self._index.search(vectors, min(k, len(self)))
+        scores[rows < 0] = -np.inf
+        return Neighbors(scores, rows)
+
+    def keys(self) -> Array:
+        """All keys (M, C) float32 in row order, as far as the index keeps them exactly."""
+        vectors: Array = self._index.reconstruct_n(0, len(self))
+        return vectors
+
+    @property
+    def width(self) -> int:
+        return int(self._index.d)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def on_gpu(self) -> VectorIndex:
+        """A clone on all GPUs; raises `InputError` where faiss sees none."""
+        faiss = _faiss()
+        if gpu_count() == 0:
+            raise InputError("faiss sees no GPU; use --device cpu, or check the driver with `xmap doctor`.")
+        return VectorIndex(faiss.index_cpu_to_all_gpus(self._index))
+
+
+def gpu_count() -> int:
+    """How many GPUs faiss sees (0 for a build without GPU support)."""
+    faiss = _faiss()
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "get_num_gpus") else 0
+
+
+def _faiss() -> Any:
+    # Imported late: planning and `--help` need no index. torch goes first, the order in which the two OpenMP runtimes agree.
+    import torch  # noqa: F401
+    import faiss
+
+    return faiss
+
+
+def _matrix(vectors: Array, width: int) -> Array:
+    if vectors.ndim != 2 or vectors.shape[1] != width:
+        raise InputError(f"expected vectors of width {width}, got shape {tuple(vectors.shape)}; were they made by another encoder?")
+    return np.ascontiguousarray(vectors, dtype=np.float32)

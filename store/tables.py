@@ -1,0 +1,90 @@
+"""Parquet: the only module that writes it.
+
+Tables are zstd-compressed with page checksums; vector columns are split into byte streams (smaller, as fast to read) and
+carry no dictionary. The footer holds the schema version and the fingerprint of what the table belongs to, so that SQL can
+see them. Equal tables give equal bytes with the same pyarrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from store.errors import ArtifactDamaged
+from store.files import atomic_file
+
+TABLE_SCHEMA_VERSION = 1
+REMEDY = "run `xmap verify` to see what else is, then rebuild it."
+
+Array = npt.NDArray[Any]
+
+
+def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
+    """Write `table` to `path`, whole or not at all."""
+    labelled = table.replace_schema_metadata({"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint})
+    vectors = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    with atomic_file(path) as file:
+        pq.write_table(
+            labelled,
+            file,
+            compression="zstd",
+            use_dictionary=plain or False,
+            use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
+            write_page_checksum=True,
+            store_schema=True,
+        )
+
+
+def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one table or several of one schema, checksums verified. Raises `ArtifactDamaged`."""
+    several = [paths] if isinstance(paths, Path) else list(paths)
+    return pa.concat_tables([_read(path, columns) for path in several])
+
+
+def read_footer(path: Path) -> Mapping[str, str]:
+    """The footer's key-value metadata. Raises `ArtifactDamaged`."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+    return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
+
+
+def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Read a table in pieces of at most `rows`, so that memory stays flat. Raises `ArtifactDamaged`."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+
+
+def vectors_column(vectors: Array) -> pa.FixedSizeListArray:
+    """A (rows, C) float32 or float16 array as a fixed-size-list column, without copying."""
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def vectors_array(column: pa.ChunkedArray) -> Array:
+    """A fixed-size-list column as a (rows, C) array of its own dtype."""
+    width = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, width) for chunk in column.chunks]
+    empty = np.empty((0, width), dtype=column.type.value_type.to_pandas_dtype())
+    return np.concatenate(parts) if parts else empty
+
+
+def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table: pa.Table = file.read(columns=list(columns) if columns is not None else None)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+    return table

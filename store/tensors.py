@@ -1,0 +1,37 @@
+"""Tensors on disk: safetensors, never pickle.
+
+Metadata is one JSON string under one key, because safetensors writes several keys in no fixed order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from store.errors import ArtifactDamaged
+from store.files import write_bytes
+from store.fingerprint import Json
+from store.tables import REMEDY, Array
+
+KEY = "xmap"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, Json]) -> None:
+    """Write named arrays and their metadata; equal contents give equal bytes."""
+    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    write_bytes(path, save(ordered, {KEY: json.dumps(metadata, sort_keys=True)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Json]]:
+    """The arrays and the metadata of a file. Raises `ArtifactDamaged`."""
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error

@@ -1,0 +1,1 @@
+"""How the two xmap-tiny CLIP models were made: fonts in, local-dir model out."""
