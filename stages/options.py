@@ -35,6 +35,25 @@ class TipAdapterFOptions(TipAdapterOptions):
     self_match: Literal["none", "mask"] = Field("none", description="Whether a support query meets its own key while training.")
 
 
+class XMAdapterPaperOptions(TipAdapterOptions):
+    """XMAdapter's faithful form. What the paper leaves open is an option here."""
+
+    epochs: int = Field(20, ge=1, description="Passes over the support.")
+    learning_rate: float = Field(1e-3, gt=0, description="AdamW's, cosine decay to zero.")
+    batch_size: int = Field(256, ge=1, description="Queries a step.")
+    self_match: Literal["none", "mask"] = Field("mask", description="Whether a support query meets its own key while training.")
+    keys: Literal["tuned", "frozen"] = Field("tuned", description="Whether the image keys are trained.")
+    kernel: Literal["exp", "relative"] = Field("exp", description="Text affinity: as the image side's, or from the query's best class.")
+    beta_text: float = Field(5.5, gt=0, description="Sharpness of the text affinity.")
+    width: int = Field(0, ge=0, description="Width D of the nets' common space; 0: that of the features.")
+    depth: Literal[1, 2] = Field(1, description="Layers of MetaNet and Img2TxtNet.")
+    start: Literal["shared", "random"] = Field("shared", description="The nets start as one map of the CLIP space, or as two random ones.")
+    gamma_mode: Literal["fixed", "learned", "gated"] = Field("learned", description="Gamma chosen on validation, one learned number, or a gate per sample.")
+    gamma: float = Field(0.5, ge=0, le=1, description="Gamma at the start of training.")
+    disagreement: Literal["class", "key"] = Field("class", description="Whether the two sides are compared on class sums or key by key.")
+    hard_weight: float = Field(1.0, ge=0, description="Strength lambda of the hard-sample weights; 0 weights all alike.")
+
+
 @dataclass(frozen=True)
 class MethodEntry:
     """A registered method: its options, the module that holds it, and the version of its mathematics.
@@ -51,6 +70,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot"),
     "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter"),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
+    "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
 }
 
 

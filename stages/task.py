@@ -140,10 +140,10 @@ class FewShotTask:
         return replace(self, validation=None, selected_on="nothing (fixed defaults)")
 
     def fold(self, held: Tensor) -> FewShotTask:
-        """The task whose validation is the given support rows and whose support is the rest."""
+        """The task whose validation is the given support rows, as the plain views that queries are, and whose support is the rest."""
         mask = torch.ones(len(self.support), dtype=torch.bool, device=held.device)
         mask[held] = False
-        keys = self.support.keys[held]
+        features = normalize(self.support.views[held, 0], dim=-1)
         ids = tuple(self.support.sample_ids[int(row)] for row in held)
         rest = self.support.take(torch.nonzero(mask).flatten())
-        return replace(self, support=rest, validation=Labelled(ids, self.support.labels[held], keys))
+        return replace(self, support=rest, validation=Labelled(ids, self.support.labels[held], features))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
 import time
@@ -18,19 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
+from store.errors import ArtifactDamaged, ArtifactMissing
 from store.files import clear_temporaries, hash_file, make_folder, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
-
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
-LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "pyarrow", "duckdb", "numpy", "pillow", "safetensors")
+from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 
 
 @dataclass(frozen=True)
@@ -103,9 +98,13 @@ class Artifact:
         if entry is None:
             raise ArtifactDamaged(self.path, f"its manifest lists no {name}", self.remedy)
         path = self.path / name
-        size = path.stat().st_size if path.exists() else None
+        try:
+            size: int | None = path.stat().st_size
+        except (OSError, ValueError):
+            # A name too long or beyond the file system's encoding is as absent as one that was deleted.
+            size = None
         if size != entry["size"]:
-            found = "is missing" if size is None else f"has {size} bytes"
+            found = "it is missing" if size is None else f"it has {size} bytes"
             raise ArtifactDamaged(path, f"{found}, the manifest says {entry['size']}", self.remedy)
         return path
 
@@ -128,6 +127,8 @@ class Artifact:
                     damaged.append(ArtifactDamaged(path, "its bytes differ from those written", self.remedy))
             except ArtifactDamaged as error:
                 damaged.append(error)
+            except OSError as error:
+                damaged.append(ArtifactDamaged(self.path / entry["name"], f"it cannot be read ({error.strerror})", self.remedy))
         return damaged
 
 
@@ -148,6 +149,7 @@ class Draft:
             if path.is_file() and path.name != MANIFEST
         ]
         manifest = {
+            "checksum": "",
             "schema_version": SCHEMA_VERSION,
             "stage": self.identity.stage,
             "name": self.identity.name,
@@ -162,7 +164,7 @@ class Draft:
             "seconds": round(time.monotonic() - self.started, 3),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        write_bytes(self.path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True).encode())
+        write_bytes(self.path / MANIFEST, seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode()))
         return read_artifact(self.path)
 
 
@@ -190,7 +192,7 @@ class Store:
     def artifacts(self, stage: str | None = None) -> list[Artifact]:
         """Every finished artifact (of one stage), oldest first."""
         pattern = f"{stage or '*'}/*/{MANIFEST}"
-        found = [read_artifact(path.parent) for path in sorted(self.root.glob(pattern))]
+        found = [artifact for path in sorted(self.root.glob(pattern)) if (artifact := _read_if_there(path.parent)) is not None]
         return sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path)))
 
     def by_fingerprint(self, digest: str) -> Artifact | None:
@@ -233,42 +235,15 @@ class Store:
 
 def read_artifact(path: Path) -> Artifact:
     """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
-    remedy = f"delete {path} and run `xmap run` to build it again."
+    return Artifact(path, read_manifest(path))
+
+
+def _read_if_there(path: Path) -> Artifact | None:
+    """The artifact, or None where another process removed it since it was listed."""
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-    except FileNotFoundError as error:
-        raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
-    except ValueError as error:
-        raise ArtifactDamaged(path / MANIFEST, "it is not JSON", remedy) from error
-    problem = _problem(manifest)
-    if problem:
-        raise ArtifactDamaged(path / MANIFEST, problem, remedy)
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise SchemaMismatch(path, manifest["schema_version"], SCHEMA_VERSION, remedy)
-    return Artifact(path, manifest)
-
-
-_KINDS: Mapping[str, type] = {
-    "schema_version": int, "stage": str, "name": str, "fingerprint": str, "fields": dict, "inputs": dict, "command": str,
-    "files": list, "summary": dict, "versions": dict, "device": str, "created": str,
-}  # fmt: skip
-
-
-def _problem(manifest: object) -> str | None:
-    if not isinstance(manifest, dict):
-        return "it is not a JSON object"
-    for key, kind in _KINDS.items():
-        if not isinstance(manifest.get(key), kind):
-            return f"its field {key!r} is missing or of the wrong type"
-    for entry in manifest["files"]:
-        if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("size"), int)):
-            return "its list of files is malformed"
-        name = PurePosixPath(entry["name"])
-        if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
-            return f"it names a file outside its folder: {entry['name']!r}"
-    if fingerprint({key: manifest[key] for key in ("stage", "fields", "inputs")}) != manifest["fingerprint"]:
-        return "its fingerprint does not match its fields"
-    return None
+        return read_artifact(path)
+    except ArtifactMissing:
+        return None
 
 
 def _declared(artifact: Artifact) -> Fields:
@@ -297,19 +272,6 @@ def safe_name(name: str, limit: int = 80) -> str:
     return cleaned.encode()[:limit].decode(errors="ignore")
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that make bytes, as installed (nothing is imported)."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def store_root(explicit: Path | str | None) -> Path:
     """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`."""
     return Path(explicit or os.environ.get("XMAP_STORE") or ".xmap")
-
-

@@ -25,7 +25,9 @@ class EmptyInput(InputError):
 
     def __init__(self, path: Path | str, looked_for: str, found: str) -> None:
         self.path, self.looked_for, self.found = str(path), looked_for, found
-        super().__init__(f"0 images under {self.path}; looked for {looked_for}; found {found}. Point --data at the folder of class folders.")
+        super().__init__(
+            f"0 images under {self.path}; looked for {looked_for}; found {found}. Point --data at the folder of class folders."
+        )
 
 
 class UnknownName(InputError):
@@ -66,7 +68,11 @@ class StoreFull(XmapError, OSError):
     def __init__(self, path: Path | str, needed: int | None, free: int) -> None:
         self.path, self.needed, self.free = str(path), needed, free
         wanted = f"needs at least {needed:,} bytes" if needed is not None else "needs more room"
-        XmapError.__init__(self, f"the disk is full: {self.path} {wanted}, {free:,} are free; free some space and run the same command again, finished parts are kept.")
+        XmapError.__init__(
+            self,
+            f"the disk is full: {self.path} {wanted}, {free:,} are free; "
+            "free some space and run the same command again, finished parts are kept.",
+        )
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from store.errors import StoreDenied, StoreFull
+from store.errors import InputError, StoreDenied, StoreFull
 
 TEMPORARY = ".partial"
 
@@ -58,7 +58,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create `path` and its parents; raises `StoreDenied` or `StoreFull` instead of a bare `OSError`."""
+    """Create `path` and its parents; raises `StoreDenied`, `StoreFull` or `InputError` instead of a bare `OSError`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,6 +66,8 @@ def make_folder(path: Path) -> None:
             raise StoreFull(path, None, free_bytes(path.parent)) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreDenied(path) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise InputError(f"a file is where the folder {path} should be; move it away or choose another store with --store DIR.") from error
         raise
 
 
@@ -93,8 +95,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in `folder`. Call only while holding the artifact's lock."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
+    """Remove what killed writers left anywhere under `folder`. Call only while holding the artifact's lock."""
+    for leftover in list(folder.rglob(f".*{TEMPORARY}")):
         _remove(leftover)
 
 

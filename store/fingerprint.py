@@ -44,7 +44,9 @@ def fingerprint(fields: Json) -> str:
 def explain(before: Json, after: Json) -> list[Change]:
     """The fields in which two declarations differ, sorted by name."""
     old, new = dict(_flatten(before)), dict(_flatten(after))
-    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) or (name in old) != (name in new))
+    # Compared as they are hashed: 1, 1.0 and true are equal to Python and different to a fingerprint.
+    differs = (name for name in old.keys() | new.keys() if (name in old) != (name in new) or canonical(old[name]) != canonical(new[name]))
+    changed = sorted(differs)
     return [Change(name, old.get(name), new.get(name)) for name in changed]
 
 

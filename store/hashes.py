@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from store.errors import XmapError
 from store.files import hash_file, make_folder
 
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
 YOUNG_NS = 2_000_000_000
+COLUMNS = "path, size, mtime, ctime, inode, blake3"
 
 
 class HashMemory:
@@ -46,27 +48,35 @@ class HashMemory:
         try:
             with closing(self._connect()) as database:
                 if len(paths) > 64:
-                    rows = {row[0]: row for row in database.execute("SELECT * FROM hashes")}
+                    rows = {row[0]: row for row in database.execute(f"SELECT {COLUMNS} FROM hashes")}  # noqa: S608
                 else:
-                    found = (database.execute("SELECT * FROM hashes WHERE path = ?", (_name(path),)).fetchone() for path in paths)
+                    one = f"SELECT {COLUMNS} FROM hashes WHERE path = ?"  # noqa: S608
+                    found = (database.execute(one, (_name(path),)).fetchone() for path in paths)
                     rows = {row[0]: row for row in found if row}
         except sqlite3.DatabaseError:
             # A damaged memory only costs time: start it anew.
-            self.path.unlink(missing_ok=True)
+            self._forget()
             return {}
         return {path: (row[1:5], row[5]) for path in paths if (row := rows.get(_name(path)))}
+
+    def _forget(self) -> None:
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError:
+            # It cannot be removed, so it cannot be used either; every file is read instead.
+            return
 
     def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
         now = time.time_ns()
         rows = [(_name(path), *key, digest) for path, key, digest in entries if max(key[1], key[2]) < now - YOUNG_NS]
         if not rows:
             return
-        make_folder(self.path.parent)
         try:
+            make_folder(self.path.parent)
             with closing(self._connect()) as database, database:
                 database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
-        except sqlite3.DatabaseError:
-            # Full, locked or damaged: the hashes themselves are known, only the shortcut is lost.
+        except (sqlite3.DatabaseError, XmapError):
+            # Full, locked, read-only or damaged: the hashes themselves are known, only the shortcut is lost.
             return
 
     def _connect(self) -> sqlite3.Connection:
@@ -88,7 +98,8 @@ def _key(path: Path) -> Key | None:
         return None
     if not os.path.isfile(path):
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    # SQLite's integers are signed: some file systems number their inodes beyond that.
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & (2**63 - 1)
 
 
 def _try_hash(path: Path) -> str | None:

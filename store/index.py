@@ -58,7 +58,7 @@ class VectorIndex:
         flags = (faiss.IO_FLAG_MMAP | faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY) if mapped else 0
         try:
             return cls(faiss.read_index(str(path), flags))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from error
 
     def save(self, path: Path) -> None:
@@ -71,6 +71,8 @@ class VectorIndex:
     def search(self, queries: Array, k: int) -> Neighbors:
         """The `k` best keys (at most all) of each query (B, C)."""
         vectors = _matrix(queries, self.width)
+        if k < 1 or not len(self):
+            return Neighbors(np.empty((len(vectors), 0), np.float32), np.empty((len(vectors), 0), np.int64))
         scores, rows = self._index.search(vectors, min(k, len(self)))
         scores[rows < 0] = -np.inf
         return Neighbors(scores, rows)
@@ -103,7 +105,7 @@ def gpu_count() -> int:
 
 def _faiss() -> Any:
     # Imported late: planning and `--help` need no index. torch goes first, the order in which the two OpenMP runtimes agree.
-    import torch  # noqa: F401
+    import torch  # noqa: F401, I001
     import faiss
 
     return faiss

@@ -16,11 +16,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store.errors import ArtifactDamaged
+from store.errors import ArtifactDamaged, InputError
 from store.files import atomic_file
 
 TABLE_SCHEMA_VERSION = 1
 REMEDY = "run `xmap verify` to see what else is, then rebuild it."
+
+# What pyarrow raises over bytes that are no table; a flipped bit in the footer can also break a name's UTF-8.
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 Array = npt.NDArray[Any]
 
@@ -43,8 +46,10 @@ def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
 
 
 def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one table or several of one schema, checksums verified. Raises `ArtifactDamaged`."""
+    """Read one table or several of one schema, checksums verified. Raises `ArtifactDamaged`, and `InputError` for no path."""
     several = [paths] if isinstance(paths, Path) else list(paths)
+    if not several:
+        raise InputError("there is no table to read: the artifact has no file of this split; run `xmap status` to see what there is.")
     return pa.concat_tables([_read(path, columns) for path in several])
 
 
@@ -52,9 +57,9 @@ def read_footer(path: Path) -> Mapping[str, str]:
     """The footer's key-value metadata. Raises `ArtifactDamaged`."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
-    return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
+        return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
+    except UNREADABLE as error:
+        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
 
 
 def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
@@ -63,8 +68,8 @@ def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
                 yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+    except UNREADABLE as error:
+        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
 
 
 def vectors_column(vectors: Array) -> pa.FixedSizeListArray:
@@ -85,6 +90,16 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table: pa.Table = file.read(columns=list(columns) if columns is not None else None)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
-        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+            names = set(table.column_names)
+    except UNREADABLE as error:
+        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+    # pyarrow leaves out a column that is not there.
+    absent = [name for name in columns or () if name not in names]
+    if absent:
+        raise ArtifactDamaged(path, f"it has no column {', '.join(absent)}", REMEDY)
     return table
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a foreign error's text, or its type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

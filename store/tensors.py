@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from store.errors import ArtifactDamaged
 from store.files import write_bytes
 from store.fingerprint import Json
-from store.tables import REMEDY, Array
+from store.tables import REMEDY, Array, first_line
 
 KEY = "xmap"
 
@@ -32,6 +32,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Json]]:
     try:
         with safe_open(path, framework="np") as file:
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
-    except (SafetensorError, ValueError, OSError) as error:
-        raise ArtifactDamaged(path, str(error).splitlines()[0], REMEDY) from error
+            names: list[str] = file.keys()
+            return {name: file.get_tensor(name) for name in names}, metadata
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
+        raise ArtifactDamaged(path, first_line(error), REMEDY) from error

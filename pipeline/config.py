@@ -1,0 +1,210 @@
+"""xmap.toml: the configs of all stages in one file, read, overridden by flags, and written with what each field means."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator
+
+from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig
+from stages.options import METHODS, method_entry
+from store.errors import InputError, XmapError
+from store.files import write_bytes
+
+FILE = "xmap.toml"
+FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
+
+Seed = Annotated[int, Field(ge=0)]
+Tables = Mapping[str, Any]
+
+
+class RunConfig(Config):
+    """Which methods and seeds, on which features. Device and workers never change what is stored."""
+
+    methods: tuple[str, ...] = Field(
+        tuple(name for name in FOUR if name in METHODS), min_length=1, description="Methods to train and compare."
+    )
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Each draws a support, validation samples, a start and an order.")
+    protocol: Literal["few", "paper"] = Field(
+        "few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers."
+    )
+    features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
+    device: Device = Field("auto", description="auto takes a GPU where there is one.")
+    workers: int = Field(2, ge=0, description="Processes that decode images.")
+
+    @field_validator("methods", "seeds")
+    @classmethod
+    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("name each one once")
+        return values
+
+
+class XmapConfig(Config):
+    """All of xmap.toml. `methods` holds options of methods, by name; a method that is not in it has its defaults."""
+
+    data: DataConfig = DataConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    extract: ExtractConfig = ExtractConfig()
+    cache: CacheConfig = CacheConfig()
+    eval: EvalConfig = EvalConfig()
+    run: RunConfig = RunConfig()
+    methods: Mapping[str, SerializeAsAny[Config]] = {}
+
+    def options(self, method: str) -> Config:
+        """The options of a method. Raises `UnknownName`."""
+        default = method_entry(method).options
+        return self.methods.get(method) or default()
+
+
+SECTIONS: Mapping[str, type[Config]] = {
+    "data": DataConfig,
+    "encoder": EncoderConfig,
+    "extract": ExtractConfig,
+    "cache": CacheConfig,
+    "eval": EvalConfig,
+    "run": RunConfig,
+}
+
+
+def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> XmapConfig:
+    """Read `path` (default: xmap.toml where there is one), then apply overrides, keyed `section.field`.
+
+    An override may be text as typed on a command line: numbers are read, lists are split at commas. Raises `InputError`
+    naming the file or flag, the field, and the nearest field there is; `UnknownName` for a method.
+    """
+    file = Path(path or FILE)
+    tables = _read(file) if path or file.exists() else {}
+    given = dict(overrides or {})
+    for name, value in given.items():
+        _put(tables, name, value)
+    return _validate(tables, str(file), set(given))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no config file {file}; write one with `xmap init`, or name another with --config.") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); name another config file with --config.") from error
+    except ValueError as error:
+        raise InputError(f"{file} is not TOML: {error}.") from error
+
+
+def _put(tables: dict[str, Any], name: str, value: Any) -> None:
+    *sections, field = name.split(".")
+    if not sections or not all([*sections, field]):
+        raise InputError(f"--set {name}: write --set section.field=value, for example --set cache.shots=4.")
+    table = tables
+    for section in sections:
+        inner = table.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {name}: {section} is a field, not a section; known sections: {', '.join(SECTIONS)}, methods.NAME.")
+        table = inner
+    table[field] = _listed(name, value)
+
+
+def _listed(name: str, value: Any) -> Any:
+    """A comma list typed for a field that holds several values."""
+    section, _, field = name.partition(".")
+    several = section in SECTIONS and isinstance(_default(SECTIONS[section], field), tuple)
+    if not several or not isinstance(value, str):
+        return value
+    # A prompt may hold a comma.
+    return [value] if field == "templates" else [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _default(model: type[Config], field: str) -> Any:
+    info = model.model_fields.get(field)
+    return info.default if info else None
+
+
+def _validate(tables: Tables, file: str, flags: Iterable[str]) -> XmapConfig:
+    rest = {name: table for name, table in tables.items() if name != "methods"}
+    chosen = tables.get("methods", {})
+    if not isinstance(chosen, dict):
+        raise InputError(f"{file}: methods is a section of options, [methods.NAME]; the methods to run are listed in [run] methods.")
+    options = {}
+    for name, table in chosen.items():
+        model = method_entry(name).options
+        options[name] = _checked(model, table, file, flags, ("methods", name))
+    config = _checked(XmapConfig, rest, file, flags, ())
+    for name in config.run.methods:
+        method_entry(name)
+    return config.model_copy(update={"methods": options})
+
+
+def _checked[Model: Config](model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...]) -> Model:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise _problem(error, model, file, set(flags), above) from error
+
+
+def _problem(error: ValidationError, model: type[Config], file: str, flags: set[str], above: tuple[str, ...]) -> XmapError:
+    """The first problem as one sentence: where, which field, what is wrong, and the nearest field there is."""
+    first = error.errors(include_url=False)[0]
+    path = [*above, *(str(part) for part in first["loc"] if not isinstance(part, int))]
+    section, field = path[:-1] or path, path[-1] if path else ""
+    name = ".".join(path)
+    flag = next((flag for flag in flags if name == flag or name.startswith(f"{flag}.")), None)
+    source = _flag(flag) if flag else file
+    if first["type"] == "extra_forbidden":
+        if len(path) == 1:
+            return InputError(f"{source}: unknown section [{field}]; {_nearest(field, [*SECTIONS, 'methods'])}.")
+        owner = model if above else SECTIONS[path[0]]
+        return InputError(f"{source}: unknown field {field!r} in [{'.'.join(section)}]; {_nearest(field, list(owner.model_fields))}.")
+    place = f"[{'.'.join(section)}] {field}" if len(path) > 1 else f"[{name}]"
+    return InputError(f"{source}: {place} = {first['input']!r}: {_wrong(first['type'], str(first['msg']))}.")
+
+
+def _wrong(kind: str, message: str) -> str:
+    if kind == "string_pattern_mismatch":
+        return "a prompt needs {} where the class name goes"
+    text = message.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _flag(name: str) -> str:
+    section, _, field = name.partition(".")
+    known = section in SECTIONS and field in SECTIONS[section].model_fields
+    return f"--{field.replace('_', '-')}" if known else f"--set {name}"
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?"[:-1] if close else f"known: {', '.join(known) or 'none'}"
+
+
+def render(config: XmapConfig) -> str:
+    """The text of xmap.toml: every field with its value, and above it what it means."""
+    parts = ["# xmap's settings. Every field is also a flag: [cache] shots is --shots. Paths are taken from where xmap is started.\n"]
+    for name, model in SECTIONS.items():
+        parts.append(_section(name, model.__doc__ or "", getattr(config, name)))
+    for method in config.run.methods:
+        options = config.options(method)
+        if type(options).model_fields:
+            parts.append(_section(f'methods."{method}"', type(options).__doc__ or "", options))
+    return "\n".join(parts)
+
+
+def _section(name: str, about: str, values: Config) -> str:
+    lines = [f"# {about.splitlines()[0]}\n[{name}]\n"]
+    dumped = values.model_dump(mode="json")
+    for field, info in type(values).model_fields.items():
+        lines.append(f"# {info.description}\n" if info.description else "")
+        lines.append(tomli_w.dumps({field: dumped[field]}))
+    return "".join(lines)
+
+
+def write_config(path: Path, config: XmapConfig, replace: bool = False) -> None:
+    """Write xmap.toml. Raises `InputError` where there is one and `replace` is false."""
+    if path.exists() and not replace:
+        raise InputError(f"{path} exists; give --force to replace it, or write another with --config FILE.")
+    write_bytes(path, render(config).encode())

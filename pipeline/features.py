@@ -1,0 +1,82 @@
+"""Which features a run stands on: those of a dataset (extracted when missing), or those the store already has under a name."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.config import XmapConfig
+from stages.progress import Progress
+from store.artifact import Artifact, Identity, Store
+from store.errors import ArtifactMissing, InputError
+from store.hashes import HashMemory
+
+IMAGES, TEXTS = "images", "texts"
+
+Built = Mapping[str, Artifact]
+Build = Callable[[Built, Progress], Artifact]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
+
+    `where` is the part of a command line that names them, `shortest` the class with the fewest training images where that
+    is known before extraction.
+    """
+
+    name: str
+    images: Identity
+    texts: Identity
+    parts: Mapping[str, str]
+    build_images: Build
+    build_texts: Build
+    where: str = ""
+    shortest: tuple[int, str] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
+    """The features that `config` asks for. Raises `InputError` where it names none, `ArtifactMissing` for an unknown name."""
+    if config.run.features:
+        return _stored(store, config.run.features)
+    if not config.data.data:
+        raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
+    return _extracted(store, config, rehash)
+
+
+def _stored(store: Store, name: str) -> Features:
+    images, texts = (_newest(store, stage, name) for stage in (IMAGES, TEXTS))
+    return Features(
+        name,
+        _identity(images),
+        _identity(texts),
+        dict(images.summary["parts"]),
+        partial(_gone, images),
+        partial(_gone, texts),
+        where=f"--features {shlex.quote(name)}",
+    )
+
+
+def _newest(store: Store, stage: str, name: str) -> Artifact:
+    found = store.artifacts(stage)
+    named = [artifact for artifact in found if name in (artifact.name, artifact.summary.get("dataset"))]
+    if not named:
+        known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})
+        remedy = f"it holds {', '.join(known)}" if known else "it holds none"
+        raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import tip-adapter DIR --name {shlex.quote(name)}` or `xmap extract`.")
+    return named[-1]
+
+
+def _identity(artifact: Artifact) -> Identity:
+    return Identity(artifact.stage, artifact.name, artifact.fields, artifact.inputs, str(artifact.manifest["command"]))
+
+
+def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
+    raise ArtifactMissing(artifact.stage, artifact.name, "it was removed while this run was planned; run the same command again.")
+
+
+def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
+    raise NotImplementedError

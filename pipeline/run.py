@@ -1,0 +1,146 @@
+"""Running a plan: each step is found in the store and reused, or built, and the outcome says which and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.config import XmapConfig
+from pipeline.plan import STAGES, Plan, Step, make_plan
+from stages.identities import EVAL
+from stages.progress import Progress, Silent
+from store.artifact import Artifact, Identity, Store
+from store.errors import ArtifactMissing, XmapError
+from store.fingerprint import Change
+
+NEW = "not built before"
+SHOWN = 3
+# A difference in one of these means another thing, not the same thing changed.
+NAMING = ("fields.method", "fields.seed", "fields.name")
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What became of a step: reused, or built and why."""
+
+    stage: str
+    title: str
+    name: str
+    fingerprint: str
+    state: Literal["reused", "built"]
+    why: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one."""
+
+    outcomes: tuple[StepOutcome, ...]
+    artifacts: Mapping[str, Artifact]
+
+    @property
+    def evaluation(self) -> Artifact | None:
+        return next((artifact for artifact in self.artifacts.values() if artifact.stage == EVAL), None)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """One object a method: accuracy, interval, and what was selected on what."""
+        return list(self.evaluation.summary["results"]) if self.evaluation else []
+
+    @property
+    def differences(self) -> list[dict[str, Any]]:
+        """One object a pair of methods: the paired difference and whether it is a tie."""
+        return list(self.evaluation.summary["differences"]) if self.evaluation else []
+
+
+def run(
+    store: Store,
+    config: XmapConfig,
+    progress: Progress | None = None,
+    build: Collection[str] = STAGES,
+    rehash: bool = False,
+    report: Callable[[StepOutcome], None] | None = None,
+) -> RunResult:
+    """Plan up to the last stage of `build` and run it; `report` hears of each step as it is done.
+
+    Stages outside `build` are only looked up. Raises `ArtifactMissing` naming the command to run first.
+    """
+    last = max(build, key=STAGES.index)
+    return execute(store, make_plan(store, config, last, rehash), progress or Silent(), build, report)
+
+
+def execute(
+    store: Store,
+    plan: Plan,
+    progress: Progress,
+    build: Collection[str] = STAGES,
+    report: Callable[[StepOutcome], None] | None = None,
+) -> RunResult:
+    """Reuse or build each step of a plan."""
+    artifacts: dict[str, Artifact] = {}
+    outcomes = []
+    for remark in plan.remarks:
+        progress.say(remark)
+    for step in plan.steps:
+        artifact, outcome = _do(store, step, artifacts, progress, step.stage in build)
+        artifacts[step.identity.fingerprint] = artifact
+        outcomes.append(outcome)
+        if report:
+            report(outcome)
+    return RunResult(tuple(outcomes), artifacts)
+
+
+def preview(store: Store, plan: Plan) -> list[StepOutcome]:
+    """What running the plan would do."""
+    return [_outcome(step, "built", why(store, step.identity)) if store.find(step.identity) is None else _outcome(step) for step in plan.steps]
+
+
+def _do(store: Store, step: Step, artifacts: Mapping[str, Artifact], progress: Progress, may_build: bool) -> tuple[Artifact, StepOutcome]:
+    found = store.find(step.identity)
+    if found is not None:
+        return found, _outcome(step)
+    if not may_build:
+        raise ArtifactMissing(step.stage, step.identity.name, f"run `{step.identity.command}` first, or `xmap run` for all stages.")
+    reason = why(store, step.identity)
+    started = time.monotonic()
+    built = step.build(artifacts, progress)
+    return built, _outcome(step, "built", reason, time.monotonic() - started)
+
+
+def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: str = "", seconds: float = 0.0) -> StepOutcome:
+    return StepOutcome(step.stage, step.title, step.identity.name, step.identity.fingerprint, state, reason, round(seconds, 3))
+
+
+def why(store: Store, identity: Identity) -> str:
+    """Why a step is built, in words: what differs from the nearest artifact of its stage."""
+    try:
+        changes = store.reason(identity)
+    except XmapError:
+        # A damaged neighbour explains nothing; `xmap verify` names it.
+        return NEW
+    if not changes or any(change.field in NAMING for change in changes):
+        return NEW
+    return words(changes)
+
+
+def words(changes: Sequence[Change]) -> str:
+    """Changes as a short phrase, the settings first."""
+    ordered = sorted(changes, key=lambda change: change.field.startswith("inputs."))
+    phrases = list(dict.fromkeys(_phrase(change) for change in ordered))
+    more = f" and {len(phrases) - SHOWN} more" if len(phrases) > SHOWN else ""
+    return "; ".join(phrases[:SHOWN]) + more
+
+
+def _phrase(change: Change) -> str:
+    group, _, name = change.field.partition(".")
+    if group == "inputs" or _is_hash(change.before) or _is_hash(change.after):
+        verb = "added" if change.before is None else "gone" if change.after is None else "changed"
+        return f"{name} {verb}"
+    return str(Change(name, change.before, change.after))
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and all(digit in "0123456789abcdef" for digit in value)

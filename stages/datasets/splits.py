@@ -1,0 +1,68 @@
+"""Stratified splits for data that has none.
+
+Samples of a class are ranked by the hash of (seed, sample id), so a split depends neither on the order of listing nor on how
+classes are numbered, and one more image moves few of the others. No torch here: planning draws splits in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from blake3 import blake3
+
+from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from store.errors import InputError
+
+SHOWN = 5
+
+
+def draw_splits(
+    labelled: Iterable[tuple[str, str]], seed: int, val_share: float, test_share: float
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The split of each sample of (sample id, class) pairs, and remarks for people.
+
+    Each class keeps at least one training sample, then gives its shares, rounded, to test and to validation. Raises
+    `InputError` where the shares leave nothing to train on.
+    """
+    if val_share + test_share >= 1:
+        raise InputError(f"val_share {val_share} and test_share {test_share} leave no training images; choose shares whose sum is below 1.")
+    classes: dict[str, list[str]] = defaultdict(list)
+    for sample_id, name in labelled:
+        classes[name].append(sample_id)
+    splits: dict[str, str] = {}
+    without: dict[str, list[str]] = {TEST: [], VAL: []}
+    for name in sorted(classes):
+        test, val = _shares(len(classes[name]), val_share, test_share)
+        for place, sample_id in enumerate(sorted(classes[name], key=lambda sample_id: _rank(seed, sample_id))):
+            splits[sample_id] = TEST if place < test else VAL if place < test + val else TRAIN
+        for split, count in ((TEST, test), (VAL, val if val_share else 1)):
+            if not count:
+                without[split].append(name)
+    return splits, (_drawn(splits, seed), *(_lacking(split, names) for split, names in without.items() if names))
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few names, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+
+
+def _rank(seed: int, sample_id: str) -> str:
+    # The word keeps this order apart from the one by which shots are drawn: equal seeds must not pick the same images for both.
+    return blake3(f"split\0{seed}\0{sample_id}".encode()).hexdigest()
+
+
+def _shares(count: int, val_share: float, test_share: float) -> tuple[int, int]:
+    test = min(int(count * test_share + 0.5), count - 1)
+    return test, min(int(count * val_share + 0.5), count - 1 - test)
+
+
+def _drawn(splits: Mapping[str, str], seed: int) -> str:
+    counts = ", ".join(f"{sum(found == split for found in splits.values())} {split}" for split in SPLITS)
+    return f"the data has no splits: drew {counts} with split_seed {seed}"
+
+
+def _lacking(split: str, names: Sequence[str]) -> str:
+    are = "class is" if len(names) == 1 else "classes are"
+    return f"{len(names)} {are} too small for a {split} image: {named(names)}"

@@ -1,0 +1,126 @@
+"""A CSV or Parquet table of images: columns `path` and `label`, optionally `split`; every other column is kept.
+
+Relative paths start at the table's own folder. An image's id is its path as written there, normalised (NFC, POSIX).
+"""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from stages.config import DataConfig
+from stages.datasets.assemble import Item, assemble
+from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.splits import named
+from store.errors import ArtifactDamaged, EmptyInput, InputError
+from store.tables import read_table
+
+CSV, PARQUET = ".csv", ".parquet"
+REQUIRED = ("path", "label")
+
+Row = tuple[int, Mapping[str, str]]
+
+
+class TableSource:
+    """The entry for tables of images."""
+
+    def matches(self, path: Path) -> bool:
+        return path.is_file() and path.suffix.lower() in (CSV, PARQUET)
+
+    def read(self, config: DataConfig, name: str) -> Dataset:
+        """The dataset of the table `config.data`.
+
+        Raises `EmptyInput` without rows and `InputError`, with the row's number (a CSV's line), for what cannot be used.
+        """
+        path = Path(config.data)
+        columns, rows = _read_csv(path) if path.suffix.lower() == CSV else _read_parquet(path)
+        missing = [column for column in REQUIRED if column not in columns]
+        if missing:
+            raise InputError(f"{path} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
+        items = _items(path, rows, "split" in columns)
+        if not items:
+            raise EmptyInput(path, "rows", "a table without rows")
+        return assemble(name, items, _order({item.key for item in items}), config, _check(items))
+
+
+def _read_csv(path: Path) -> tuple[Sequence[str], list[Row]]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows: list[Row] = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(f"{path} row {reader.line_num} has more or fewer values than the header; quote commas inside a value.")
+                rows.append((reader.line_num, row))
+            return list(reader.fieldnames or ()), rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise InputError(f"cannot read the table {path}: {reason}; give a UTF-8 CSV file with a header line.") from error
+
+
+def _read_parquet(path: Path) -> tuple[Sequence[str], list[Row]]:
+    try:
+        table = read_table(path)
+    except ArtifactDamaged as error:
+        raise InputError(f"cannot read the table {path}: {error.problem}; give a Parquet file with columns path and label.") from error
+    rows: list[Row] = [(number, {key: _text(value) for key, value in row.items()}) for number, row in enumerate(table.to_pylist(), 1)]
+    return table.column_names, rows
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _items(path: Path, rows: Iterable[Row], divided: bool) -> list[Item]:
+    items: dict[str, tuple[int, Item]] = {}
+    for number, row in rows:
+        item = _item(path, number, row, divided)
+        if item.sample_id in items:
+            raise InputError(f"{path} row {number} repeats {item.sample_id!r} of row {items[item.sample_id][0]}; give each image one row.")
+        items[item.sample_id] = (number, item)
+    return [item for _, item in items.values()]
+
+
+def _item(path: Path, number: int, row: Mapping[str, str], divided: bool) -> Item:
+    for column in REQUIRED:
+        if not row[column].strip() or "\0" in row[column]:
+            raise InputError(f"{path} row {number} has no usable {column} ({row[column]!r}); fill it in or remove the row.")
+    split = row["split"].strip() if divided else ""
+    if divided and split not in SPLITS:
+        raise InputError(f"{path} row {number} has split {split!r}; write one of {', '.join(SPLITS)}.")
+    extra = {column: value for column, value in row.items() if column not in (*REQUIRED, "split")}
+    key = unicodedata.normalize("NFC", row["label"].strip())
+    return Item(_identity(path, row["path"]), path.parent / row["path"], key, split, extra)
+
+
+def _identity(table: Path, written: str) -> str:
+    """The id of a path: relative to the table where it can be, so that moving the whole folder changes nothing."""
+    image = Path(written)
+    folder = table.parent.resolve()
+    inside = image.relative_to(folder) if image.is_relative_to(folder) else image
+    return unicodedata.normalize("NFC", posixpath.normpath(inside.as_posix()))
+
+
+def _order(keys: Iterable[str]) -> list[str]:
+    """Classes by name; where all are whole numbers, as label columns of other tools are, by value."""
+    if all(key.isascii() and key.isdigit() for key in keys):
+        return sorted(keys, key=lambda key: (int(key), key))
+    return sorted(keys)
+
+
+def _check(items: Sequence[Item]) -> tuple[str, ...]:
+    """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
+    found: dict[str, set[str]] = {}
+    for item in items:
+        found.setdefault(item.split, set()).add(item.key)
+    if "" in found:
+        return ()
+    everywhere = {item.key for item in items}
+    untrained = sorted(everywhere - found.get(TRAIN, set()))
+    if untrained:
+        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some rows, or remove the class.")
+    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
+    return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)

@@ -1,0 +1,121 @@
+"""What caches, adapters and evaluations are, decided before they exist. No torch: a no-op run plans in milliseconds.
+
+An input is named by the fingerprint of the part of the features it comes from, so that a changed test image retrains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stages.config import CacheConfig, Config, EvalConfig
+from stages.datasets.dataset import TEST, TRAIN, VAL
+from stages.options import method_entry
+from store.artifact import Identity
+from store.errors import InputError
+from store.fingerprint import fingerprint
+
+CACHE, ADAPTER, EVAL = "cache", "adapter", "eval"
+CACHE_SCHEMA = 1
+ADAPTER_SCHEMA = 1
+EVAL_SCHEMA = 1
+FIXED = "support-"
+
+Parts = Mapping[str, str]
+
+
+def support_part(name: str, parts: Parts, shots: int) -> str:
+    """The part of features `name` that holds the support: `support-{shots}` where supports are fixed, else `train`.
+
+    Raises `InputError` where there is none.
+    """
+    known = sorted(int(part.removeprefix(FIXED)) for part in parts if part.startswith(FIXED))
+    if not known and TRAIN in parts:
+        return TRAIN
+    if not known:
+        raise InputError(f"features {name!r} hold no training images; extract a dataset that has some.")
+    if shots not in known:
+        listed = ", ".join(str(count) for count in known)
+        raise InputError(f"features {name!r} hold a support for {listed} shots, not for {shots}; choose one of these with --shots.")
+    return f"{FIXED}{shots}"
+
+
+def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
+    """The cache of features `name`: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
+
+    `where` is the part of the command line that names the features.
+    """
+    part = support_part(name, parts, config.shots)
+    drawn = seed if part == TRAIN else None
+    suffix = "" if drawn is None else f"-seed{drawn}"
+    return Identity(
+        CACHE,
+        f"{name}-{config.shots}shot{suffix}",
+        {"schema": CACHE_SCHEMA, **config.model_dump(mode="json"), "seed": drawn},
+        {"texts": texts, "support": parts[part]},
+        _command("build-cache", where, config.shots, seeds=[seed]),
+    )
+
+
+def adapter_identity(
+    name: str,
+    parts: Parts,
+    texts: str,
+    cache: Identity,
+    method: str,
+    options: Config,
+    seed: int,
+    protocol: str,
+    shots: int,
+    where: str = "",
+) -> Identity:
+    """The adapter of one method and seed on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
+    inputs = {"texts": texts, "cache": cache.fingerprint}
+    validation = parts.get(VAL) or (parts.get(TRAIN) if support_part(name, parts, shots) == TRAIN else None)
+    if validation is not None:
+        inputs["validation"] = validation
+    return Identity(
+        ADAPTER,
+        f"{name}-{method}-{shots}shot-seed{seed}",
+        {
+            "schema": ADAPTER_SCHEMA,
+            "method": method,
+            "version": method_entry(method).version,
+            "options": options.model_dump(mode="json"),
+            "seed": seed,
+            "protocol": protocol,
+        },
+        inputs,
+        _command("train", where, shots, [method], [seed]),
+    )
+
+
+def eval_identity(
+    name: str,
+    parts: Parts,
+    texts: str,
+    config: EvalConfig,
+    adapters: Mapping[tuple[str, int], Identity],
+    shots: int,
+    where: str = "",
+) -> Identity:
+    """The evaluation of adapters, keyed by (method, seed). Raises `InputError` where the features hold no test split."""
+    if TEST not in parts:
+        raise InputError(f"features {name!r} hold no test images; extract a dataset with a test split.")
+    methods = list(dict.fromkeys(method for method, _ in adapters))
+    seeds = list(dict.fromkeys(seed for _, seed in adapters))
+    inputs = {"texts": texts, "test": parts[TEST]}
+    inputs.update({f"adapter {method} seed {seed}": adapter.fingerprint for (method, seed), adapter in adapters.items()})
+    fields = {"schema": EVAL_SCHEMA, **config.model_dump(mode="json"), "methods": methods, "seeds": seeds}
+    return Identity(EVAL, f"{name}-{shots}shot", fields, inputs, _command("eval", where, shots, methods, seeds))
+
+
+def part_of(fields: Mapping[str, str]) -> str:
+    """The fingerprint of one part of features that others extracted: the content hashes of its files."""
+    return fingerprint(fields)
+
+
+def _command(command: str, where: str, shots: int, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> str:
+    words = ["xmap", command, where, f"--shots {shots}"]
+    words += [f"--methods {','.join(methods)}"] if methods else []
+    words += [f"--seeds {','.join(map(str, seeds))}"] if seeds else []
+    return " ".join(word for word in words if word)

@@ -1,0 +1,224 @@
+"""`xmap import tip-adapter`: features that others extracted, in Tip-Adapter's layout, as ordinary feature artifacts.
+
+This is the only module that opens `.pt` files, and it opens them as plain tensors: a file that holds anything else is refused.
+Everything is checked before the first byte is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stages.datasets.dataset import TEST, VAL
+from stages.identities import FIXED, part_of
+from stages.progress import Progress
+from store.artifact import Artifact, Identity, Store
+from store.errors import InputError
+from store.features import ImageFeatures, TextFeatures, write_images, write_texts
+from store.files import hash_file
+from store.fingerprint import Json
+from store.tables import Array
+
+SCHEMA = 1
+LAYOUT = "tip-adapter"
+TEXT_WEIGHTS, CLASS_NAMES = "text_weights.pt", "classnames.json"
+KEYS = re.compile(r"keys_(\d+)shots\.pt")
+SPLITS: Mapping[str, str] = {VAL: "val", TEST: "test"}
+
+
+def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float, progress: Progress) -> tuple[Artifact, Artifact]:
+    """Import every `keys_K` file of `folder`, its val and test features and class texts: an images and a texts artifact.
+
+    Raises `InputError` for missing files, wrong shapes, labels out of range, values that are not finite, files that are
+    not plain tensors, and a name that other features have.
+    """
+    if not (math.isfinite(logit_scale) and logit_scale > 0):
+        raise InputError(f"--logit-scale {logit_scale}: give a number above 0; OpenAI's CLIP has 100.")
+    source = _Source(folder)
+    hashes = {path.name: hash_file(path) for path in source.paths}
+    images, texts = _identities(folder, name, logit_scale, hashes)
+    _refuse_collision(store, images, texts)
+    progress.start(f"import {name}", len(source.splits) + 1)
+    stored = _store_images(store, images, source, _parts(hashes), logit_scale, progress)
+    progress.advance(1)
+    return stored, _store_texts(store, texts, source, logit_scale, progress)
+
+
+def _identities(folder: Path, name: str, logit_scale: float, hashes: Mapping[str, str]) -> tuple[Identity, Identity]:
+    command = f"xmap import tip-adapter {folder} --name {name} --logit-scale {logit_scale:g}"
+    common: dict[str, Json] = {"schema": SCHEMA, "layout": LAYOUT, "name": name, "logit_scale": logit_scale}
+    text_files = {file: hashes[file] for file in (TEXT_WEIGHTS, CLASS_NAMES)}
+    image_files = {file: digest for file, digest in hashes.items() if file != TEXT_WEIGHTS}
+    images = Identity("images", name, {**common, "files": image_files}, command=command)
+    return images, Identity("texts", name, {**common, "files": text_files}, command=command)
+
+
+def _parts(hashes: Mapping[str, str]) -> dict[str, str]:
+    """The fingerprint of each split: that of the files it comes from."""
+    shots = [match[1] for file in hashes if (match := KEYS.fullmatch(file))]
+    files = {f"{FIXED}{count}": (f"keys_{count}shots.pt", f"values_{count}shots.pt") for count in shots}
+    files |= {split: (f"{stem}_f.pt", f"{stem}_l.pt") for split, stem in SPLITS.items()}
+    return {split: part_of({file: hashes[file] for file in names}) for split, names in files.items()}
+
+
+def _refuse_collision(store: Store, *identities: Identity) -> None:
+    for identity in identities:
+        others = (artifact for artifact in store.artifacts(identity.stage) if artifact.name == identity.name)
+        if any(artifact.fingerprint != identity.fingerprint for artifact in others):
+            raise InputError(f"the store has other features named {identity.name!r}; choose another name with --name.")
+
+
+def _store_images(
+    store: Store, identity: Identity, source: _Source, parts: Mapping[str, str], logit_scale: float, progress: Progress
+) -> Artifact:
+    with store.build(identity, on_wait=progress.say) as held:
+        if isinstance(held, Artifact):
+            return held
+        counts: dict[str, Json] = {}
+        for split, rows in source.tables():
+            write_images(held.path / f"{split}-00000.parquet", rows, split, identity.fingerprint)
+            counts[split] = len(rows)
+            progress.advance(1)
+        facts: dict[str, Json] = {"counts": counts, "parts": parts, "errors": 0, "views": 1}
+        return held.commit({**_facts(identity, source, logit_scale), **facts})
+
+
+def _store_texts(store: Store, identity: Identity, source: _Source, logit_scale: float, progress: Progress) -> Artifact:
+    with store.build(identity, on_wait=progress.say) as held:
+        if isinstance(held, Artifact):
+            return held
+        classes = source.classes
+        rows = TextFeatures(np.arange(len(classes), dtype=np.int32), classes, ("imported",) * len(classes), source.text_weights.T.numpy())
+        write_texts(held.path / "texts.parquet", rows, identity.fingerprint)
+        return held.commit({**_facts(identity, source, logit_scale), "templates": ["imported"]})
+
+
+def _facts(identity: Identity, source: _Source, logit_scale: float) -> dict[str, Json]:
+    width = source.text_weights.shape[0]
+    return {"dataset": identity.name, "classes": list(source.classes), "logit_scale": logit_scale, "width": width, "imported": LAYOUT}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A folder in Tip-Adapter's layout."""
+
+    folder: Path
+
+    @cached_property
+    def shots(self) -> tuple[int, ...]:
+        if not self.folder.is_dir():
+            raise InputError(f"no folder {self.folder}; name the folder that holds keys_Kshots.pt.")
+        found = (KEYS.fullmatch(path.name) for path in self.folder.iterdir())
+        counts = tuple(sorted(int(match[1]) for match in found if match))
+        if not counts:
+            raise InputError(f"{self.folder} has no keys_Kshots.pt; name the folder that Tip-Adapter cached its features in.")
+        return counts
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return (*(f"{FIXED}{count}" for count in self.shots), *SPLITS)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file of the layout. Raises `InputError` naming those that are not there."""
+        names = [f"{kind}_{count}shots.pt" for count in self.shots for kind in ("keys", "values")]
+        names += [f"{stem}_{kind}.pt" for stem in SPLITS.values() for kind in "fl"] + [TEXT_WEIGHTS, CLASS_NAMES]
+        missing = [name for name in names if not (self.folder / name).is_file()]
+        if missing:
+            raise InputError(f"{self.folder} lacks {', '.join(missing)}; Tip-Adapter's layout needs them all.")
+        return [self.folder / name for name in names]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        path = self.folder / CLASS_NAMES
+        try:
+            names = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is not JSON; it should be a list of class names in label order.") from error
+        if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
+            raise InputError(f"{path} should be a list of class names in label order.")
+        return tuple(names)
+
+    @cached_property
+    def text_weights(self) -> Tensor:
+        """C x N."""
+        path = self.folder / TEXT_WEIGHTS
+        weights = _matrix(path)
+        if weights.shape[1] != len(self.classes):
+            raise InputError(f"{path} has {weights.shape[1]} columns, {CLASS_NAMES} names {len(self.classes)} classes.")
+        return weights
+
+    def tables(self) -> Iterator[tuple[str, ImageFeatures]]:
+        """The rows of each split, checked; one split is in memory at a time."""
+        for count in self.shots:
+            yield f"{FIXED}{count}", self._support(count)
+        for split, stem in SPLITS.items():
+            yield split, self._split(split, stem)
+
+    def _support(self, count: int) -> ImageFeatures:
+        keys, path = _matrix(self.folder / f"keys_{count}shots.pt").T, self.folder / f"values_{count}shots.pt"
+        values = _matrix(path)
+        if values.shape != (len(keys), len(self.classes)):
+            raise InputError(f"{path} is {_shape(values)}; {len(keys)} keys of {len(self.classes)} classes need {len(keys)} x {len(self.classes)}.")
+        if not bool(((values == 0) | (values == 1)).all()) or not bool((values.sum(1) == 1).all()):
+            raise InputError(f"{path} should hold one-hot rows: one 1 a row, the rest 0.")
+        return self._rows(keys, values.argmax(1), "support", f"keys_{count}shots.pt")
+
+    def _split(self, split: str, stem: str) -> ImageFeatures:
+        features, path = _matrix(self.folder / f"{stem}_f.pt"), self.folder / f"{stem}_l.pt"
+        labels = _tensor(path)
+        if labels.dim() != 1 or labels.is_floating_point() or labels.is_complex() or len(labels) != len(features):
+            raise InputError(f"{path} is {_shape(labels)} of {labels.dtype}; it should be {len(features)} whole numbers.")
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise InputError(f"{path} has labels from {low} to {high}; {len(self.classes)} classes need 0 to {len(self.classes) - 1}.")
+        return self._rows(features, labels, split, f"{stem}_f.pt")
+
+    def _rows(self, features: Tensor, labels: Tensor, prefix: str, file: str) -> ImageFeatures:
+        width = self.text_weights.shape[0]
+        if features.shape[1] != width:
+            raise InputError(f"{self.folder / file} has features of width {features.shape[1]}, {TEXT_WEIGHTS} of width {width}.")
+        ids = tuple(f"{prefix}/{row:05d}" for row in range(len(features)))
+        vectors: Array = features.contiguous().numpy()
+        return ImageFeatures(ids, labels.numpy().astype(np.int32), np.zeros(len(ids), np.int16), vectors)
+
+
+def _matrix(path: Path) -> Tensor:
+    """A matrix of finite float16 or float32 numbers, at least one by one."""
+    tensor = _tensor(path)
+    if tensor.dim() != 2 or not tensor.is_floating_point() or not tensor.numel():
+        raise InputError(f"{path} is {_shape(tensor)} of {tensor.dtype}; it should be a matrix of floating-point numbers.")
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(f"{path} holds numbers that are not finite; extract it again.")
+    return tensor if tensor.dtype in (torch.float16, torch.float32) else tensor.float()
+
+
+def _tensor(path: Path) -> Tensor:
+    """The tensor in a file. No code in it is run: anything but a plain tensor is refused."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises whatever the broken bytes lead to; whichever it is, the file is no tensor.
+        raise InputError(f"{path} is not a plain tensor file ({_first_line(error)}); save the tensor alone with torch.save.") from error
+    if not isinstance(loaded, Tensor) or loaded.layout != torch.strided:
+        raise InputError(f"{path} holds a {type(loaded).__name__}, not one plain tensor; save the tensor alone with torch.save.")
+    return loaded.detach()
+
+
+def _first_line(error: Exception) -> str:
+    if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        return "it holds more than tensors, and xmap runs no code from files"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(str(size) for size in tensor.shape) or "one number"

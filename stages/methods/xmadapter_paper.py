@@ -1,0 +1,171 @@
+"""XMAdapter as published (arXiv 2404.12588), as far as its text is known: the faithful form.
+
+    A = gamma A_img + (1 - gamma) A_txt,    logits = s f W^T + alpha A L,    loss weighted by the disagreement of the two
+
+Image keys are tuned and normalised in the forward pass; what the paper leaves open is an option (docs/methods.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
+from stages.methods import tip_adapter
+from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
+from stages.methods.method import Cache, Fitted, NoLog, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.text_cache import start_nets, text_affinity
+from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
+from stages.options import XMAdapterPaperOptions
+from stages.selection import Grid, quality, search
+from stages.task import FewShotTask, Segments
+
+ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
+FIXED_GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two class sums (B, N) and gamma (B,) of a batch."""
+
+    image: Tensor
+    text: Tensor
+    gamma: Tensor
+
+    @property
+    def fused(self) -> Tensor:
+        return self.gamma[:, None] * self.image + (1.0 - self.gamma[:, None]) * self.text
+
+
+def fit(task: FewShotTask, options: XMAdapterPaperOptions, settings: Settings | None, log: TrainLog) -> Fitted:
+    """Train keys, nets and gamma; choose the epoch, then alpha (and a fixed gamma) on validation samples."""
+    start = tip_adapter.fit(task, options, settings, NoLog())
+    given = settings or {}
+    alpha, beta = float(given.get("train_alpha", start.settings["alpha"])), float(given.get("beta", start.settings["beta"]))
+    fixed: Settings = {"alpha": alpha, "beta": beta, "beta_text": options.beta_text, "kernel": options.kernel}
+    tensors = start_tensors(task, options)
+    learned = [tensor.requires_grad_() for name, tensor in tensors.items() if _learned(name, options)]
+    judge = settings is None and task.validation is not None
+    best, stop = BestEpoch(), int(given.get("epoch", options.epochs))
+
+    def step(batch: Batch) -> Step:
+        return training_step(task, tensors, fixed, options, batch)
+
+    def after_epoch(epoch: int) -> None:
+        judged = _judge(task, tensors, fixed) if judge else None
+        if judged is not None or epoch == stop:
+            best.offer(epoch, tensors, judged)
+
+    schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, epsilon=1e-4)
+    run_epochs(learned, task.support, schedule, step, log, after_epoch)
+    count = sum(tensor.numel() for tensor in learned)
+    record = {**fixed, "train_alpha": alpha, "epoch": best.epoch, **{k: v for k, v in given.items() if k in ("alpha", "gamma")}}
+    fitted = Fitted(_finished(best.tensors), record, Selection(task.selected_on), count)
+    return _select(task, fitted, options, start.selection.trials + best.trials) if judge else fitted
+
+
+def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+    """Zero-shot logits plus alpha times the fused class sums; the image side from all keys or from retrieved ones."""
+    beta = float(fitted.settings["beta"])
+    if retrieved is not None:
+        image = sparse_class_sums(retrieved.scores, retrieved.rows, beta, cache.segments)
+    else:
+        image = class_sums(affinity(features @ normalize(fitted.tensors["keys"], dim=-1).T, beta), cache.segments)
+    sides = Sides(image, text_sums(fitted.tensors, fitted.settings, cache.text.weights, features, cache.segments), _gamma(fitted, features))
+    return Scores(cache.text.logits(features) + float(fitted.settings["alpha"]) * sides.fused, sides.image, sides.text, sides.gamma)
+
+
+def start_tensors(task: FewShotTask, options: XMAdapterPaperOptions) -> dict[str, Tensor]:
+    """Keys, nets and gamma before training."""
+    device = task.support.labels.device
+    width = task.support.keys.shape[1]
+    nets = start_nets(width, options.width, options.depth, options.start, task.seed, device)
+    logit = torch.logit(torch.tensor(options.gamma).clamp(1e-6, 1 - 1e-6))
+    gate = {"gate.weight": torch.zeros(width, device=device)} if options.gamma_mode == "gated" else {}
+    return {"keys": task.support.keys.clone(), "gate.bias": logit.to(device), **nets, **gate}
+
+
+def training_step(task: FewShotTask, tensors: Mapping[str, Tensor], fixed: Settings, options: XMAdapterPaperOptions, batch: Batch) -> Step:
+    """Logits of a batch of support queries and their weighted loss."""
+    segments, beta = task.support.segments, float(fixed["beta"])
+    values = affinity(batch.features @ normalize(tensors["keys"], dim=-1).T, beta)
+    masked = options.self_match == "mask"
+    image = masked_class_sums(values, batch.rows, segments) if masked else class_sums(values, segments)
+    text = text_sums(tensors, fixed, task.text.weights, batch.features, segments)
+    sides = Sides(image, text, gamma_of(tensors, batch.features))
+    logits = task.text.logits(batch.features) + float(fixed["alpha"]) * sides.fused
+    difference = disagreement(values, text[:, segments.labels]) if options.disagreement == "key" else disagreement(image, text)
+    weights = sample_weights(difference, options.hard_weight)
+    loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights)
+    return Step(loss, logits, log_columns(sides, batch.labels, difference, weights))
+
+
+def log_columns(sides: Sides, labels: Tensor, difference: Tensor, weights: Tensor) -> dict[str, Tensor]:
+    """The columns of the affinity log: both affinities of the true class, gamma, difference and weight."""
+    own = labels[:, None]
+    image, text = sides.image.gather(1, own).squeeze(1), sides.text.gather(1, own).squeeze(1)
+    return {"affinity_image": image, "affinity_text": text, "gamma": sides.gamma, "difference": difference, "weight": weights}
+
+
+def text_sums(tensors: Mapping[str, Tensor], settings: Settings, texts: Tensor, features: Tensor, segments: Segments) -> Tensor:
+    """The text side's class sums (B, N): each of a class's K keys has the class's one text affinity."""
+    kernel = "relative" if settings["kernel"] == "relative" else "exp"
+    return segments.shots * text_affinity(tensors, texts, features, float(settings["beta_text"]), kernel)
+
+
+def gamma_of(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
+    """The share of the image side for each query (B,)."""
+    gate = features @ tensors["gate.weight"] if "gate.weight" in tensors else features.new_zeros(len(features))
+    return torch.sigmoid(gate + tensors["gate.bias"])
+
+
+def _gamma(fitted: Fitted, features: Tensor) -> Tensor:
+    if "gamma" in fitted.settings:
+        return features.new_full((len(features),), float(fitted.settings["gamma"]))
+    return gamma_of(fitted.tensors, features)
+
+
+def _learned(name: str, options: XMAdapterPaperOptions) -> bool:
+    if name == "keys":
+        return options.keys == "tuned"
+    return options.gamma_mode != "fixed" if name.startswith("gate") else True
+
+
+def _finished(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors to store: keys of unit length, so that an index over them gives cosines."""
+    return {**tensors, "keys": normalize(tensors["keys"], dim=-1)}
+
+
+def _judge(task: FewShotTask, tensors: Mapping[str, Tensor], fixed: Settings) -> tuple[float, float] | None:
+    if task.validation is None:
+        return None
+    fitted = Fitted(tensors, fixed, Selection(""))
+    result = scores(fitted, Cache(task.text, task.support.segments), task.validation.features)
+    return quality(result.logits, task.validation.labels)
+
+
+def _select(task: FewShotTask, fitted: Fitted, options: XMAdapterPaperOptions, trials: int) -> Fitted:
+    """Choose alpha around the one trained with, and gamma where it is fixed, on validation samples."""
+    assert task.validation is not None  # noqa: S101  (the caller checked; this tells mypy)
+    features, labels = task.validation.features, task.validation.labels
+    base = scores(fitted, Cache(task.text, task.support.segments), features)
+    assert base.image is not None and base.text is not None and base.gamma is not None  # noqa: S101  (always set above)
+    image, text, learned = base.image, base.text, base.gamma
+    alpha = float(fitted.settings["train_alpha"])
+    grids = {"alpha": Grid(tuple(alpha * factor for factor in ALPHA_FACTORS))}
+    if options.gamma_mode == "fixed":
+        grids["gamma"] = Grid(FIXED_GAMMAS, widen=False)
+    zero_shot = task.text.logits(features)
+
+    def logits(point: Mapping[str, float]) -> Tensor:
+        gamma = features.new_full((len(features),), point["gamma"]) if "gamma" in point else learned
+        return zero_shot + point["alpha"] * Sides(image, text, gamma).fused
+
+    choice = search(grids, labels, logits)
+    grid = {**choice.grid, "epoch": [float(epoch) for epoch in range(1, options.epochs + 1)]}
+    selection = replace(tip_adapter.as_selection(choice, task.selected_on, trials), grid=grid)
+    return replace(fitted, settings={**fitted.settings, **choice.values}, selection=selection)

@@ -1,0 +1,215 @@
+"""The stage `train`: fit one method on one support with one seed, and keep what it is and how it got there.
+
+The task a method is handed has no test features, and nothing here opens them (`stages.support.split_files` refuses). Where
+there are no validation samples, settings are chosen on part of the support that is held out, and the method is then fitted
+on all of it with those settings; with one shot nothing is chosen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from stages.config import Config
+from stages.datasets.dataset import TRAIN
+from stages.device import repeatable, resolve_device
+from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
+from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_segments, load_support, load_text, require_same_encoder
+from stages.methods.method import Cache, Fitted, Method, NoLog, Selection, TrainLog
+from stages.methods.method import method as load_method
+from stages.progress import Progress
+from stages.support import SplitIndex, ValidationProtocol, draw_validation
+from stages.task import FewShotTask, Segments, Support, Text
+from store.artifact import Artifact, Identity, Store
+from store.fingerprint import Json
+from store.index import Neighbors, VectorIndex
+from store.log import Column, NeighborColumn, read_values, write_affinity
+from store.tensors import read_tensors, write_tensors
+
+ADAPTER = "adapter.safetensors"
+TRAIN_LOG = "affinity/train.parquet"
+NEIGHBORS = 5
+BATCH = 1024
+
+
+def train(
+    store: Store,
+    identity: Identity,
+    images: Artifact,
+    texts: Artifact,
+    cache: Artifact,
+    method: str,
+    options: Config,
+    seed: int,
+    protocol: ValidationProtocol,
+    shots: int,
+    device: str,
+    progress: Progress,
+) -> Artifact:
+    """Fit `method` on the support of `cache` and store the adapter, its index and its affinity log.
+
+    Raises `UnknownName` for a method that is not registered and `InputError` for a device that is not there or inputs that
+    do not belong together.
+    """
+    module = load_method(method)
+    place = resolve_device(device)
+    with store.build(identity, on_wait=progress.say) as held:
+        if isinstance(held, Artifact):
+            return held
+        progress.start(f"train {method}, seed {seed}", 1)
+        task = assemble(images, texts, cache, seed, protocol, shots)
+        recorder = Recorder()
+        with repeatable(seed, place):
+            started = time.monotonic()
+            fitted = fit(module, task.to(place), options, recorder)
+            seconds = time.monotonic() - started
+        fitted = on_device(fitted, "cpu")
+        if not recorder:
+            observe(module, fitted, task, recorder)
+        stored = write_adapter(held.path, method, fitted, options, str(cache.summary["index"]))
+        run: dict[str, str | int] = {"run": identity.folder, "method": method, "seed": seed}
+        write_log(held.path / TRAIN_LOG, recorder, task, fitted, cache, run, identity.fingerprint)
+        progress.advance(1)
+        return held.commit(_summary(method, seed, shots, fitted, options, seconds, stored), device=place)
+
+
+def assemble(images: Artifact, texts: Artifact, cache: Artifact, seed: int, protocol: ValidationProtocol, shots: int) -> FewShotTask:
+    """The task: texts, the support of `cache`, and the validation samples that `protocol` allows."""
+    text = load_text(texts)
+    support = load_support(images, cache, shots)
+    require_same_encoder(images, texts, support.views.shape[2], text)
+    rows, selected_on = draw_validation(images, shots, seed, protocol, support.sample_ids, text.classes)
+    return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on)
+
+
+def fit(module: Method, task: FewShotTask, options: Config, log: TrainLog) -> Fitted:
+    """Fit with choices made on validation samples, else on held-out support, else with fixed defaults."""
+    if task.validation is not None:
+        return module.fit(task, options, None, log)
+    held = held_out(task.support, task.seed)
+    if not len(held):
+        return module.fit(task.without_validation(), options, None, log)
+    per_class = torch.bincount(task.support.labels[held], minlength=task.support.classes)
+    low, high = int(per_class.min()), int(per_class.max())
+    count = str(high) if low == high else f"{low} to {high}"
+    chosen = module.fit(replace(task.fold(held), selected_on=f"held-out support, {count} a class"), options, None, NoLog())
+    torch.manual_seed(task.seed)
+    final = module.fit(task.without_validation(), options, chosen.settings, log)
+    return replace(final, selection=chosen.selection)
+
+
+def held_out(support: Support, seed: int) -> torch.Tensor:
+    """Rows (H,) of the support to choose on: a quarter of each class, at least one, and none of a class with one sample."""
+    counts = support.segments.counts.long().tolist()
+    held: set[str] = set()
+    start = 0
+    for label, count in enumerate(counts):
+        ids = support.sample_ids[start : start + count]
+        start += count
+        if count >= 2:
+            held.update(SplitIndex(ids, np.full(count, label, np.int32)).few(max(1, count // 4), seed).sample_ids)
+    rows = [row for row, sample in enumerate(support.sample_ids) if sample in held]
+    return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
+
+
+def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) -> None:
+    """One row a support sample, epoch 0, for a method that did not train: its scores on the support keys (which meet themselves)."""
+    cache = Cache(task.text, task.support.segments)
+    keys = task.support.keys
+    for part in batches(len(keys), BATCH):
+        with torch.no_grad():
+            columns = sample_columns(module.scores(fitted, cache, keys[part]), task.support.labels[part])
+        log.add(0, torch.arange(part.start, part.stop), columns)
+
+
+def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str) -> int:
+    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file."""
+    tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
+    metadata: dict[str, Json] = {
+        "method": method,
+        "options": options.model_dump(mode="json"),
+        "settings": dict(fitted.settings),
+        "selection": _selection(fitted.selection),
+        "trainable_parameters": fitted.trainable_parameters,
+    }
+    write_tensors(folder / ADAPTER, tensors, metadata)
+    if "keys" in tensors:
+        VectorIndex.build(tensors["keys"], index).save(folder / IMAGE_INDEX)
+    return (folder / ADAPTER).stat().st_size
+
+
+def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
+    """An adapter from the store and what its scores need, on the CPU. Raises `ArtifactDamaged`."""
+    tensors, stored = read_tensors(artifact.file(ADAPTER))
+    metadata: Mapping[str, Any] = stored
+    chosen = metadata["selection"]
+    selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
+    loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
+    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
+    return fitted, Cache(load_text(texts), load_segments(cache))
+
+
+def on_device(fitted: Fitted, device: str) -> Fitted:
+    """The same adapter with its tensors on `device`, detached from training."""
+    return replace(fitted, tensors={name: tensor.detach().to(device) for name, tensor in fitted.tensors.items()})
+
+
+def cache_on_device(cache: Cache, device: str) -> Cache:
+    """The same cache with its tensors on `device`."""
+    text: Text = replace(cache.text, weights=cache.text.weights.to(device))
+    segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
+    return Cache(text, segments)
+
+
+def write_log(
+    path: Path, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: Artifact, run: Mapping[str, str | int], digest: str
+) -> None:
+    """Write the affinity log of training: what the method observed, and what the cache says about each sample.
+
+    `run` holds the columns that name the run. Neighbours are listed for the final epoch, in the untrained cache.
+    """
+    support, cached = task.support, read_values(cache.file(VALUES))
+    observed = recorder.columns()
+    rows = observed.pop("row")
+    labels = support.labels.numpy()
+    found = nearest_others(VectorIndex.load(cache.file(IMAGE_INDEX)), support.keys.numpy(), NEIGHBORS)
+    zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
+    final = observed["epoch"] == observed["epoch"].max()
+    listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))
+    columns: dict[str, Column | NeighborColumn] = {
+        **run,
+        **observed,
+        "split": TRAIN,
+        "sample_id": [support.sample_ids[row] for row in rows],
+        "label": labels[rows],
+        "zero_shot_correct": zero_shot[rows],
+        "correct": observed["predicted"] == labels[rows],
+        "neighbor_agreement": agreement(found, cached, labels)[rows],
+        "neighbors": neighbor_column(listed, fitted.settings, cached),
+    }
+    write_affinity(path, columns, digest)
+
+
+def _selection(selection: Selection) -> dict[str, Json]:
+    return {**asdict(selection), "grid": {name: list(values) for name, values in selection.grid.items()}, "edges": list(selection.edges)}
+
+
+def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: Config, seconds: float, stored: int) -> dict[str, Json]:
+    return {
+        "method": method,
+        "seed": seed,
+        "shots": shots,
+        "options": options.model_dump(mode="json"),
+        "settings": dict(fitted.settings),
+        "selection": _selection(fitted.selection),
+        "trainable_parameters": fitted.trainable_parameters,
+        "train_seconds": round(seconds, 3),
+        "stored_bytes": stored,
+    }

@@ -1,0 +1,141 @@
+"""The SQL views and their columns: names, types and meanings. `xmap sql` shows them, and an empty view has them too.
+
+`artifact` is in every view: the artifact's folder below the store, by which views join to `artifacts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Column = tuple[str, str]
+_NAMES: Mapping[str, Column] = {
+    "class_name": ("VARCHAR", "name of the true class"),
+    "dataset": ("VARCHAR", "name of the dataset"),
+    "artifact": ("VARCHAR", "folder of the artifact below the store"),
+}
+_SAMPLE: Mapping[str, Column] = {
+    "sample_id": ("VARCHAR", "path of the image relative to the dataset"),
+    "split": ("VARCHAR", "train, val or test"),
+    "label": ("INTEGER", "index of the true class"),
+}
+_RUN: Mapping[str, Column] = {
+    "run": ("VARCHAR", "the run that wrote the row"),
+    "method": ("VARCHAR", "zero-shot, tip-adapter, xmadapter, ..."),
+    "seed": ("INTEGER", "seed of the support, the initialisation and the order"),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """A view: what a row is, and its columns' SQL types and meanings."""
+
+    about: str
+    columns: Mapping[str, Column]
+
+    def empty(self) -> str:
+        """A query with the view's columns and no row."""
+        return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, (kind, _) in self.columns.items())} WHERE false"
+
+
+VIEWS: Mapping[str, View] = {
+    "samples": View("one row an image", {**_SAMPLE, **_NAMES}),
+    "features": View(
+        "one row a view of an image",
+        {
+            **_SAMPLE,
+            "view": ("SMALLINT", "0 the plain crop, else an augmentation"),
+            "feature": ("FLOAT[]", "the encoder's raw output"),
+            **_NAMES,
+        },
+    ),
+    "affinity": View(
+        "one row a sample and epoch (train) or a sample (eval)",
+        {
+            **_RUN,
+            "split": ("VARCHAR", "train, val or test"),
+            "epoch": ("INTEGER", "epoch of training, from 0"),
+            "sample_id": ("VARCHAR", "path of the image relative to the dataset"),
+            "label": ("INTEGER", "index of the true class"),
+            "predicted": ("INTEGER", "index of the predicted class"),
+            "gamma": ("FLOAT", "share of the image affinity in the fused one; 1 is image only"),
+            "affinity_image": ("FLOAT", "image-side affinity to the true class"),
+            "affinity_text": ("FLOAT", "text-side affinity to the true class"),
+            "difference": ("FLOAT", "disagreement of the two sides"),
+            "weight": ("FLOAT", "weight of the sample in the loss"),
+            "loss": ("FLOAT", "cross entropy"),
+            "margin": ("FLOAT", "logit of the true class minus the best other"),
+            "zero_shot_correct": ("BOOLEAN", "whether zero-shot was right"),
+            "correct": ("BOOLEAN", "whether the method was right"),
+            "neighbor_agreement": ("FLOAT", "share of the nearest cached images with the same label"),
+            "neighbors": ("STRUCT(sample_id VARCHAR, label INTEGER, affinity FLOAT)[]", "nearest cached images, best first"),
+            "class_name": _NAMES["class_name"],
+            "predicted_name": ("VARCHAR", "name of the predicted class"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
+    "predictions": View(
+        "one row a test sample, method and seed",
+        {
+            **_RUN,
+            "sample_id": ("VARCHAR", "path of the image relative to the dataset"),
+            "label": ("INTEGER", "index of the true class"),
+            "predicted": ("INTEGER", "index of the predicted class"),
+            "probability": ("FLOAT", "of the predicted class"),
+            "true_probability": ("FLOAT", "of the true class"),
+            "zero_shot": ("INTEGER", "index of zero-shot's class"),
+            "top5": ("INTEGER[]", "the five best classes, best first"),
+            "class_name": _NAMES["class_name"],
+            "predicted_name": ("VARCHAR", "name of the predicted class"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
+    "neighbors": View(
+        "one row a sample and one of its nearest cached images",
+        {
+            **_RUN,
+            "split": ("VARCHAR", "train, val or test"),
+            "epoch": ("INTEGER", "epoch of training, from 0"),
+            "sample_id": ("VARCHAR", "the sample asked about"),
+            "label": ("INTEGER", "its true class"),
+            "rank": ("INTEGER", "1 is the nearest"),
+            "neighbor_id": ("VARCHAR", "the cached image"),
+            "neighbor_label": ("INTEGER", "the cached image's class"),
+            "affinity": ("FLOAT", "affinity between the two"),
+            "artifact": _NAMES["artifact"],
+        },
+    ),
+    "artifacts": View(
+        "one row an artifact",
+        {
+            "stage": ("VARCHAR", "the stage that made it"),
+            "name": ("VARCHAR", "its name"),
+            "fingerprint": ("VARCHAR", "hash of all that determines its bytes"),
+            "created": ("VARCHAR", "when, ISO 8601 in UTC"),
+            "seconds": ("DOUBLE", "how long it took"),
+            "bytes": ("BIGINT", "size of its files"),
+            "path": ("VARCHAR", "its folder below the store"),
+            "artifact": _NAMES["artifact"],
+        },
+    ),
+    "runs": View(
+        "one row a method and seed of an evaluation",
+        {
+            **_RUN,
+            "shots": ("INTEGER", "labelled images a class"),
+            "accuracy": ("DOUBLE", "top-1 on test, percent"),
+            "top5": ("DOUBLE", "top-5 on test, percent"),
+            "per_class": ("DOUBLE", "mean of the classes' accuracies, percent"),
+            "ece": ("DOUBLE", "expected calibration error, percent"),
+            "selected_on": ("VARCHAR", "what settings were chosen on"),
+            "trials": ("INTEGER", "how many settings were tried"),
+            "trainable_parameters": ("BIGINT", "how many numbers were trained"),
+            "train_seconds": ("DOUBLE", "how long training took"),
+            "created": ("VARCHAR", "when, ISO 8601 in UTC"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
+}

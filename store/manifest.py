@@ -1,0 +1,102 @@
+"""Manifests: what makes a folder an artifact, sealed, and trusted in nothing when read.
+
+A manifest may come from a damaged disk or from somebody else's archive: every field is checked before use, file names that
+lead outside the folder are refused, and the seal (a blake3 of its own bytes) shows any change made after it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from blake3 import blake3
+
+from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
+from store.fingerprint import fingerprint
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "pyarrow", "duckdb", "numpy", "pillow", "safetensors")
+
+
+def seal(data: bytes) -> bytes:
+    """A manifest's bytes with the blake3 of them, as they were without it, in its first field: a flipped bit then shows."""
+    return data.replace(b'"checksum": ""', f'"checksum": "{blake3(data).hexdigest()}"'.encode(), 1)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that make bytes, as installed (nothing is imported)."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_manifest(path: Path) -> Mapping[str, Any]:
+    """Read and check the manifest of the artifact at `path`. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
+    remedy = f"delete {path} and run `xmap run` to build it again."
+    try:
+        data = (path / MANIFEST).read_bytes()
+        manifest = json.loads(data)
+    except FileNotFoundError as error:
+        raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
+    except OSError as error:
+        raise ArtifactDamaged(path / MANIFEST, f"it cannot be read ({error.strerror})", remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactDamaged(path / MANIFEST, "it is not JSON", remedy) from error
+    # The version first: a manifest of another version may have other fields and is not damaged for that.
+    schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if type(schema_version) is int and schema_version != SCHEMA_VERSION:
+        raise SchemaMismatch(path, schema_version, SCHEMA_VERSION, remedy)
+    problem = _problem(manifest, data)
+    if problem:
+        raise ArtifactDamaged(path / MANIFEST, problem, remedy)
+    checked: Mapping[str, Any] = manifest
+    return checked
+
+
+def _seal_holds(data: bytes, checksum: str) -> bool:
+    bare = data.replace(checksum.encode(errors="replace"), b"", 1)
+    return blake3(bare).hexdigest() == checksum
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "checksum": str, "schema_version": int, "stage": str, "name": str, "fingerprint": str, "fields": dict, "inputs": dict,
+    "command": str, "files": list, "summary": dict, "versions": dict, "device": str, "created": str, "seconds": (int, float),
+}  # fmt: skip
+_FILE_KINDS: Mapping[str, type] = {"name": str, "size": int, "blake3": str}
+
+
+def _problem(manifest: object, data: bytes) -> str | None:
+    if not isinstance(manifest, dict):
+        return "it is not a JSON object"
+    for key, kind in _KINDS.items():
+        if not isinstance(manifest.get(key), kind) or isinstance(manifest[key], bool):
+            return f"its field {key!r} is missing or of the wrong type"
+    for entry in manifest["files"]:
+        if not (isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in _FILE_KINDS.items())):
+            return "its list of files is malformed"
+        name = PurePosixPath(entry["name"])
+        if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
+            return f"it names a file outside its folder: {entry['name']!r}"
+    if not all(isinstance(digest, str) for digest in manifest["inputs"].values()):
+        return "its inputs are malformed"
+    if not _fingerprint_holds(manifest):
+        return "its fingerprint does not match its fields"
+    return None if _seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+
+
+def _fingerprint_holds(manifest: Mapping[str, Any]) -> bool:
+    try:
+        declared = {key: manifest[key] for key in ("stage", "fields", "inputs")}
+        return fingerprint(declared) == str(manifest["fingerprint"])
+    except (ValueError, RecursionError):
+        # NaN and infinities parse as JSON here, and no fingerprint was ever made of them.
+        return False

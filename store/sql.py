@@ -1,0 +1,188 @@
+"""SQL over the store: the only module that imports duckdb.
+
+`connect` opens an in-memory database whose views read exactly the files that manifests name, then takes its hands off the
+machine: no other file, no extension, no setting, and nothing but queries. Three things DuckDB alone does not give, each
+found by trying: a path it may read it may also *write* (so `WITH x AS (COPY ... TO file)`, which counts as a SELECT, could
+overwrite an artifact), `query('...')` runs SQL hidden in a string, and a name that is no table is looked up among the
+caller's Python variables. So a statement's parse tree is checked before it runs, against lists of what is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from store.artifact import Store, store_root
+from store.catalog import VIEWS, View
+from store.errors import QueryError
+from store.views import Sources, definitions, literal, pattern, sources
+
+# Nodes of a parse tree that only read, and the table functions that read no file and run no SQL.
+READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
+TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram", "histogram_values"})
+ONLY_QUERIES = "only one SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN of one is allowed"
+
+_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
+_ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
+_FILES: Mapping[str, str] = {"file": "VARCHAR", "artifact": "VARCHAR", "dataset": "VARCHAR"}
+_CLASSES: Mapping[str, str] = {"artifact": "VARCHAR", "label": "INTEGER", "class_name": "VARCHAR"}
+
+
+class Connection:
+    """An open, locked connection. Its views are those of `store.catalog.VIEWS`; `close` it or use it in a `with`."""
+
+    def __init__(self, database: Any) -> None:
+        self._database = database
+
+    @property
+    def views(self) -> Mapping[str, View]:
+        """The views with their documented columns."""
+        return VIEWS
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of one query. Raises `QueryError` with one sentence for anything else, or for SQL that fails."""
+        import duckdb
+
+        try:
+            statement = self._checked(sql)
+            result = self._database.sql(statement)
+            return pa.table({}) if result is None else result.to_arrow_table()
+        except duckdb.Error as error:
+            raise QueryError(_sentence(error)) from error
+        except (RecursionError, UnicodeEncodeError) as error:
+            raise QueryError("the query is nested too deeply or holds text that is not Unicode.") from error
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _checked(self, sql: str) -> str:
+        """The one statement of `sql`, if all it does is read the views."""
+        text = self._one(sql)
+        inner = text
+        if (explained := _EXPLAIN.match(text)) is not None:
+            inner = self._one(text[explained.end() :])
+        tree = json.loads(self._database.execute("SELECT json_serialize_sql(?::VARCHAR)", [inner]).fetchone()[0])
+        if tree.get("error"):
+            raise QueryError(f"{ONLY_QUERIES}; a PIVOT needs its values listed: PIVOT ... ON column IN (...).")
+        for node in _nodes(tree):
+            _check_node(node)
+        return text
+
+    def _one(self, sql: str) -> str:
+        statements = self._database.extract_statements(sql)
+        if len(statements) != 1:
+            raise QueryError(f"the query holds {len(statements)} statements; {ONLY_QUERIES}.")
+        return str(statements[0].query)
+
+
+def connect(root: Path | str | None = None) -> Connection:
+    """Open the store at `root` (default: `XMAP_STORE`, else `.xmap`) for SQL.
+
+    Views stand for the artifacts that are there now; an empty or absent store gives views without rows. Raises
+    `ArtifactDamaged`, `SchemaMismatch` and `QueryError`.
+    """
+    import duckdb
+
+    folder = Path(os.path.abspath(store_root(root)))
+    found = sources(Store(folder))
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+        "allow_persistent_secrets": False,
+        "python_enable_replacements": False,
+        "temp_directory": "",
+    }
+    database = duckdb.connect(":memory:", config=settings)
+    try:
+        _create_views(database, found)
+        _lock(database, [path for paths in found.files.values() for path in paths])
+    except (duckdb.Error, UnicodeEncodeError) as error:
+        database.close()
+        raise QueryError(f"the store at {folder} cannot be opened for SQL: {_sentence(error)}") from error
+    except BaseException:
+        database.close()
+        raise
+    return Connection(database)
+
+
+def _create_views(database: Any, found: Sources) -> None:
+    _register(database, "_files", found.file_rows, _FILES)
+    _register(database, "_classes", found.class_rows, _CLASSES)
+    for name, rows in (("artifacts", found.artifact_rows), ("runs", found.run_rows)):
+        types = {column: kind for column, (kind, _) in VIEWS[name].columns.items()}
+        _register(database, f"_{name}", rows, types)
+        database.execute(f"CREATE VIEW {name} AS FROM _{name}")
+    for name, text in definitions(found).items():
+        database.execute(f"CREATE VIEW {name} AS {text}")
+
+
+def _register(database: Any, name: str, rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> None:
+    """Rows as a read-only table; a value of another type than its column's becomes null."""
+    columns = {column: pa.array([_fitting(row.get(column), kind) for row in rows], _ARROW[kind]) for column, kind in types.items()}
+    database.register(name, pa.table(columns))
+
+
+def _fitting(value: Any, kind: str) -> Any:
+    if kind == "VARCHAR":
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if kind == "DOUBLE":
+        return float(value)
+    limit = 2**31 if kind == "INTEGER" else 2**63
+    return value if isinstance(value, int) and -limit <= value < limit else None
+
+
+def _lock(database: Any, files: Sequence[Path]) -> None:
+    allowed = sorted({name for path in files for name in (str(path), pattern(path))})
+    database.execute(f"SET allowed_paths = [{', '.join(literal(name) for name in allowed)}]")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a parse tree, without recursion."""
+    pending = [tree]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, dict):
+            yield current
+            pending.extend(current.values())
+        elif isinstance(current, list):
+            pending.extend(current)
+
+
+def _check_node(node: Mapping[str, Any]) -> None:
+    kind = node.get("type")
+    if isinstance(kind, str) and kind.endswith("_NODE") and kind not in READING_NODES:
+        raise QueryError(f"{kind.split('_')[0]} is not allowed; {ONLY_QUERIES}.")
+    if kind == "TABLE_FUNCTION":
+        function = node.get("function")
+        name = str(function.get("function_name", "")).lower() if isinstance(function, dict) else ""
+        if name not in TABLE_FUNCTIONS:
+            raise QueryError(f"the table function {name}() is not allowed; query the views {', '.join(VIEWS)}.")
+
+
+def _sentence(error: Exception) -> str:
+    """DuckDB's message as one sentence; for an unknown table, with the views there are."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    first = next((line for line in lines if line), type(error).__name__)
+    text = re.sub(r"^(?:[A-Z]\w+ )+Error: ", "", first).rstrip(".!")
+    if "Table with name" in text:
+        return f"{text}; the views are {', '.join(VIEWS)}."
+    hint = next((f" ({line})" for line in lines if line.startswith("Candidate bindings")), "")
+    return f"{text}{hint}."

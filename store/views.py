@@ -1,0 +1,167 @@
+"""What the SQL views stand on: files and facts taken from manifests, and the text that defines each view over them.
+
+A view reads an explicit list of files, never a pattern, and has the columns and types of `store.catalog` whether it has a
+million rows or none. No duckdb here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store.artifact import Artifact, Store
+from store.catalog import VIEWS
+from store.errors import ArtifactDamaged, QueryError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads."""
+
+    files: Mapping[str, tuple[Path, ...]]
+    file_rows: list[dict[str, Any]]
+    class_rows: list[dict[str, Any]]
+    artifact_rows: list[dict[str, Any]]
+    run_rows: list[dict[str, Any]]
+
+
+def sources(store: Store) -> Sources:
+    """Read all manifests and check all files' sizes. Raises `ArtifactDamaged` and `SchemaMismatch`."""
+    artifacts = store.artifacts()
+    by_print = {artifact.fingerprint: artifact for artifact in artifacts}
+    origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
+    files: dict[str, list[Path]] = {"images": [], "affinity": [], "predictions": []}
+    file_rows = []
+    for artifact, origin in origins:
+        for kind, path in _tables(artifact):
+            files[kind].append(path)
+            file_rows.append({"file": str(path), "artifact": _path(artifact), "dataset": _dataset(origin)})
+    return Sources(
+        {kind: tuple(paths) for kind, paths in files.items()},
+        file_rows,
+        [row for artifact, origin in origins for row in _class_rows(artifact, origin)],
+        [_artifact_row(artifact) for artifact in artifacts],
+        [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin))],
+    )
+
+
+def definitions(found: Sources) -> dict[str, str]:
+    """The SELECT of each view that reads Parquet files."""
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "affinity", "predictions", "neighbors")}
+    if found.files["images"]:
+        texts["features"] = _select("features", found.files["images"])
+        texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
+    for name in ("affinity", "predictions"):
+        if found.files[name]:
+            texts[name] = _select(name, found.files[name])
+    if found.files["affinity"]:
+        texts["neighbors"] = _neighbors()
+    return texts
+
+
+def _neighbors() -> str:
+    expressions = {
+        "rank": "CAST(rank AS INTEGER)",
+        "neighbor_id": "neighbors[rank].sample_id",
+        "neighbor_label": "neighbors[rank].label",
+        "affinity": "neighbors[rank].affinity",
+    }
+    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
+    return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
+
+
+def literal(text: str) -> str:
+    """`text` as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def pattern(path: Path) -> str:
+    """`path` as the glob pattern that matches it alone: DuckDB reads `*`, `?` and `[` in every path it is given.
+
+    Raises `QueryError` for the one combination that DuckDB's patterns cannot say.
+    """
+    text = str(path)
+    if not any(sign in text for sign in "*?["):
+        return text
+    if "\\" in text:
+        raise QueryError(
+            f"SQL cannot read {text}: its name has both a backslash and one of * ? [; move the store elsewhere with --store DIR."
+        )
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
+
+
+def _select(name: str, files: Sequence[Path], where: str = "") -> str:
+    view = VIEWS[name]
+    listed = ", ".join(literal(pattern(path)) for path in files)
+    joined = {"class_name": "c.class_name", "predicted_name": "p.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
+    columns = ", ".join(f"CAST({joined.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
+    predicted = " LEFT JOIN _classes p ON p.artifact = f.artifact AND p.label = t.predicted" if "predicted_name" in view.columns else ""
+    # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
+    return (
+        f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
+        f" JOIN _files f ON f.file = t._file LEFT JOIN _classes c ON c.artifact = f.artifact AND c.label = t.label{predicted} {where}"
+    )
+
+
+def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
+    if artifact.stage == "images":
+        return (("images", path) for path in artifact.files(suffix=".parquet") if path.name != "errors.parquet")
+    if artifact.stage in ("adapter", "eval"):
+        logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
+        return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]
+    return ()
+
+
+def _origin(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Artifact | None:
+    """The artifact that names the classes: itself or, breadth first, what it was made from."""
+    queue, seen = [artifact], {artifact.fingerprint}
+    for current in queue:
+        if isinstance(current.summary.get("classes"), list):
+            return current
+        fresh = [digest for digest in current.inputs.values() if digest in by_print and digest not in seen]
+        seen.update(fresh)
+        queue.extend(by_print[digest] for digest in fresh)
+    return None
+
+
+def _class_rows(artifact: Artifact, origin: Artifact | None) -> list[dict[str, Any]]:
+    names = origin.summary["classes"] if origin else []
+    return [{"artifact": _path(artifact), "label": label, "class_name": str(name)} for label, name in enumerate(names)]
+
+
+def _dataset(origin: Artifact | None) -> str | None:
+    name = origin.summary.get("dataset") if origin else None
+    return name if isinstance(name, str) else None
+
+
+def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    facts = {key: manifest[key] for key in ("stage", "name", "fingerprint", "created")}
+    size = sum(entry["size"] for entry in manifest["files"])
+    return {**facts, "seconds": float(manifest["seconds"]), "bytes": size, "path": _path(artifact), "artifact": _path(artifact)}
+
+
+def _run_rows(artifact: Artifact, dataset: str | None) -> list[dict[str, Any]]:
+    if artifact.stage != "eval":
+        return []
+    origin = {"created": artifact.manifest["created"], "dataset": dataset, "artifact": _path(artifact)}
+    return [{"run": artifact.name, **entry, **origin} for entry in _results(artifact)]
+
+
+def _results(artifact: Artifact) -> list[dict[str, Any]]:
+    """The list `results` of metrics.json, else of the summary; an evaluation without it has no rows."""
+    found: Any = artifact.summary
+    if any(entry["name"] == "metrics.json" for entry in artifact.manifest["files"]):
+        try:
+            found = json.loads(artifact.file("metrics.json").read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ArtifactDamaged(artifact.path / "metrics.json", "it is not JSON", artifact.remedy) from error
+    results = found.get("results") if isinstance(found, dict) else found
+    return [entry for entry in results if isinstance(entry, dict)] if isinstance(results, list) else []
+
+
+def _path(artifact: Artifact) -> str:
+    return f"{artifact.path.parent.name}/{artifact.path.name}"

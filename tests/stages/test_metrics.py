@@ -1,0 +1,95 @@
+"""Metrics against loops, and intervals against scipy where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages import metrics
+
+
+@settings(deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
+def test_top_k_is_the_place_in_a_stable_sort(classes: int, k: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    logits = random.integers(0, 4, (8, classes)).astype(np.float32)
+    labels = random.integers(0, classes, 8)
+    expected = [label in np.argsort(-row, kind="stable")[:k] for row, label in zip(logits, labels, strict=True)]
+    assert metrics.top_k_hits(logits, labels, k).tolist() == expected
+
+
+def test_a_class_without_samples_has_no_accuracy() -> None:
+    found = metrics.per_class_accuracy(np.array([1, 0, 1]), np.array([0, 0, 2]), 3)
+    assert found[[0, 2]].tolist() == [0.5, 1.0]
+    assert np.isnan(found[1])
+
+
+@settings(deadline=None)
+@given(st.integers(2, 20), st.integers(0, 99))
+def test_calibration_error_is_the_mean_gap_of_the_bins(bins: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    confidence, correct = random.random(50), random.random(50) < 0.6
+    expected = 0.0
+    for number in range(bins):
+        inside = (confidence > number / bins) & (confidence <= (number + 1) / bins)
+        if inside.any():
+            expected += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    assert metrics.calibration_error(confidence, correct, bins) == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_error_at_the_ends() -> None:
+    assert metrics.calibration_error(np.array([1.0, 0.0]), np.array([True, False]), 10) == 0.0
+    assert np.isnan(metrics.calibration_error(np.array([]), np.array([]), 10))
+
+
+@pytest.mark.parametrize(("freedom", "expected"), [(1, 12.7062), (2, 4.30265), (4, 2.77645), (9, 2.26216), (120, 1.97993)])
+def test_student_quantiles_of_the_tables(freedom: int, expected: float) -> None:
+    assert metrics.student_quantile(0.95, freedom) == pytest.approx(expected, rel=1e-5)
+
+
+def test_student_quantiles_agree_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for freedom in (*range(1, 40), 99, 100, 1000):
+        for level in (0.5, 0.9, 0.95, 0.999):
+            assert metrics.student_quantile(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-9)
+
+
+@pytest.mark.parametrize(("level", "freedom"), [(0.95, 0), (1.0, 3), (0.0, 3)])
+def test_student_quantiles_that_do_not_exist(level: float, freedom: int) -> None:
+    with pytest.raises(ValueError, match="no Student quantile"):
+        metrics.student_quantile(level, freedom)
+
+
+def test_an_interval_over_seeds_needs_two() -> None:
+    low, high = metrics.student_interval(np.array([1.0, 2.0, 3.0]))
+    assert (low, high) == (pytest.approx(2 - 4.30265 / np.sqrt(3), rel=1e-5), pytest.approx(2 + 4.30265 / np.sqrt(3), rel=1e-5))
+    with pytest.raises(ValueError, match="two"):
+        metrics.student_interval(np.array([1.0]))
+
+
+def test_the_bootstrap_is_seeded_and_as_wide_as_theory_says() -> None:
+    values = (np.random.default_rng(0).random(400) < 0.7).astype(float)
+    low, high = metrics.bootstrap_interval(values, 1)
+    assert (low, high) == metrics.bootstrap_interval(values, 1)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+
+
+def test_resampled_columns_are_paired() -> None:
+    values = np.random.default_rng(0).random(30)
+    means = metrics.resampled_means(np.stack([values, values + 0.25], axis=1), 3, 50)
+    np.testing.assert_allclose(means[:, 1] - means[:, 0], 0.25)
+
+
+def test_a_difference_whose_interval_holds_zero_is_a_tie() -> None:
+    random = np.random.default_rng(0)
+    worse = random.random(500) < 0.5
+    better = worse | (random.random(500) < 0.2)
+    clear = metrics.paired_difference(better, worse, 0)
+    assert not clear.tie
+    assert clear.mean == pytest.approx(better.mean() - worse.mean())
+    assert clear.low < clear.mean < clear.high
+    assert metrics.paired_difference(worse, worse, 0).tie
+    assert metrics.paired_difference(random.random(50) < 0.5, random.random(50) < 0.5, 0).tie

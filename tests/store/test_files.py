@@ -1,0 +1,120 @@
+"""A file is whole or absent, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+import store.files
+from store.errors import InputError, StoreDenied, StoreFull, XmapError
+from store.files import atomic_file, clear_temporaries, free_bytes, hash_file, make_folder, require_space, write_bytes
+
+
+def test_a_written_file_holds_its_bytes_and_no_temporary_stays(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"first")
+    write_bytes(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_an_error_in_the_block_leaves_the_old_file(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"old")
+
+    def fail() -> None:
+        with atomic_file(tmp_path / "a") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_a_disk_full_at_any_byte_leaves_old_or_nothing(tmp_path: Path, disk_with_room, before: bytes | None) -> None:
+    path, data = tmp_path / "a", bytes(range(40))
+    if before is not None:
+        write_bytes(path, before)
+    for room in range(len(data)):
+        with disk_with_room(room), pytest.raises(StoreFull) as caught:
+            write_bytes(path, data)
+        assert caught.value.needed == len(data)
+        assert caught.value.free > 0
+        assert str(caught.value).startswith("the disk is full: ")
+        assert (path.read_bytes() if path.exists() else None) == before
+        assert os.listdir(tmp_path) == (["a"] if before else [])
+    with disk_with_room(len(data)):
+        write_bytes(path, data)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EACCES, StoreDenied), (errno.EROFS, StoreDenied)])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failing_system_call_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: type[XmapError]) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store.files.os, call, fail)
+    with pytest.raises(kind) as caught:
+        write_bytes(tmp_path / "a", b"data")
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "a") in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_system_error_is_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(store.files.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output") as caught:
+        write_bytes(tmp_path / "a", b"data")
+    assert not isinstance(caught.value, XmapError)
+    assert os.listdir(tmp_path) == []
+
+
+def test_space_is_checked_before_work(tmp_path: Path) -> None:
+    with pytest.raises(StoreFull) as caught:
+        require_space(tmp_path, 1 << 60)
+    assert caught.value.needed == 1 << 60
+    require_space(tmp_path, 1)
+    assert free_bytes(tmp_path / "not" / "there") == pytest.approx(free_bytes(tmp_path), rel=0.1)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(StoreDenied if number == errno.EACCES else StoreFull):
+        make_folder(tmp_path / "a" / "b")
+
+
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="a file is where the folder"):
+            make_folder(folder)
+
+
+def test_temporaries_are_cleared_at_any_depth(tmp_path: Path) -> None:
+    make_folder(tmp_path / "affinity")
+    for path in (tmp_path / ".a.1.partial", tmp_path / "affinity" / ".b.2.partial", tmp_path / "kept.partial"):
+        path.write_bytes(b"x")
+    clear_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["affinity", "kept.partial"]
+
+
+def test_the_hash_is_blake3(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"")
+    assert hash_file(tmp_path / "a") == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+    data = os.urandom((1 << 20) + 7)
+    write_bytes(tmp_path / "b", data)
+    first = hash_file(tmp_path / "b")
+    write_bytes(tmp_path / "b", data[:-1] + bytes([data[-1] ^ 1]))
+    assert hash_file(tmp_path / "b") != first

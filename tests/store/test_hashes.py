@@ -1,0 +1,156 @@
+"""Remembered hashes never outlive the bytes they were made of, and losing them costs time alone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import store.hashes
+from store.files import hash_file
+from store.hashes import HashMemory
+
+
+class Reads:
+    """Counts the files that are read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(store.hashes, "hash_file", self)
+
+    def __call__(self, path: Path) -> str:
+        self.count += 1
+        return hash_file(path)
+
+    def since(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    return Reads(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def old_enough(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Files made by a test count as old, so that they are remembered."""
+    if "young" not in request.keywords:
+        monkeypatch.setattr(store.hashes, "YOUNG_NS", 0)
+    yield
+
+
+def make(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"{number}.bin" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%d" % number)
+    return paths
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_known_file_is_not_read_again(tmp_path: Path, reads: Reads, count: int) -> None:
+    paths = make(tmp_path, count)
+    memory = HashMemory(tmp_path / "side" / "hashes.sqlite")
+    first = memory.hash_files(paths)
+    assert first == {path: hash_file(path) for path in paths}
+    assert reads.since() == count
+    assert memory.hash_files(paths) == first
+    assert reads.since() == 0
+
+
+def test_a_change_in_place_of_the_same_size_is_seen(tmp_path: Path, reads: Reads) -> None:
+    (path,) = make(tmp_path, 1)
+    memory = HashMemory(tmp_path / "hashes.sqlite")
+    before = memory.hash_files([path])[path]
+    time.sleep(0.02)
+    with open(path, "r+b") as file:
+        file.write(b"9")
+    assert memory.hash_files([path])[path] == hash_file(path) != before
+    assert reads.since() == 2
+
+
+def test_a_change_with_the_old_mtime_set_back_is_seen(tmp_path: Path) -> None:
+    (path,) = make(tmp_path, 1)
+    memory = HashMemory(tmp_path / "hashes.sqlite")
+    memory.hash_files([path])
+    status = path.stat()
+    time.sleep(0.02)
+    path.write_bytes(b"9")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert memory.hash_files([path])[path] == hash_file(path)
+
+
+def test_a_replaced_file_of_the_same_name_and_size_is_seen(tmp_path: Path) -> None:
+    (path,) = make(tmp_path, 1)
+    memory = HashMemory(tmp_path / "hashes.sqlite")
+    memory.hash_files([path])
+    (tmp_path / "new").write_bytes(b"9")
+    os.replace(tmp_path / "new", path)
+    assert memory.hash_files([path])[path] == hash_file(path)
+
+
+def test_a_young_file_is_read_each_time(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.hashes, "YOUNG_NS", 2_000_000_000)
+    (path,) = make(tmp_path, 1)
+    memory = HashMemory(tmp_path / "hashes.sqlite")
+    memory.hash_files([path])
+    memory.hash_files([path])
+    assert reads.since() == 2
+
+
+def test_rehash_ignores_the_memory_and_renews_it(tmp_path: Path, reads: Reads) -> None:
+    paths = make(tmp_path, 2)
+    memory = tmp_path / "hashes.sqlite"
+    HashMemory(memory).hash_files(paths)
+    with sqlite3.connect(memory) as database:
+        database.execute("UPDATE hashes SET blake3 = 'wrong'")
+    assert set(HashMemory(memory).hash_files(paths).values()) == {"wrong"}
+    right = HashMemory(memory, rehash=True).hash_files(paths)
+    assert right == {path: hash_file(path) for path in paths}
+    assert HashMemory(memory).hash_files(paths) == right
+
+
+@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "other table", "folder"])
+def test_a_damaged_memory_costs_time_alone(tmp_path: Path, damage: str) -> None:
+    paths = make(tmp_path, 5)
+    memory = tmp_path / "hashes.sqlite"
+    HashMemory(memory).hash_files(paths)
+    data = memory.read_bytes()
+    memory.unlink()
+    if damage == "folder":
+        memory.mkdir()
+    elif damage == "other table":
+        with sqlite3.connect(memory) as database:
+            database.execute("CREATE TABLE hashes (path BLOB PRIMARY KEY)")
+    else:
+        memory.write_bytes({"empty": b"", "junk": b"junk" * 4096, "cut": data[: len(data) // 2]}[damage])
+    for _ in range(2):
+        assert HashMemory(memory).hash_files(paths) == {path: hash_file(path) for path in paths}
+
+
+def test_an_unwritable_memory_costs_time_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    paths = make(tmp_path, 2)
+    assert len(HashMemory(tmp_path / "file" / "hashes.sqlite").hash_files(paths)) == 2
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    (good,) = make(tmp_path, 1)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    bad = [tmp_path / "absent", tmp_path, tmp_path / "fifo", tmp_path / "loop"]
+    assert list(HashMemory(tmp_path / "hashes.sqlite").hash_files([*bad, good])) == [good]
+
+
+def test_odd_names_are_remembered(tmp_path: Path, reads: Reads) -> None:
+    paths = [tmp_path / name for name in ("a'b", "a\nb", "\u05d0.jpg", os.fsdecode(b"bad\xff"), "-x", "e\u0301")]
+    for path in paths:
+        path.write_bytes(path.name.encode(errors="surrogateescape"))
+    memory = HashMemory(tmp_path / "hashes.sqlite")
+    assert len(memory.hash_files(paths)) == len(paths) == reads.since()
+    assert len(memory.hash_files(paths)) == len(paths)
+    assert reads.since() == 0

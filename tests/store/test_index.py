@@ -1,0 +1,170 @@
+"""The index finds what a product of matrices finds, and its refusals are sentences."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
+from store.index import VectorIndex, gpu_count
+
+
+def unit(rows: int, width: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((rows, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 20), st.integers(1, 80), st.integers(0, 99))
+def test_flat_is_brute_force(keys: int, queries: int, width: int, k: int, seed: int) -> None:
+    stored, asked = unit(keys, width, seed), unit(queries, width, seed + 1)
+    index = VectorIndex.build(stored)
+    found = index.search(asked, k)
+    scores = asked @ stored.T
+    assert found.rows.shape == found.scores.shape == (queries, min(k, keys))
+    np.testing.assert_allclose(found.scores, -np.sort(-scores, axis=1)[:, :k], atol=2e-6)
+    np.testing.assert_allclose(np.take_along_axis(scores, found.rows, 1), found.scores, atol=2e-6)
+    assert all(len(set(row)) == len(row) for row in found.rows.tolist())
+    np.testing.assert_array_equal(index.keys(), stored)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "HNSW8"])
+def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str, mapped: bool) -> None:
+    index = VectorIndex.build(unit(300, 16), factory)
+    index.save(tmp_path / "image.faiss")
+    loaded = VectorIndex.load(tmp_path / "image.faiss", mapped=mapped)
+    assert (len(loaded), loaded.width) == (300, 16)
+    before, after = index.search(unit(5, 16, 1), 7), loaded.search(unit(5, 16, 1), 7)
+    np.testing.assert_array_equal(before.rows, after.rows)
+    np.testing.assert_allclose(before.scores, after.scores, atol=2e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["image.faiss"]
+
+
+def test_a_mapped_index_is_not_read_at_once(tmp_path: Path) -> None:
+    VectorIndex.build(unit(20_000, 64)).save(tmp_path / "a")
+    mapped = VectorIndex.load(tmp_path / "a")
+    with open("/proc/self/maps") as maps:
+        assert str(tmp_path / "a") in maps.read()
+    assert len(mapped) == 20_000
+
+
+def test_equal_keys_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        VectorIndex.build(unit(300, 16), "IVF4,Flat").save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_where_an_approximate_index_finds_too_few_the_rest_says_so() -> None:
+    found = VectorIndex.build(unit(100, 8), "IVF20,Flat").search(unit(3, 8, 1), 100)
+    assert (found.rows == -1).any()
+    assert np.isneginf(found.scores[found.rows == -1]).all()
+
+
+@pytest.mark.parametrize("factory", ["", "Flatt", "IVF9999,Flat", "PQ3", "IVF4,Flat;x", "\0", "OPQ"])
+def test_a_factory_that_faiss_refuses_is_one_sentence(factory: str) -> None:
+    with pytest.raises(InputError, match="try --index Flat") as caught:
+        VectorIndex.build(unit(50, 8), factory)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (2, 9), (8,), (1, 2, 8)])
+def test_a_wrong_width_is_one_sentence(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="expected vectors of width 8"):
+        VectorIndex.build(unit(4, 8)).search(np.ones(shape, np.float32), 1)
+
+
+def test_no_key_no_query_and_no_k() -> None:
+    empty = VectorIndex.build(np.zeros((0, 8), np.float32))
+    assert empty.search(unit(3, 8), 5).rows.shape == (3, 0)
+    index = VectorIndex.build(unit(4, 8))
+    assert index.search(unit(3, 8), 0).scores.shape == (3, 0)
+    assert index.search(np.zeros((0, 8), np.float32), 2).rows.shape == (0, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_other_floats_are_taken_as_numbers(dtype: type) -> None:
+    index = VectorIndex.build(unit(10, 8).astype(dtype))
+    assert index.search(unit(10, 8).astype(dtype), 1).rows.ravel().tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat"])
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("cut", [0, 4, 0.5, -1])
+def test_a_cut_index_is_damage(tmp_path: Path, cut: float, mapped: bool, factory: str) -> None:
+    path = tmp_path / "a"
+    VectorIndex.build(unit(300, 16), factory).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(cut * len(data)) if cut == 0.5 else int(cut)])
+    with pytest.raises(ArtifactDamaged, match="faiss cannot read it"):
+        VectorIndex.load(path, mapped=mapped)
+
+
+def test_junk_and_nothing_are_damage(tmp_path: Path) -> None:
+    (tmp_path / "junk").write_bytes(b"not an index" * 100)
+    for name in ("junk", "absent"):
+        with pytest.raises(ArtifactDamaged):
+            VectorIndex.load(tmp_path / name)
+
+
+def test_no_flip_in_a_header_makes_anything_but_our_errors(tmp_path: Path) -> None:
+    """In a child: a reader of C++ could end its process. Sizes far beyond the file are bad allocations, caught too."""
+    VectorIndex.build(unit(50, 8)).save(tmp_path / "a")
+    script = (
+        "import sys, random\nfrom pathlib import Path\nfrom store.index import VectorIndex\nfrom store.errors import XmapError\n"
+        "path, draw = Path(sys.argv[1]), random.Random(4)\ndata = path.read_bytes()\n"
+        "for position in range(60):\n for bit in range(8):\n"
+        "  altered = bytearray(data)\n  altered[position] ^= 1 << bit\n  path.write_bytes(altered)\n"
+        "  for mapped in (True, False):\n   try: VectorIndex.load(path, mapped=mapped)\n   except XmapError: pass\n"
+        "print('done')"
+    )
+    run = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a")], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "done", run.stderr[-2000:]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, disk_with_room) -> None:
+    index = VectorIndex.build(unit(200, 16))
+    index.save(tmp_path / "control")
+    size = (tmp_path / "control").stat().st_size
+    for room in (0, 3, 4, 100, size // 2, size - 1):
+        with disk_with_room(room), pytest.raises(StoreFull):
+            index.save(tmp_path / "a")
+        assert [path.name for path in tmp_path.iterdir()] == ["control"]
+    with disk_with_room(size):
+        index.save(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "control").read_bytes()
+
+
+@pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU")
+def test_without_a_gpu_the_remedy_is_named() -> None:
+    with pytest.raises(InputError, match="--device cpu"):
+        VectorIndex.build(unit(4, 8)).on_gpu()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(gpu_count() == 0, reason="faiss sees no GPU")
+def test_a_gpu_finds_the_same() -> None:
+    index, queries = VectorIndex.build(unit(2000, 64)), unit(50, 64, 1)
+    np.testing.assert_array_equal(index.on_gpu().search(queries, 5).rows, index.search(queries, 5).rows)
+
+
+def test_only_our_errors_are_raised_for_odd_queries() -> None:
+    index = VectorIndex.build(unit(4, 8))
+    for queries in (np.full((2, 8), np.nan, np.float32), np.full((2, 8), np.inf, np.float32)):
+        try:
+            index.search(queries, 2)
+        except XmapError:
+            continue
+
+
+def test_random_search_keeps_best_first() -> None:
+    draw = random.Random(5)
+    scores = VectorIndex.build(unit(64, 8)).search(unit(10, 8, draw.randrange(99)), 64).scores
+    assert (np.diff(scores, axis=1) <= 1e-6).all()
