@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
@@ -21,6 +22,11 @@ FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
 Seed = Annotated[int, Field(ge=0)]
 Tables = Mapping[str, Any]
+Model = TypeVar("Model", bound=Config)
+
+
+def _defaults(model: type[Config]) -> Any:
+    return Field(default_factory=model)
 
 
 class RunConfig(Config):
@@ -48,18 +54,39 @@ class RunConfig(Config):
 class XmapConfig(Config):
     """All of xmap.toml. `methods` holds options of methods, by name; a method that is not in it has its defaults."""
 
-    data: DataConfig = DataConfig()
-    encoder: EncoderConfig = EncoderConfig()
-    extract: ExtractConfig = ExtractConfig()
-    cache: CacheConfig = CacheConfig()
-    eval: EvalConfig = EvalConfig()
-    run: RunConfig = RunConfig()
-    methods: Mapping[str, SerializeAsAny[Config]] = {}
+    data: DataConfig = _defaults(DataConfig)
+    encoder: EncoderConfig = _defaults(EncoderConfig)
+    extract: ExtractConfig = _defaults(ExtractConfig)
+    cache: CacheConfig = _defaults(CacheConfig)
+    eval: EvalConfig = _defaults(EvalConfig)
+    run: RunConfig = _defaults(RunConfig)
+    methods: Mapping[str, SerializeAsAny[Config]] = Field(default_factory=dict)
 
     def options(self, method: str) -> Config:
         """The options of a method. Raises `UnknownName`."""
         default = method_entry(method).options
         return self.methods.get(method) or default()
+
+    def flags(self) -> str:
+        """The flags that repeat this config on any command, but for the methods, seeds and shots: what differs from the defaults."""
+        words: list[str] = []
+        for section, model in SECTIONS.items():
+            table = getattr(self, section)
+            for field in model.model_fields:
+                value = getattr(table, field)
+                if f"{section}.{field}" not in SPOKEN and value != _default(model, field):
+                    words += _typed(field, value)
+        for name, options in self.methods.items():
+            changed = options.model_dump(mode="json", exclude_defaults=True)
+            words += [word for field, value in changed.items() for word in ("--set", f"methods.{name}.{field}={value}")]
+        return shlex.join(words)
+
+    def override(self, settings: Mapping[str, Any]) -> XmapConfig:
+        """This config with other values, keyed `section.field`. Raises `InputError`."""
+        tables = self.model_dump(mode="json")
+        for name, value in settings.items():
+            _put(tables, name, value)
+        return _validate(tables, "the config", set(settings))
 
 
 SECTIONS: Mapping[str, type[Config]] = {
@@ -72,14 +99,28 @@ SECTIONS: Mapping[str, type[Config]] = {
 }
 
 
-def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> XmapConfig:
-    """Read `path` (default: xmap.toml where there is one), then apply overrides, keyed `section.field`.
+# Each stage's command states these itself; device and workers belong to a machine.
+SPOKEN = ("cache.shots", "run.methods", "run.seeds", "run.device", "run.workers")
+
+
+def _typed(field: str, value: Any) -> list[str]:
+    """A field and its value as words of a command line."""
+    flag = f"--{field.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if field == "templates":
+        return [word for template in value for word in ("--template", template)]
+    return [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+
+
+def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None, read: bool = True) -> XmapConfig:
+    """Read `path` (default: xmap.toml where there is one; nothing if `read` is false), then apply overrides, keyed `section.field`.
 
     An override may be text as typed on a command line: numbers are read, lists are split at commas. Raises `InputError`
     naming the file or flag, the field, and the nearest field there is; `UnknownName` for a method.
     """
     file = Path(path or FILE)
-    tables = _read(file) if path or file.exists() else {}
+    tables = _read(file) if read and (path or file.exists()) else {}
     given = dict(overrides or {})
     for name, value in given.items():
         _put(tables, name, value)
@@ -140,7 +181,7 @@ def _validate(tables: Tables, file: str, flags: Iterable[str]) -> XmapConfig:
     return config.model_copy(update={"methods": options})
 
 
-def _checked[Model: Config](model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...]) -> Model:
+def _checked(model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...]) -> Model:
     try:
         return model.model_validate(table)
     except ValidationError as error:
@@ -153,7 +194,7 @@ def _problem(error: ValidationError, model: type[Config], file: str, flags: set[
     path = [*above, *(str(part) for part in first["loc"] if not isinstance(part, int))]
     section, field = path[:-1] or path, path[-1] if path else ""
     name = ".".join(path)
-    flag = next((flag for flag in flags if name == flag or name.startswith(f"{flag}.")), None)
+    flag = next((flag for flag in sorted(flags) if f"{name}.".startswith(f"{flag}.") or flag.startswith(f"{name}.")), None)
     source = _flag(flag) if flag else file
     if first["type"] == "extra_forbidden":
         if len(path) == 1:
@@ -179,7 +220,7 @@ def _flag(name: str) -> str:
 
 def _nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?"[:-1] if close else f"known: {', '.join(known) or 'none'}"
+    return f"the nearest known is {close[0]!r}" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def render(config: XmapConfig) -> str:
@@ -199,7 +240,7 @@ def _section(name: str, about: str, values: Config) -> str:
     dumped = values.model_dump(mode="json")
     for field, info in type(values).model_fields.items():
         lines.append(f"# {info.description}\n" if info.description else "")
-        lines.append(tomli_w.dumps({field: dumped[field]}))
+        lines.append(f"# {field} is not set\n" if dumped[field] is None else tomli_w.dumps({field: dumped[field]}))
     return "".join(lines)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.config import XmapConfig
+from stages.datasets.dataset import TRAIN, Dataset
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store
 from store.errors import ArtifactMissing, InputError
 from store.hashes import HashMemory
 
 IMAGES, TEXTS = "images", "texts"
+# Side files of the store that no fingerprint includes.
+HASHES, RECORDS = "hashes.sqlite", "encoders"
 
 Built = Mapping[str, Artifact]
 Build = Callable[[Built, Progress], Artifact]
@@ -41,22 +44,23 @@ class Features:
 def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
     """The features that `config` asks for. Raises `InputError` where it names none, `ArtifactMissing` for an unknown name."""
     if config.run.features:
-        return _stored(store, config.run.features)
+        return _stored(store, config.run.features, config.flags())
     if not config.data.data:
         raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
     return _extracted(store, config, rehash)
 
 
-def _stored(store: Store, name: str) -> Features:
-    images, texts = (_newest(store, stage, name) for stage in (IMAGES, TEXTS))
+def _stored(store: Store, name: str, where: str) -> Features:
+    images = _newest(store, IMAGES, name)
+    texts = _newest(store, TEXTS, images.name)
     return Features(
-        name,
+        images.name,
         _identity(images),
         _identity(texts),
         dict(images.summary["parts"]),
         partial(_gone, images),
         partial(_gone, texts),
-        where=f"--features {shlex.quote(name)}",
+        where=where,
     )
 
 
@@ -79,4 +83,34 @@ def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
 
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
-    raise NotImplementedError
+    """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
+    from stages.datasets.open import open_dataset
+    from stages.extract import image_identity, parts, text_identity
+    from stages.resolve import resolve
+
+    dataset = open_dataset(config.data)
+    memory = HashMemory(store.root / HASHES, rehash)
+    encoder = resolve(config.encoder, memory, store.root / RECORDS)
+    hashes = memory.hash_files(sample.path for sample in dataset.samples)
+    where = config.flags()
+    command = f"xmap extract {where}".strip()
+    images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)
+    texts = replace(text_identity(dataset, encoder), command=command)
+
+    def build_images(built: Built, progress: Progress) -> Artifact:
+        from stages.extract import extract_images
+
+        run = config.run
+        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress)
+
+    def build_texts(built: Built, progress: Progress) -> Artifact:
+        from stages.extract import extract_texts
+
+        return extract_texts(store, texts, dataset, encoder, config.run.device, progress)
+
+    return Features(images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks)
+
+
+def _shortest(dataset: Dataset) -> tuple[int, str] | None:
+    counts = dataset.counts(TRAIN)
+    return min((counts.get(label, 0), name) for label, name in enumerate(dataset.classes)) if counts else None

@@ -41,8 +41,8 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     features = features_of(store, config, rehash)
     depth = STAGES.index(last)
     steps = [
-        Step(features.images, f"extract images of {features.name}", features.build_images),
-        Step(features.texts, f"extract texts of {features.name}", features.build_texts),
+        Step(features.images, f"image features of {features.name}", features.build_images),
+        Step(features.texts, f"text features of {features.name}", features.build_texts),
     ]
     if depth >= STAGES.index(CACHE):
         _require_shots(features, config)
@@ -65,9 +65,8 @@ def _require_shots(features: Features, config: XmapConfig) -> None:
     count, name = features.shortest
     if count < config.cache.shots:
         least = f"--shots {count} or fewer, or " if count else ""
-        raise InputError(
-            f"class {name!r} has {count} training images, fewer than {config.cache.shots} shots; choose {least}--short keep to take what there is."
-        )
+        remedy = f"choose {least}--short keep to take what there is"
+        raise InputError(f"class {name!r} has {count} training images, fewer than {config.cache.shots} shots; {remedy}.")
 
 
 def _cache(store: Store, features: Features, config: XmapConfig, seed: int) -> Step:

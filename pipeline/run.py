@@ -95,7 +95,11 @@ def execute(
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:
     """What running the plan would do."""
-    return [_outcome(step, "built", why(store, step.identity)) if store.find(step.identity) is None else _outcome(step) for step in plan.steps]
+    found = (store.find(step.identity) is not None for step in plan.steps)
+    return [
+        _outcome(step) if there else _outcome(step, "built", why(store, step.identity))
+        for step, there in zip(plan.steps, found, strict=True)
+    ]
 
 
 def _do(store: Store, step: Step, artifacts: Mapping[str, Artifact], progress: Progress, may_build: bool) -> tuple[Artifact, StepOutcome]:
@@ -137,6 +141,8 @@ def words(changes: Sequence[Change]) -> str:
 def _phrase(change: Change) -> str:
     group, _, name = change.field.partition(".")
     if group == "inputs" or _is_hash(change.before) or _is_hash(change.after):
+        if name.startswith("adapter "):
+            return "adapters changed"
         verb = "added" if change.before is None else "gone" if change.after is None else "changed"
         return f"{name} {verb}"
     return str(Change(name, change.before, change.after))

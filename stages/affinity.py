@@ -24,7 +24,7 @@ def class_sums(values: Tensor, segments: Segments, scaled: bool = True) -> Tenso
     often a class's keys are repeated where they are not. A class without keys sums to 0.
     """
     if segments.even is not None:
-        sums = values.unflatten(1, (segments.classes, segments.even)).sum(-1)
+        sums = values.reshape(len(values), segments.classes, segments.even).sum(-1)
     else:
         sums = values.new_zeros(len(values), segments.classes).index_add_(1, segments.labels, values)
     return sums * class_scale(segments) if scaled else sums

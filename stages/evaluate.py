@@ -22,7 +22,7 @@ from stages.datasets.dataset import TEST
 from stages.device import resolve_device
 from stages.evidence import FLOATS, agreement, batches, neighbor_column, sample_columns
 from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_text, require_same_encoder
-from stages.methods.method import Cache, Fitted, Method, Retrieved, Scores
+from stages.methods.method import Cache, Fitted, Method, Retrieved, Scores, index_queries
 from stages.methods.method import method as load_method
 from stages.progress import Progress
 from stages.support import join
@@ -143,7 +143,7 @@ def _outcome(run: Run, texts: Artifact, test: Labelled, config: EvalConfig, devi
         parts.append(_columns(scores, test.labels[part], cache.text.logits(features)))
         progress.advance(part.stop - part.start)
     columns = {name: np.concatenate([piece[name] for piece in parts]) for name in parts[0]}
-    found = _search(index, test.features, config.neighbors)
+    found = _search(index, scorer.index_queries(test.features) if own else test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
     return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, bool(fitted.tensors))
 
@@ -166,10 +166,15 @@ class _Scorer:
         sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
         return Scores(found.logits.float().cpu(), *sides)
 
+    def index_queries(self, features: Tensor) -> Tensor:
+        """Unit features (B, C) as the adapter's own index takes them, on the CPU."""
+        with torch.no_grad():
+            return index_queries(self._method, self._fitted, features.to(self._device)).cpu()
+
     def _retrieved(self, features: Tensor) -> Retrieved | None:
         if self._index is None or not self._top_k:
             return None
-        found = self._index.search(features.numpy(), self._top_k)
+        found = self._index.search(self.index_queries(features).numpy(), self._top_k)
         return Retrieved(torch.from_numpy(found.scores).to(self._device), torch.from_numpy(found.rows).to(self._device))
 
 

@@ -167,8 +167,9 @@ class _Source:
     def _support(self, count: int) -> ImageFeatures:
         keys, path = _matrix(self.folder / f"keys_{count}shots.pt").T, self.folder / f"values_{count}shots.pt"
         values = _matrix(path)
-        if values.shape != (len(keys), len(self.classes)):
-            raise InputError(f"{path} is {_shape(values)}; {len(keys)} keys of {len(self.classes)} classes need {len(keys)} x {len(self.classes)}.")
+        wanted = (len(keys), len(self.classes))
+        if tuple(values.shape) != wanted:
+            raise InputError(f"{path} is {_shape(values)}; {wanted[0]} keys of {wanted[1]} classes need {wanted[0]} x {wanted[1]}.")
         if not bool(((values == 0) | (values == 1)).all()) or not bool((values.sum(1) == 1).all()):
             raise InputError(f"{path} should hold one-hot rows: one 1 a row, the rest 0.")
         return self._rows(keys, values.argmax(1), "support", f"keys_{count}shots.pt")

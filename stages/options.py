@@ -35,6 +35,23 @@ class TipAdapterFOptions(TipAdapterOptions):
     self_match: Literal["none", "mask"] = Field("none", description="Whether a support query meets its own key while training.")
 
 
+class XMAdapterOptions(Config):
+    """XMAdapter, our default form. The defaults hold where validation does not speak clearly for other values."""
+
+    alpha: float = Field(30.0, ge=0, description="Weight of the fused affinities.")
+    gamma: float = Field(0.3, ge=0, le=1, description="Share of the image affinity; 1 is image only, 0 is text only.")
+    residual: float | None = Field(None, ge=0, description="Share rho of the residual class weights; default min(0.75, shots / 4).")
+    beta: float = Field(3.0, gt=0, description="Sharpness of the image affinity.")
+    beta_text: float = Field(3.0, gt=0, description="Sharpness of the text affinity.")
+    metric: Literal["split", "shared", "plain"] = Field("split", description="Spaces of the caches: split, shared, or not learned.")
+    hard_weight: float = Field(1.0, ge=0, description="Strength lambda of the hard-sample weights; 0 weights all alike.")
+    penalty: float = Field(50.0, ge=0, description="Pull of the residual class weights to the texts.")
+    epochs: int = Field(12, ge=1, description="Passes over the support, at least as many as min_steps needs.")
+    min_steps: int = Field(200, ge=1, description="Fewest steps of training.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, at width 512 and logit scale 100; cosine decay to zero.")
+    batch_size: int = Field(256, ge=1, description="Queries a step.")
+
+
 class XMAdapterPaperOptions(TipAdapterOptions):
     """XMAdapter's faithful form. What the paper leaves open is an option here."""
 
@@ -48,7 +65,7 @@ class XMAdapterPaperOptions(TipAdapterOptions):
     width: int = Field(0, ge=0, description="Width D of the nets' common space; 0: that of the features.")
     depth: Literal[1, 2] = Field(1, description="Layers of MetaNet and Img2TxtNet.")
     start: Literal["shared", "random"] = Field("shared", description="The nets start as one map of the CLIP space, or as two random ones.")
-    gamma_mode: Literal["fixed", "learned", "gated"] = Field("learned", description="Gamma chosen on validation, one learned number, or a gate per sample.")
+    gamma_mode: Literal["fixed", "learned", "gated"] = Field("learned", description="Gamma chosen, learned, or a gate per sample.")
     gamma: float = Field(0.5, ge=0, le=1, description="Gamma at the start of training.")
     disagreement: Literal["class", "key"] = Field("class", description="Whether the two sides are compared on class sums or key by key.")
     hard_weight: float = Field(1.0, ge=0, description="Strength lambda of the hard-sample weights; 0 weights all alike.")
@@ -70,6 +87,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot"),
     "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter"),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
+    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter"),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
 }
 

@@ -20,7 +20,7 @@ _SAMPLE: Mapping[str, Column] = {
     "label": ("INTEGER", "index of the true class"),
 }
 _RUN: Mapping[str, Column] = {
-    "run": ("VARCHAR", "the run that wrote the row"),
+    "run": ("VARCHAR", "folder name of the adapter"),
     "method": ("VARCHAR", "zero-shot, tip-adapter, xmadapter, ..."),
     "seed": ("INTEGER", "seed of the support, the initialisation and the order"),
 }
@@ -125,10 +125,13 @@ VIEWS: Mapping[str, View] = {
         {
             **_RUN,
             "shots": ("INTEGER", "labelled images a class"),
-            "accuracy": ("DOUBLE", "top-1 on test, percent"),
-            "top5": ("DOUBLE", "top-5 on test, percent"),
-            "per_class": ("DOUBLE", "mean of the classes' accuracies, percent"),
-            "ece": ("DOUBLE", "expected calibration error, percent"),
+            "accuracy": ("DOUBLE", "top-1 on test of this seed, percent"),
+            "accuracy_mean": ("DOUBLE", "top-1 on test over the method's seeds, percent"),
+            "accuracy_low": ("DOUBLE", "lower end of its 95 % interval"),
+            "accuracy_high": ("DOUBLE", "upper end of its 95 % interval"),
+            "ci_kind": ("VARCHAR", "what the interval is over"),
+            "top5_mean": ("DOUBLE", "top-5 on test over the seeds, percent"),
+            "ece_mean": ("DOUBLE", "expected calibration error over the seeds, percent"),
             "selected_on": ("VARCHAR", "what settings were chosen on"),
             "trials": ("INTEGER", "how many settings were tried"),
             "trainable_parameters": ("BIGINT", "how many numbers were trained"),

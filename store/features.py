@@ -7,7 +7,7 @@ no more (imported features). Rows keep the order in which they were planned: by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +90,32 @@ def write_texts(path: Path, rows: TextFeatures, fingerprint: str) -> None:
 
 def read_texts(path: Path) -> TextFeatures:
     """Read text features."""
-    table = read_table(path)
+    table = read_table(path, ["class_id", "class_name", "template", "feature"])
     return TextFeatures(
         table["class_id"].to_numpy().astype(np.int32),
         tuple(table["class_name"].to_pylist()),
         tuple(table["template"].to_pylist()),
         vectors_array(table["feature"]),
     )
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """An image that could not be used: its sample, its path relative to the data as it is on disk, and why."""
+
+    sample_id: str
+    split: str
+    path: str
+    kind: str
+    message: str
+
+
+def write_errors(path: Path, rows: Sequence[ErrorRow], fingerprint: str) -> None:
+    """Write the list of bad images, empty or not, as one Parquet file."""
+    columns = [field.name for field in fields(ErrorRow)]
+    write_table(path, pa.table({name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in columns}), fingerprint)
+
+
+def read_errors(path: Path) -> list[ErrorRow]:
+    """Read the list of bad images."""
+    return [ErrorRow(**row) for row in read_table(path, [field.name for field in fields(ErrorRow)]).to_pylist()]

@@ -67,7 +67,9 @@ def make_folder(path: Path) -> None:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreDenied(path) from error
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            raise InputError(f"a file is where the folder {path} should be; move it away or choose another store with --store DIR.") from error
+            raise InputError(
+                f"a file is where the folder {path} should be; move it away or choose another store with --store DIR."
+            ) from error
         raise
 
 

@@ -6,6 +6,7 @@ that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors 
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from store.files import atomic_file
 from store.tables import REMEDY, Array
 
 FLAT = "Flat"
+# The limits of faiss's reader are one for the whole process.
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,16 @@ class VectorIndex:
     def load(cls, path: Path, mapped: bool = True) -> VectorIndex:
         """Open an index file, memory-mapped by default. Raises `ArtifactDamaged`."""
         faiss = _faiss()
-        flags = (faiss.IO_FLAG_MMAP | faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY) if mapped else 0
-        try:
-            return cls(faiss.read_index(str(path), flags))
-        except (RuntimeError, MemoryError) as error:
-            raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from error
+        # One flag maps Flat and HNSW, the other inverted lists, and faiss refuses lists where both are given.
+        ways = [faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY] if mapped else [0]
+        if mapped and _fourcc(path).startswith(b"Iw"):
+            ways.reverse()
+        for flags in ways:
+            try:
+                return cls(_read(faiss, path, flags))
+            except (RuntimeError, MemoryError) as error:
+                problem = error
+        raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
 
     def save(self, path: Path) -> None:
         """Write the index to `path`, whole or not at all; streamed, never a second copy in memory."""
@@ -109,6 +117,28 @@ def _faiss() -> Any:
     import faiss
 
     return faiss
+
+
+def _fourcc(path: Path) -> bytes:
+    """The four letters that say what kind of index a file holds; none where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError:
+        return b""
+
+
+def _read(faiss: Any, path: Path, flags: int) -> Any:
+    """`faiss.read_index`, which allocates what a damaged header asks for unless it is told that no part exceeds the file."""
+    if not hasattr(faiss, "set_deserialization_vector_byte_limit") or not path.is_file():
+        return faiss.read_index(str(path), flags)
+    with _READING:
+        usual = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
+        try:
+            return faiss.read_index(str(path), flags)
+        finally:
+            faiss.set_deserialization_vector_byte_limit(usual)
 
 
 def _matrix(vectors: Array, width: int) -> Array:

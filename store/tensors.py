@@ -23,7 +23,7 @@ KEY = "xmap"
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, Json]) -> None:
     """Write named arrays and their metadata; equal contents give equal bytes."""
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     write_bytes(path, save(ordered, {KEY: json.dumps(metadata, sort_keys=True)}))
 
 

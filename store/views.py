@@ -16,6 +16,8 @@ from store.artifact import Artifact, Store
 from store.catalog import VIEWS
 from store.errors import ArtifactDamaged, QueryError
 
+METRICS = "metrics.json"
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -44,7 +46,7 @@ def sources(store: Store) -> Sources:
         file_rows,
         [row for artifact, origin in origins for row in _class_rows(artifact, origin)],
         [_artifact_row(artifact) for artifact in artifacts],
-        [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin))],
+        [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin), by_print)],
     )
 
 
@@ -144,22 +146,36 @@ def _artifact_row(artifact: Artifact) -> dict[str, Any]:
     return {**facts, "seconds": float(manifest["seconds"]), "bytes": size, "path": _path(artifact), "artifact": _path(artifact)}
 
 
-def _run_rows(artifact: Artifact, dataset: str | None) -> list[dict[str, Any]]:
+def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """One row a method and seed; facts of the method stand in the rows of all its seeds."""
     if artifact.stage != "eval":
         return []
-    origin = {"created": artifact.manifest["created"], "dataset": dataset, "artifact": _path(artifact)}
-    return [{"run": artifact.name, **entry, **origin} for entry in _results(artifact)]
+    shared = {"created": artifact.manifest["created"], "dataset": dataset, "artifact": _path(artifact)}
+    rows = []
+    for result in _results(artifact):
+        low, high = (*_listed(result, "accuracy_ci95"), None, None)[:2]
+        accuracies = _listed(result, "accuracies")
+        for number, seed in enumerate(_listed(result, "seeds")):
+            adapter = by_print.get(artifact.inputs.get(f"adapter {result.get('method')} seed {seed}", ""))
+            own = {"run": adapter.path.name if adapter else artifact.path.name, "seed": seed, "accuracy_low": low, "accuracy_high": high}
+            rows.append({**result, **own, "accuracy": accuracies[number] if number < len(accuracies) else None, **shared})
+    return rows
+
+
+def _listed(result: Mapping[str, Any], name: str) -> list[Any]:
+    found = result.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _results(artifact: Artifact) -> list[dict[str, Any]]:
-    """The list `results` of metrics.json, else of the summary; an evaluation without it has no rows."""
-    found: Any = artifact.summary
-    if any(entry["name"] == "metrics.json" for entry in artifact.manifest["files"]):
+    """The list `results` of the summary, else of metrics.json; an evaluation without it has no rows."""
+    results: Any = artifact.summary.get("results")
+    if results is None and any(entry["name"] == METRICS for entry in artifact.manifest["files"]):
         try:
-            found = json.loads(artifact.file("metrics.json").read_bytes())
+            metrics = json.loads(artifact.file(METRICS).read_bytes())
         except (ValueError, RecursionError) as error:
-            raise ArtifactDamaged(artifact.path / "metrics.json", "it is not JSON", artifact.remedy) from error
-    results = found.get("results") if isinstance(found, dict) else found
+            raise ArtifactDamaged(artifact.path / METRICS, "it is not JSON", artifact.remedy) from error
+        results = metrics.get("results") if isinstance(metrics, dict) else None
     return [entry for entry in results if isinstance(entry, dict)] if isinstance(results, list) else []
 
 

@@ -7,7 +7,6 @@ The paper weights the loss by the difference of the two affinity matrices; the e
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor
 

@@ -8,7 +8,7 @@ tensors and JSON.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -98,6 +98,12 @@ class Method(Protocol):
 def method(name: str) -> Method:
     """Load a registered method. Raises `UnknownName`."""
     return cast(Method, importlib.import_module(method_entry(name).module))
+
+
+def index_queries(module: Method, fitted: Fitted, features: Tensor) -> Tensor:
+    """Unit features (B, C) as queries to the adapter's own key index; a method whose keys live elsewhere maps them itself."""
+    project: Callable[[Fitted, Tensor], Tensor] | None = getattr(module, "index_queries", None)
+    return project(fitted, features) if project else features
 
 
 def options_of(name: str, given: Mapping[str, Any]) -> Config:

@@ -18,9 +18,10 @@ from torch.nn.functional import normalize, relu
 from stages.affinity import affinity
 
 Kernel = Literal["exp", "relative"]
+Start = Literal["shared", "random"]
 
 
-def start_nets(width: int, inner: int, depth: int, start: Literal["shared", "random"], seed: int, device: torch.device) -> dict[str, Tensor]:
+def start_nets(width: int, inner: int, depth: int, start: Start, seed: int, device: torch.device) -> dict[str, Tensor]:
     """Weights of MetaNet and Img2TxtNet for features of `width`.
 
     `inner` is D, the width of the common space (0: that of the features); `depth` 1 is linear, 2 has one ReLU layer.
@@ -64,4 +65,5 @@ def _orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     if rows == columns:
         return torch.eye(rows)
     square = torch.linalg.qr(torch.randn(max(rows, columns), max(rows, columns), generator=generator))[0]
-    return square[:rows, :columns].contiguous()
+    projection: Tensor = square[:rows, :columns].contiguous()
+    return projection

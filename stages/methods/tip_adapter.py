@@ -1,6 +1,6 @@
 """Tip-Adapter (Zhang et al., ECCV 2022): zero-shot logits plus the untrained image cache.
 
-    logits = s f W^T + alpha A L,    A = exp(-beta (1 - f K^T))
+logits = s f W^T + alpha A L,    A = exp(-beta (1 - f K^T))
 """
 
 from __future__ import annotations

@@ -41,7 +41,11 @@ def fit(task: FewShotTask, options: TipAdapterFOptions, settings: Settings | Non
         return Step(cross_entropy(logits, batch.labels), logits, {"affinity_image": own})
 
     def after_epoch(epoch: int) -> None:
-        judged = None if validation is None or settings is not None else quality(_logits(task, keys, alpha, beta, validation.features), validation.labels)
+        judged = (
+            None
+            if validation is None or settings is not None
+            else quality(_logits(task, keys, alpha, beta, validation.features), validation.labels)
+        )
         if judged is not None or epoch == stop:
             best.offer(epoch, {"keys": keys}, judged)
 

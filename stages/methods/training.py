@@ -68,7 +68,7 @@ def run_epochs(
     steps, done = schedule.epochs * math.ceil(len(support) / schedule.batch_size), 0
     for epoch in range(1, schedule.epochs + 1):
         shuffled = support.by_id[torch.randperm(len(support), generator=generator).to(support.labels.device)]
-        for rows in shuffled.split(schedule.batch_size):
+        for rows in torch.split(shuffled, schedule.batch_size):
             for group in optimiser.param_groups:
                 group["lr"] = schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done / steps))
             batch = Batch(rows, draw(rows, generator), support.labels[rows], epoch)

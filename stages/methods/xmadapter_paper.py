@@ -18,11 +18,11 @@ from stages.affinity import affinity, class_sums, masked_class_sums, sparse_clas
 from stages.methods import tip_adapter
 from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
 from stages.methods.method import Cache, Fitted, NoLog, Retrieved, Scores, Selection, Settings, TrainLog
-from stages.methods.text_cache import start_nets, text_affinity
+from stages.methods.text_cache import Kernel, start_nets, text_affinity
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
 from stages.options import XMAdapterPaperOptions
 from stages.selection import Grid, quality, search
-from stages.task import FewShotTask, Segments
+from stages.task import FewShotTask, Labelled, Segments, Text
 
 ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 FIXED_GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -49,14 +49,14 @@ def fit(task: FewShotTask, options: XMAdapterPaperOptions, settings: Settings | 
     fixed: Settings = {"alpha": alpha, "beta": beta, "beta_text": options.beta_text, "kernel": options.kernel}
     tensors = start_tensors(task, options)
     learned = [tensor.requires_grad_() for name, tensor in tensors.items() if _learned(name, options)]
-    judge = settings is None and task.validation is not None
+    judge = task.validation if settings is None else None
     best, stop = BestEpoch(), int(given.get("epoch", options.epochs))
 
     def step(batch: Batch) -> Step:
         return training_step(task, tensors, fixed, options, batch)
 
     def after_epoch(epoch: int) -> None:
-        judged = _judge(task, tensors, fixed) if judge else None
+        judged = _judge(task, tensors, fixed, judge) if judge else None
         if judged is not None or epoch == stop:
             best.offer(epoch, tensors, judged)
 
@@ -65,18 +65,23 @@ def fit(task: FewShotTask, options: XMAdapterPaperOptions, settings: Settings | 
     count = sum(tensor.numel() for tensor in learned)
     record = {**fixed, "train_alpha": alpha, "epoch": best.epoch, **{k: v for k, v in given.items() if k in ("alpha", "gamma")}}
     fitted = Fitted(_finished(best.tensors), record, Selection(task.selected_on), count)
-    return _select(task, fitted, options, start.selection.trials + best.trials) if judge else fitted
+    return _select(task, fitted, judge, options, start.selection.trials + best.trials) if judge else fitted
 
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
     """Zero-shot logits plus alpha times the fused class sums; the image side from all keys or from retrieved ones."""
+    sides = both_sides(fitted, cache.text, cache.segments, features, retrieved)
+    return Scores(cache.text.logits(features) + float(fitted.settings["alpha"]) * sides.fused, sides.image, sides.text, sides.gamma)
+
+
+def both_sides(fitted: Fitted, text: Text, segments: Segments, features: Tensor, retrieved: Retrieved | None = None) -> Sides:
+    """The class sums of both caches' affinities for unit features (B, C), and gamma."""
     beta = float(fitted.settings["beta"])
     if retrieved is not None:
-        image = sparse_class_sums(retrieved.scores, retrieved.rows, beta, cache.segments)
+        image = sparse_class_sums(retrieved.scores, retrieved.rows, beta, segments)
     else:
-        image = class_sums(affinity(features @ normalize(fitted.tensors["keys"], dim=-1).T, beta), cache.segments)
-    sides = Sides(image, text_sums(fitted.tensors, fitted.settings, cache.text.weights, features, cache.segments), _gamma(fitted, features))
-    return Scores(cache.text.logits(features) + float(fitted.settings["alpha"]) * sides.fused, sides.image, sides.text, sides.gamma)
+        image = class_sums(affinity(features @ normalize(fitted.tensors["keys"], dim=-1).T, beta), segments)
+    return Sides(image, text_sums(fitted.tensors, fitted.settings, text.weights, features, segments), _gamma(fitted, features))
 
 
 def start_tensors(task: FewShotTask, options: XMAdapterPaperOptions) -> dict[str, Tensor]:
@@ -113,7 +118,7 @@ def log_columns(sides: Sides, labels: Tensor, difference: Tensor, weights: Tenso
 
 def text_sums(tensors: Mapping[str, Tensor], settings: Settings, texts: Tensor, features: Tensor, segments: Segments) -> Tensor:
     """The text side's class sums (B, N): each of a class's K keys has the class's one text affinity."""
-    kernel = "relative" if settings["kernel"] == "relative" else "exp"
+    kernel: Kernel = "relative" if settings["kernel"] == "relative" else "exp"
     return segments.shots * text_affinity(tensors, texts, features, float(settings["beta_text"]), kernel)
 
 
@@ -140,21 +145,17 @@ def _finished(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**tensors, "keys": normalize(tensors["keys"], dim=-1)}
 
 
-def _judge(task: FewShotTask, tensors: Mapping[str, Tensor], fixed: Settings) -> tuple[float, float] | None:
-    if task.validation is None:
-        return None
+def _judge(task: FewShotTask, tensors: Mapping[str, Tensor], fixed: Settings, validation: Labelled) -> tuple[float, float]:
     fitted = Fitted(tensors, fixed, Selection(""))
-    result = scores(fitted, Cache(task.text, task.support.segments), task.validation.features)
-    return quality(result.logits, task.validation.labels)
+    result = scores(fitted, Cache(task.text, task.support.segments), validation.features)
+    return quality(result.logits, validation.labels)
 
 
-def _select(task: FewShotTask, fitted: Fitted, options: XMAdapterPaperOptions, trials: int) -> Fitted:
+def _select(task: FewShotTask, fitted: Fitted, validation: Labelled, options: XMAdapterPaperOptions, trials: int) -> Fitted:
     """Choose alpha around the one trained with, and gamma where it is fixed, on validation samples."""
-    assert task.validation is not None  # noqa: S101  (the caller checked; this tells mypy)
-    features, labels = task.validation.features, task.validation.labels
-    base = scores(fitted, Cache(task.text, task.support.segments), features)
-    assert base.image is not None and base.text is not None and base.gamma is not None  # noqa: S101  (always set above)
-    image, text, learned = base.image, base.text, base.gamma
+    features, labels = validation.features, validation.labels
+    sides = both_sides(fitted, task.text, task.support.segments, features)
+    image, text, learned = sides.image, sides.text, sides.gamma
     alpha = float(fitted.settings["train_alpha"])
     grids = {"alpha": Grid(tuple(alpha * factor for factor in ALPHA_FACTORS))}
     if options.gamma_mode == "fixed":

@@ -83,7 +83,9 @@ def test_one_shot_one_class_and_uneven_shots(counts: list[int]) -> None:
 
 def test_faiss_over_all_keys_is_the_dense_formula_and_fewer_are_less() -> None:
     text, support, features, _ = world([3, 1, 4], 6)
-    fitted = Fitted({"keys": support.keys}, SETTINGS, tip_adapter.fit(task_of(text, support), TipAdapterOptions(), SETTINGS, NoLog()).selection)
+    fitted = Fitted(
+        {"keys": support.keys}, SETTINGS, tip_adapter.fit(task_of(text, support), TipAdapterOptions(), SETTINGS, NoLog()).selection
+    )
     cache = Cache(text, support.segments)
     index = VectorIndex.build(support.keys.numpy())
 

@@ -54,7 +54,12 @@ def build(tmp_path: Path) -> Callable[..., Artifact]:
     """`build(stage, fill, ...)` makes an artifact whose files `fill(folder)` writes."""
 
     def made(
-        stage: str, fill: Fill = lambda folder: None, name: str = "made", summary: dict | None = None, root: Path | None = None, **fields: object
+        stage: str,
+        fill: Fill = lambda folder: None,
+        name: str = "made",
+        summary: dict | None = None,
+        root: Path | None = None,
+        **fields: object,
     ) -> Artifact:
         inputs = fields.pop("inputs", {})
         identity = Identity(stage, name, fields, inputs)

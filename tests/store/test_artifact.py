@@ -402,7 +402,9 @@ def test_a_manifest_that_is_a_folder_is_damaged(template: tuple[Path, dict[str, 
         read_artifact(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b'{"schema_version": true}', b'{"schema_version": NaN}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b'{"schema_version": true}', b'{"schema_version": NaN}']
+)
 def test_junk_is_damaged(template: tuple[Path, dict[str, Any]], data: bytes) -> None:
     path, _ = template
     (path / MANIFEST).write_bytes(data)
@@ -411,7 +413,12 @@ def test_junk_is_damaged(template: tuple[Path, dict[str, Any]], data: bytes) -> 
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["../x", "a.parquet", "x" * 300, "\ud800"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["../x", "a.parquet", "x" * 300, "\ud800"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "size", "blake3", "images"]), inner, max_size=3),
     max_leaves=6,
 )

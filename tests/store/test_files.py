@@ -52,9 +52,13 @@ def test_a_disk_full_at_any_byte_leaves_old_or_nothing(tmp_path: Path, disk_with
     assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EACCES, StoreDenied), (errno.EROFS, StoreDenied)])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, StoreFull), (errno.EDQUOT, StoreFull), (errno.EACCES, StoreDenied), (errno.EROFS, StoreDenied)]
+)
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failing_system_call_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: type[XmapError]) -> None:
+def test_a_failing_system_call_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: type[XmapError]
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 

@@ -21,7 +21,14 @@ fields = st.dictionaries(names, values, max_size=5)
 EXAMPLE = Identity(
     "images",
     "pets",
-    {"version": 1, "model": "ViT-B-32", "quick_gelu": True, "mean": [0.48145466, 0.4578275], "templates": ["a photo of a {}."], "revision": None},
+    {
+        "version": 1,
+        "model": "ViT-B-32",
+        "quick_gelu": True,
+        "mean": [0.48145466, 0.4578275],
+        "templates": ["a photo of a {}."],
+        "revision": None,
+    },
     {"data": "00" * 32},
 )
 # Changing this line makes every artifact of every user stale: raise a schema version instead, and say so in the release notes.

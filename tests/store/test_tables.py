@@ -19,7 +19,9 @@ ROWS, WIDTH = 3000, 16
 def table(rows: int = ROWS, dtype: type = np.float32) -> pa.Table:
     draw = np.random.default_rng(7)
     vectors = draw.standard_normal((rows, WIDTH)).astype(dtype)
-    return pa.table({"id": [f"sample {row}" for row in range(rows)], "label": np.arange(rows, dtype=np.int32), "v": vectors_column(vectors)})
+    return pa.table(
+        {"id": [f"sample {row}" for row in range(rows)], "label": np.arange(rows, dtype=np.int32), "v": vectors_column(vectors)}
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

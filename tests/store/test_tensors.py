@@ -29,7 +29,9 @@ def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
 def test_equal_contents_give_equal_bytes(tmp_path: Path) -> None:
     for number in range(10):
         order = reversed(list(TENSORS)) if number % 2 else list(TENSORS)
-        write_tensors(tmp_path / str(number), {name: TENSORS[name] for name in order}, dict(sorted(METADATA.items(), reverse=bool(number % 2))))
+        write_tensors(
+            tmp_path / str(number), {name: TENSORS[name] for name in order}, dict(sorted(METADATA.items(), reverse=bool(number % 2)))
+        )
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 

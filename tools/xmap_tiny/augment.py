@@ -8,8 +8,8 @@ drawn from one generator, so a seed fixes the whole stream.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.nn import functional as nnf
 
 from tools.xmap_tiny.render import CANVAS, GLYPH
 
@@ -34,14 +34,12 @@ def _stroke(ink: Tensor, rng: Generator) -> Tensor:
     Thinning that would take most of a hairline face away is not applied to it.
     """
     change = _uniform(len(ink), -1.0, 2.0, rng)[:, None, None, None]
-    thick = F.max_pool2d(ink, 3, stride=1, padding=1)
-    thicker = F.max_pool2d(thick, 3, stride=1, padding=1)
-    thin = -F.max_pool2d(-ink, 3, stride=1, padding=1)
+    thick = nnf.max_pool2d(ink, 3, stride=1, padding=1)
+    thicker = nnf.max_pool2d(thick, 3, stride=1, padding=1)
+    thin = -nnf.max_pool2d(-ink, 3, stride=1, padding=1)
     kept = thin.sum((1, 2, 3), keepdim=True) / ink.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
     thin = torch.where(kept > 0.4, thin, ink)
-    grown = torch.where(change > 1, thick, ink).lerp(
-        torch.where(change > 1, thicker, thick), change.clamp_min(0).remainder(1.0)
-    )
+    grown = torch.where(change > 1, thick, ink).lerp(torch.where(change > 1, thicker, thick), change.clamp_min(0).remainder(1.0))
     return torch.where(change < 0, ink.lerp(thin, (-change).clamp(0, 1)), grown)
 
 
@@ -69,17 +67,17 @@ def _warp(n: int, side: int, rng: Generator) -> Tensor:
     """A smooth displacement of every pixel: outlines bend as no rigid map bends them."""
     reach = _uniform(n, 0.0, _WARP_REACH, rng)[:, None, None, None]
     cells = torch.randn(n, 2, _WARP_CELLS, _WARP_CELLS, generator=rng) * reach
-    field = F.interpolate(cells, size=(side, side), mode="bicubic", align_corners=True)
+    field = nnf.interpolate(cells, size=(side, side), mode="bicubic", align_corners=True)
     return field.permute(0, 2, 3, 1)
 
 
 def _place(ink: Tensor, rng: Generator) -> Tensor:
     """Each glyph under its own map and warp, sampled finely and then averaged down."""
     n, side = len(ink), IMAGE * _SUPERSAMPLE
-    grid = F.affine_grid(_affine(n, rng), [n, 1, side, side], align_corners=False)
+    grid = nnf.affine_grid(_affine(n, rng), [n, 1, side, side], align_corners=False)
     grid = grid + _warp(n, side, rng)
-    drawn = F.grid_sample(ink, grid, mode="bilinear", align_corners=False)
-    return F.avg_pool2d(drawn, _SUPERSAMPLE)
+    drawn = nnf.grid_sample(ink, grid, mode="bilinear", align_corners=False)
+    return nnf.avg_pool2d(drawn, _SUPERSAMPLE)
 
 
 def _soften(images: Tensor, rng: Generator) -> Tensor:
@@ -87,8 +85,8 @@ def _soften(images: Tensor, rng: Generator) -> Tensor:
     images = images.clone()
     for start in range(0, int(len(images) * _SOFTENED), _GROUP):
         side = int(torch.randint(_SMALLEST, IMAGE, (1,), generator=rng))
-        small = F.interpolate(images[start : start + _GROUP], size=(side, side), mode="area")
-        large = F.interpolate(small, size=(IMAGE, IMAGE), mode="bicubic", align_corners=False)
+        small = nnf.interpolate(images[start : start + _GROUP], size=(side, side), mode="area")
+        large = nnf.interpolate(small, size=(IMAGE, IMAGE), mode="bicubic", align_corners=False)
         images[start : start + _GROUP] = large.clamp(0, 1)
     return images
 
@@ -117,5 +115,5 @@ def augment(glyphs: Tensor, rng: Generator) -> Tensor:
 
 def plain(glyphs: Tensor) -> Tensor:
     """The glyphs as printed: black on white, nothing varied."""
-    ink = F.interpolate(glyphs[:, None].float() / 255, size=(IMAGE, IMAGE), mode="area")
+    ink = nnf.interpolate(glyphs[:, None].float() / 255, size=(IMAGE, IMAGE), mode="area")
     return ((1 - ink).expand(-1, 3, -1, -1) - MEAN) / STD

@@ -76,11 +76,6 @@ def concepts() -> list[Concept]:
     """The ten digits, then each letter in either case, as a capital and as a small one."""
     digits = [_digit(index) for index in range(N_DIGITS)]
     letters = [_letter(small) for small in string.ascii_lowercase]
-    capitals = [
-        Concept(tuple(_named(_KINDS_OF_CAPITAL, (small,))), small.upper())
-        for small in string.ascii_lowercase
-    ]
-    smalls = [
-        Concept(tuple(_named(_KINDS_OF_SMALL, (small,))), small) for small in string.ascii_lowercase
-    ]
+    capitals = [Concept(tuple(_named(_KINDS_OF_CAPITAL, (small,))), small.upper()) for small in string.ascii_lowercase]
+    smalls = [Concept(tuple(_named(_KINDS_OF_SMALL, (small,))), small) for small in string.ascii_lowercase]
     return digits + letters + capitals + smalls

@@ -8,7 +8,6 @@ say little about faces never seen.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from PIL import ImageFont
 
 PACKAGE_LIST = Path(__file__).with_name("fonts.txt")
+DPKG_LISTS = Path("/var/lib/dpkg/info")
 MAX_PER_FAMILY = 12
 HELD_OUT_IN = 10
 
@@ -68,10 +68,11 @@ def package_names(path: Path = PACKAGE_LIST) -> list[str]:
 
 
 def _package_files(package: str) -> list[Path]:
-    result = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
+    """The font files that dpkg installed for a package, from dpkg's own list of them."""
+    listing = DPKG_LISTS / f"{package}.list"
+    if not listing.exists():
         raise SystemExit(f"font package {package} is not installed: see tools/xmap_tiny/fonts.txt")
-    paths = [Path(line) for line in result.stdout.splitlines()]
+    paths = [Path(line) for line in listing.read_text(encoding="utf-8").splitlines()]
     return [path for path in paths if path.suffix.lower() in {".ttf", ".otf"}]
 
 
@@ -111,8 +112,4 @@ def discover(packages: Iterable[str] | None = None) -> list[FontFile]:
         family = _family(path)
         if family is not None:
             families[family].append(path)
-    return [
-        FontFile(path, family)
-        for family in sorted(families)
-        for path in _spread(families[family], MAX_PER_FAMILY)
-    ]
+    return [FontFile(path, family) for family in sorted(families) for path in _spread(families[family], MAX_PER_FAMILY)]

@@ -77,9 +77,6 @@ def save(model: nn.Module, arch: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(config(arch), indent=2) + "\n"
     (out / "open_clip_config.json").write_text(text, encoding="utf-8")
-    state = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in model.state_dict().items()
-    }
+    state = {name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in model.state_dict().items()}
     weights = to_bytes(state, metadata={"format": "pt"})
     (out / "open_clip_model.safetensors").write_bytes(weights)

@@ -1,7 +1,7 @@
 """Train one of the tiny CLIP models on printed characters.
 
     apt-get install $(cat tools/xmap_tiny/fonts.txt)
-    python -m tools.xmap_tiny.train --arch resnet --out DIR --scratch DIR --steps 1500 --seed 1
+    python -m tools.xmap_tiny.train --arch resnet --out DIR --scratch DIR --steps 1200 --seed 1
 
 The number of steps is fixed beforehand and the last weights are kept: nothing is selected.
 The held-out font families are measured for the record, after training.

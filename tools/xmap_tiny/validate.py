@@ -51,9 +51,7 @@ def _letter_index(label: Tensor) -> Tensor:
     return (label - N_DIGITS) % len(string.ascii_lowercase)
 
 
-def _lines(
-    model: open_clip.CLIP, prompts: dict[str, Tensor], kind: str, images: Tensor, label: Tensor
-) -> Iterator[str]:
+def _lines(model: open_clip.CLIP, prompts: dict[str, Tensor], kind: str, images: Tensor, label: Tensor) -> Iterator[str]:
     is_digit = label < N_DIGITS
     digits, truth = images[is_digit], label[is_digit]
     for name in ("numerals", "words"):

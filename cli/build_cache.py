@@ -1,0 +1,12 @@
+"""`xmap build-cache`."""
+
+from __future__ import annotations
+
+from cli.options import Settings, with_settings
+from cli.work import work
+
+
+@with_settings
+def command(settings: Settings) -> None:
+    """Draw the few-shot support of each seed and build its caches. Needs `xmap extract`."""
+    work(settings, ("cache",))

@@ -1,0 +1,15 @@
+"""`xmap extract`."""
+
+from __future__ import annotations
+
+from cli.options import Settings, with_settings
+from cli.work import work
+
+
+@with_settings
+def command(settings: Settings) -> None:
+    """Compute the features of all images and prompts.
+
+    An interrupted extraction goes on where it stopped; images that cannot be read are listed in errors.parquet.
+    """
+    work(settings, ("images", "texts"))

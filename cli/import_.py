@@ -1,0 +1,40 @@
+"""`xmap import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import JsonOption, QuietOption, StoreOption
+from cli.show import print_json, progress_on_stderr
+from store.artifact import Store, store_root
+from store.errors import UnknownName
+
+LAYOUTS = ("tip-adapter",)
+
+
+def command(
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="Whose layout: tip-adapter.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder with keys_Kshots.pt and the other files.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the features. [the folder's name]")] = "",
+    logit_scale: Annotated[float, typer.Option("--logit-scale", help="The encoder's own logit scale.")] = 100.0,
+    store: StoreOption = "",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take over features that others extracted; then `xmap run --features NAME` works on them."""
+    if layout not in LAYOUTS:
+        raise UnknownName("layout", layout, LAYOUTS)
+    from stages.importer import import_tip_adapter
+
+    path = Path(folder)
+    called = name or path.resolve().name
+    with progress_on_stderr(quiet) as progress:
+        artifacts = import_tip_adapter(Store(store_root(store or None)), path, called, logit_scale, progress)
+        counts = ", ".join(f"{split} {count:,}" for split, count in artifacts[0].summary["counts"].items())
+        progress.say(f"imported {called}: {counts}; next: xmap run --features {called}")
+    if json:
+        facts = ({**{key: found.manifest[key] for key in ("stage", "name", "fingerprint")}, "path": str(found.path)} for found in artifacts)
+        print_json(list(facts))

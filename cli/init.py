@@ -1,0 +1,24 @@
+"""`xmap init`."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Settings, with_settings
+from cli.show import print_json
+from pipeline.config import write_config
+
+
+@partial(with_settings, reads=False)
+def command(settings: Settings, force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False) -> None:
+    """Write xmap.toml: every setting, its value (flags apply), and what it means."""
+    path = Path(settings.config_file)
+    write_config(path, settings.config, replace=force)
+    if settings.json:
+        print_json({"path": str(path)})
+    elif not settings.quiet:
+        typer.echo(f"wrote {path}; `xmap run` does what it says.", err=True)

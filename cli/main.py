@@ -1,0 +1,107 @@
+"""The entry point. Commands are imported only when called, so that help costs neither torch nor pydantic."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from store.errors import XmapError
+
+# name: (module under cli, one line of help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("init", "Write an xmap.toml with every setting and what it means."),
+    "run": ("run", "Do every stage that is missing, and compare the methods."),
+    "extract": ("extract", "Compute the features of images and prompts, once."),
+    "import": ("import_", "Take over features that others extracted."),
+    "build-cache": ("build_cache", "Build the key-value caches from the few-shot support."),
+    "train": ("train", "Fit the methods on cached features."),
+    "eval": ("eval", "Score the test images with every method and seed."),
+    "status": ("status", "Show what the store holds and what a run would do."),
+    "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
+    "verify": ("verify", "Read every stored byte and name what is damaged."),
+}
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """The group of all commands, each loaded when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module, about = COMMANDS[cmd_name]
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        single.command(cmd_name, short_help=about)(guarded(importlib.import_module(f"cli.{module}").command))
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"xmap {version('xmap')}")
+        except PackageNotFoundError:
+            typer.echo("xmap, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def xmap(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Adapt a frozen CLIP model to your own classes from a few labelled images per class.
+
+    Every result is stored once and reused; `xmap COMMAND --help` explains a command.
+    """
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` with its expected errors as one sentence on stderr and an exit code; a traceback then always means a bug."""
+
+    @wraps(function)
+    def command(*args: Any, **given: Any) -> None:
+        try:
+            function(*args, **given)
+            sys.stdout.flush()
+        except XmapError as error:
+            typer.echo(f"xmap: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. Nothing may be flushed into the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return command
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(prog_name="xmap")
+    except KeyboardInterrupt:
+        typer.echo("xmap: interrupted before any work began; run the same command again.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

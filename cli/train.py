@@ -1,0 +1,12 @@
+"""`xmap train`."""
+
+from __future__ import annotations
+
+from cli.options import Settings, with_settings
+from cli.work import work
+
+
+@with_settings
+def command(settings: Settings) -> None:
+    """Fit every method with every seed; settings are chosen on validation samples alone. Needs `xmap build-cache`."""
+    work(settings, ("adapter",))

@@ -1,0 +1,36 @@
+"""What the commands that do stages share: run the plan, say each outcome on stderr, put the data on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+
+from cli.options import Settings
+from cli.show import outcome_line, print_json, print_results, progress_on_stderr
+from pipeline.run import RunResult, run
+from stages.identities import EVAL
+
+
+def work(settings: Settings, build: Collection[str]) -> None:
+    """Build the stages `build` and show what came of it."""
+    with progress_on_stderr(settings.quiet) as progress:
+        result = run(
+            settings.store,
+            settings.config,
+            progress,
+            build,
+            settings.rehash,
+            report=lambda outcome: progress.say(outcome_line(outcome)) if outcome.stage in build else None,
+        )
+    if EVAL in build:
+        show_results(result, settings.json)
+    elif settings.json:
+        print_json([{**asdict(outcome), "path": str(result.artifacts[outcome.fingerprint].path)} for outcome in result.outcomes])
+
+
+def show_results(result: RunResult, as_json: bool) -> None:
+    """The evaluation: JSON, or the table of methods."""
+    if as_json:
+        print_json(result.results)
+    else:
+        print_results(result.results, result.differences)

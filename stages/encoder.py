@@ -1,0 +1,193 @@
+"""The frozen CLIP model: the only module that imports open_clip, and it does so when a model is needed, not before.
+
+`resolve` says which model a config means; `Encoder.load` builds exactly that one, from the very file that was hashed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.resolve import CONFIG_FILE, HUB, LOCAL, TINY, EncoderIdentity, resolve
+from store.errors import InputError
+from store.fingerprint import SHORT
+from store.tables import Array, first_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+__all__ = ["Encoder", "EncoderIdentity", "ask_open_clip", "plain_transform", "resolve"]
+
+
+class Encoder:
+    """A loaded model. Features are raw: float32, not normalised."""
+
+    def __init__(self, identity: EncoderIdentity, model: Any, tokenizer: Any, device: str) -> None:
+        self.identity, self.device = identity, device
+        self._model, self._tokenizer = model, tokenizer
+
+    @classmethod
+    def load(cls, identity: EncoderIdentity, device: str) -> Encoder:
+        """Build the model of `identity` on `device` (cpu or cuda, as `stages.device.resolve_device` gives it).
+
+        Raises `InputError` where the weights do not fit the model config or hold more than tensors, and for a tokenizer that
+        cannot be loaded.
+        """
+        open_clip = _open_clip()
+        with _as_local_folder(identity) as folder:
+            try:
+                model = open_clip.create_model_from_pretrained(
+                    f"{LOCAL}{folder}", precision=identity.precision, device=device, return_transform=False, weights_only=True
+                )
+            # open_clip lets through whatever its parts raise: torch, safetensors, timm, and TypeErrors for unknown config keys.
+            except Exception as error:
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                raise InputError(
+                    f"cannot load model {identity.name!r} from {identity.weights} ({reason}); give weights made for this model config."
+                ) from error
+        return cls(identity, model.eval(), _load_tokenizer(identity), device)
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor between cosines and logits that the model was trained with."""
+        return float(self._model.logit_scale.detach().float().exp())
+
+    def encode_images(self, batch: Tensor) -> Array:
+        """Features (B, C) float32 of preprocessed images (B, 3, H, W) float32."""
+        import torch
+
+        dtype = _open_clip().get_input_dtype(self.identity.precision)
+        with torch.inference_mode(), _exact():
+            return _numpy(self._model.encode_image(batch.to(self.device, dtype=dtype, non_blocking=True)))
+
+    def encode_texts(self, texts: Sequence[str]) -> Array:
+        """Features (B, C) float32 of prompts, all in one forward pass. A prompt beyond the context length is cut."""
+        import torch
+
+        with torch.inference_mode(), _exact():
+            return _numpy(self._model.encode_text(self._tokenizer(list(texts)).to(self.device)))
+
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        """The prompts that do not fit the context length. Empty for tokenizers other than CLIP's own, which do not tell."""
+        if self.identity.tokenizer["kind"] != "clip-bpe":
+            return []
+        # With room for one more token, only a prompt that needs it fills the last place.
+        longer = self._tokenizer(list(texts), context_length=self._tokenizer.context_length + 1)
+        return [text for text, last in zip(texts, longer[:, -1].tolist(), strict=True) if last]
+
+
+def plain_transform(preprocess: Mapping[str, Any]) -> Callable[[Image], Tensor]:
+    """The model's own evaluation preprocessing: an RGB image to (3, H, W) float32. Nothing random."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    transform: Callable[[Image], Tensor] = image_transform_v2(PreprocessCfg(**preprocess), is_train=False)
+    return transform
+
+
+def ask_open_clip(model: str, tag: str, cache_dir: str) -> dict[str, Any]:
+    """What open_clip knows of a tag of a model, or of a hub name: config, preprocessing, QuickGELU and the (downloaded) weight file.
+
+    Raises `InputError` for an unknown tag and for weights that cannot be downloaded.
+    """
+    return _ask_hub(model, cache_dir) if model.startswith(HUB) else _ask_tag(model, tag, cache_dir)
+
+
+def _ask_tag(model: str, tag: str, cache_dir: str) -> dict[str, Any]:
+    open_clip = _open_clip()
+    known = open_clip.get_pretrained_cfg(model, tag)
+    if not known:
+        tags = open_clip.list_pretrained_tags_by_model(model)
+        near = difflib.get_close_matches(tag, tags, n=4, cutoff=0.3) or tags[:4] or ["none, give a weight file"]
+        raise InputError(f"model {model!r} has no pretrained tag {tag!r}; near tags: {', '.join(near)}.")
+    with _downloading(f"{model} {tag}"):
+        weights = open_clip.download_pretrained(known, cache_dir=cache_dir or None)
+    return {"model": None, "preprocess": _json(known), "quick_gelu": bool(known.get("quick_gelu", False)), "weights": _absolute(weights)}
+
+
+def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    repository = model.removeprefix(HUB)
+    with _downloading(model):
+        config = download_pretrained_from_hf(repository, filename=CONFIG_FILE, cache_dir=cache_dir or None)
+        weights = download_pretrained_from_hf(repository, cache_dir=cache_dir or None)
+        written = json.loads(Path(config).read_text(encoding="utf-8"))
+        # Stated by the model's own config, so there is no second opinion to compare it with.
+        return {
+            "model": written["model_cfg"],
+            "preprocess": written.get("preprocess_cfg") or {},
+            "quick_gelu": None,
+            "weights": _absolute(weights),
+        }
+
+
+def _open_clip() -> Any:
+    import open_clip
+
+    return open_clip
+
+
+@contextmanager
+def _downloading(what: str) -> Iterator[None]:
+    try:
+        yield
+    # The hub's client, urllib and open_clip each have their own errors; for the user all of them mean the same.
+    except Exception as error:
+        raise InputError(
+            f"cannot get the weights of {what} ({first_line(error)}); go online once, give --model {LOCAL}PATH, or use --model {TINY}."
+        ) from error
+
+
+@contextmanager
+def _as_local_folder(identity: EncoderIdentity) -> Iterator[Path]:
+    """A folder that open_clip reads as `local-dir:`, with the resolved config and a link to the hashed weights.
+
+    One way in for names, files and folders alike: what was fingerprinted is what is loaded, whatever open_clip would choose.
+    """
+    suffix = identity.weights.suffix
+    if suffix in (".npz", ".npy"):
+        raise InputError(f"{identity.weights} is a numpy archive, which xmap does not load; give the weights as safetensors.")
+    name = "open_clip_model.safetensors" if suffix == ".safetensors" else "open_clip_pytorch_model.bin"
+    with tempfile.TemporaryDirectory(prefix=f"xmap-{identity.weights_hash[:SHORT]}-") as folder:
+        config = {"model_cfg": identity.model, "preprocess_cfg": identity.preprocess}
+        (Path(folder) / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+        (Path(folder) / name).symlink_to(identity.weights.resolve())
+        yield Path(folder)
+
+
+def _load_tokenizer(identity: EncoderIdentity) -> Any:
+    try:
+        return _open_clip().get_tokenizer(identity.tokenizer_source, cache_dir=identity.cache_dir or None)
+    # transformers has its own errors for a name it does not know, for files it cannot read and for no network.
+    except Exception as error:
+        raise InputError(
+            f"cannot load the tokenizer of {identity.name!r} ({first_line(error)}); put its files into a --model {LOCAL}PATH folder."
+        ) from error
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Repeatable kernels in the precision that was asked for: cuDNN would otherwise round float32 convolutions to TF32."""
+    import torch
+
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _numpy(features: Tensor) -> Array:
+    array: Array = features.float().cpu().numpy()
+    return array
+
+
+def _json(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())

@@ -1,0 +1,108 @@
+"""Loading images in worker processes while the encoder works. Order and pixels are the same for any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from blake3 import blake3
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stages.datasets.dataset import Sample
+from stages.decode import BadImage, decode_image, read_image
+from stages.views import ViewMaker
+from store.errors import XmapError
+
+# Far beyond what the largest allowed image takes; only a stuck disk or network mount reaches it.
+TIMEOUT_SECONDS = 300
+# Bad images whose bytes were never read, or not kept, although the file could be hashed.
+UNHASHED = ("too-large",)
+DEATHS = ("exited unexpectedly", "is killed by signal", "timed out")
+
+
+@dataclass(frozen=True)
+class Request:
+    """An image to load: its sample, the blake3 its file had when the work was planned (None: unreadable), and its views."""
+
+    sample: Sample
+    content: str | None
+    views: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The file is not the one that was planned with."""
+
+    sample_id: str
+
+
+Loaded = Tensor | BadImage | Changed
+
+
+class ViewDataset(Dataset[Loaded]):
+    """Requests by number, each answered with its views (1 + V, 3, H, W) float32, or with why not."""
+
+    def __init__(self, requests: Sequence[Request], maker: ViewMaker) -> None:
+        self._requests, self._maker = requests, maker
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __getitem__(self, number: int) -> Loaded:
+        request = self._requests[number]
+        data = read_planned(request)
+        image = decode_image(data) if isinstance(data, bytes) else data
+        if isinstance(image, BadImage | Changed):
+            return image
+        return self._maker.views(image, request.sample.sample_id, request.views)
+
+
+def read_planned(request: Request) -> bytes | BadImage | Changed:
+    """The bytes of a request's file, if they are those that were hashed when the work was planned."""
+    data = read_image(request.sample.path)
+    if isinstance(data, bytes):
+        return data if blake3(data).hexdigest() == request.content else Changed(request.sample.sample_id)
+    planned_bad = request.content is None or data.kind in UNHASHED or (data.kind == "empty" and request.content == blake3().hexdigest())
+    return data if planned_bad else Changed(request.sample.sample_id)
+
+
+def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahead: int) -> Iterator[Loaded]:
+    """The answers to all requests, in order; `workers` processes (0: none) keep about `ahead` of them ready."""
+    count = min(workers, len(requests))
+    loader = DataLoader(
+        ViewDataset(requests, maker),
+        batch_size=None,
+        num_workers=count,
+        collate_fn=_as_it_is,
+        worker_init_fn=_one_thread,
+        timeout=TIMEOUT_SECONDS if count else 0,
+        prefetch_factor=max(2, -(-ahead // count)) if count else None,
+    )
+    return iter(loader)
+
+
+@contextmanager
+def worker_failures() -> Iterator[None]:
+    """Turn the death or silence of a worker process, which torch reports wherever the main process is just then, into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in DEATHS):
+            raise
+        raise XmapError(
+            f"a process that loads images died or hung ({str(error).splitlines()[0]}); it may have run out of memory or of /dev/shm: "
+            "run the same command again with --workers 0 (finished shards are kept)."
+        ) from error
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _one_thread(worker: int) -> None:
+    # Many workers with many threads each only take turns; and equal thread counts everywhere keep sums equal.
+    torch.set_num_threads(1)

@@ -1,0 +1,199 @@
+"""XMAdapter, our default form: the paper's two caches, fused affinities and hard-sample weights, in discriminant spaces.
+
+    A_img[j] = exp(-beta (1 - norm((f - c) A_i) . k_j)) / beta           image cache, class means over the keys of a class
+    A_txt[c] = exp(-beta_t (max_c' q.m_c' - q.m_c)) / beta_t             text cache, q = Img2TxtNet(f), m = MetaNet(texts)
+    logits   = s f norm(W + rho R)^T + alpha (gamma A_img + (1 - gamma) A_txt)
+
+The spaces come in closed form (`stages.methods.discriminant`); the residual class weights R are trained beside the fused
+affinities of each support image's leave-one-out caches, with the weights w_i of section 2.5 and CLAP's pull to the texts
+(Silva-Rodriguez et al., CVPR 2024). alpha, gamma and rho stay at their defaults unless validation speaks clearly for others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
+from stages.methods.discriminant import Spaces, learn_spaces
+from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
+from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.training import Batch, Schedule, Step, run_epochs
+from stages.options import XMAdapterOptions
+from stages.task import FewShotTask, Labelled, Segments, Support
+
+ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+GAMMAS = (0.1, 0.3, 0.5, 0.7)
+RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+CHUNK = 1024
+# A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).
+CLEARLY = 2.0
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides' class means (B, N) for a batch of queries."""
+
+    image: Tensor
+    text: Tensor
+
+    def fused(self, alpha: float, gamma: float) -> Tensor:
+        """`alpha (gamma A_img + (1 - gamma) A_txt)` (B, N)."""
+        return alpha * (gamma * self.image + (1.0 - gamma) * self.text)
+
+
+def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
+    """Learn the spaces, train the residual class weights, and choose alpha, gamma and rho on validation samples."""
+    spaces = learn_spaces(task, options.metric)
+    fixed = settings or defaults(task, options)
+    residual = train_residual(task, options, spaces, fixed, log)
+    tensors = {
+        "keys": spaces.keys,
+        "text_keys": spaces.text_keys,
+        "center": spaces.center,
+        "image_map": spaces.image_map,
+        "text_map": spaces.text_map,
+        "residual": residual,
+    }
+    fitted = Fitted(tensors, fixed, Selection(task.selected_on), residual.numel())
+    return fitted if settings is not None or task.validation is None else choose(task, fitted, task.validation)
+
+
+def defaults(task: FewShotTask, options: XMAdapterOptions) -> Settings:
+    """The settings before any choice: rho grows with the shots, the residuals' evidence."""
+    segments = task.support.segments
+    shots = float(1.0 / (1.0 / segments.counts[segments.counts > 0]).mean())
+    rho = min(0.75, shots / 4.0) if options.residual is None else options.residual
+    return {"alpha": options.alpha, "gamma": options.gamma, "residual": rho, "beta": options.beta, "beta_text": options.beta_text}
+
+
+def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+    """Residual text logits plus the fused affinities; the image side from all keys or from retrieved ones."""
+    chosen = fitted.settings
+    sides = both_sides(fitted, cache.segments, features, retrieved)
+    weights = residual_weights(cache.text.weights, fitted.tensors["residual"], float(chosen["residual"]))
+    logits = cache.text.logit_scale * features @ weights.T + sides.fused(float(chosen["alpha"]), float(chosen["gamma"]))
+    return Scores(logits, sides.image, sides.text, features.new_full((len(features),), float(chosen["gamma"])))
+
+
+def index_queries(fitted: Fitted, features: Tensor) -> Tensor:
+    """Where queries (B, C) meet the image keys: unit vectors in the image side's space."""
+    return normalize((features - fitted.tensors["center"]) @ fitted.tensors["image_map"], dim=-1)
+
+
+def both_sides(fitted: Fitted, segments: Segments, features: Tensor, retrieved: Retrieved | None = None) -> Sides:
+    """The class means of both caches' affinities for unit features (B, C)."""
+    beta, tensors = float(fitted.settings["beta"]), fitted.tensors
+    if retrieved is not None:
+        sums = sparse_class_sums(retrieved.scores, retrieved.rows, beta, segments)
+    else:
+        sums = class_sums(affinity(index_queries(fitted, features) @ tensors["keys"].T, beta), segments)
+    mapped = normalize((features - tensors["center"]) @ tensors["text_map"], dim=-1)
+    return Sides(sums / (segments.shots * beta), relative(mapped @ tensors["text_keys"].T, float(fitted.settings["beta_text"])))
+
+
+def own_sides(support: Support, spaces: Spaces, beta: float, beta_text: float) -> Sides:
+    """Both sides (M, N) for the support itself, each image without its own key and its own share of the text map."""
+    images, texts = [], []
+    for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK):
+        values = affinity(spaces.keys[rows] @ spaces.keys.T, beta)
+        images.append(masked_class_sums(values, rows, support.segments) / (support.segments.shots * beta))
+        mapped = normalize((support.keys[rows] - spaces.center) @ spaces.text_map, dim=-1)
+        own = (mapped * spaces.own_text[rows]).sum(1, keepdim=True)
+        texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta_text))
+    return Sides(torch.cat(images), torch.cat(texts))
+
+
+def relative(similarity: Tensor, beta: float) -> Tensor:
+    """The text kernel, measured from the query's best class, over beta_t: sharpness then leaves its slope at the top alone."""
+    return torch.exp((similarity - similarity.amax(1, keepdim=True)) * beta) / beta
+
+
+def residual_weights(texts: Tensor, residual: Tensor, share: float) -> Tensor:
+    """The class weights norm(W + rho R) (N, C)."""
+    return normalize(texts + share * residual, dim=-1)
+
+
+def train_residual(task: FewShotTask, options: XMAdapterOptions, spaces: Spaces, fixed: Settings, log: TrainLog) -> Tensor:
+    """Train R (N, C) beside the leave-one-out caches: weighted cross-entropy plus CLAP's class-wise penalty."""
+    support, text = task.support, task.text
+    sides = own_sides(support, spaces, float(fixed["beta"]), float(fixed["beta_text"]))
+    beside = sides.fused(float(fixed["alpha"]), float(fixed["gamma"]))
+    difference = disagreement(sides.image, sides.text)
+    weights = sample_weights(difference, options.hard_weight)
+    penalties = zero_shot_trust(task) * options.penalty * (text.logit_scale / 100.0) ** 2
+    residual = torch.zeros_like(text.weights).requires_grad_()
+    columns = {"affinity_image": sides.image, "affinity_text": sides.text}
+
+    def step(batch: Batch) -> Step:
+        rows, own = batch.rows, batch.labels[:, None]
+        logits = text.logit_scale * batch.features @ residual_weights(text.weights, residual, 1.0).T + beside[rows]
+        loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights[rows])
+        logged = {name: side[rows].gather(1, own).squeeze(1) for name, side in columns.items()}
+        logged |= {"gamma": torch.full_like(weights[rows], float(fixed["gamma"])), "difference": difference[rows], "weight": weights[rows]}
+        return Step(loss + (penalties * residual.square().sum(1)).mean(), logits, logged)
+
+    run_epochs([residual], support, schedule(task, options), step, log, lambda epoch: None, lambda rows, generator: support.keys[rows])
+    return residual.detach()
+
+
+def schedule(task: FewShotTask, options: XMAdapterOptions) -> Schedule:
+    """Steps scale with the support, never below `min_steps`; the rate with the width and with the logit scale it works against."""
+    batches = math.ceil(len(task.support) / options.batch_size)
+    epochs = max(options.epochs, math.ceil(options.min_steps / batches))
+    rate = options.learning_rate * 100.0 / task.text.logit_scale * math.sqrt(512.0 / task.support.keys.shape[1])
+    return Schedule(epochs, options.batch_size, rate, task.seed)
+
+
+def zero_shot_trust(task: FewShotTask) -> Tensor:
+    """CLAP's multipliers (N,): the mean zero-shot probability of the true class over a class's support."""
+    support = task.support
+    own = task.text.logits(support.keys).softmax(1).gather(1, support.labels[:, None])
+    return class_means(own.squeeze(1), support.segments)
+
+
+def class_means(values: Tensor, segments: Segments) -> Tensor:
+    """The mean (N,) of (M,) values over each class, 0 for a class without keys."""
+    sums = values.new_zeros(segments.classes).index_add_(0, segments.labels, values)
+    return sums / segments.counts.clamp(min=1.0)
+
+
+def choose(task: FewShotTask, fitted: Fitted, validation: Labelled) -> Fitted:
+    """Take the best (alpha, gamma, rho) on validation if it is clearly better than the defaults, else keep those."""
+    start = {name: float(fitted.settings[name]) for name in ("alpha", "gamma", "residual")}
+    grid = {
+        "residual": sorted({*RESIDUALS, start["residual"]}),
+        "alpha": [start["alpha"] * factor for factor in ALPHA_FACTORS],
+        "gamma": sorted({*GAMMAS, start["gamma"]}),
+    }
+    hits = _hits(task, fitted, validation, grid)
+    base = hits[_key(start)]
+    best = max(hits, key=lambda point: int(hits[point].sum()))
+    better, worse = int((hits[best] & ~base).sum()), int((base & ~hits[best]).sum())
+    point = best if better - worse > CLEARLY * math.sqrt(better + worse) else _key(start)
+    accuracy = 100.0 * float(hits[point].double().mean())
+    chosen = dict(zip(("residual", "alpha", "gamma"), point, strict=True))
+    edges = tuple(name for name, value in chosen.items() if value in (grid[name][0], grid[name][-1]) and value != start[name])
+    selection = Selection(task.selected_on, len(hits), accuracy, grid, edges)
+    return Fitted(fitted.tensors, {**fitted.settings, **chosen}, selection, fitted.trainable_parameters)
+
+
+def _hits(task: FewShotTask, fitted: Fitted, validation: Labelled, grid: Mapping[str, list[float]]) -> dict[tuple[float, ...], Tensor]:
+    sides = both_sides(fitted, task.support.segments, validation.features)
+    hits: dict[tuple[float, ...], Tensor] = {}
+    for share in grid["residual"]:
+        weights = residual_weights(task.text.weights, fitted.tensors["residual"], share)
+        logits = task.text.logit_scale * validation.features @ weights.T
+        for alpha in grid["alpha"]:
+            for gamma in grid["gamma"]:
+                hits[(share, alpha, gamma)] = (logits + sides.fused(alpha, gamma)).argmax(1) == validation.labels
+    return hits
+
+
+def _key(point: Mapping[str, float]) -> tuple[float, ...]:
+    return point["residual"], point["alpha"], point["gamma"]

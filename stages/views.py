@@ -1,0 +1,81 @@
+"""Views of an image: view 0 is the encoder's own evaluation crop, the others are random crops that are always the same.
+
+The randomness of a view is a hash of (seed, sample id, view number) and nothing else: no generator with a state, so worker
+processes, their number and the order of samples cannot change a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from blake3 import blake3
+from PIL.Image import Image, Resampling, Transpose
+from torch import Tensor
+
+SCALE = (0.5, 1.0)
+RATIO = (3 / 4, 4 / 3)
+TRIES = 10
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class ViewMaker:
+    """Makes the views of images: `plain` gives view 0 (3, H, W); `preprocess` says size, mean and std of the others."""
+
+    plain: Callable[[Image], Tensor]
+    preprocess: Mapping[str, Any]
+    seed: int
+
+    def views(self, image: Image, sample_id: str, count: int) -> Tensor:
+        """View 0 and `count` augmented views (1 + count, 3, H, W) float32 of an RGB image."""
+        return torch.stack([self.plain(image), *(self.augmented(image, sample_id, view) for view in range(1, count + 1))])
+
+    def augmented(self, image: Image, sample_id: str, view: int) -> Tensor:
+        """One augmented view (3, H, W) float32: a random resized crop, bicubic, flipped half of the time."""
+        draws = uniforms(self.seed, sample_id, view)
+        flip = next(draws) < 0.5
+        height, width = self.preprocess["size"]
+        crop = image.resize((width, height), Resampling.BICUBIC, box=crop_box(image.width, image.height, draws))
+        return self._normalised(crop.transpose(Transpose.FLIP_LEFT_RIGHT) if flip else crop)
+
+    def _normalised(self, image: Image) -> Tensor:
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
+        mean, std = (torch.tensor(self.preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
+        return (pixels - mean) / std
+
+
+def uniforms(seed: int, sample_id: str, view: int) -> Iterator[float]:
+    """An endless stream of numbers in [0, 1), determined by the three arguments."""
+    stream = blake3(f"view\0{seed}\0{view}\0{sample_id}".encode())
+    block = 0
+    while True:
+        words = np.frombuffer(stream.digest(length=512, seek=512 * block), dtype="<u8")
+        # The upper 53 bits are what a float holds exactly.
+        yield from ((words >> np.uint64(11)) * 2.0**-53).tolist()
+        block += 1
+
+
+def crop_box(width: int, height: int, draws: Iterator[float]) -> Box:
+    """A crop (left, upper, right, lower) of half to all of the area and of aspect 3/4 to 4/3, log-uniform.
+
+    After ten crops that do not fit (very long images), the largest central one of allowed aspect.
+    """
+    for _ in range(TRIES):
+        area = width * height * (SCALE[0] + (SCALE[1] - SCALE[0]) * next(draws))
+        low, high = math.log(RATIO[0]), math.log(RATIO[1])
+        ratio = math.exp(low + (high - low) * next(draws))
+        wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        across, down = next(draws), next(draws)
+        if 0 < wide <= width and 0 < tall <= height:
+            left, upper = int(across * (width - wide + 1)), int(down * (height - tall + 1))
+            return left, upper, left + wide, upper + tall
+    wide = min(width, max(1, round(height * RATIO[1])))
+    tall = min(height, max(1, round(width / RATIO[0])))
+    left, upper = (width - wide) // 2, (height - tall) // 2
+    return left, upper, left + wide, upper + tall

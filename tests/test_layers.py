@@ -1,0 +1,119 @@
+"""Imports go down only, one module owns each foreign library, and nothing runs code that it reads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("cli", "pipeline", "stages", "store")
+OWNERS = {
+    "pyarrow.parquet": "store/tables.py",
+    "faiss": "store/index.py",
+    "duckdb": "store/sql.py",
+    "open_clip": "stages/encoder.py",
+}
+UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
+UNSAFE_ATTRIBUTES = {
+    ("os", "system"),
+    ("os", "popen"),
+    ("yaml", "load"),
+    ("pickle", "loads"),
+    ("pickle", "load"),
+    ("torch", "load"),
+    ("np", "load"),
+}
+SAFE_OPTIONS = {("torch", "load"): ("weights_only", True), ("np", "load"): ("allow_pickle", False)}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    paths = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))] + [
+        path for path in [ROOT / "xmap.py"] if path.exists()
+    ]
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes()) for path in paths}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The full names of all that a module imports, wherever in it; `from a import b` is both `a` and `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            yield from (name for alias in node.names for name in (str(node.module), f"{node.module}.{alias.name}"))
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {name.split("/")[0] for name in modules()} >= set(LAYERS)
+
+
+def test_imports_go_down_only() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, tree in modules().items()
+        if (layer := name.split("/")[0]) in LAYERS
+        for target in imported(tree)
+        if (other := target.split(".")[0]) == "xmap" or (other in LAYERS and LAYERS.index(other) < LAYERS.index(layer))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_one_module_owns_each_foreign_library(library: str) -> None:
+    users = {
+        name for name, tree in modules().items() if any(found == library or found.startswith(f"{library}.") for found in imported(tree))
+    }
+    assert users == {OWNERS[library]}
+
+
+def unsafe(tree: ast.Module) -> Iterator[str]:
+    yield from (found for found in imported(tree) if found.split(".")[0] in UNSAFE_MODULES)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        options = {option.arg: option.value.value for option in node.keywords if isinstance(option.value, ast.Constant)}
+        if options.get("shell") is True or options.get("allow_pickle") is True or options.get("weights_only") is False:
+            yield f"line {node.lineno}: an option that runs what it reads"
+        if isinstance(node.func, ast.Name) and node.func.id in UNSAFE_CALLS:
+            yield f"line {node.lineno}: {node.func.id}()"
+        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            call = (node.func.value.id, node.func.attr)
+            option, value = SAFE_OPTIONS.get(call, (None, None))
+            if call in UNSAFE_ATTRIBUTES and (option is None or options.get(option) is not value):
+                yield f"line {node.lineno}: {call[0]}.{call[1]}()"
+
+
+@pytest.mark.promise
+def test_no_file_is_read_by_pickle_and_nothing_read_is_run() -> None:
+    assert {name: found for name, tree in modules().items() if (found := list(unsafe(tree)))} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import pickle", "from pickle import loads", "eval('1')", "import yaml", "import subprocess\nsubprocess.run('x', shell=True)", "os.system('x')",
+     "torch.load(p)", "torch.load(p, weights_only=False)", "np.load(p, allow_pickle=True)"],
+)  # fmt: skip
+def test_the_check_sees_what_it_looks_for(code: str) -> None:
+    assert list(unsafe(ast.parse(code)))
+
+
+def test_the_check_lets_safe_code_pass() -> None:
+    assert list(unsafe(ast.parse("model.eval()\ntorch.load(p, weights_only=True)\nnp.load(p, allow_pickle=False)\nre.compile('x')"))) == []
+
+
+def test_help_imports_neither_torch_nor_faiss() -> None:
+    script = (
+        "import sys\nfrom cli.main import app\nfrom typer.testing import CliRunner\nresult = CliRunner().invoke(app, ['--help'])\n"
+        "assert result.exit_code == 0, result.output\nassert 'extract' in result.output\n"
+        "print(sorted({'torch', 'faiss', 'open_clip', 'torchvision', 'ray'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "[]", run.stdout + run.stderr
