@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,12 +13,12 @@ from stages.identities import EVAL
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Identity, Store
 from store.errors import ArtifactMissing, XmapError
-from store.fingerprint import Change
+from store.fingerprint import Change, Fields, explain
 
 NEW = "not built before"
 SHOWN = 3
-# A difference in one of these means another thing, not the same thing changed.
-NAMING = ("fields.method", "fields.seed", "fields.name")
+# Artifacts that differ in one of these are other things, not the same thing changed.
+NAMING = ("method", "seed")
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,14 @@ def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: s
 def why(store: Store, identity: Identity) -> str:
     """Why a step is built, in words: what differs from the nearest artifact of its stage."""
     try:
-        changes = store.reason(identity)
+        others = store.artifacts(identity.stage)
     except XmapError:
         # A damaged neighbour explains nothing; `xmap verify` names it.
         return NEW
-    if not changes or any(change.field in NAMING for change in changes):
-        return NEW
-    return words(changes)
+    same = (other for other in reversed(others) if all(other.fields.get(name) == identity.fields.get(name) for name in NAMING))
+    declared: Iterator[Fields] = ({"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in same)
+    changes = min((explain(before, identity.declared) for before in declared), key=len, default=[])
+    return words(changes) if changes else NEW
 
 
 def words(changes: Sequence[Change]) -> str:

@@ -21,9 +21,7 @@ TEXT_BATCH = 64
 COMMAND = "xmap extract"
 
 
-def image_identity(
-    dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND
-) -> Identity:
+def image_identity(dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND) -> Identity:
     """What the image features of `dataset` are. `hashes` are the blake3 of the sample files; a file without one is unreadable."""
     content = {split: _content(dataset.split(split), hashes) for split in SPLITS if dataset.split(split)}
     fields: dict[str, Json] = {

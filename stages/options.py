@@ -11,6 +11,18 @@ from typing import Literal
 
 from pydantic import Field
 
+from stages.competitors_options import (
+    ApeOptions,
+    ApeTOptions,
+    ClapOptions,
+    ClipAdapterOptions,
+    CrossModalOptions,
+    GdaOptions,
+    LinearProbeOptions,
+    LpPlusPlusOptions,
+    TaskResOptions,
+    TipXOptions,
+)
 from stages.config import Config
 from store.errors import UnknownName
 
@@ -89,6 +101,16 @@ METHODS: Mapping[str, MethodEntry] = {
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
     "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter"),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
+    "clip-adapter": MethodEntry(ClipAdapterOptions, "stages.methods.clip_adapter"),
+    "taskres": MethodEntry(TaskResOptions, "stages.methods.taskres"),
+    "linear-probe": MethodEntry(LinearProbeOptions, "stages.methods.linear_probe"),
+    "clap": MethodEntry(ClapOptions, "stages.methods.clap"),
+    "lp++": MethodEntry(LpPlusPlusOptions, "stages.methods.lp_plus_plus"),
+    "cross-modal-probe": MethodEntry(CrossModalOptions, "stages.methods.cross_modal_probe"),
+    "gda": MethodEntry(GdaOptions, "stages.methods.gda"),
+    "tip-x": MethodEntry(TipXOptions, "stages.methods.tip_x"),
+    "ape": MethodEntry(ApeOptions, "stages.methods.ape"),
+    "ape-t": MethodEntry(ApeTOptions, "stages.methods.ape_t"),
 }
 
 

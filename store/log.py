@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from store.errors import InputError
 from store.files import make_folder
-from store.tables import Array, read_table, write_table
+from store.tables import Array, first_line, read_table, write_table
 
 Column = Array | Sequence[Any] | str | int | float | None
 
@@ -178,19 +178,26 @@ def _is_column(value: object) -> bool:
 
 def _column(value: Any, field: pa.Field, rows: int) -> pa.Array:
     """`value` as an Arrow column of the field's type: a scalar repeated, NaN as null where the field may be null."""
-    if value is None:
-        if not field.nullable:
-            raise InputError(f"column {field.name} is missing.")
-        return pa.nulls(rows, field.type)
+    if value is None and not field.nullable:
+        raise InputError(f"column {field.name} is missing.")
+    try:
+        column = _converted(value, field.type, rows)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise InputError(f"column {field.name} does not hold {field.type}: {first_line(error)}.") from error
+    if column.null_count and not field.nullable:
+        raise InputError(f"column {field.name} has {column.null_count} rows without a value; it must be full.")
+    return column
+
+
+def _converted(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
     if isinstance(value, NeighborColumn):
         return value.to_arrow()
-    if not _is_column(value):
-        scalar = value.item() if isinstance(value, np.generic) else value
-        return pa.nulls(rows, field.type) if scalar != scalar else pa.repeat(pa.scalar(scalar, field.type), rows)
-    try:
-        return _matrix_column(value, field.type) if pa.types.is_list(field.type) else _plain(value, field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column {field.name} does not hold {field.type}: {error}.") from error
+    if _is_column(value):
+        return _matrix_column(value, kind) if pa.types.is_list(kind) else _plain(value, kind)
+    scalar = value.item() if isinstance(value, np.generic) else value
+    if scalar is None or scalar != scalar:
+        return pa.nulls(rows, kind)
+    return pa.repeat(pa.scalar(scalar, kind), rows)
 
 
 def _plain(value: Any, kind: pa.DataType) -> pa.Array:

@@ -28,6 +28,7 @@ from store.views import Sources, definitions, literal, pattern, sources
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram", "histogram_values"})
 ONLY_QUERIES = "only one SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN of one is allowed"
+NESTED = "the query is nested too deeply."
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
 _ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
@@ -51,13 +52,14 @@ class Connection:
         import duckdb
 
         try:
+            sql.encode()
             statement = self._checked(sql)
             result = self._database.sql(statement)
             return pa.table({}) if result is None else result.to_arrow_table()
         except duckdb.Error as error:
             raise QueryError(_sentence(error)) from error
         except (RecursionError, UnicodeEncodeError) as error:
-            raise QueryError("the query is nested too deeply or holds text that is not Unicode.") from error
+            raise QueryError(NESTED if isinstance(error, RecursionError) else "the query holds text that is not Unicode.") from error
 
     def close(self) -> None:
         self._database.close()
@@ -74,7 +76,8 @@ class Connection:
         inner = text
         if (explained := _EXPLAIN.match(text)) is not None:
             inner = self._one(text[explained.end() :])
-        tree = json.loads(self._database.execute("SELECT json_serialize_sql(?::VARCHAR)", [inner]).fetchone()[0])
+        ((serialized,),) = self._database.execute("SELECT json_serialize_sql(?::VARCHAR)", [inner]).fetchall()
+        tree = json.loads(serialized)
         if tree.get("error"):
             raise QueryError(f"{ONLY_QUERIES}; a PIVOT needs its values listed: PIVOT ... ON column IN (...).")
         for node in _nodes(tree):
@@ -182,6 +185,8 @@ def _sentence(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     first = next((line for line in lines if line), type(error).__name__)
     text = re.sub(r"^(?:[A-Z]\w+ )+Error: ", "", first).rstrip(".!")
+    if "expression depth" in text:
+        return NESTED
     if "Table with name" in text:
         return f"{text}; the views are {', '.join(VIEWS)}."
     hint = next((f" ({line})" for line in lines if line.startswith("Candidate bindings")), "")

@@ -1,7 +1,7 @@
 """Parquet: the only module that writes it.
 
-Tables are zstd-compressed with page checksums; vector columns are split into byte streams (smaller, as fast to read) and
-carry no dictionary. The footer holds the schema version and the fingerprint of what the table belongs to, so that SQL can
+Tables are zstd-compressed with page checksums; float32 vector columns are split into byte streams (smaller, as fast to
+read) and carry no dictionary. The footer holds the schema version and the fingerprint of what the table belongs to, so that SQL can
 see them. Equal tables give equal bytes with the same pyarrow.
 """
 
@@ -31,7 +31,10 @@ Array = npt.NDArray[Any]
 def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
     """Write `table` to `path`, whole or not at all."""
     labelled = table.replace_schema_metadata({"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint})
-    vectors = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    # DuckDB reads float16 vectors, but not as split byte streams.
+    vectors = [
+        field.name for field in table.schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)
+    ]
     plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
     with atomic_file(path) as file:
         pq.write_table(

@@ -98,7 +98,8 @@ def test_no_file_is_read_by_pickle_and_nothing_read_is_run() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["import pickle", "from pickle import loads", "eval('1')", "import yaml", "import subprocess\nsubprocess.run('x', shell=True)", "os.system('x')",
+    ["import pickle", "from pickle import loads", "eval('1')", "import yaml", "import subprocess\nsubprocess.run('x', shell=True)",
+     "os.system('x')",
      "torch.load(p)", "torch.load(p, weights_only=False)", "np.load(p, allow_pickle=True)"],
 )  # fmt: skip
 def test_the_check_sees_what_it_looks_for(code: str) -> None:

@@ -154,7 +154,7 @@ def _split_folders(scan: Scan, folders: Sequence[Path]) -> list[str]:
     present = [folder for folder in folders if folder.name in SPLITS]
     inner = Scan(scan.root)
     if any(inner.entries(folder)[0] for folder in present):
-        return [folder.name for folder in present]
+        return [split for split in SPLITS if any(folder.name == split for folder in present)]
     if present and len(present) == len(folders) and any(inner.entries(folder)[1] for folder in present):
         raise InputError(f"{present[0]} holds images but no class folders; put them in {present[0].name}/CLASS/ or give a CSV table.")
     return []

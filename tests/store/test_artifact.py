@@ -177,7 +177,7 @@ class KilledAt:
 
     def opened(self, *arguments: Any) -> Any:
         """A file that is half written when the second of two ticks comes."""
-        file = open(*arguments, buffering=0)
+        file = open(*arguments, buffering=0)  # noqa: SIM115
         if "w" not in arguments[1]:
             return file
         self.tick()
@@ -285,7 +285,7 @@ def test_four_builders_and_a_reader_meet_one_whole_artifact(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("built-*"))) == 1
     (artifact,) = Store(tmp_path / "store").artifacts()
     assert artifact.verify() == []
-    assert [path for path in (tmp_path / "store").rglob("*.partial")] == []
+    assert list((tmp_path / "store").rglob("*.partial")) == []
 
 
 # ---- corruption
@@ -441,4 +441,4 @@ def test_no_manifest_makes_anything_but_our_errors(template: tuple[Path, dict[st
         assert all(isinstance(error, ArtifactDamaged) for error in artifact.verify())
         assert artifact.stage, artifact.fields
     except XmapError as error:
-        assert "\n" not in str(error)
+        assert "\n" not in str(error)  # noqa: PT017

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,11 +36,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
 
 
 @pytest.fixture(autouse=True)
-def old_enough(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files made by a test count as old, so that they are remembered."""
-    if "young" not in request.keywords:
-        monkeypatch.setattr(store.hashes, "YOUNG_NS", 0)
-    yield
+    monkeypatch.setattr(store.hashes, "YOUNG_NS", 0)
 
 
 def make(folder: Path, count: int) -> list[Path]:

@@ -106,7 +106,7 @@ def pages(path: Path) -> list[range]:
 def test_every_flip_in_the_data_is_seen_by_a_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_table(path, table(), "f")
-    data, draw = path.read_bytes(), random.Random(1)
+    data, draw = path.read_bytes(), random.Random(1)  # noqa: S311
     for chunk in pages(path):
         # The first bytes of a chunk are the page header, whose optional statistics no checksum covers.
         for position in draw.sample(range(chunk.start + 64, chunk.stop), 25):
@@ -123,7 +123,7 @@ def test_every_flip_in_the_data_is_seen_by_a_read(tmp_path: Path) -> None:
 def test_no_flip_anywhere_makes_anything_but_our_errors(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_table(path, table(50), "f")
-    data, draw = path.read_bytes(), random.Random(2)
+    data, draw = path.read_bytes(), random.Random(2)  # noqa: S311
     for position in range(0, len(data), max(1, len(data) // 600)):
         altered = bytearray(data)
         altered[position] ^= 1 << draw.randrange(8)

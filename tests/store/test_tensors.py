@@ -53,7 +53,7 @@ def test_a_cut_file_is_damage(tmp_path: Path, cut: int) -> None:
 
 def test_no_flip_makes_anything_but_our_errors(tmp_path: Path) -> None:
     write_tensors(tmp_path / "a", TENSORS, METADATA)
-    data, draw = (tmp_path / "a").read_bytes(), random.Random(3)
+    data, draw = (tmp_path / "a").read_bytes(), random.Random(3)  # noqa: S311
     for position in range(len(data)):
         altered = bytearray(data)
         altered[position] ^= 1 << draw.randrange(8)

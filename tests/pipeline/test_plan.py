@@ -1,0 +1,102 @@
+"""Plans: which steps there are, in which order, and what is refused before work starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import XmapConfig, load_config
+from pipeline.plan import make_plan
+from stages.identities import cache_identity
+from stages.importer import import_tip_adapter
+from stages.progress import Silent
+from store.artifact import Store
+from store.errors import ArtifactMissing, InputError
+from tests.pipeline.worlds import write_layout, write_photos
+
+TINY = {"encoder.model": "xmap-tiny", "extract.views": 1, "run.methods": "zero-shot,tip-adapter", "run.seeds": "1,2", "cache.shots": 2}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def imported(store: Store, tmp_path: Path) -> Store:
+    import_tip_adapter(store, write_layout(tmp_path / "layout"), "bugs", 100.0, Silent())
+    return store
+
+
+def config(**overrides: object) -> XmapConfig:
+    return XmapConfig().override({**TINY, **{name.replace("__", "."): value for name, value in overrides.items()}})
+
+
+def stages(store: Store, settings: XmapConfig, last: str = "eval") -> Counter[str]:
+    return Counter(step.stage for step in make_plan(store, settings, last).steps)
+
+
+def test_steps_are_in_the_order_they_run(store: Store, tmp_path: Path) -> None:
+    settings = config(data__data=str(write_photos(tmp_path / "photos")))
+    steps = make_plan(store, settings).steps
+    assert [step.stage for step in steps] == ["images", "texts", "cache", "cache", "adapter", "adapter", "adapter", "adapter", "eval"]
+    assert stages(store, settings, "texts") == {"images": 1, "texts": 1}
+    assert stages(store, settings, "cache") == {"images": 1, "texts": 1, "cache": 2}
+    known = {step.identity.fingerprint for step in steps}
+    inputs = {
+        name: digest for step in steps for name, digest in step.identity.inputs.items() if name not in ("support", "validation", "test")
+    }
+    assert set(inputs.values()) <= known
+
+
+def test_planning_writes_no_artifact(store: Store, tmp_path: Path) -> None:
+    make_plan(store, config(data__data=str(write_photos(tmp_path / "photos"))))
+    assert store.artifacts() == []
+
+
+def test_a_fixed_support_is_cached_once_for_all_seeds(imported: Store) -> None:
+    found = stages(imported, config(run__features="bugs", run__seeds="1,2,3"))
+    assert found == {"images": 1, "texts": 1, "cache": 1, "adapter": 6, "eval": 1}
+
+
+def test_the_newest_features_of_a_name_are_used(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissing, match="it holds none"):
+        make_plan(store, config(run__features="bugs"))
+    import_tip_adapter(store, write_layout(tmp_path / "a"), "bugs", 100.0, Silent())
+    with pytest.raises(ArtifactMissing, match="it holds bugs"):
+        make_plan(store, config(run__features="birds"))
+
+
+def test_a_missing_shot_count_is_refused_before_work(imported: Store) -> None:
+    with pytest.raises(InputError, match=r"hold a support for 1, 2 shots, not for 16"):
+        make_plan(imported, config(run__features="bugs", cache__shots=16))
+
+
+def test_shots_larger_than_a_class_are_refused_before_extraction(store: Store, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", train=3)
+    with pytest.raises(InputError, match=r"has 3 training images, fewer than 4 shots; choose --shots 3 or fewer, or --short keep"):
+        make_plan(store, config(data__data=str(photos), cache__shots=4))
+    assert stages(store, config(data__data=str(photos), cache__shots=4, cache__short="keep"))["cache"] == 2
+    assert stages(store, config(data__data=str(photos), cache__shots=4), "texts")["texts"] == 1
+
+
+def test_no_images_at_all_is_said(store: Store) -> None:
+    with pytest.raises(InputError, match="no images named: give --data"):
+        make_plan(store, config())
+
+
+def test_commands_say_how_to_make_a_step_again(imported: Store) -> None:
+    found = {step.stage: step.identity.command for step in make_plan(imported, config(run__features="bugs")).steps}
+    assert found["cache"].startswith("xmap build-cache")
+    assert "--features bugs" in found["cache"]
+    assert "--shots 2" in found["cache"]
+    assert "--methods tip-adapter --seeds 2" in found["adapter"]
+    assert "--methods zero-shot,tip-adapter --seeds 1,2" in found["eval"]
+
+
+@pytest.mark.parametrize("parts", [{}, {"val": "v", "test": "t"}])
+def test_features_without_training_images_hold_no_support(parts: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="hold no training images"):
+        cache_identity("x", parts, "texts", load_config(None).cache, 1)
