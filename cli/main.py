@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build-cache": ("build_cache", "Build the key-value caches from the few-shot support."),
     "train": ("train", "Fit the methods on cached features."),
     "eval": ("eval", "Score the test images with every method and seed."),
+    "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
+    "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
     "status": ("status", "Show what the store holds and what a run would do."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),

@@ -51,12 +51,13 @@ class Settings:
 
 
 def with_settings(function: Callable[..., None], reads: bool = True) -> Callable[..., None]:
-    """A command that takes `Settings` first, given every shared flag and one for each config field.
+    """A command that takes `Settings` first, given every shared flag and one for each config field it has no parameter for.
 
     With `reads` false the config file is not read: `xmap init` writes it.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    fields = dict(_fields())
+    names = {parameter.name for parameter in own}
+    fields = {name: field for name, field in _fields() if name not in names}
     parameters = [
         *own,
         *(_parameter(name, annotation, default) for name, (annotation, default) in SHARED.items()),

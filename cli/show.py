@@ -208,7 +208,7 @@ class _Lines:
 
     def advance(self, units: int) -> None:
         self._rate.advance(units)
-        if time.monotonic() - self._spoke >= EVERY_SECONDS:
+        if time.monotonic() - self._spoke >= EVERY_SECONDS and self._rate.done < self._rate.total:
             self._spoke = time.monotonic()
             self.say(f"{self._what}: {self._rate.done:,} of {self._rate.total:,}, {self._rate.shown}, {self._rate.left}")
 

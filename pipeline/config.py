@@ -208,6 +208,8 @@ def _problem(error: ValidationError, model: type[Config], file: str, flags: set[
 def _wrong(kind: str, message: str) -> str:
     if kind == "string_pattern_mismatch":
         return "a prompt needs {} where the class name goes"
+    if kind in ("model_type", "dict_type"):
+        return "it is a section of fields, not a value"
     text = message.removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
 

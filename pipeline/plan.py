@@ -36,9 +36,12 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False) -> Plan:
-    """The steps up to the stage `last`. Raises `XmapError` for whatever can be known to fail before work starts."""
-    features = features_of(store, config, rehash)
+def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False, features: Features | None = None) -> Plan:
+    """The steps up to the stage `last`. Raises `XmapError` for whatever can be known to fail before work starts.
+
+    Several plans on the same features may be handed them.
+    """
+    features = features or features_of(store, config, rehash)
     depth = STAGES.index(last)
     steps = [
         Step(features.images, f"image features of {features.name}", features.build_images),

@@ -24,12 +24,14 @@ class Config(BaseModel):
 class DataConfig(Config):
     """Which images, in which classes and splits."""
 
-    data: str = Field("", description="Folder of class folders, folder of train/val/test folders, or a CSV or Parquet table.")
+    data: str = Field("", description="Folder of class folders, folder of train/val/test folders, a CSV or Parquet table, or coop:NAME.")
+    root: str = Field("", description="Folder that holds the benchmarks in CoOp's layout, for coop:NAME; see `xmap datasets`.")
     classes: str = Field("", description="Text file with one class name a line, in label order; default: folder names, sorted.")
     templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")
     test_share: float = Field(0.3, gt=0.0, lt=1.0, description="Share of each class that becomes test where there is no split.")
+    train_per_class: int | None = Field(None, ge=1, description="Training images kept a class, drawn by split_seed; default all.")
 
 
 class EncoderConfig(Config):

@@ -25,9 +25,10 @@ def write_digits(root: Path) -> int:
     """Write `root/{class}/{index:04d}.png`, `index` numbering all digits, and return how many there are.
 
     The bytes are the same every time. A file that already holds them is left as it is, so that its times do not change.
-    Raises `InputError` without scikit-learn.
+    Raises `InputError` without scikit-learn, and where `root` holds other folders, which would be classes too.
     """
     images, labels = _load()
+    _require_own(root)
     for name in CLASSES:
         make_folder(root / name)
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
@@ -44,6 +45,12 @@ def png(image: Array) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "png", compress_level=9)
     return buffer.getvalue()
+
+
+def _require_own(root: Path) -> None:
+    others = sorted(path.name for path in root.iterdir() if path.name not in CLASSES) if root.is_dir() else []
+    if others:
+        raise InputError(f"{root} already holds {others[0]!r}; give `xmap demo` another folder.")
 
 
 def _load() -> tuple[Array, Array]:

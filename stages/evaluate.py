@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -81,9 +81,12 @@ def evaluate(
     config: EvalConfig,
     device: str,
     progress: Progress,
+    target: Artifact | None = None,
 ) -> Artifact:
     """Score the test split with every run; store metrics, predictions and the affinity log.
 
+    With `target`, other images of the same classes, its test split is scored in place of that of `images`, and only the
+    classes it has images of can be predicted.
     `summary["results"]` holds one object a method, in the order of `runs`; `summary["differences"]` one a pair of methods.
     Raises `InputError` without test images, without runs, for runs of different shots, and for a device that is not there.
     """
@@ -93,10 +96,11 @@ def evaluate(
         if isinstance(held, Artifact):
             return held
         text = load_text(texts)
-        test = _read_test(images)
-        require_same_encoder(images, texts, test.features.shape[1], text)
+        test = _read_test(target or images)
+        require_same_encoder(target or images, texts, test.features.shape[1], text)
+        barred = None if target is None else _barred(target, text.names, test)
         progress.start("eval", len(runs) * len(test))
-        outcomes = [_outcome(run, texts, test, config, place, progress) for run in runs]
+        outcomes = [_outcome(run, texts, test, config, place, progress, barred) for run in runs]
         results = [_result(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
         differences = _differences(_by_method(outcomes))
         _write(held, outcomes, test)
@@ -127,7 +131,16 @@ def _read_test(images: Artifact) -> Labelled:
     return labelled(join(parts))
 
 
-def _outcome(run: Run, texts: Artifact, test: Labelled, config: EvalConfig, device: str, progress: Progress) -> Outcome:
+def _barred(target: Artifact, names: Sequence[str], test: Labelled) -> Tensor:
+    """Which classes (N,) bool the target has no image of. Raises `InputError` where its classes are others."""
+    if list(target.summary["classes"]) != list(names):
+        raise InputError(f"images {target.name!r} are of other classes than the adapters; extract both with one classnames.txt.")
+    return torch.bincount(test.labels, minlength=len(names)) == 0
+
+
+def _outcome(
+    run: Run, texts: Artifact, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None
+) -> Outcome:
     fitted, cache = load_adapter(run.adapter, texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     own = run.adapter.files(prefix=IMAGE_INDEX)
@@ -140,7 +153,11 @@ def _outcome(run: Run, texts: Artifact, test: Labelled, config: EvalConfig, devi
         started = time.perf_counter()
         scores = scorer.scores(features)
         seconds += time.perf_counter() - started
-        parts.append(_columns(scores, test.labels[part], cache.text.logits(features)))
+        zero_shot = cache.text.logits(features)
+        if barred is not None:
+            scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
+            zero_shot = zero_shot.masked_fill(barred, -torch.inf)
+        parts.append(_columns(scores, test.labels[part], zero_shot))
         progress.advance(part.stop - part.start)
     columns = {name: np.concatenate([piece[name] for piece in parts]) for name in parts[0]}
     found = _search(index, scorer.index_queries(test.features) if own else test.features, config.neighbors)

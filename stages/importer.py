@@ -47,7 +47,8 @@ def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float
     hashes = {path.name: hash_file(path) for path in source.paths}
     images, texts = _identities(folder, name, logit_scale, hashes)
     _refuse_collision(store, images, texts)
-    progress.start(f"import {name}", len(source.splits) + 1)
+    progress.start(f"import {name}", 2 * len(source.splits) + 1)
+    source.check(progress)
     stored = _store_images(store, images, source, _parts(hashes), logit_scale, progress)
     progress.advance(1)
     return stored, _store_texts(store, texts, source, logit_scale, progress)
@@ -156,6 +157,13 @@ class _Source:
         if weights.shape[1] != len(self.classes):
             raise InputError(f"{path} has {weights.shape[1]} columns, {CLASS_NAMES} names {len(self.classes)} classes.")
         return weights
+
+    def check(self, progress: Progress) -> None:
+        """Read everything once. Raises `InputError`."""
+        # The texts first: they say how wide the rest is.
+        _ = self.text_weights
+        for _ in self.tables():
+            progress.advance(1)
 
     def tables(self) -> Iterator[tuple[str, ImageFeatures]]:
         """The rows of each split, checked; one split is in memory at a time."""

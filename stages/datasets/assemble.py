@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.config import DataConfig
-from stages.datasets.dataset import SPLITS, Dataset, Sample
-from stages.datasets.splits import draw_splits, named
+from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.datasets.splits import draw_splits, keep_few, named
 from store.errors import InputError
 
 
@@ -36,6 +36,10 @@ def assemble(name: str, items: Sequence[Item], keys: Sequence[str], config: Data
         pairs = [(item.sample_id, item.key) for item in items]
         found, drawn = draw_splits(pairs, config.split_seed, config.val_share, config.test_share)
         splits = dict(found)
+    if config.train_per_class is not None:
+        train = [(item.sample_id, item.key) for item in items if splits[item.sample_id] == TRAIN]
+        left_out, kept = keep_few(train, config.split_seed, config.train_per_class)
+        items, drawn = [item for item in items if item.sample_id not in left_out], (*drawn, *kept)
     samples = [Sample(item.sample_id, item.path, labels[item.key], splits[item.sample_id], item.extra) for item in items]
     samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
     return Dataset(name, tuple(samples), tuple(names), config.templates, (*remarks, *drawn))

@@ -42,15 +42,28 @@ def draw_splits(
     return splits, (_drawn(splits, seed), *(_lacking(split, names) for split, names in without.items() if names))
 
 
+def keep_few(labelled: Sequence[tuple[str, str]], seed: int, per_class: int) -> tuple[set[str], tuple[str, ...]]:
+    """The ids of (sample id, class) pairs that are left out so that each class keeps `per_class`, and remarks for people."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for sample_id, name in labelled:
+        classes[name].append(sample_id)
+    left_out: set[str] = set()
+    for found in classes.values():
+        left_out.update(sorted(found, key=lambda sample_id: _rank(seed, sample_id, "kept"))[per_class:])
+    kept = len(labelled) - len(left_out)
+    remark = f"kept {kept:,} of {len(labelled):,} training images, at most {per_class} a class, drawn with split_seed {seed}"
+    return left_out, (remark,) if left_out else ()
+
+
 def named(names: Sequence[str]) -> str:
     """The first few names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
-def _rank(seed: int, sample_id: str) -> str:
+def _rank(seed: int, sample_id: str, what: str = "split") -> str:
     # The word keeps this order apart from the one by which shots are drawn: equal seeds must not pick the same images for both.
-    return blake3(f"split\0{seed}\0{sample_id}".encode()).hexdigest()
+    return blake3(f"{what}\0{seed}\0{sample_id}".encode()).hexdigest()
 
 
 def _shares(count: int, val_share: float, test_share: float) -> tuple[int, int]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# Read when open_clip is first imported, which may be before any test's own environment is set.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 MODEL = {
     "embed_dim": 32,
@@ -33,9 +37,16 @@ def write_model(folder: Path, seed: int = 0, model: dict | None = None, preproce
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    # Batch norms of a fresh model pass everything on unchanged in scale; their statistics are part of the weights all the same.
     save_file({name: tensor.contiguous() for name, tensor in made.state_dict().items()}, folder / "open_clip_model.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models this small only lose time on several threads, and test processes share the cores."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, tiny_model_dir: Pa
     shutil.copytree(tiny_model_dir, tmp_path / "m")
     other = {**MODEL, "embed_dim": 64}
     (tmp_path / "m" / "open_clip_config.json").write_text(json.dumps({"model_cfg": other}))
-    with pytest.raises(InputError, match="cannot load model 'm' .*RuntimeError"):
+    with pytest.raises(InputError, match=r"cannot load model 'm' .*RuntimeError"):
         Encoder.load(lookup(tmp_path, model=f"local-dir:{tmp_path / 'm'}"), "cpu")
 
 
@@ -232,7 +232,7 @@ def test_a_quickgelu_mismatch_is_refused(tmp_path: Path, downloads: list[str], m
 
 
 def test_force_quick_gelu_on_weights_without_it_is_refused(tmp_path: Path, downloads: list[str]) -> None:
-    with pytest.raises(InputError, match="trained without QuickGELU.*leave out --force-quick-gelu"):
+    with pytest.raises(InputError, match=r"trained without QuickGELU.*leave out --force-quick-gelu"):
         lookup(tmp_path, model="ViT-B-32", pretrained="laion2b_s34b_b79k", force_quick_gelu=True)
 
 

@@ -63,7 +63,7 @@ def test_class_order_never_depends_on_the_file_system(tmp_path: Path, monkeypatc
     root = touch(tmp_path, *(f"{name}/{number}.jpg" for name in ("b", "a", "É", "Z", "10", "9") for number in range(3)))
     plain = read(root)
     real = os.scandir
-    draw = random.Random(5)
+    draw = random.Random(5)  # noqa: S311
 
     class Shuffled:
         def __init__(self, path: str | Path) -> None:
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg")
     (tmp_path / "a").chmod(0)
     try:
-        with pytest.raises(InputError, match="cannot list .*/a"):
+        with pytest.raises(InputError, match=r"cannot list .*/a"):
             read(tmp_path)
     finally:
         (tmp_path / "a").chmod(0o700)

@@ -1,0 +1,196 @@
+"""`xmap bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import Settings, with_settings
+from cli.show import interval, outcome_line, print_json, print_table, progress_on_stderr
+from store.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.bench import BenchResult, Cell
+    from pipeline.published import Published
+
+FAILED = 1
+HERE = "measured here"
+PROTOCOLS = {
+    "few": "protocol few: settings chosen on min(shots, 4) validation samples a class, test opened once",
+    "paper": "protocol paper: settings were chosen on the FULL validation split, as in many papers; not comparable with protocol few",
+}
+
+
+@with_settings
+def command(
+    settings: Settings,
+    datasets: Annotated[str, typer.Option("--datasets", metavar="NAMES", help="Benchmarks, or all; they lie under --root.")] = "",
+    features: Annotated[str, typer.Option("--features", metavar="NAMES", help="Stored features, imported or extracted.")] = "",
+    shots: Annotated[str, typer.Option("--shots", metavar="NUMBERS", help="Labelled training images a class.")] = "1,2,4,8,16",
+    methods: Annotated[str, typer.Option("--methods", metavar="NAMES", help="Methods, or all.")] = "all",
+) -> None:
+    """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
+
+    A dataset that fails is reported and the others go on; the exit code is then 1.
+    """
+    from pipeline.bench import bench, jobs_of, methods_of
+
+    config = settings.config.override({"run.methods": methods_of(_parts(methods))})
+    counts = _counts(shots)
+    jobs = jobs_of(config, _parts(datasets), _parts(features), max(counts))
+    with progress_on_stderr(settings.quiet) as progress:
+        result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
+    if settings.json:
+        print_json(_facts(result, config.run.protocol))
+    else:
+        _print(result, config.run.protocol)
+    for failure in result.failures:
+        place = failure.dataset if failure.shots is None else f"{failure.dataset}, {failure.shots} shots"
+        typer.echo(f"xmap: {place} failed: {failure.message}", err=True)
+    if result.failures:
+        raise typer.Exit(FAILED)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _counts(text: str) -> list[int]:
+    parts = _parts(text)
+    if not parts or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise InputError(f"--shots {text!r}: give whole numbers above 0, such as --shots 1,2,4,8,16.")
+    return sorted({int(part) for part in parts})
+
+
+def _facts(result: BenchResult, protocol: str) -> dict[str, Any]:
+    from pipeline.bench import against_ours
+    from pipeline.published import BACKBONE, published
+
+    cells = [{**asdict(cell), "against_xmadapter": against_ours(cell.differences)} for cell in result.cells]
+    names = dict.fromkeys(cell.benchmark for cell in result.cells)
+    beside = {
+        name: [{**asdict(row.source), "backbone": BACKBONE, "accuracy": row.accuracy} for row in rows]
+        for name in names
+        if (rows := published(name))
+    }
+    failures = [asdict(failure) for failure in result.failures]
+    return {"protocol": PROTOCOLS[protocol], "cells": cells, "published": beside, "failures": failures}
+
+
+def _print(result: BenchResult, protocol: str) -> None:
+    from pipeline.published import published, published_average
+
+    grids: dict[tuple[str, str], list[Cell]] = {}
+    for cell in result.cells:
+        if not cell.target:
+            grids.setdefault((cell.benchmark, cell.dataset), []).append(cell)
+    for (name, _), cells in grids.items():
+        _grid(cells[0].title, _measured(cells), published(name), cells, protocol)
+        _differences(cells, protocol)
+    if len(grids) > 1:
+        cells = [cell for found in grids.values() for cell in found]
+        beside = published_average([name for name, _ in grids])
+        _grid(f"average over {len(grids)} datasets", _averages(cells), beside, cells, protocol)
+    if any(cell.target for cell in result.cells):
+        _domains(result.cells, protocol)
+
+
+def _measured(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
+    """For each method and number of shots, accuracy and half its interval."""
+    rows: dict[str, dict[int, str]] = {}
+    for cell in cells:
+        for row in cell.results:
+            low, high = row["accuracy_ci95"]
+            rows.setdefault(row["method"], {})[cell.shots] = f"{row['accuracy_mean']:.2f} ±{(high - low) / 2:.2f}"
+    return rows
+
+
+def _averages(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
+    from pipeline.bench import means
+
+    rows: dict[str, dict[int, str]] = {}
+    for (method, shots), mean in means(cells).items():
+        rows.setdefault(method, {})[shots] = f"{mean:.2f}"
+    return rows
+
+
+def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequence[Published], cells: Sequence[Cell], protocol: str) -> None:
+    """Methods x shots: ours, then what others published."""
+    shots = sorted({cell.shots for cell in cells})
+    rows: list[tuple[str, ...]] = [(method, *(found.get(count, "") for count in shots), HERE) for method, found in measured.items()]
+    for row in beside:
+        numbers = [f"{row.accuracy[count]:.2f}" if count in row.accuracy else "" for count in shots]
+        if any(numbers):
+            rows.append((f"published {row.source.method}", *numbers, row.source.words))
+    typer.echo(f"{title}: accuracy %")
+    columns = _columns(shots)
+    print_table(("method", *columns, "source"), rows, right=columns)
+    _caption(cells, protocol)
+
+
+def _columns(shots: Sequence[int]) -> tuple[str, ...]:
+    return tuple("1 shot" if count == 1 else f"{count} shots" for count in shots)
+
+
+def _caption(cells: Sequence[Cell], protocol: str) -> None:
+    """What the numbers above are: the protocol in every table, on what was selected, and the kinds of intervals."""
+    results = [row for cell in cells for row in cell.results]
+    seeds = ", ".join(str(seed) for seed in results[0]["seeds"]) if results else ""
+    typer.echo(PROTOCOLS[protocol])
+    typer.echo(f"selected on: {_several(row['selected_on'] for row in results)}")
+    typer.echo(f"seeds {seeds}; ± is half a 95 % interval: {_several(row['ci_kind'] for row in results)}\n")
+
+
+def _several(words: Any) -> str:
+    return "; ".join(dict.fromkeys(str(word) for word in words))
+
+
+def _differences(cells: Sequence[Cell], protocol: str) -> None:
+    """How XMAdapter differs from each other method on the same samples."""
+    from pipeline.bench import OURS, against_ours
+
+    found = {cell.shots: against_ours(cell.differences) for cell in cells}
+    shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
+    if not others:
+        return
+    typer.echo(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
+    rows = [(other, *(_difference(found[count].get(other)) for count in shots)) for other in others]
+    print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots))
+    typer.echo(f"{PROTOCOLS[protocol]}\n")
+
+
+def _difference(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f"{row['difference']:+.2f} {interval(row['ci95'])}{' tie' if row['tie'] else ''}"
+
+
+def _domains(cells: Sequence[Cell], protocol: str) -> None:
+    """Adapters of ImageNet on ImageNet and its variants."""
+    from pipeline.published import TARGETS, published_domains
+
+    shown = [cell for cell in cells if cell.benchmark in TARGETS]
+    names = [name for name in TARGETS if any(cell.benchmark == name for cell in shown)]
+    titles = [next(cell.title for cell in shown if cell.benchmark == name) for name in names]
+    variants = [name for name in names if name != TARGETS[0]]
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    for cell in shown:
+        for row in cell.results:
+            found.setdefault((cell.shots, row["method"]), {})[cell.benchmark] = row["accuracy_mean"]
+    rows = [(method, str(shots), *_numbers(values, names, variants), HERE) for (shots, method), values in sorted(found.items())]
+    for source, table in published_domains():
+        shots = "0" if source.method == "zero-shot" else "16"
+        rows.append((f"published {source.method}", shots, *_numbers(table, names, variants), source.words))
+    typer.echo("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
+    columns = ("shots", *titles, "average of variants")
+    print_table(("method", *columns, "source"), rows, right=columns)
+    _caption(shown, protocol)
+
+
+def _numbers(values: Mapping[str, float], names: Sequence[str], variants: Collection[str]) -> list[str]:
+    there = all(name in values for name in variants)
+    average = f"{sum(values[name] for name in variants) / len(variants):.2f}" if there else ""
+    return [*(f"{values[name]:.2f}" if name in values else "" for name in names), average]

@@ -1,0 +1,115 @@
+"""`xmap datasets`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import JsonOption
+from cli.show import print_json, print_table
+from store.errors import InputError, UnknownName
+
+if TYPE_CHECKING:
+    from stages.datasets.coop import Check
+    from stages.datasets.layouts import Benchmark
+
+ACTIONS = ("list", "check")
+INCOMPLETE = 1
+
+
+def command(
+    action: Annotated[str, typer.Argument(metavar="[check]", help="check: say what is there of a benchmark.", show_default=False)] = "list",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A benchmark, or all.", show_default=False)] = "",
+    root: Annotated[str, typer.Option("--root", metavar="DIR", help="Folder that holds the benchmarks in CoOp's layout.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """List the benchmarks; `check NAME --root DIR` says what is there, what is missing and how to lay it out.
+
+    A check of something incomplete exits with 1.
+    """
+    if action not in ACTIONS:
+        raise UnknownName("action", action, ACTIONS)
+    if action == "list":
+        _list(json)
+    else:
+        _check(name, root, json)
+
+
+def _list(json: bool) -> None:
+    from stages.datasets.coop import ENTRIES
+
+    if json:
+        print_json([_facts(entry) for entry in ENTRIES])
+        return
+    columns = ("name", "benchmark", "folder", "classes", "train", "val", "test", "prompts")
+    rows = [
+        (
+            entry.name,
+            f"{entry.title}, target of ImageNet" if entry.target else entry.title,
+            f"{entry.folder}/",
+            *(f"{count:,}" if count else "" for count in (entry.classes, *entry.sizes)),
+            entry.templates[0] if len(entry.templates) == 1 else f"{len(entry.templates)} prompts",
+        )
+        for entry in ENTRIES
+    ]
+    print_table(columns, rows, right=columns[3:7])
+    typer.echo("use one with --data coop:NAME --root DIR, several with `xmap bench --datasets NAMES --root DIR`")
+
+
+def _facts(entry: Benchmark) -> dict[str, Any]:
+    names = ("name", "title", "folder", "images", "files", "templates", "classes", "sizes", "target")
+    return {name: getattr(entry, name) for name in names}
+
+
+def _check(name: str, root: str, json: bool) -> None:
+    from stages.datasets.coop import ENTRIES, benchmark, check, require_root
+
+    if not name:
+        raise InputError("name a benchmark: xmap datasets check NAME --root DIR, or all.")
+    entries = list(ENTRIES) if name == "all" else [benchmark(name)]
+    folder = require_root(root)
+    found = [check(entry, folder) for entry in entries]
+    if json:
+        print_json([_report(one) for one in found])
+    else:
+        for one in found:
+            _show(one)
+    if not all(one.complete for one in found):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _report(found: Check) -> dict[str, Any]:
+    return {
+        "name": found.entry.name,
+        "complete": found.complete,
+        "missing": found.missing,
+        "problem": found.problem,
+        "classes": found.classes,
+        "images": found.images,
+        "absent": len(found.absent),
+        "absent_examples": found.absent[:5],
+        "remarks": found.remarks,
+    }
+
+
+def _show(found: Check) -> None:
+    from stages.datasets.coop import EXAMPLES, layout
+
+    entry = found.entry
+    typer.echo(f"{entry.title}: {'complete' if found.complete else 'not complete'}")
+    if found.images:
+        counts = ", ".join(f"{count:,} {split}" for split, count in found.images.items())
+        typer.echo(f"  there: {found.classes:,} classes, {counts}")
+    for part in found.missing:
+        typer.echo(f"  missing: {part}")
+    if found.problem:
+        typer.echo(f"  problem: {found.problem}")
+    if found.absent:
+        typer.echo(f"  missing: {len(found.absent):,} listed images, such as {', '.join(found.absent[:EXAMPLES])}")
+    for remark in found.remarks:
+        typer.echo(f"  note: {remark}")
+    if not found.complete:
+        typer.echo("  lay it out so:")
+        for line in layout(entry):
+            typer.echo(f"    {line}")

@@ -1,0 +1,89 @@
+"""`xmap demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import JsonOption, QuietOption
+from pipeline.config import FILE
+from store.errors import InputError
+
+# The prompt that xmap-tiny's captions name for digits; nothing here was chosen by its results.
+TEMPLATE = "a photo of the digit {}."
+QUERY = (
+    "select sample_id, class_name as digit, predicted_name as predicted, round(affinity_image, 3) as image, "
+    "round(affinity_text, 3) as text, neighbors[1].sample_id as nearest_cached "
+    "from affinity where method = 'xmadapter' and split = 'test' and seed = 1 and not correct order by margin limit 5"
+)
+
+
+def command(
+    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to put images and store.", show_default=False)] = "demo",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Adapt a tiny CLIP, which has only seen print, to 1,797 handwritten digits: the whole job, offline, command by command.
+
+    Writes DIR/digits and DIR/.xmap (default DIR: demo). Needs scikit-learn for the digits: pip install 'xmap[demo]'.
+    """
+    started = time.monotonic()
+    if Path(FILE).exists():
+        raise InputError(f"the {FILE} here would change what the demo does; start it in another folder.")
+    from stages.digits import write_digits
+
+    images, store = Path(folder) / "digits", Path(folder) / ".xmap"
+    count = write_digits(images)
+    told = ["--quiet"] * quiet
+    say = _silent if quiet else _say
+    say(f"{count:,} handwritten digits are in {images}, one folder a class, as your own images would be.\n")
+    _type(["xmap", "run", *run_flags(images, store), *told, *(["--json"] * json)], say)
+    if json:
+        return
+    say("\nThe five worst mistakes, the affinity of each to its true class, and the cached image nearest to it:\n")
+    _type(["xmap", "sql", "--store", str(store), QUERY], say)
+    say(_next(images, store, time.monotonic() - started))
+
+
+def run_flags(images: Path, store: Path) -> list[str]:
+    """The flags of the demo's run: as a user would give them for images of their own."""
+    named = ["--data", str(images), "--model", "xmap-tiny", "--template", TEMPLATE]
+    return [*named, "--shots", "16", "--seeds", "1,2,3", "--store", str(store)]
+
+
+def _type(words: list[str], say: Callable[[str], None]) -> None:
+    """Show a command, then do what the console script does with it. Ends the demo with the command's exit code if that is not 0."""
+    from cli.main import app
+
+    say(f"$ {shlex.join(words)}")
+    code = app(words[1:], prog_name=words[0], standalone_mode=False)
+    sys.stdout.flush()
+    if code:
+        raise typer.Exit(int(code))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _silent(line: str) -> None:
+    """Says nothing."""
+
+
+def _next(images: Path, store: Path, seconds: float) -> str:
+    again = shlex.join(["xmap", "run", *run_flags(images, store)])
+    return (
+        f"That took {seconds:.0f} s. What to do next:\n"
+        f"  {again}\n"
+        "      once more: every stage is reused\n"
+        f"  xmap status --store {shlex.quote(str(store))}\n"
+        "      what is stored\n"
+        "  xmap run --data FOLDER --model xmap-tiny\n"
+        "      your own images, one folder a class (docs/guide.md)"
+    )

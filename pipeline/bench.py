@@ -1,0 +1,238 @@
+"""The benchmark: datasets x shots x seeds x methods over the same plans as `run`, so a second call reuses what there is.
+
+A dataset that fails is noted and the others go on. The ImageNet variants are targets: adapters of ImageNet are scored on them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.config import XmapConfig
+from pipeline.features import Built, Features, features_of
+from pipeline.plan import Plan, Step, make_plan
+from pipeline.run import StepOutcome, execute
+from stages.datasets.coop import ENTRIES, SCHEME, benchmark, require_root
+from stages.datasets.dataset import TEST
+from stages.datasets.layouts import IMAGENET, Benchmark
+from stages.identities import ADAPTER, FIXED, eval_identity
+from stages.options import METHODS, method_entry
+from stages.progress import Progress
+from store.artifact import Artifact, Identity, Store
+from store.errors import InputError, XmapError
+
+ALL = "all"
+OURS = "xmadapter"
+VALIDATION_SHOTS = 4
+Report = Callable[[StepOutcome], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the grid: a benchmark with its entry, or stored features without one.
+
+    For a target, `source` is the config of the ImageNet whose adapters are scored on it.
+    """
+
+    name: str
+    config: XmapConfig
+    entry: Benchmark | None = None
+    source: XmapConfig | None = None
+
+    @property
+    def title(self) -> str:
+        return self.entry.title if self.entry else self.name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One dataset at one number of shots: a result a method, and the paired differences of methods.
+
+    `benchmark` is the name in the table of benchmarks, empty for other features; `target` says that ImageNet was the source.
+    """
+
+    dataset: str
+    title: str
+    benchmark: str
+    target: bool
+    shots: int
+    results: Sequence[Mapping[str, Any]]
+    differences: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be done: a dataset, or one number of shots of it, and why."""
+
+    dataset: str
+    shots: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All cells, in the order they were asked for, and what failed."""
+
+    cells: tuple[Cell, ...]
+    failures: tuple[Failure, ...]
+
+
+def jobs_of(config: XmapConfig, datasets: Sequence[str], features: Sequence[str], most: int) -> list[Job]:
+    """The rows that `datasets` (names, or all) and stored `features` ask for, at `most` shots and fewer.
+
+    Raises `InputError` and `UnknownName`.
+    """
+    entries = ENTRIES if list(datasets) == [ALL] else [benchmark(name) for name in datasets]
+    if entries:
+        require_root(config.data.root)
+    source = _on_benchmark(config, benchmark(IMAGENET), most)
+    jobs = [
+        Job(entry.name, _on_benchmark(config, entry, most), entry, source if entry.target else None) for entry in dict.fromkeys(entries)
+    ]
+    jobs += [Job(name, config.override({"run.features": name})) for name in dict.fromkeys(features)]
+    if not jobs:
+        raise InputError("nothing to run: give --datasets all or names with --root DIR, or stored features with --features NAME.")
+    return jobs
+
+
+def methods_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The methods that were named, or all. Raises `UnknownName`."""
+    if list(names) == [ALL]:
+        return tuple(METHODS)
+    for name in names:
+        method_entry(name)
+    return tuple(dict.fromkeys(names))
+
+
+def _on_benchmark(config: XmapConfig, entry: Benchmark, most: int) -> XmapConfig:
+    """The config of one benchmark. As in CoOp, a class with fewer images than shots gives what it has."""
+    kept = config.data.train_per_class
+    if kept is None and entry.train_per_class is not None:
+        kept = max(entry.train_per_class, most + VALIDATION_SHOTS)
+    changes: dict[str, Any] = {"data.data": f"{SCHEME}{entry.name}", "run.features": "", "cache.short": "keep"}
+    if kept is not None:
+        changes["data.train_per_class"] = kept
+    return config.override(changes)
+
+
+def bench(store: Store, jobs: Sequence[Job], shots: Sequence[int], progress: Progress, report: Report, rehash: bool = False) -> BenchResult:
+    """Run every job at every number of shots. Errors of one job end up in the result, never in the others."""
+    worker = _Worker(store, progress, report, rehash)
+    for job in jobs:
+        worker.work(job, shots)
+    return BenchResult(tuple(worker.cells), tuple(worker.failures))
+
+
+class _Worker:
+    """Runs jobs and keeps what came of them; features are planned once for all numbers of shots."""
+
+    def __init__(self, store: Store, progress: Progress, report: Report, rehash: bool) -> None:
+        self._store, self._progress, self._report, self._rehash = store, progress, report, rehash
+        self._known: dict[tuple[str, str], Features] = {}
+        self.cells: list[Cell] = []
+        self.failures: list[Failure] = []
+
+    def work(self, job: Job, shots: Sequence[int]) -> None:
+        try:
+            features = self._features(job)
+            counts = self._counts(features, shots)
+        except Exception as error:
+            self._failed(job, None, error)
+            return
+        for count in counts:
+            self._progress.say(f"{job.title}, {count} shots")
+            try:
+                result = execute(self._store, self._plan(job, count, features), self._progress, report=self._report)
+            except Exception as error:
+                self._failed(job, count, error)
+                continue
+            place = (job.name, job.title, job.entry.name if job.entry else "", job.source is not None)
+            self.cells.append(Cell(*place, count, result.results, result.differences))
+
+    def _plan(self, job: Job, shots: int, features: Features) -> Plan:
+        config = job.config.override({"cache.shots": shots})
+        if job.source is None:
+            return make_plan(self._store, config, features=features)
+        source = Job(IMAGENET, job.source.override({"cache.shots": shots}))
+        return _target_plan(self._store, job, source.config, self._features(source), features)
+
+    def _features(self, job: Job) -> Features:
+        key = (job.config.run.features, job.config.data.data)
+        if key not in self._known:
+            self._known[key] = features_of(self._store, job.config, self._rehash)
+        return self._known[key]
+
+    def _counts(self, features: Features, shots: Sequence[int]) -> list[int]:
+        """The numbers of shots that the features can give: imported ones hold a support for some alone."""
+        held = sorted(int(part.removeprefix(FIXED)) for part in features.parts if part.startswith(FIXED))
+        counts = [count for count in shots if not held or count in held]
+        listed = ", ".join(map(str, held))
+        if not counts:
+            raise InputError(f"features {features.name!r} hold a support for {listed} shots alone; choose of these with --shots.")
+        if len(counts) < len(shots):
+            self._progress.say(f"{features.name}: holds a support for {listed} shots; the others are left out")
+        return counts
+
+    def _failed(self, job: Job, shots: int | None, error: Exception) -> None:
+        expected = isinstance(error, XmapError)
+        if not expected:
+            # A defect, or a machine out of memory: it must not cost the other datasets, but it is told in full.
+            self._progress.say("".join(traceback.format_exception(error)))
+        message = str(error) if expected else f"{type(error).__name__}: {error}"
+        failure = Failure(job.name, shots, message)
+        self.failures.append(failure)
+        self._progress.say(f"failed: {job.title}{'' if shots is None else f', {shots} shots'}: {message}")
+
+
+def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, target: Features) -> Plan:
+    """ImageNet's adapters, the target's images, and the evaluation of the one on the other."""
+    plan = make_plan(store, config, ADAPTER, features=source)
+    adapters = {_pair(step.identity): step.identity for step in plan.steps if step.stage == ADAPTER}
+    name = f"{job.name}-from-{source.name}"
+    identity = eval_identity(name, {TEST: target.parts[TEST]}, source.texts.fingerprint, config.eval, adapters, config.cache.shots)
+    seeds = ",".join(str(seed) for seed in config.run.seeds)
+    words = f"xmap bench --datasets {job.name} --shots {config.cache.shots} --methods {','.join(config.run.methods)} --seeds {seeds}"
+    identity = replace(identity, fields={**identity.fields, "target": job.name}, command=f"{words} {target.where}".strip())
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        from stages.evaluate import Run, evaluate
+
+        runs = [Run(*pair, built[adapter.inputs["cache"]], built[adapter.fingerprint]) for pair, adapter in adapters.items()]
+        images, texts = built[source.images.fingerprint], built[source.texts.fingerprint]
+        scored = built[target.images.fingerprint]
+        return evaluate(store, identity, images, texts, runs, config.eval, config.run.device, progress, target=scored)
+
+    steps = (
+        *plan.steps,
+        Step(target.images, f"image features of {target.name}", target.build_images),
+        Step(identity, f"eval on {job.title}", build),
+    )
+    return Plan(steps, plan.remarks)
+
+
+def _pair(adapter: Identity) -> tuple[str, int]:
+    return str(adapter.fields["method"]), int(str(adapter.fields["seed"]))
+
+
+def means(cells: Sequence[Cell]) -> dict[tuple[str, int], float]:
+    """The mean accuracy of each (method, shots) that all datasets of `cells` have."""
+    datasets = {cell.dataset for cell in cells}
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for cell in cells:
+        for row in cell.results:
+            found.setdefault((row["method"], cell.shots), {})[cell.dataset] = row["accuracy_mean"]
+    return {key: sum(values.values()) / len(values) for key, values in found.items() if len(values) == len(datasets)}
+
+
+def against_ours(differences: Sequence[Mapping[str, Any]], ours: str = OURS) -> dict[str, dict[str, Any]]:
+    """For every other method, ours minus it: `difference`, `ci95` and `tie`."""
+    found = {}
+    for row in differences:
+        low, high = row["ci95"]
+        if row["method"] == ours:
+            found[row["against"]] = {"difference": row["difference"], "ci95": [low, high], "tie": row["tie"]}
+        elif row["against"] == ours:
+            found[row["method"]] = {"difference": -row["difference"], "ci95": [-high, -low], "tie": row["tie"]}
+    return found

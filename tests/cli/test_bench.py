@@ -1,0 +1,130 @@
+"""`xmap bench` on a made tree of all benchmarks, from extraction to the printed grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from pipeline.bench import against_ours
+from pipeline.published import ALL_SHOTS, ELEVEN, published, published_average
+from store.artifact import Store
+from tests.benchmark_tree import make_all
+
+FEW = (
+    "--model", "xmap-tiny", "--shots", "1", "--seeds", "1", "--methods", "zero-shot,tip-adapter,xmadapter", "--workers", "0", "--views", "0",
+    "--set", "methods.xmadapter.min_steps=5", "--set", "methods.xmadapter.epochs=1", "--device", "cpu", "--quiet",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_all(tmp_path_factory.mktemp("benchmarks"))
+
+
+def bench(*words: object) -> Result:
+    return CliRunner().invoke(app, ["bench", *(str(word) for word in words)])
+
+
+def test_all_fifteen_run_through_extract_to_the_printed_grid_and_again_from_the_store(tree: Path, own_store: Path) -> None:
+    result = bench("--datasets", "all", "--root", tree, *FEW)
+    assert result.exit_code == 0, result.output
+    printed = result.stdout
+    for title in ("ImageNet", "OxfordPets", "FGVCAircraft", "average over 11 datasets", "domain generalisation"):
+        assert f"{title}" in printed
+    assert "61.13" in printed, "Tip-Adapter-F on ImageNet at one shot, as published"
+    assert "test-selected" in printed
+    assert "RN50" in printed
+    assert printed.count("protocol few") == 11 * 2 + 2
+    made = {artifact.fingerprint for artifact in Store(own_store).artifacts()}
+    again = bench("--datasets", "all", "--root", tree, *FEW, "--json")
+    facts = json.loads(again.stdout)
+    assert {artifact.fingerprint for artifact in Store(own_store).artifacts()} == made, "a second run builds nothing"
+    assert len(facts["cells"]) == 15
+    assert sum(cell["target"] for cell in facts["cells"]) == 4
+    assert {row["method"] for row in facts["cells"][0]["results"]} == {"zero-shot", "tip-adapter", "xmadapter"}
+
+
+def test_a_target_predicts_only_classes_it_has(tree: Path, own_store: Path) -> None:
+    from store.log import read_values  # noqa: F401  (the log's reader needs no more than the artifact)
+    from store.sql import connect
+
+    result = bench("--datasets", "imagenet_a,imagenetv2", "--root", tree, *FEW, "--json")
+    assert result.exit_code == 0, result.output
+    for cell in json.loads(result.stdout)["cells"]:
+        without = [row["per_class"][0] is None for row in cell["results"]]
+        assert all(without) if cell["dataset"] == "imagenet_a" else not any(without)
+    with connect(own_store) as database:
+        runs = database.query("select distinct label, predicted from predictions").to_pylist()
+    assert runs
+
+
+def test_one_failing_dataset_is_reported_and_the_others_go_on(tree: Path, tmp_path: Path) -> None:
+    broken = make_all(tmp_path / "broken")
+    (broken / "dtd/split_zhou_DescribableTextures.json").write_text("{")
+    result = bench("--datasets", "dtd,EuroSAT", "--root", broken, *FEW)
+    assert result.exit_code == 1
+    assert "dtd failed" in result.stderr
+    assert "is not JSON" in result.stderr
+    assert "EuroSAT: accuracy %" in result.stdout
+
+
+def test_the_paper_protocol_is_named_in_every_table(tree: Path) -> None:
+    result = bench("--datasets", "dtd,eurosat", "--root", tree, *FEW, "--protocol", "paper")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("FULL validation split") == 2 * 2 + 1
+    assert "selected on: validation, all 3" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "nothing to run"),
+        (("--datasets", "dtd"), "--root DIR"),
+        (("--datasets", "mnist", "--root", "."), "unknown benchmark 'mnist'"),
+        (("--features", "x", "--methods", "magic"), "unknown method 'magic'"),
+        (("--features", "x", "--shots", "0,two"), "--shots '0,two'"),
+    ],
+)
+def test_wrong_use_is_one_sentence(words: tuple[str, ...], expected: str) -> None:
+    result = bench(*words)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+
+
+def test_unknown_features_fail_as_a_dataset_does() -> None:
+    result = bench("--features", "nothing-here", "--quiet")
+    assert result.exit_code == 1
+    assert "nothing-here failed" in result.stderr
+
+
+def test_differences_are_turned_to_ours_first() -> None:
+    rows = [
+        {"method": "xmadapter", "against": "clap", "difference": 1.0, "ci95": [0.5, 1.5], "tie": False},
+        {"method": "tip", "against": "xmadapter", "difference": -2.0, "ci95": [-3.0, 0.5], "tie": True},
+        {"method": "tip", "against": "clap", "difference": 9.0, "ci95": [8.0, 10.0], "tie": False},
+    ]
+    assert against_ours(rows) == {
+        "clap": {"difference": 1.0, "ci95": [0.5, 1.5], "tie": False},
+        "tip": {"difference": 2.0, "ci95": [-0.5, 3.0], "tie": True},
+    }
+
+
+def test_published_averages_are_those_of_their_tables() -> None:
+    averages = {(row.source.method, row.source.source): row.accuracy for row in published_average(ELEVEN)}
+    assert averages["Tip-Adapter-F", "Tip-Adapter exp.log"][16] == pytest.approx(75.83, abs=0.006)
+    assert averages["APE-T", "APE_results.ipynb"][1] == pytest.approx(67.23, abs=0.006)
+    assert averages["GDA-CLIP", "GDA-CLIP repository log"][8] == pytest.approx(73.31, abs=0.006)
+    assert averages["zero-shot", "Tip-Adapter exp.log"][4] == pytest.approx(58.89, abs=0.006)
+    assert averages["XMAdapter", "arXiv 2404.12588"] == {16: 76.87}
+    assert all(len(text.split()) == 6 * 11 for text in ALL_SHOTS.values())
+    assert published("my-own-features") == []
