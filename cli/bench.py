@@ -20,7 +20,7 @@ FAILED = 1
 HERE = "measured here"
 PROTOCOLS = {
     "few": "protocol few: settings chosen on min(shots, 4) validation samples a class, test opened once",
-    "paper": "protocol paper: settings were chosen on the FULL validation split, as in many papers; not comparable with protocol few",
+    "paper": "protocol paper: settings were chosen on the FULL validation split, as in many papers (where there is one; see selected on)",
 }
 
 
@@ -48,8 +48,7 @@ def command(
     else:
         _print(result, config.run.protocol)
     for failure in result.failures:
-        place = failure.dataset if failure.shots is None else f"{failure.dataset}, {failure.shots} shots"
-        typer.echo(f"xmap: {place} failed: {failure.message}", err=True)
+        typer.echo(f"xmap: {failure.place} failed: {failure.message}", err=True)
     if result.failures:
         raise typer.Exit(FAILED)
 
@@ -128,20 +127,21 @@ def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequenc
     typer.echo(f"{title}: accuracy %")
     columns = _columns(shots)
     print_table(("method", *columns, "source"), rows, right=columns)
-    _caption(cells, protocol)
+    _caption(cells, protocol, intervals=any("±" in text for found in measured.values() for text in found.values()))
 
 
 def _columns(shots: Sequence[int]) -> tuple[str, ...]:
     return tuple("1 shot" if count == 1 else f"{count} shots" for count in shots)
 
 
-def _caption(cells: Sequence[Cell], protocol: str) -> None:
+def _caption(cells: Sequence[Cell], protocol: str, intervals: bool) -> None:
     """What the numbers above are: the protocol in every table, on what was selected, and the kinds of intervals."""
     results = [row for cell in cells for row in cell.results]
     seeds = ", ".join(str(seed) for seed in results[0]["seeds"]) if results else ""
     typer.echo(PROTOCOLS[protocol])
     typer.echo(f"selected on: {_several(row['selected_on'] for row in results)}")
-    typer.echo(f"seeds {seeds}; ± is half a 95 % interval: {_several(row['ci_kind'] for row in results)}\n")
+    kinds = f"; ± is half a 95 % interval: {_several(row['ci_kind'] for row in results)}" if intervals else ""
+    typer.echo(f"seeds {seeds}{kinds}\n")
 
 
 def _several(words: Any) -> str:
@@ -187,7 +187,7 @@ def _domains(cells: Sequence[Cell], protocol: str) -> None:
     typer.echo("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
     columns = ("shots", *titles, "average of variants")
     print_table(("method", *columns, "source"), rows, right=columns)
-    _caption(shown, protocol)
+    _caption(shown, protocol, intervals=False)
 
 
 def _numbers(values: Mapping[str, float], names: Sequence[str], variants: Collection[str]) -> list[str]:

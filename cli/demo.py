@@ -61,11 +61,16 @@ def _type(words: list[str], say: Callable[[str], None]) -> None:
     """Show a command, then do what the console script does with it. Ends the demo with the command's exit code if that is not 0."""
     from cli.main import app
 
-    say(f"$ {shlex.join(words)}")
+    say(f"$ {' '.join(map(_quoted, words))}")
     code = app(words[1:], prog_name=words[0], standalone_mode=False)
     sys.stdout.flush()
     if code:
         raise typer.Exit(int(code))
+
+
+def _quoted(word: str) -> str:
+    """A word as a person would quote it: double quotes around text with single ones."""
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)
 
 
 def _say(line: str) -> None:

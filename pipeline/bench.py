@@ -1,6 +1,6 @@
 """The benchmark: datasets x shots x seeds x methods over the same plans as `run`, so a second call reuses what there is.
 
-A dataset that fails is noted and the others go on. The ImageNet variants are targets: adapters of ImageNet are scored on them.
+A dataset that fails is noted and the others go on; so do the other methods where one cannot be trained. The ImageNet variants are targets: adapters of ImageNet are scored on them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.config import XmapConfig
 from pipeline.features import Built, Features, features_of
 from pipeline.plan import Plan, Step, make_plan
-from pipeline.run import StepOutcome, execute
+from pipeline.run import RunResult, StepOutcome, execute
 from stages.datasets.coop import ENTRIES, SCHEME, benchmark, require_root
 from stages.datasets.dataset import TEST
 from stages.datasets.layouts import IMAGENET, Benchmark
@@ -21,7 +21,7 @@ from stages.identities import ADAPTER, FIXED, eval_identity
 from stages.options import METHODS, method_entry
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store
-from store.errors import InputError, XmapError
+from store.errors import InputError, StoreDenied, StoreFull, XmapError
 
 ALL = "all"
 OURS = "xmadapter"
@@ -64,11 +64,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be done: a dataset, or one number of shots of it, and why."""
+    """What could not be done and why: a dataset, one number of shots of it, or one method there."""
 
     dataset: str
     shots: int | None
+    method: str | None
     message: str
+
+    @property
+    def place(self) -> str:
+        shots = None if self.shots is None else _shots(self.shots)
+        return ", ".join(part for part in (self.dataset, shots, self.method) if part)
 
 
 @dataclass(frozen=True)
@@ -139,24 +145,38 @@ class _Worker:
             features = self._features(job)
             counts = self._counts(features, shots)
         except Exception as error:
-            self._failed(job, None, error)
+            self._failed(job, None, None, error)
             return
         for count in counts:
-            self._progress.say(f"{job.title}, {count} shots")
-            try:
-                result = execute(self._store, self._plan(job, count, features), self._progress, report=self._report)
-            except Exception as error:
-                self._failed(job, count, error)
-                continue
-            place = (job.name, job.title, job.entry.name if job.entry else "", job.source is not None)
-            self.cells.append(Cell(*place, count, result.results, result.differences))
+            self._progress.say(f"{job.title}, {_shots(count)}")
+            result = self._run(job, count, features)
+            if result is not None:
+                place = (job.name, job.title, job.entry.name if job.entry else "", job.source is not None)
+                self.cells.append(Cell(*place, count, result.results, result.differences))
 
-    def _plan(self, job: Job, shots: int, features: Features) -> Plan:
-        config = job.config.override({"cache.shots": shots})
+    def _run(self, job: Job, shots: int, features: Features) -> RunResult | None:
+        """Run all methods; one that cannot be trained is noted, and the rest run without it."""
+        methods = job.config.run.methods
+        while methods:
+            try:
+                plan = self._plan(job, {"cache.shots": shots, "run.methods": methods}, features)
+                return execute(self._store, plan, self._progress, report=self._report)
+            except _MethodFailed as failed:
+                self._failed(job, shots, failed.method, failed.reason)
+                methods = tuple(method for method in methods if method != failed.method)
+            except Exception as error:
+                self._failed(job, shots, None, error)
+                return None
+        return None
+
+    def _plan(self, job: Job, changes: Mapping[str, Any], features: Features) -> Plan:
+        config = job.config.override(changes)
         if job.source is None:
-            return make_plan(self._store, config, features=features)
-        source = Job(IMAGENET, job.source.override({"cache.shots": shots}))
-        return _target_plan(self._store, job, source.config, self._features(source), features)
+            plan = make_plan(self._store, config, features=features)
+        else:
+            source = Job(IMAGENET, job.source.override(changes))
+            plan = _target_plan(self._store, job, source.config, self._features(source), features)
+        return replace(plan, steps=tuple(_named(step) if step.stage == ADAPTER else step for step in plan.steps))
 
     def _features(self, job: Job) -> Features:
         key = (job.config.run.features, job.config.data.data)
@@ -175,15 +195,41 @@ class _Worker:
             self._progress.say(f"{features.name}: holds a support for {listed} shots; the others are left out")
         return counts
 
-    def _failed(self, job: Job, shots: int | None, error: Exception) -> None:
+    def _failed(self, job: Job, shots: int | None, method: str | None, error: Exception) -> None:
+        if isinstance(error, (StoreFull, StoreDenied)):
+            # Every other job would fail alike.
+            raise error
         expected = isinstance(error, XmapError)
         if not expected:
             # A defect, or a machine out of memory: it must not cost the other datasets, but it is told in full.
             self._progress.say("".join(traceback.format_exception(error)))
-        message = str(error) if expected else f"{type(error).__name__}: {error}"
-        failure = Failure(job.name, shots, message)
+        failure = Failure(job.name, shots, method, str(error) if expected else f"{type(error).__name__}: {error}")
         self.failures.append(failure)
-        self._progress.say(f"failed: {job.title}{'' if shots is None else f', {shots} shots'}: {message}")
+        self._progress.say(f"failed: {failure.place}: {failure.message}")
+
+
+class _MethodFailed(Exception):
+    """Training of one method failed."""
+
+    def __init__(self, method: str, reason: Exception) -> None:
+        self.method, self.reason = method, reason
+        super().__init__(method)
+
+
+def _named(step: Step) -> Step:
+    """A training step whose failure says which method it was."""
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        try:
+            return step.build(built, progress)
+        except Exception as error:
+            raise _MethodFailed(_pair(step.identity)[0], error) from error
+
+    return replace(step, build=build)
+
+
+def _shots(count: int) -> str:
+    return "1 shot" if count == 1 else f"{count} shots"
 
 
 def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, target: Features) -> Plan:

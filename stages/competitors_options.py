@@ -13,13 +13,14 @@ from stages.config import Config
 class TrainedOptions(Config):
     """What every trained competitor has."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the support; the best one is kept.")
+    epochs: int = Field(12, ge=1, description="Passes over the support; the best one is kept.")
     batch_size: int = Field(256, ge=1, description="Queries a step.")
 
 
 class ClipAdapterOptions(TrainedOptions):
     """CLIP-Adapter: a bottleneck net on the image feature."""
 
+    epochs: int = Field(20, ge=1, description="Passes over the support; the best one is kept.")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's, cosine decay to zero.")
     reduction: int = Field(4, ge=1, description="The net's inner width is the feature width divided by this.")
     ratio: float = Field(0.2, ge=0, le=1, description="Share of the net's output while training, and after where nothing is selected.")
@@ -80,7 +81,7 @@ class ApeOptions(Config):
     beta: float = Field(5.5, gt=0, description="Sharpness of the affinity.")
     gamma: float = Field(0.1, ge=0, description="Sharpness of the keys' weights.")
     channels: float = Field(0.7, gt=0, le=1, description="Share of the channels kept.")
-    similarity: float = Field(0.7, ge=0, le=1, description="Share of inter-class similarity in the channel criterion; the rest is variance.")
+    similarity: float = Field(0.7, ge=0, le=1, description="Share of inter-class similarity in the criterion; the rest is variance.")
 
 
 class ApeTOptions(TrainedOptions):
@@ -91,4 +92,4 @@ class ApeTOptions(TrainedOptions):
     alpha: float = Field(1.0, gt=0, description="Weight of the cache at 16 shots and logit scale 100; rescaled for others.")
     beta: float = Field(5.5, gt=0, description="Sharpness of the affinity.")
     channels: float = Field(0.5, gt=0, le=1, description="Share of the channels that the residual moves.")
-    similarity: float = Field(0.2, ge=0, le=1, description="Share of inter-class similarity in the channel criterion; the rest is variance.")
+    similarity: float = Field(0.2, ge=0, le=1, description="Share of inter-class similarity in the criterion; the rest is variance.")

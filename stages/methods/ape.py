@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from stages.affinity import affinity, class_sums
+from stages.competitors_options import ApeOptions
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
-from stages.options import ApeOptions
 from stages.selection import Grid, search
 from stages.task import FewShotTask
 
-SHARES = (0.5, 0.7, 0.9)
-GAMMAS = (0.0, 0.1, 0.2, 0.4)
+SHARES = (0.5, 0.7, 0.9, 1.0)
+GAMMAS = (0.0, 0.1, 0.3)
 EPSILON = 1e-6
 
 

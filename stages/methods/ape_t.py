@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stages.affinity import affinity, class_sums
+from stages.competitors_options import ApeTOptions
 from stages.methods import tip_adapter
 from stages.methods.ape import channel_order, kept
 from stages.methods.key_sums import at_keys, key_sums
@@ -25,7 +26,7 @@ from stages.methods.method import Cache, Fitted, NoLog, Retrieved, Scores, Setti
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
-from stages.options import ApeTOptions, TipAdapterOptions
+from stages.options import TipAdapterOptions
 from stages.selection import Grid
 from stages.task import FewShotTask, Segments
 

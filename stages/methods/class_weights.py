@@ -1,6 +1,8 @@
 """The head that TaskRes, ZS-LP and CLAP share: one weight vector a class, compared by cosine.
 
     logits = s f norm(w)^T
+
+Here are its logits, the penalised loss, and the training by SGD that ZS-LP and CLAP share.
 """
 
 from __future__ import annotations

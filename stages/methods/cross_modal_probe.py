@@ -2,7 +2,7 @@
 
     logits = s f w^T,    w = t at the start,    cross-entropy over batches half of images, half of texts
 
-Published: AdamW, 12,800 steps of 8 or 32, rate and decay from a grid, several texts a class. Here: 20 epochs of batches of 256
+Published: AdamW, 12,800 steps of 8 or 32, rate and decay from a grid, several texts a class. Here: 12 epochs of batches of 256
 images and as many class texts (one a class, the mean of its prompts), and the rate and the epoch chosen on validation samples.
 Texts are drawn over the sorted class names, so the numbering of the classes changes nothing.
 """
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from stages.competitors_options import CrossModalOptions
 from stages.methods.method import Cache, Fitted, Retrieved, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
-from stages.options import CrossModalOptions
 from stages.task import FewShotTask
 
 RATES = (1e-4, 3e-4, 1e-3)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from stages.competitors_options import GdaOptions
 from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import as_selection
-from stages.options import GdaOptions
 from stages.selection import Grid, search
 from stages.task import FewShotTask, Support
 
@@ -77,4 +77,5 @@ def shrunk_precision(residuals: Tensor, means: Tensor) -> Tensor:
         between = float((means - means.mean(0)).square().sum()) / max(len(means) - 1, 1)
         scatter, trace = torch.zeros_like(scatter), between if between > TINY else 1.0
     ridged = scatter + trace * torch.eye(width, dtype=scatter.dtype, device=scatter.device)
-    return width * torch.linalg.pinv(ridged, hermitian=True)
+    inverse: Tensor = torch.linalg.pinv(ridged, hermitian=True)
+    return width * inverse

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from stages.competitors_options import LpPlusPlusOptions
 from stages.methods.method import Cache, Fitted, Retrieved, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step
 from stages.methods.trials import AfterEpoch, Point, Trainer, run_sgd, train_and_choose
-from stages.options import LpPlusPlusOptions
 from stages.task import FewShotTask
 
 

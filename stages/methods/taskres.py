@@ -2,7 +2,7 @@
 
     logits = s f norm(t + alpha x)^T,    x = 0 at the start
 
-Published: Adam at 2e-3 (2e-4 on ImageNet), batch 256, 100 or 200 epochs after one of warm-up, alpha 0.5. Here: no warm-up, 20
+Published: Adam at 2e-3 (2e-4 on ImageNet), batch 256, 100 or 200 epochs after one of warm-up, alpha 0.5. Here: no warm-up, 12
 epochs, and the rate and the epoch chosen on validation samples; alpha is not, since Adam moves alpha x by alpha times the rate.
 """
 
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from stages.competitors_options import TaskResOptions
 from stages.methods import class_weights
 from stages.methods.class_weights import head_logits
 from stages.methods.method import Fitted, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
-from stages.options import TaskResOptions
 from stages.task import FewShotTask
 
 RATES = (2e-4, 6e-4, 2e-3)

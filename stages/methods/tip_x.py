@@ -4,9 +4,9 @@
     logits = s f W^T + alpha exp(-beta (1 - f K^T)) L + gamma (h - D) L
 
 Published is -D; adding h, the top of the range, to every key leaves predictions as they are and makes a class without
-keys (or with none retrieved) the least likely instead of the most. The published ranges are those of the queries scored together;
-here they are taken once, on the validation samples (on the support, without self-pairs, where there are none), so a query's logits depend on no
-other query. KL needs no product over classes: sum_c p_c log q_jc = (p W) k_j / T - log Z_j.
+keys (or with none retrieved) the least likely instead of the most. The published ranges are those of the queries scored
+together; here they are taken once, on the validation samples (on the support, without self-pairs, where there are none), so
+a query's logits depend on no other query. KL needs no product over classes: sum_c p_c log q_jc = (p W) k_j / T - log Z_j.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from stages.affinity import affinity, class_sums
+from stages.competitors_options import TipXOptions
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
-from stages.options import TipXOptions
 from stages.selection import Grid, search
 from stages.task import FewShotTask, Text
 

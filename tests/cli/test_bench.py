@@ -13,10 +13,13 @@ from cli.main import app
 from pipeline.bench import against_ours
 from pipeline.published import ALL_SHOTS, ELEVEN, published, published_average
 from store.artifact import Store
+from store.tables import read_table
 from tests.benchmark_tree import make_all
+from tests.pipeline.worlds import write_layout
 
 FEW = (
-    "--model", "xmap-tiny", "--shots", "1", "--seeds", "1", "--methods", "zero-shot,tip-adapter,xmadapter", "--workers", "0", "--views", "0",
+    "--model", "xmap-tiny", "--shots", "1", "--seeds", "1", "--methods", "zero-shot,tip-adapter,xmadapter",
+    "--workers", "0", "--views", "0",
     "--set", "methods.xmadapter.min_steps=5", "--set", "methods.xmadapter.epochs=1", "--device", "cpu", "--quiet",
 )  # fmt: skip
 
@@ -55,17 +58,15 @@ def test_all_fifteen_run_through_extract_to_the_printed_grid_and_again_from_the_
 
 
 def test_a_target_predicts_only_classes_it_has(tree: Path, own_store: Path) -> None:
-    from store.log import read_values  # noqa: F401  (the log's reader needs no more than the artifact)
-    from store.sql import connect
-
     result = bench("--datasets", "imagenet_a,imagenetv2", "--root", tree, *FEW, "--json")
     assert result.exit_code == 0, result.output
     for cell in json.loads(result.stdout)["cells"]:
         without = [row["per_class"][0] is None for row in cell["results"]]
         assert all(without) if cell["dataset"] == "imagenet_a" else not any(without)
-    with connect(own_store) as database:
-        runs = database.query("select distinct label, predicted from predictions").to_pylist()
-    assert runs
+    scored = [found for found in Store(own_store).artifacts("eval") if found.name.startswith("imagenet_a-from-imagenet-")]
+    predicted = read_table(scored[0].file("predictions.parquet"), ["predicted", "label"])
+    assert set(predicted["label"].to_pylist()) == {1, 2}
+    assert set(predicted["predicted"].to_pylist()) <= {1, 2}
 
 
 def test_one_failing_dataset_is_reported_and_the_others_go_on(tree: Path, tmp_path: Path) -> None:
@@ -78,11 +79,38 @@ def test_one_failing_dataset_is_reported_and_the_others_go_on(tree: Path, tmp_pa
     assert "EuroSAT: accuracy %" in result.stdout
 
 
+def test_a_method_that_cannot_be_trained_costs_the_others_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(*_: object) -> None:
+        raise RuntimeError("singular matrix")
+
+    monkeypatch.setattr("stages.methods.tip_adapter.fit", fit)
+    result = bench("--datasets", "dtd", "--root", tree, *FEW, "--json")
+    assert result.exit_code == 1
+    facts = json.loads(result.stdout)
+    assert [row["method"] for row in facts["cells"][0]["results"]] == ["zero-shot", "xmadapter"]
+    assert facts["failures"] == [{"dataset": "dtd", "shots": 1, "method": "tip-adapter", "message": "RuntimeError: singular matrix"}]
+    assert "dtd, 1 shot, tip-adapter failed" in result.stderr
+
+
+def test_imported_features_run_at_the_shots_they_hold(tmp_path: Path) -> None:
+    write_layout(tmp_path / "toy", shots=(1, 2))
+    assert CliRunner().invoke(app, ["import", "tip-adapter", str(tmp_path / "toy"), "--quiet"]).exit_code == 0
+    methods = ("--methods", "zero-shot,xmadapter", "--set", "methods.xmadapter.min_steps=5", "--quiet")
+    result = bench("--features", "toy", *methods)
+    assert result.exit_code == 0, result.output
+    assert "2 shots" in result.stdout
+    assert "4 shots" not in result.stdout
+    assert "published" not in result.stdout
+    none = bench("--features", "toy", "--shots", "16", *methods)
+    assert none.exit_code == 1
+    assert "hold a support for 1, 2 shots alone" in none.stderr
+
+
 def test_the_paper_protocol_is_named_in_every_table(tree: Path) -> None:
     result = bench("--datasets", "dtd,eurosat", "--root", tree, *FEW, "--protocol", "paper")
     assert result.exit_code == 0, result.output
     assert result.stdout.count("FULL validation split") == 2 * 2 + 1
-    assert "selected on: validation, all 3" in result.stdout
+    assert "validation, all 3" in result.stdout
 
 
 @pytest.mark.parametrize(

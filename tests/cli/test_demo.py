@@ -1,0 +1,126 @@
+"""The demo, as a user starts it: real digits, the tiny CLIP, no network, no choice made by what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages import digits
+from store.errors import InputError
+
+pytest.importorskip("sklearn", reason="the digits come with scikit-learn: pip install 'xmap[demo]'")
+SECONDS = 300
+
+
+def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "demo", *arguments], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, demo(folder, "--json", "here")
+
+
+@pytest.fixture(scope="module")
+def results(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> dict[str, dict[str, Any]]:
+    done = finished[1]
+    assert done.returncode == 0, done.stderr
+    return {row["method"]: row for row in json.loads(done.stdout)}
+
+
+@pytest.mark.timeout(SECONDS + 60)
+def test_stdout_is_the_list_of_results(results: dict[str, dict[str, Any]]) -> None:
+    assert list(results) == ["zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter"]
+    for row in results.values():
+        low, high = row["accuracy_ci95"]
+        assert (row["shots"], row["seeds"]) == (16, [1, 2, 3])
+        assert low <= row["accuracy_mean"] <= high
+
+
+def test_zero_shot_knows_most_digits(results: dict[str, dict[str, Any]]) -> None:
+    assert results["zero-shot"]["accuracy_mean"] >= 78.0
+
+
+def test_a_few_images_bring_xmadapter_far_up(results: dict[str, dict[str, Any]]) -> None:
+    assert results["xmadapter"]["accuracy_mean"] >= 95.0
+    assert results["xmadapter"]["accuracy_mean"] >= results["tip-adapter"]["accuracy_mean"]
+
+
+def test_the_second_time_everything_is_reused(finished: tuple[Path, subprocess.CompletedProcess[str]], results: dict[str, Any]) -> None:
+    folder, _ = finished
+    again = demo(folder, "here")
+    assert again.returncode == 0, again.stderr
+    assert "built" not in again.stderr
+    assert again.stderr.count("reused") >= len(results)
+    commands = [line for line in again.stderr.splitlines() if line.startswith("$ xmap ")]
+    assert [line.split()[2] for line in commands] == ["run", "sql"]
+    assert "zero-shot" in again.stdout
+    assert "nearest_cached" in again.stdout
+
+
+def test_the_digits_are_files_of_the_same_bytes_each_time(tmp_path: Path) -> None:
+    assert digits.write_digits(tmp_path / "a") == digits.COUNT
+    assert digits.write_digits(tmp_path / "b") == digits.COUNT
+    assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
+    assert {len(list((tmp_path / "a" / name).iterdir())) > 150 for name in digits.CLASSES} == {True}
+
+
+def test_files_that_are_there_are_not_written_again(tmp_path: Path) -> None:
+    digits.write_digits(tmp_path)
+    path = tmp_path / "0" / "0000.png"
+    before = path.stat().st_mtime_ns
+    digits.write_digits(tmp_path)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_damaged_digit_is_written_again(tmp_path: Path) -> None:
+    digits.write_digits(tmp_path)
+    path = tmp_path / "0" / "0000.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    digits.write_digits(tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_a_png_holds_the_grey_values() -> None:
+    image = np.arange(64).reshape(8, 8) % (digits.LEVELS + 1)
+    back = np.asarray(Image.open(io.BytesIO(digits.png(image))))
+    assert back.dtype == np.uint8
+    assert np.array_equal(np.rint(back / 255 * digits.LEVELS), image)
+
+
+def test_a_folder_with_other_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(InputError, match="another folder"):
+        digits.write_digits(tmp_path)
+
+
+def test_without_scikit_learn_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(InputError, match=r"pip install 'xmap\[demo\]'"):
+        digits.write_digits(tmp_path)
+
+
+def test_a_config_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "xmap.toml").write_text("[cache]\nshots = 1\n")
+    done = demo(tmp_path)
+    assert done.returncode == 2
+    assert "another folder" in done.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+def fingerprints(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): hashlib.blake2b(path.read_bytes()).hexdigest() for path in root.rglob("*.png")}

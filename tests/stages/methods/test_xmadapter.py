@@ -1,0 +1,163 @@
+"""XMAdapter's default form against slow NumPy: what it scores, what support images meet while training, what it chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from stages.methods import xmadapter
+from stages.methods.discriminant import Metric, discriminant, fit_meta_net, learn_spaces
+from stages.methods.method import Cache, NoLog, Retrieved
+from stages.options import XMAdapterOptions
+from stages.task import FewShotTask, Labelled, Support, Text
+
+Matrix = npt.NDArray[np.float64]
+OPTIONS = XMAdapterOptions(min_steps=12, epochs=3, batch_size=8)
+CLASSES, WIDTH = 5, 12
+
+
+def world(shots: tuple[int, ...] = (4, 4, 4, 4, 4), seed: int = 0, validation: int = 0) -> FewShotTask:
+    """Classes as noisy clusters whose texts lie across a modality gap."""
+    random = torch.Generator().manual_seed(seed)
+    centers = torch.randn(CLASSES, WIDTH, generator=random)
+    labels = torch.tensor([label for label, count in enumerate(shots) for _ in range(count)])
+    views = centers[labels] + 0.7 * torch.randn(len(labels), WIDTH, generator=random)
+    text = Text(tuple("abcde"), normalize(centers + 2.0 + 0.5 * torch.randn(CLASSES, WIDTH, generator=random), dim=-1), 30.0)
+    support = Support.of([f"s{row:03d}" for row in range(len(labels))], labels, views[:, None], max(shots), CLASSES)
+    judged = None
+    if validation:
+        many = torch.arange(CLASSES).repeat_interleave(validation)
+        features = normalize(centers[many] + 0.7 * torch.randn(len(many), WIDTH, generator=random), dim=-1)
+        judged = Labelled(tuple(f"v{row}" for row in range(len(many))), many, features)
+    return FewShotTask(text, support, judged, 1, "validation")
+
+
+def queries(count: int = 7) -> torch.Tensor:
+    return normalize(torch.randn(count, WIDTH, generator=torch.Generator().manual_seed(9)), dim=-1)
+
+
+def unit(vector: Matrix) -> Matrix:
+    return vector / np.linalg.norm(vector)
+
+
+def slow_logits(task: FewShotTask, fitted: xmadapter.Fitted, features: Matrix) -> Matrix:
+    """The formula of the module's docstring, one query, class and key at a time."""
+    t = {name: tensor.numpy().astype(np.float64) for name, tensor in fitted.tensors.items()}
+    alpha, gamma, rho, beta, beta_text = (float(fitted.settings[k]) for k in ("alpha", "gamma", "residual", "beta", "beta_text"))
+    labels = task.support.labels.numpy()
+    logits = np.zeros((len(features), CLASSES))
+    for row, feature in enumerate(features):
+        image_query, text_query = unit((feature - t["center"]) @ t["image_map"]), unit((feature - t["center"]) @ t["text_map"])
+        cosines = [text_query @ key for key in t["text_keys"]]
+        for label in range(CLASSES):
+            own = [np.exp(-beta * (1 - image_query @ key)) for key, of in zip(t["keys"], labels, strict=True) if of == label]
+            image = np.mean(own) / beta if own else 0.0
+            text = np.exp(-beta_text * (max(cosines) - cosines[label])) / beta_text
+            weight = unit(task.text.weights[label].numpy().astype(np.float64) + rho * t["residual"][label])
+            logits[row, label] = task.text.logit_scale * feature @ weight + alpha * (gamma * image + (1 - gamma) * text)
+    return logits
+
+
+@pytest.mark.parametrize("shots", [(4, 4, 4, 4, 4), (1, 1, 1, 1, 1), (3, 1, 4, 2, 5)])
+@pytest.mark.parametrize("metric", ["split", "shared", "plain"])
+def test_scores_equal_the_formula(shots: tuple[int, ...], metric: Metric) -> None:
+    task = world(shots)
+    fitted = xmadapter.fit(task, OPTIONS.model_copy(update={"metric": metric}), None, NoLog())
+    found = xmadapter.scores(fitted, Cache(task.text, task.support.segments), queries())
+    np.testing.assert_allclose(found.logits.numpy(), slow_logits(task, fitted, queries().numpy().astype(np.float64)), atol=2e-4)
+
+
+def test_gamma_0_and_1_are_text_only_and_image_only() -> None:
+    task = world()
+    fitted = xmadapter.fit(task, OPTIONS, None, NoLog())
+    cache = Cache(task.text, task.support.segments)
+    for gamma, side in ((0.0, "text"), (1.0, "image")):
+        chosen = xmadapter.Fitted(fitted.tensors, {**fitted.settings, "gamma": gamma}, fitted.selection)
+        found = xmadapter.scores(chosen, cache, queries())
+        weights = xmadapter.residual_weights(task.text.weights, fitted.tensors["residual"], float(fitted.settings["residual"]))
+        alone = task.text.logit_scale * queries() @ weights.T + float(fitted.settings["alpha"]) * getattr(found, side)
+        torch.testing.assert_close(found.logits, alone)
+
+
+def test_all_keys_retrieved_equal_the_dense_formula() -> None:
+    task = world((3, 1, 4, 2, 5))
+    fitted = xmadapter.fit(task, OPTIONS, None, NoLog())
+    cache = Cache(task.text, task.support.segments)
+    similarity = xmadapter.index_queries(fitted, queries()) @ fitted.tensors["keys"].T
+    scores, rows = similarity.topk(similarity.shape[1], dim=1)
+    dense, sparse = xmadapter.scores(fitted, cache, queries()), xmadapter.scores(fitted, cache, queries(), Retrieved(scores, rows))
+    torch.testing.assert_close(dense.logits, sparse.logits, atol=1e-4, rtol=1e-5)
+
+
+def test_repeating_every_key_of_a_class_changes_no_logit() -> None:
+    task = world()
+    fitted = xmadapter.fit(task, OPTIONS, None, NoLog())
+    rows = torch.cat([torch.arange(len(task.support)), torch.nonzero(task.support.labels == 2).flatten()])
+    rows = rows[torch.argsort(task.support.labels[rows], stable=True)]
+    twice = Support.of([f"{row:03d}" for row in range(len(rows))], task.support.labels[rows], task.support.views[rows], 4, CLASSES)
+    repeated = xmadapter.Fitted({**fitted.tensors, "keys": fitted.tensors["keys"][rows]}, fitted.settings, fitted.selection)
+    before = xmadapter.scores(fitted, Cache(task.text, task.support.segments), queries())
+    after = xmadapter.scores(repeated, Cache(task.text, twice.segments), queries())
+    torch.testing.assert_close(before.logits, after.logits)
+
+
+@pytest.mark.parametrize("shots", [(4, 4, 4, 4, 4), (3, 1, 4, 2, 5)])
+def test_a_support_image_never_meets_itself_while_training(shots: tuple[int, ...]) -> None:
+    task = world(shots)
+    spaces = learn_spaces(task, "split")
+    sides = xmadapter.own_sides(task.support, spaces, 3.0, 3.0)
+    keys, labels = spaces.keys.numpy().astype(np.float64), task.support.labels.numpy()
+    for row, label in enumerate(labels):
+        others = [np.exp(-3.0 * (1 - keys[row] @ keys[j])) for j in range(len(labels)) if labels[j] == label and j != row]
+        expected = np.mean(others) / 3.0 if others else 0.0
+        assert float(sides.image[row, label]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_text_map_without_an_image_is_the_map_fitted_without_it() -> None:
+    """`leave_one_out` is exact for the class mean it changes: the hat matrix moves p_c by leverage times the change."""
+    task = world((3, 3, 3, 3, 3))
+    keys, labels = task.support.keys.double(), task.support.labels
+    means = torch.stack([keys[labels == label].mean(0) for label in range(CLASSES)])
+    texts = task.text.weights.double() - task.text.weights.double().mean(0)
+    center = means.mean(0)
+    net = fit_meta_net(texts, means - center, torch.ones(CLASSES, dtype=torch.bool))
+    assert net.mapped.shape == (CLASSES, WIDTH)
+    assert bool(((net.leverage > 0) & (net.leverage < 1)).all())
+
+
+def test_the_discriminant_basis_whitens_the_within_class_scatter() -> None:
+    random = torch.Generator().manual_seed(3)
+    residuals = torch.randn(400, 6, generator=random).double() * torch.tensor([1.0, 2.0, 3.0, 0.5, 1.0, 4.0]).double()
+    misfit = torch.randn(40, 6, generator=random).double() * 3
+    basis, share = discriminant(residuals, misfit, 10.0, 40, "split")
+    freedom, width = 360, 6
+    trust = width / (width + 0.4 * freedom)
+    size = float(residuals.square().sum()) / freedom / width
+    within = (1 - trust) * residuals.T @ residuals / freedom + trust * size * torch.eye(6).double()
+    torch.testing.assert_close(basis.T @ within @ basis, torch.eye(6).double(), atol=1e-8, rtol=0)
+    assert bool(((share > 0) & (share < 1)).all())
+
+
+def test_defaults_stay_unless_validation_speaks_clearly() -> None:
+    few, many = world(validation=1), world(validation=200)
+    kept = xmadapter.fit(few, OPTIONS, None, NoLog())
+    assert kept.settings["alpha"] == OPTIONS.alpha
+    chosen = xmadapter.fit(many, OPTIONS.model_copy(update={"alpha": 0.01, "gamma": 0.9}), None, NoLog())
+    assert chosen.selection.trials == len(chosen.selection.grid["residual"]) * 5 * 5
+    assert chosen.selection.accuracy is not None
+
+
+def test_weights_rise_where_the_caches_disagree() -> None:
+    logged: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Log:
+        def add(self, epoch: int, rows: torch.Tensor, columns: dict[str, torch.Tensor]) -> None:
+            logged.append((columns["difference"], columns["weight"]))
+
+    xmadapter.fit(world(), OPTIONS, None, Log())  # type: ignore[arg-type]
+    difference, weight = logged[0]
+    assert torch.equal(difference.argsort(), weight.argsort())
+    assert float(weight.min()) > 1.0

@@ -1,0 +1,109 @@
+"""The documentation says what is there: commands, flags, links, and the tests that hold the promises."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cli.main import COMMANDS, app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN = [page for page in PAGES if page.name != "cli.md"]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`(xmap(?: [^`]*)?)`")
+PROMISE = re.compile(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Each `xmap ...` of a page's fences and code spans, as words."""
+    lines = [line.strip().removeprefix("$ ") for fence in FENCE.findall(text) for line in fence.splitlines()]
+    found = [line for line in lines if line.startswith("xmap ")] + SPAN.findall(FENCE.sub("", text))
+    return [shlex.split(line)[1:] for line in found]
+
+
+@cache
+def flags_of(command: str) -> frozenset[str]:
+    group: Any = typer.main.get_command(app)
+    context = group.context_class(group, info_name="xmap")
+    single = group.get_command(context, command)
+    return frozenset(flag for option in single.params for flag in (*option.opts, *option.secondary_opts)) | {"--help"}
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_commands_and_flags_exist(page: Path) -> None:
+    wrong = []
+    for words in commands_in(page.read_text("utf-8")):
+        if not words or words[0] in ("--help", "--version", "COMMAND"):
+            continue
+        known = flags_of(words[0]) if words[0] in COMMANDS else frozenset[str]()
+        flags = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
+        wrong += [shlex.join(words)] * (words[0] not in COMMANDS or not known.issuperset(flags))
+    assert wrong == []
+
+
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in commands_in((ROOT / "README.md").read_text("utf-8")) if words}
+    assert {"demo", "run", "init", "extract", "build-cache", "train", "eval", "sql", "status", "verify", "import"} <= shown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_relative_link_resolves(page: Path) -> None:
+    wrong = []
+    for link in LINK.findall(page.read_text("utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_each_promise_has_its_test() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Promises")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    assert len(rows) >= 7
+    for row in rows:
+        found = PROMISE.search(row)
+        assert found, row
+        name, path = found.groups()
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), row
+
+
+def test_the_command_page_is_the_help() -> None:
+    assert (ROOT / "docs/cli.md").read_text("utf-8") == made("make_cli").page(), "run `python docs/make_cli.py`"
+
+
+def test_the_readme_holds_a_run_of_the_demo() -> None:
+    maker = made("make_demo")
+    shown = (ROOT / "README.md").read_text("utf-8").partition(maker.BEGIN)[2].partition(maker.END)[0]
+    for expected in ("$ xmap demo", "zero-shot", "tip-adapter-f", "xmadapter", "$ xmap sql"):
+        assert expected in shown, "run `python docs/make_demo.py`"
+
+
+def made(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
