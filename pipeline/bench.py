@@ -1,6 +1,7 @@
 """The benchmark: datasets x shots x seeds x methods over the same plans as `run`, so a second call reuses what there is.
 
-A dataset that fails is noted and the others go on; so do the other methods where one cannot be trained. The ImageNet variants are targets: adapters of ImageNet are scored on them.
+A dataset that fails is noted and the others go on; so do the other methods where one cannot be trained. The ImageNet variants
+are targets: adapters of ImageNet are scored on them.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class ClapOptions(LinearProbeOptions):
 class LpPlusPlusOptions(Config):
     """LP++: class weights and text weights by block gradient descent with steps from the data."""
 
-    epochs: int = Field(100, ge=1, description="Full-batch steps; the best one is kept.")
+    epochs: int = Field(300, ge=1, description="Full-batch steps; the best one is kept.")
     text_every: int = Field(10, ge=1, description="Steps between two updates of the text weights.")
 
 

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.resolve import CONFIG_FILE, HUB, LOCAL, TINY, EncoderIdentity, resolve
+from stages.config import EncoderConfig
+from stages.resolve import CONFIG_FILE, HUB, LOCAL, TINY, EncoderIdentity, require_activation, resolve
 from store.errors import InputError
 from store.fingerprint import SHORT
 from store.tables import Array, first_line
@@ -90,24 +91,28 @@ def plain_transform(preprocess: Mapping[str, Any]) -> Callable[[Image], Tensor]:
     return transform
 
 
-def ask_open_clip(model: str, tag: str, cache_dir: str) -> dict[str, Any]:
+def ask_open_clip(config: EncoderConfig) -> dict[str, Any]:
     """What open_clip knows of a tag of a model, or of a hub name: config, preprocessing, QuickGELU and the (downloaded) weight file.
 
-    Raises `InputError` for an unknown tag and for weights that cannot be downloaded.
+    Raises `InputError` for an unknown tag, a QuickGELU mismatch, and weights that cannot be downloaded.
     """
-    return _ask_hub(model, cache_dir) if model.startswith(HUB) else _ask_tag(model, tag, cache_dir)
+    return _ask_hub(config.model, config.cache_dir) if config.model.startswith(HUB) else _ask_tag(config)
 
 
-def _ask_tag(model: str, tag: str, cache_dir: str) -> dict[str, Any]:
+def _ask_tag(config: EncoderConfig) -> dict[str, Any]:
     open_clip = _open_clip()
+    model, tag = config.model, config.pretrained
     known = open_clip.get_pretrained_cfg(model, tag)
     if not known:
         tags = open_clip.list_pretrained_tags_by_model(model)
         near = difflib.get_close_matches(tag, tags, n=4, cutoff=0.3) or tags[:4] or ["none, give a weight file"]
         raise InputError(f"model {model!r} has no pretrained tag {tag!r}; near tags: {', '.join(near)}.")
+    trained = bool(known.get("quick_gelu", False))
+    # Before the download: gigabytes that cannot be used are worse than a sentence.
+    require_activation(config, trained)
     with _downloading(f"{model} {tag}"):
-        weights = open_clip.download_pretrained(known, cache_dir=cache_dir or None)
-    return {"model": None, "preprocess": _json(known), "quick_gelu": bool(known.get("quick_gelu", False)), "weights": _absolute(weights)}
+        weights = open_clip.download_pretrained(known, cache_dir=config.cache_dir or None)
+    return {"model": None, "preprocess": _json(known), "quick_gelu": trained, "weights": _absolute(weights)}
 
 
 def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:

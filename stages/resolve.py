@@ -100,7 +100,7 @@ def resolve(config: EncoderConfig, memory: HashMemory, records: Path) -> Encoder
     found = _find(config, records)
     model = deepcopy(dict(found.model))
     model["quick_gelu"] = bool(config.force_quick_gelu or model.get("quick_gelu", False))
-    _require_activation(config, found, model["quick_gelu"])
+    require_activation(config, found.quick_gelu)
     return EncoderIdentity(
         name=found.name,
         model=model,
@@ -189,7 +189,7 @@ def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path) ->
     if answer is None:
         from stages.encoder import ask_open_clip
 
-        answer = ask_open_clip(config.model, str(question["tag"]), config.cache_dir)
+        answer = ask_open_clip(config)
         make_folder(records)
         write_bytes(path, json.dumps({"question": question, "answer": answer}, indent=1).encode())
     found = Found(name, answer["model"] or model, answer["preprocess"], Path(answer["weights"]), config.model, answer["quick_gelu"])
@@ -208,16 +208,23 @@ def _read_record(path: Path, question: Mapping[str, Json]) -> dict[str, Any] | N
     return answer if usable else None
 
 
-def _require_activation(config: EncoderConfig, found: Found, quick_gelu: bool) -> None:
-    """Weights trained with QuickGELU give wrong features without it, and the other way round: silently, so refuse."""
-    if found.quick_gelu is None or found.quick_gelu == quick_gelu:
+def require_activation(config: EncoderConfig, trained: bool | None) -> None:
+    """Raise `InputError` where weights trained with QuickGELU (None: not known) meet a named model without, or the other way round.
+
+    Such features are wrong without looking wrong. A model that states its own config has nothing to compare it with.
+    """
+    if trained is None:
         return
-    if quick_gelu:
+    uses = bool(config.force_quick_gelu or builtin_config(config.model).get("quick_gelu", False))
+    if uses and not trained:
         plain = config.model.removesuffix(QUICK)
         remedy = f"use --model {plain}" if plain != config.model else "leave out --force-quick-gelu"
         raise InputError(f"the weights {config.pretrained!r} were trained without QuickGELU, model {config.model!r} uses it; {remedy}.")
-    remedy = f"use --model {config.model}{QUICK}, or --force-quick-gelu"
-    raise InputError(f"the weights {config.pretrained!r} were trained with QuickGELU, model {config.model!r} does not use it; {remedy}.")
+    if trained and not uses:
+        remedy = f"use --model {config.model}{QUICK}, or --force-quick-gelu"
+        raise InputError(
+            f"the weights {config.pretrained!r} were trained with QuickGELU, model {config.model!r} does not use it; {remedy}."
+        )
 
 
 def _openai(file: Path) -> bool | None:

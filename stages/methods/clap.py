@@ -24,7 +24,7 @@ from stages.methods.training import Schedule
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
 from stages.task import FewShotTask
 
-STRENGTHS = (30.0, 100.0, 300.0)
+STRENGTHS = (30.0, 100.0, 300.0, 1000.0)
 
 scores = class_weights.scores
 

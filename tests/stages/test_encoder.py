@@ -229,6 +229,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_quickgelu_mismatch_is_refused(tmp_path: Path, downloads: list[str], model: str, tag: str, remedy: str | None) -> None:
     with pytest.raises(InputError, match=remedy or "no pretrained tag"):
         lookup(tmp_path, model=model, pretrained=tag)
+    assert downloads == []
 
 
 def test_force_quick_gelu_on_weights_without_it_is_refused(tmp_path: Path, downloads: list[str]) -> None:

@@ -1,0 +1,29 @@
+"""The cross-modal probe against NumPy: the loss over images and texts together, and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from stages.methods import cross_modal_probe
+from stages.methods.method import Cache, Fitted, Selection
+from tests.stages.few_shot_world import SCALE
+from tests.stages.methods.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
+
+
+def test_logits_loss_and_gradient() -> None:
+    task = small_task([2, 1, 3])
+    asked = queries(task)
+    weights = (task.text.weights * 1.3 + 0.1).requires_grad_()
+    texts = torch.tensor([2, 0, 0, 1, 2])
+    rows = np.concatenate([double(asked.features), double(task.text.weights)[texts.numpy()]])
+    labels = np.concatenate([asked.labels.numpy(), texts.numpy()])
+    step = cross_modal_probe.training_step(task, weights, batch_of(task, asked), texts)
+    close(step.logits, SCALE * double(asked.features) @ double(weights).T)
+    close(step.loss, np.asarray(cross_entropy(SCALE * rows @ double(weights).T, labels)))
+    step.loss.backward()
+    assert weights.grad is not None
+    close(weights.grad, slopes(lambda x: cross_entropy(SCALE * rows @ x.T, labels), double(weights)))
+    fitted = Fitted({"weights": weights.detach()}, {}, Selection(""))
+    scored = cross_modal_probe.scores(fitted, Cache(task.text, task.support.segments), asked.features)
+    close(scored.logits, SCALE * double(asked.features) @ double(weights).T)
