@@ -54,7 +54,8 @@ def command(
 def run_flags(images: Path, store: Path) -> list[str]:
     """The flags of the demo's run: as a user would give them for images of their own."""
     named = ["--data", str(images), "--model", "xmap-tiny", "--template", TEMPLATE]
-    return [*named, "--shots", "16", "--seeds", "1,2,3", "--store", str(store)]
+    # Writing has a left and a right: the mirrored crops that views make of photographs would be other signs.
+    return [*named, "--views", "0", "--shots", "16", "--seeds", "1,2,3", "--store", str(store)]
 
 
 def _type(words: list[str], say: Callable[[str], None]) -> None:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show what the store holds and what a run would do."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),
+    "demo": ("demo", "Adapt a tiny CLIP to handwritten digits: the whole job, offline, command by command."),
 }
 INTERRUPTED = 130
 

@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from store.artifact import Store
 from store.errors import ArtifactDamaged
-from store.features import ImageFeatures, read_images
 from store.fingerprint import Fields, fingerprint
-from store.tables import read_footer
+
+if TYPE_CHECKING:
+    from store.features import ImageFeatures
 
 STAGE = "images"
 # Raise when the same declared fields would give other bytes: another augmentation, another order of rows.
@@ -72,6 +74,9 @@ def find_rows(path: Path, shard: Shard) -> ImageFeatures | None:
     """The rows of the file at `path` if it is that shard, whole: right footer, right checksums, right rows."""
     if not path.is_file():
         return None
+    from store.features import read_images
+    from store.tables import read_footer
+
     try:
         if read_footer(path).get("xmap.fingerprint") != shard.fingerprint:
             return None
@@ -85,6 +90,8 @@ def find_rows(path: Path, shard: Shard) -> ImageFeatures | None:
 
 def shards_elsewhere(store: Store, folder: Path) -> dict[str, Path]:
     """The shards of all image extractions of the store but `folder`, finished or not, by the fingerprint in their footer."""
+    from store.tables import read_footer
+
     found = {}
     for path in sorted((store.root / STAGE).glob("*/*-*.parquet")):
         if path.parent.name == folder.name:

@@ -16,7 +16,6 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
-from store.tables import read_table
 
 CSV, PARQUET = ".csv", ".parquet"
 REQUIRED = ("path", "label")
@@ -62,6 +61,8 @@ def _read_csv(path: Path) -> tuple[Sequence[str], list[Row]]:
 
 
 def _read_parquet(path: Path) -> tuple[Sequence[str], list[Row]]:
+    from store.tables import read_table
+
     try:
         table = read_table(path)
     except ArtifactDamaged as error:

@@ -43,7 +43,20 @@ def run(*arguments: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize("model", ["xmap-tiny", "RN50", "ViT-B-32"])
 def test_real_photographs_go_through_every_stage(model: str, shared_data: Path, tmp_path: Path) -> None:
     name = model if model == "xmap-tiny" else save_random_model(model, tmp_path / "model")
-    arguments = ["--data", str(shared_data / "photos"), "--model", name, "--views", "1", "--shots", "4", "--methods", METHODS, "--seeds", "1"]
+    arguments = [
+        "--data",
+        str(shared_data / "photos"),
+        "--model",
+        name,
+        "--views",
+        "1",
+        "--shots",
+        "4",
+        "--methods",
+        METHODS,
+        "--seeds",
+        "1",
+    ]
     for command in ("extract", "build-cache", "train"):
         result = CliRunner().invoke(app, [command, *arguments, "--quiet"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -55,10 +68,10 @@ def test_real_photographs_go_through_every_stage(model: str, shared_data: Path, 
 def test_a_folder_as_people_have_them(tmp_path: Path, own_store: Path) -> None:
     """One truncated JPEG, one text file named .png, an empty class folder, a name with spaces, quotes and emoji."""
     data = tmp_path / "mine"
-    for label in ("cat", "it's a \"dog\" 🐶"):
+    for label in ("cat", 'it\'s a "dog" 🐶'):
         (data / label).mkdir(parents=True)
         for number in range(6):
-            Image.new("RGB", (24, 24), (40 * number, 90, 10)).save(data / label / f"my \"best\" photo 📷 {number}.jpg")
+            Image.new("RGB", (24, 24), (40 * number, 90, 10)).save(data / label / f'my "best" photo 📷 {number}.jpg')
     (data / "empty class").mkdir()
     whole = (data / "cat" / 'my "best" photo 📷 0.jpg').read_bytes()
     (data / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])

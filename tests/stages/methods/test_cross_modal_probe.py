@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from stages.competitors_options import CrossModalOptions
 from stages.methods import cross_modal_probe
-from stages.methods.method import Cache, Fitted, Selection
+from stages.methods.method import Cache, Fitted, NoLog, Selection
+from stages.task import Support, Text
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
 
@@ -27,3 +31,16 @@ def test_logits_loss_and_gradient() -> None:
     fitted = Fitted({"weights": weights.detach()}, {}, Selection(""))
     scored = cross_modal_probe.scores(fitted, Cache(task.text, task.support.segments), asked.features)
     close(scored.logits, SCALE * double(asked.features) @ double(weights).T)
+
+
+def test_texts_are_drawn_over_names_so_numbering_changes_nothing() -> None:
+    task = small_task([2, 1, 3, 2])
+    # A low scale: at the usual one these texts are classified so well that which of them is drawn hardly matters.
+    task = replace(task, text=replace(task.text, logit_scale=2.0))
+    order = torch.tensor([2, 0, 3, 1])
+    place = torch.argsort(order)
+    text = Text(tuple(task.text.names[label] for label in order), task.text.weights[order], task.text.logit_scale)
+    support = Support.of(task.support.sample_ids, place[task.support.labels], task.support.views, 3, 4)
+    options = CrossModalOptions(epochs=4, batch_size=4, learning_rate=0.05)
+    moved = cross_modal_probe.fit(replace(task, text=text, support=support), options, None, NoLog()).tensors["weights"]
+    close(moved, double(cross_modal_probe.fit(task, options, None, NoLog()).tensors["weights"][order]))
