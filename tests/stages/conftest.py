@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,23 @@ def write_model(folder: Path, seed: int = 0, model: dict | None = None, preproce
         made = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file({name: tensor.contiguous() for name, tensor in made.state_dict().items()}, folder / "open_clip_model.safetensors")
     return folder
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of its own, and no root's rights while the test runs: root may read and list everything."""
+    with tempfile.TemporaryDirectory(prefix="xmap-") as name:
+        folder = Path(name)
+        if os.geteuid() != 0:
+            yield folder
+            return
+        nobody = 65534
+        os.chown(folder, nobody, nobody)
+        os.seteuid(nobody)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
