@@ -27,5 +27,8 @@ test: lint
 thorough: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m thorough
 
+bench: install
+	$(BIN)/python -m benchmarks.startup
+
 clean:
 	rm -rf $(VENV) demo .xmap build *.egg-info

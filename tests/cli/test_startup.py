@@ -1,9 +1,8 @@
-"""Help and a run that builds nothing are quick, because they import next to nothing."""
+"""Help and a run that builds nothing import next to nothing, which is what makes them quick (see benchmarks/startup.py)."""
 
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -25,25 +24,12 @@ def imported(*arguments: str) -> set[str]:
     return {line.rsplit("|", 1)[-1].strip() for line in found.stderr.splitlines() if line.startswith("import time:")}
 
 
-def processor_seconds(*arguments: str) -> float:
-    """Processor time of a whole process; the least of three, as other tests run beside it."""
-    times = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
-        subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(times)
-
-
-def test_help_imports_nothing_heavy_and_is_quick() -> None:
+def test_help_imports_nothing_heavy() -> None:
     assert imported("--help").isdisjoint({*HEAVY, "numpy", "pydantic", "rich"})
-    assert processor_seconds("--help") < 0.3
 
 
 @pytest.mark.parametrize("kind", ["images", "imported"])
-def test_a_run_that_builds_nothing_imports_nothing_heavy_and_is_quick(tmp_path: Path, kind: str) -> None:
+def test_a_run_that_builds_nothing_imports_nothing_heavy(tmp_path: Path, kind: str) -> None:
     arguments = ["--shots", "2", "--methods", "zero-shot,tip-adapter", "--seeds", "1,2", "--workers", "0"]
     if kind == "images":
         arguments += ["--data", str(write_photos(tmp_path / "photos")), "--model", "xmap-tiny", "--views", "1", "--batch-size", "4"]
@@ -53,4 +39,3 @@ def test_a_run_that_builds_nothing_imports_nothing_heavy_and_is_quick(tmp_path: 
         arguments += ["--features", "layout"]
     assert CliRunner().invoke(app, ["run", *arguments]).exit_code == 0
     assert imported("run", *arguments).isdisjoint(HEAVY)
-    assert processor_seconds("run", *arguments) < 1.0
