@@ -51,9 +51,12 @@ def masked_class_sums(values: Tensor, own: Tensor, segments: Segments) -> Tensor
     """
     batch = torch.arange(len(own), device=own.device)
     keep = torch.ones_like(values).index_put_((batch, own), values.new_zeros(()))
-    sums = class_sums(values * keep, segments)
+    return class_sums(values * keep, segments) * left_out_scale(own, segments)
+
+
+def left_out_scale(own: Tensor, segments: Segments) -> Tensor:
+    """What the class sums (B, N) of queries without their own keys `own` (B,) are multiplied with: n_c / (n_c - 1) in the own class."""
     labels = segments.labels[own]
     counts = segments.counts[labels]
     rescale = torch.where(counts > 1, counts / (counts - 1).clamp(min=1.0), 0.0)
-    factor = torch.ones_like(sums).index_put_((batch, labels), rescale)
-    return sums * factor
+    return counts.new_ones(len(own), segments.classes).scatter_(1, labels[:, None], rescale[:, None])
