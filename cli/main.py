@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -44,7 +45,11 @@ class Commands(TyperGroup):
             return None
         module, about = COMMANDS[cmd_name]
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        single.command(cmd_name, short_help=about)(guarded(importlib.import_module(f"cli.{module}").command))
+        try:
+            function = importlib.import_module(f"cli.{module}").command
+        except KeyboardInterrupt:
+            raise _interrupted() from None
+        single.command(cmd_name, short_help=about)(guarded(function))
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -85,11 +90,12 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **given)
             sys.stdout.flush()
         except XmapError as error:
-            typer.echo(f"xmap: {error}", err=True)
+            from cli.show import warn
+
+            warn(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted() from None
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough. Nothing may be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -97,13 +103,23 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _interrupted() -> typer.Exit:
+    typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
+    return typer.Exit(INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line."""
+    # What a scheduler sends before it kills ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="xmap")
     except KeyboardInterrupt:
-        typer.echo("xmap: interrupted before any work began; run the same command again.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(_interrupted().exit_code)
+    finally:
+        # All is said: a second signal need not wait for threads and workers to end.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahea
         batch_size=None,
         num_workers=count,
         collate_fn=_as_it_is,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
         timeout=TIMEOUT_SECONDS if count else 0,
         prefetch_factor=max(2, -(-ahead // count)) if count else None,
     )
@@ -103,6 +104,9 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _one_thread(worker: int) -> None:
+def _begin(worker: int) -> None:
+    # Ctrl-C reaches the whole group: the main process alone answers it, and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Many workers with many threads each only take turns; and equal thread counts everywhere keep sums equal.
     torch.set_num_threads(1)

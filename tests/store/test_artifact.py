@@ -109,6 +109,17 @@ def test_an_artifact_removed_while_listing_is_left_out(tmp_path: Path, monkeypat
     assert Store(tmp_path).artifacts() == [kept]
 
 
+def test_a_damaged_artifact_hides_no_other(tmp_path: Path) -> None:
+    kept = make(tmp_path)
+    cut, newer = (make(tmp_path, Identity("demo", name, {})).path for name in ("cut", "newer"))
+    (cut / MANIFEST).write_bytes((cut / MANIFEST).read_bytes()[:-9])
+    (newer / MANIFEST).write_text('{"schema_version": 2}')
+    survey = Store(tmp_path).survey()
+    assert survey.artifacts == Store(tmp_path).artifacts() == [kept]
+    assert {path: type(error) for path, error in survey.damaged.items()} == {cut: ArtifactDamaged, newer: SchemaMismatch}
+    assert Store(tmp_path).survey("other").damaged == {}
+
+
 def test_a_store_that_is_a_file_or_closed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="a file is where the folder"):
@@ -314,7 +325,7 @@ def test_verify_finds_every_flip_and_names_the_file_and_the_command(tmp_path: Pa
             path.write_bytes(altered)
             (damage,) = artifact.verify()
             assert damage.path == str(path)
-            assert "run `xmap demo`" in str(damage)
+            assert f"run `xmap demo --store {tmp_path}`" in str(damage)
             flips += 1
         path.write_bytes(data)
     assert flips > 10
@@ -394,6 +405,18 @@ def test_another_version_is_refused_with_both_and_the_remedy(template: tuple[Pat
     (path / MANIFEST).write_text(json.dumps({"schema_version": version, "fields_of": "the future"}))
     with pytest.raises(SchemaMismatch, match=f"version {version}, this xmap reads 1; delete"):
         read_artifact(path)
+
+
+@pytest.mark.parametrize(
+    "command", ["rm -rf /", "xmap run; rm -rf /", "xmap run `rm -rf /`", "xmap run $(rm)", "", "xmap 'run", "xmap  run"]
+)
+def test_a_command_that_is_not_a_plain_call_of_xmap_is_refused(template: tuple[Path, dict[str, Any]], command: str) -> None:
+    """People are told to type it."""
+    path, manifest = template
+    (path / MANIFEST).write_bytes(seal_again({**manifest, "command": command}))
+    with pytest.raises(ArtifactDamaged, match="its command is not one that xmap writes") as caught:
+        read_artifact(path)
+    assert "rm" not in str(caught.value).replace(str(path), "")
 
 
 def test_a_manifest_that_is_a_folder_is_damaged(template: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
