@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show what the store holds and what a run would do."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),
+    "gc": ("gc", "Remove what no evaluation was made from and no present setting uses."),
+    "doctor": ("doctor", "Try the parts xmap stands on, and say how to mend what is broken."),
     "demo": ("demo", "Adapt a tiny CLIP to handwritten digits: the whole job, offline, command by command."),
 }
 INTERRUPTED = 130

@@ -164,7 +164,7 @@ class Draft:
             "versions": versions(),
             "device": device,
             "seconds": round(time.monotonic() - self.started, 3),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         write_bytes(self.path / MANIFEST, seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode()))
         return read_artifact(self.path)

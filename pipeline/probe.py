@@ -1,0 +1,68 @@
+"""What `xmap doctor` tries in a process of its own: it may crash, hang or find no library, and the doctor goes on.
+
+python -m pipeline.probe libraries            torch and faiss together, as a run uses them
+python -m pipeline.probe model ENCODER        a model loaded and asked, without the network; ENCODER is its config as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+KEYS, WIDTH = 4096, 64
+
+
+def libraries() -> dict[str, Any]:
+    """Work in both OpenMP runtimes, one after the other and back; which GPUs each library sees."""
+    import torch
+
+    from store.index import VectorIndex, gpu_count
+
+    keys = torch.nn.functional.normalize(torch.randn(KEYS, WIDTH, generator=torch.Generator().manual_seed(0)), dim=-1)
+    found = VectorIndex.build(keys.numpy()).search(keys[:512].numpy(), 1).rows[:, 0]
+    dense = (keys[:512] @ keys.T).argmax(1)
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return {"agree": bool((torch.from_numpy(found) == dense).all()), "cuda": torch.version.cuda, "gpus": names, "faiss_gpus": gpu_count()}
+
+
+def model(encoder_config: str) -> dict[str, Any]:
+    """Load a model and encode an image and a prompt. Raises `InputError` for weights that are not on this machine."""
+    import torch
+
+    from stages.config import EncoderConfig
+    from stages.encoder import Encoder, resolve
+    from store.hashes import HashMemory
+
+    sys.addaudithook(_refuse_network)
+    with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
+        identity = resolve(EncoderConfig.model_validate_json(encoder_config), HashMemory(Path(folder) / "hashes"), Path(folder))
+    encoder = Encoder.load(identity, "cpu")
+    image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
+    return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise ConnectionError("xmap doctor downloads nothing")
+
+
+PROBES: Mapping[str, Any] = {"libraries": libraries, "model": model}
+
+
+def main() -> None:
+    """Run one probe; its answer is one line of JSON on stdout."""
+    from store.errors import XmapError
+
+    try:
+        answer = PROBES[sys.argv[1]](*sys.argv[2:])
+    except (XmapError, ImportError, OSError) as error:
+        answer = {"error": str(error), "kind": type(error).__name__}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
