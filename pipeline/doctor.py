@@ -126,8 +126,9 @@ def _gpus(answer: Mapping[str, Any]) -> Iterator[Finding]:
 def _models(patient: Patient) -> Iterator[Finding]:
     """The model in the package shows whether open_clip works; the one that is set, whether its weights are here."""
     encoder = patient.config.encoder
-    for name in dict.fromkeys((TINY, encoder.model)):
-        answer = _probe("model", encoder.model_copy(update={"model": name}).model_dump_json())
+    names = list(dict.fromkeys((TINY, encoder.model)))
+    asked = _probe("models", *(encoder.model_copy(update={"model": name}).model_dump_json() for name in names))
+    for name, answer in zip(names, asked.get("models", [asked] * len(names)), strict=True):
         if "error" not in answer:
             yield Finding("model", "ok", f"{answer['name']} loads and encodes, width {answer['width']}")
         elif name == TINY:

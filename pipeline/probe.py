@@ -1,7 +1,7 @@
 """What `xmap doctor` tries in a process of its own: it may crash, hang or find no library, and the doctor goes on.
 
 python -m pipeline.probe libraries            torch and faiss together, as a run uses them
-python -m pipeline.probe model ENCODER        a model loaded and asked, without the network; ENCODER is its config as JSON
+python -m pipeline.probe models ENCODER...    models loaded and asked, without the network; ENCODER is a config as JSON
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,21 @@ def libraries() -> dict[str, Any]:
     return {"agree": bool((torch.from_numpy(found) == dense).all()), "cuda": torch.version.cuda, "gpus": names, "faiss_gpus": gpu_count()}
 
 
-def model(encoder_config: str) -> dict[str, Any]:
-    """Load a model and encode an image and a prompt. Raises `InputError` for weights that are not on this machine."""
+def models(*configs: str) -> dict[str, Any]:
+    """Load models and encode an image and a prompt with each; weights that are not on this machine are not fetched."""
+    sys.addaudithook(_refuse_network)
+    return {"models": [_answer(_model, config) for config in configs]}
+
+
+def _model(config: str) -> dict[str, Any]:
     import torch
 
     from stages.config import EncoderConfig
     from stages.encoder import Encoder, resolve
     from store.hashes import HashMemory
 
-    sys.addaudithook(_refuse_network)
     with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
-        identity = resolve(EncoderConfig.model_validate_json(encoder_config), HashMemory(Path(folder) / "hashes"), Path(folder))
+        identity = resolve(EncoderConfig.model_validate_json(config), HashMemory(Path(folder) / "hashes"), Path(folder))
     encoder = Encoder.load(identity, "cpu")
     image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
     return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}
@@ -50,18 +54,22 @@ def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
         raise ConnectionError("xmap doctor downloads nothing")
 
 
-PROBES: Mapping[str, Any] = {"libraries": libraries, "model": model}
+def _answer(probe: Callable[..., dict[str, Any]], *arguments: str) -> dict[str, Any]:
+    """What a probe answers, or why it cannot."""
+    from store.errors import XmapError
+
+    try:
+        return probe(*arguments)
+    except (XmapError, ImportError, OSError, RuntimeError) as error:
+        return {"error": str(error), "kind": type(error).__name__}
+
+
+PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {"libraries": libraries, "models": models}
 
 
 def main() -> None:
     """Run one probe; its answer is one line of JSON on stdout."""
-    from store.errors import XmapError
-
-    try:
-        answer = PROBES[sys.argv[1]](*sys.argv[2:])
-    except (XmapError, ImportError, OSError) as error:
-        answer = {"error": str(error), "kind": type(error).__name__}
-    print(json.dumps(answer))
+    print(json.dumps(_answer(PROBES[sys.argv[1]], *sys.argv[2:])))
 
 
 if __name__ == "__main__":
