@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -34,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Adapt a tiny CLIP to handwritten digits: the whole job, offline, command by command."),
 }
 INTERRUPTED = 130
+# System errors that say something about the machine and nothing about xmap.
+MACHINE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 class Commands(TyperGroup):
@@ -101,6 +106,14 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough. Nothing may be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.errno not in MACHINE:
+                raise
+            from cli.show import warn
+
+            place = f"{error.filename}: " if error.filename else ""
+            warn(f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept.")
+            raise typer.Exit(XmapError.exit_code) from None
 
     return command
 

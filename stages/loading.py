@@ -79,11 +79,25 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahea
         batch_size=None,
         num_workers=count,
         collate_fn=_as_it_is,
-        worker_init_fn=_begin,
+        worker_init_fn=_one_thread,
         timeout=TIMEOUT_SECONDS if count else 0,
         prefetch_factor=max(2, -(-ahead // count)) if count else None,
     )
-    return iter(loader)
+    with _unsignalled():
+        return iter(loader)
+
+
+@contextmanager
+def _unsignalled() -> Iterator[None]:
+    """Hold back Ctrl-C and its like; processes started meanwhile never get them.
+
+    They reach the whole group: the main process alone answers, and ends its workers. It gets them when the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -104,9 +118,6 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _begin(worker: int) -> None:
-    # Ctrl-C reaches the whole group: the main process alone answers it, and ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _one_thread(worker: int) -> None:
     # Many workers with many threads each only take turns; and equal thread counts everywhere keep sums equal.
     torch.set_num_threads(1)

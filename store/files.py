@@ -55,13 +55,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def make_folder(path: Path) -> None:
     """Create `path` and its parents; raises `StoreDenied`, `StoreFull` or `InputError` instead of a bare `OSError`."""
-    with system_errors(path):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(
-                f"a file is where the folder {path} should be; move it away or choose another store with --store DIR."
-            ) from error
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        known = _explained(error, path, None)
+        if known is not None:
+            raise known from error
+        blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        problem = f"a file is where the folder {path} should be" if blocked else f"the folder {path} cannot be made ({error.strerror})"
+        raise InputError(f"{problem}; choose another store with --store DIR.") from error
 
 
 @contextmanager

@@ -45,6 +45,7 @@ def at_work(root: Path) -> Iterator[None]:
     path = root / LOCKS / f"{AT_WORK}{uuid.uuid4().hex}.lock"
     own = FileLock(path)
     with held(root / LOCKS / GATE), system_errors(path):
+        _anybody(root)
         own.acquire()
     try:
         yield
@@ -57,11 +58,18 @@ def at_work(root: Path) -> Iterator[None]:
 def alone(root: Path) -> Iterator[None]:
     """Have the store at `root` for oneself: whoever wants to work in it waits. Raises `StoreBusy` where somebody does already."""
     with held(root / LOCKS / GATE):
-        for path in sorted((root / LOCKS).glob(f"{AT_WORK}*.lock")):
-            try:
-                with FileLock(path).acquire(timeout=0):
-                    pass
-            except Timeout:
-                raise StoreBusy(root) from None
-            path.unlink(missing_ok=True)
+        if _anybody(root):
+            raise StoreBusy(root)
         yield
+
+
+def _anybody(root: Path) -> bool:
+    """Whether a living process works in the store; what the dead left is removed. Call only while holding the gate."""
+    living = False
+    for path in (root / LOCKS).glob(f"{AT_WORK}*.lock"):
+        try:
+            with FileLock(path).acquire(timeout=0):
+                path.unlink(missing_ok=True)
+        except Timeout:
+            living = True
+    return living

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from store.errors import ArtifactMissing, InputError, StoreBusy, StoreDenied
 from store.files import write_bytes
 from store.locks import at_work
 from store.manifest import MANIFEST
+from tests.faults import KILL, Points, in_child
 
 RESULT = "eval"
 
@@ -173,35 +173,14 @@ def test_what_goes_is_exactly_what_no_result_reaches(shape: Shape) -> None:
         assert waste(Store(root)) == []
 
 
-def in_child(work: Callable[[], object]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
+@pytest.mark.failure("killed")
 def test_killed_at_every_removal_the_rest_is_whole_and_the_next_call_ends_it(tmp_path: Path) -> None:
-    for point in range(40):
+    for point in range(60):
         root = tmp_path / str(point)
         found = chain(root)
 
         def work(root: Path = root, point: int = point, name: str = found[RESULT].fingerprint) -> None:
-            left, real_unlink, real_rmdir = [point], os.unlink, os.rmdir
-
-            def counting(real: Callable[..., None]) -> Callable[..., None]:
-                def called(*arguments: object, **options: object) -> None:
-                    left[0] -= 1
-                    if left[0] < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    real(*arguments, **options)
-
-                return called
-
-            os.unlink, os.rmdir = counting(real_unlink), counting(real_rmdir)
+            Points(point, KILL).install()
             remove(Store(root), named=[name])
 
         code = in_child(work)

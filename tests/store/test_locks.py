@@ -6,7 +6,6 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -15,20 +14,7 @@ import pytest
 from store.artifact import Draft, Identity, Store
 from store.errors import StoreBusy, StoreDenied, StoreFull, XmapError
 from store.locks import LOCKS, alone, at_work, held
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """The exit code of a forked child that does `work`, negative for a signal."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except StoreBusy:
-            os._exit(3)
-        except BaseException:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+from tests.faults import in_child
 
 
 def take(root: Path) -> None:
@@ -38,7 +24,7 @@ def take(root: Path) -> None:
 
 def test_one_who_works_is_seen_and_several_may(tmp_path: Path) -> None:
     with at_work(tmp_path), at_work(tmp_path):
-        assert in_child(lambda: take(tmp_path)) == 3
+        assert in_child(lambda: take(tmp_path)) == 1
     assert in_child(lambda: take(tmp_path)) == 0
     assert sorted(path.name for path in (tmp_path / LOCKS).iterdir()) == ["gate.lock"]
 
