@@ -105,7 +105,7 @@ class Artifact:
             size = None
         if size != entry["size"]:
             found = "it is missing" if size is None else f"it has {size} bytes"
-            raise ArtifactDamaged(path, f"{found}, the manifest says {entry['size']}", self.remedy)
+            raise self._damaged(name, f"{found}, the manifest says {entry['size']}")
         return path
 
     def files(self, prefix: str = "", suffix: str = "") -> list[Path]:
@@ -115,22 +115,29 @@ class Artifact:
 
     @property
     def remedy(self) -> str:
+        return f"delete {self.path} and {self._again}."
+
+    @property
+    def _again(self) -> str:
         root = self.path.parent.parent
         elsewhere = "" if root == store_root(None) else f" --store {shlex.quote(str(root))}"
-        return f"delete {self.path} and run `{self.manifest['command']}{elsewhere}` to build it again."
+        return f"run `{self.manifest['command']}{elsewhere}` to build it again"
+
+    def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
+        """The error for one of its files: what else is sound need not go, a stage that works in shards keeps it."""
+        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self._again}.")
 
     def verify(self) -> list[ArtifactDamaged]:
         """Read every byte; one error for each file that is missing, cut short or altered."""
         damaged = []
         for entry in self.manifest["files"]:
             try:
-                path = self.file(entry["name"])
-                if hash_file(path) != entry["blake3"]:
-                    damaged.append(ArtifactDamaged(path, "its bytes differ from those written", self.remedy))
+                if hash_file(self.file(entry["name"])) != entry["blake3"]:
+                    damaged.append(self._damaged(entry["name"], "its bytes differ from those written"))
             except ArtifactDamaged as error:
                 damaged.append(error)
             except OSError as error:
-                damaged.append(ArtifactDamaged(self.path / entry["name"], f"it cannot be read ({error.strerror})", self.remedy))
+                damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
         return damaged
 
 

@@ -10,9 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import store.files
+
+# The fixture `case`: `with case():` is one failure tried.
+Case = Callable[[], AbstractContextManager[None]]
 
 
 class Points:

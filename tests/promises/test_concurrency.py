@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,10 +11,9 @@ from store.artifact import Store
 from store.errors import StoreBusy
 from store.features import read_images
 from store.sql import connect
+from tests.faults import Case
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, tree
-
-Case = Callable[[], AbstractContextManager[None]]
 
 
 def look(store: Path) -> int:

@@ -8,16 +8,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from store.artifact import Store
+from tests.faults import Case
 from tests.promises.conftest import Commands, Control, Ended
 from tests.promises.worlds import RUN, tree
 
-Case = Callable[[], AbstractContextManager[None]]
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")
 NOBODY = 65534
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from store.artifact import Store
+from tests.faults import Case
 from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, tree
 
-Case = Callable[[], AbstractContextManager[None]]
 SAMPLE = 7
 PARTS = 8
 GO_ON = "xmap: interrupted; finished parts are kept, run the same command again to go on."

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import signal
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,7 @@ from store.index import VectorIndex
 from store.manifest import MANIFEST
 from store.tables import read_table, write_table
 from store.tensors import write_tensors
-from tests.faults import KILL, Points, in_child
-
-Case = Callable[[], AbstractContextManager[None]]
+from tests.faults import KILL, Case, Points, in_child
 
 IDENTITY = Identity("demo", "pets", {"shots": 4}, {"images": "ab" * 32}, command="xmap demo")
 
