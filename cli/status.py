@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from cli.options import Settings, with_settings
-from cli.show import duration, outcome_line, print_json, print_table, size
+from cli.show import duration, outcome_line, plain, print_json, print_table, size
 from pipeline.plan import make_plan
 from pipeline.run import StepOutcome, preview
 from store.artifact import Artifact
@@ -20,16 +20,20 @@ from store.fingerprint import SHORT
 @with_settings
 def command(settings: Settings) -> None:
     """Show the artifacts of the store, and what `xmap run` would reuse or build."""
-    artifacts = settings.store.artifacts()
+    survey = settings.store.survey()
+    artifacts, damaged = survey.artifacts, [str(error) for error in survey.damaged.values()]
     steps, remark = _plan(settings)
     if settings.json:
-        print_json({"artifacts": [_facts(found) for found in artifacts], "plan": [asdict(step) for step in steps], "remark": remark})
+        facts, plan = [_facts(found) for found in artifacts], [asdict(step) for step in steps]
+        print_json({"artifacts": facts, "damaged": damaged, "plan": plan, "remark": remark})
         return
     columns = ("stage", "name", "fingerprint", "size", "age")
     print_table(columns, [_row(found) for found in artifacts], right=("size", "age"))
     typer.echo(f"{len(artifacts)} artifacts in {settings.store.root}, {size(sum(_bytes(found) for found in artifacts))}")
+    for damage in damaged:
+        typer.echo(plain(damage))
     if remark:
-        typer.echo(f"a run cannot be planned: {remark}")
+        typer.echo(f"a run cannot be planned: {plain(remark)}")
     for step in steps:
         typer.echo(_future(step))
 
