@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("eval", "Score the test images with every method and seed."),
     "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
     "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
+    "predict": ("predict", "Classify new images with a trained adapter, and say why."),
+    "export": ("export", "Write an adapter as one portable folder."),
     "status": ("status", "Show what the store holds and what a run would do."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),

@@ -25,6 +25,11 @@ ConfigOption = Annotated[str, typer.Option("--config", metavar="FILE", help="Con
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Any setting, such as methods.tip-adapter-f.epochs=50.")
 ]
+AdapterOption = Annotated[
+    str, typer.Option("--adapter", metavar="NAME", help="An adapter's name, folder or fingerprint, or an exported folder. [the newest]")
+]
+MethodOption = Annotated[str, typer.Option("--method", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="And of this seed. [the first]", show_default=False)]
 
 SHARED: Mapping[str, Any] = {
     "config": (ConfigOption, ""),
