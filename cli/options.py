@@ -43,6 +43,15 @@ SHARED: Mapping[str, Any] = {
 ALIASES: Mapping[str, tuple[str, ...]] = {"templates": ("--template", "--templates"), "seeds": ("--seeds", "--seed")}
 
 
+def artifact_names(incomplete: str) -> list[str]:
+    """The artifacts of the store whose name or fingerprint begins so, for shell completion."""
+    from store.fingerprint import SHORT
+
+    found = Store(store_root(None)).artifacts()
+    names = (word for artifact in found for word in (artifact.name, artifact.fingerprint[:SHORT]))
+    return sorted({name for name in names if name.startswith(incomplete)})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a command was told: the config with flags applied, the store, and how to show things."""
