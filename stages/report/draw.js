@@ -48,13 +48,13 @@ function label(value, values) {
 
 // A picture with axes. `x` and `y` are {from, to, name, ticks, format}; returns {root, plot, x, y, width, height} with x and y as scales.
 function chart(width, height, x, y, options = {}) {
-  const margin = { top: 8, right: 12, bottom: x ? 40 : 8, left: 54, ...options.margin };
+  const margin = { top: 8, right: 12, bottom: x ? 40 : 8, left: 60, ...options.margin };
   const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
   const plot = svg("g", { transform: `translate(${margin.left} ${margin.top})` });
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": options.about || "" }, plot);
   const across = x && scale(x.from, x.to, 0, inner.width), up = y && scale(y.from, y.to, inner.height, 0);
   if (x) {
-    const values = x.ticks || ticks(x.from, x.to, Math.max(2, Math.floor(inner.width / 70)));
+    const values = x.ticks || ticks(x.from, x.to, Math.max(3, Math.floor(inner.width / 64)));
     for (const value of values) {
       plot.append(svg("line", { class: "grid", x1: across(value), x2: across(value), y1: 0, y2: inner.height }));
       plot.append(svg("text", { class: "tick", x: across(value), y: inner.height + 16, "text-anchor": "middle" }, x.format ? x.format(value) : label(value, values)));
@@ -62,7 +62,7 @@ function chart(width, height, x, y, options = {}) {
     plot.append(svg("text", { class: "axis", x: inner.width / 2, y: inner.height + 34, "text-anchor": "middle" }, x.name));
   }
   if (y) {
-    const values = y.ticks || ticks(y.from, y.to, Math.max(2, Math.floor(inner.height / 45)));
+    const values = y.ticks || ticks(y.from, y.to, Math.max(3, Math.floor(inner.height / 45)));
     for (const value of values) {
       plot.append(svg("line", { class: "grid", x1: 0, x2: inner.width, y1: up(value), y2: up(value) }));
       plot.append(svg("text", { class: "tick", x: -7, y: up(value) + 4, "text-anchor": "end" }, label(value, values)));

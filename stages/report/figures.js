@@ -9,16 +9,16 @@ function figure(id, about, body, caption) {
 function methodsFigure(width, rows, shown, against, choose) {
   const low = Math.min(...rows.map((row) => row.low)), high = Math.max(...rows.map((row) => row.high));
   const pad = Math.max(1, (high - low) * 0.08), from = Math.max(0, low - pad), to = Math.min(100, high + pad);
-  const left = Math.min(240, width * 0.42), height = 30 * rows.length + 48;
+  const left = Math.min(18 + 7.2 * Math.max(...rows.map((row) => row.title.length)), 240, width * 0.42), height = 30 * rows.length + 48;
   const picture = chart(width, height, { from, to, name: "accuracy on the test images (%)" }, null, { margin: { left }, about: "Accuracy of each method with its 95 % interval" });
   rows.forEach((row, place) => {
     const y = 30 * place + 15, colour = row === shown ? SHOWN : row === against ? AGAINST : "var(--soft)";
-    const name = short(row.title, Math.floor(left / 7.2));
+    const ends = [Math.max(from, row.low), Math.min(to, row.high)], name = short(row.title, Math.floor((left - 14) / 6.9));
     const group = svg("g", { class: "hit", tabindex: 0, role: "button", onclick: () => choose(row), onkeydown: (event) => event.key === "Enter" && choose(row) },
       svg("rect", { x: -left, y: y - 15, width, height: 30, fill: "transparent", stroke: "none" }),
       svg("text", { x: -10, y: y + 4, "text-anchor": "end", "font-weight": row === shown ? 700 : 400 }, name),
-      svg("line", { x1: picture.x(row.low), x2: picture.x(row.high), y1: y, y2: y, stroke: colour, "stroke-width": 3 }),
-      svg("path", { d: [row.low, row.high].map((end) => `M${picture.x(end)} ${y - 5}v10`).join(""), stroke: colour, "stroke-width": 2 }),
+      svg("line", { x1: picture.x(ends[0]), x2: picture.x(ends[1]), y1: y, y2: y, stroke: colour, "stroke-width": 3 }),
+      svg("path", { d: ends.filter((end) => end === row.low || end === row.high).map((end) => `M${picture.x(end)} ${y - 5}v10`).join(""), stroke: colour, "stroke-width": 2 }),
       row === against ? svg("rect", { x: picture.x(row.accuracy) - 5.5, y: y - 5.5, width: 11, height: 11, fill: colour }) : svg("circle", { cx: picture.x(row.accuracy), cy: y, r: 6, fill: colour }));
     picture.plot.append(titled(group, `${row.title}: ${row.accuracy.toFixed(2)} %, 95 % interval ${row.low.toFixed(2)} to ${row.high.toFixed(2)} (${row.ci_kind})`));
   });
@@ -31,22 +31,24 @@ function classesFigure(width, task, shown, against, order, all) {
   const there = values.filter((row) => row.value !== null);
   const change = (row) => (row.other === null ? 0 : row.value - row.other);
   there.sort({ worst: (a, b) => a.value - b.value, name: (a, b) => a.label - b.label, change: (a, b) => change(a) - change(b) }[order]);
-  const rows = all ? there : there.slice(0, 30), left = Math.min(150, width * 0.3), height = 21 * rows.length + 48;
-  const picture = chart(width, height, { from: 0, to: 100, name: "accuracy (%)" }, null, { margin: { left, right: 44 }, about: "Accuracy of each class" });
+  const rows = all ? there : there.slice(0, 30), left = 16 + 7 * Math.min(20, Math.max(1, ...rows.map((row) => row.name.length)), width / 24), step = Math.max(21, Math.min(46, 470 / rows.length)), height = step * rows.length + 48;
+  const picture = chart(width, height, { from: 0, to: 100, name: "accuracy (%)" }, null, { margin: { left, right: 50 }, about: "Accuracy of each class" });
   rows.forEach((row, place) => {
-    const y = 21 * place + 10;
+    const y = step * (place + 0.5), thick = step * 0.66;
     picture.plot.append(titled(svg("g", {},
       svg("text", { x: -8, y: y + 4, "text-anchor": "end" }, short(row.name, Math.floor(left / 7))),
-      svg("rect", { x: 0, y: y - 7, width: Math.max(0.5, picture.x(row.value)), height: 14, fill: SHOWN }),
+      svg("rect", { x: 0, y: y - thick / 2, width: Math.max(0.5, picture.x(row.value)), height: thick, fill: SHOWN }),
       row.other !== null && svg("rect", { x: picture.x(row.other) - 5, y: y - 5, width: 10, height: 10, fill: AGAINST, stroke: "var(--card)", "stroke-width": 1.5 }),
-      svg("text", { class: "tick", x: picture.width + 6, y: y + 4 }, row.value.toFixed(1))), `${row.name}: ${row.value.toFixed(1)} %${row.other === null ? "" : `, compared with ${row.other.toFixed(1)} %`}`));
+      svg("text", { class: "tick", x: picture.width + 11, y: y + 4 }, row.value.toFixed(1))), `${row.name}: ${row.value.toFixed(1)} %${row.other === null ? "" : `, compared with ${row.other.toFixed(1)} %`}`));
   });
   return figure("classes-figure", "", picture.root);
 }
 
+const mistakes = (shown) => shown.confusion.filter(([label, predicted]) => label !== predicted).sort((a, b) => b[2] - a[2]);
+
 // Which class is taken for which. Of many classes those of the largest confusions are drawn.
 function confusionFigure(width, task, shown, choose) {
-  const seeds = shown.seeds.length, wrong = shown.confusion.filter(([label, predicted]) => label !== predicted).sort((a, b) => b[2] - a[2]);
+  const seeds = shown.seeds.length, wrong = mistakes(shown);
   const limit = width < 420 ? 12 : 24, picked = new Set();
   if (task.classes.length <= limit) task.classes.forEach((_, label) => picked.add(label));
   else for (const [label, predicted] of wrong) { if (picked.size > limit - 2) break; picked.add(label); picked.add(predicted); }
@@ -55,7 +57,7 @@ function confusionFigure(width, task, shown, choose) {
   for (const [label, , n] of shown.confusion) totals.set(label, (totals.get(label) || 0) + n);
   const longest = Math.max(...labels.map((label) => short(task.classes[label], 16).length), 1);
   const left = Math.min(width * 0.32, 26 + longest * 6.6), side = (width - left - 6) / Math.max(labels.length, 1), bottom = Math.min(110, 14 + longest * 6.2);
-  const cell = Math.min(side, 46), height = cell * labels.length + bottom + 22;
+  const cell = Math.min(side, 60), height = cell * labels.length + bottom + 22;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Confusion of classes" });
   for (const [label, predicted, n] of shown.confusion) {
     if (!places.has(label) || !places.has(predicted)) continue;
@@ -73,13 +75,12 @@ function confusionFigure(width, task, shown, choose) {
   root.append(svg("text", { class: "axis", x: left + (cell * labels.length) / 2, y: height - 4, "text-anchor": "middle" }, "predicted class"));
   root.append(svg("text", { class: "axis", transform: `translate(11 ${(cell * labels.length) / 2}) rotate(-90)`, "text-anchor": "middle" }, "true class"));
   const some = labels.length < task.classes.length ? `The ${labels.length} classes of the most frequent confusions, of ${count(task.classes.length)}. ` : "";
-  return [figure("confusion-figure", "", root, `${some}Images a seed${cell > 24 ? "" : " (point at a cell)"}; blue is right, orange wrong, stronger is a larger share of the true class. Click a cell to list its images.`), wrong];
+  return figure("confusion-figure", "", root, `${some}Images a seed${cell > 24 ? "" : " (point at a cell)"}; blue is right, orange wrong, stronger is a larger share of the true class. Click a cell to list its images.`);
 }
 
 // Reliability: accuracy against stated probability.
 function calibrationFigure(width, shown, against) {
-  const size = Math.min(width, 460);
-  const picture = chart(size, size * 0.82, { from: 0, to: 100, name: "stated probability (%)" }, { from: 0, to: 100, name: "accuracy (%)" }, { about: "Accuracy against stated probability" });
+  const picture = chart(width, Math.min(400, width * 0.82), { from: 0, to: 100, name: "stated probability (%)" }, { from: 0, to: 100, name: "accuracy (%)" }, { about: "Accuracy against stated probability" });
   picture.plot.append(svg("line", { x1: picture.x(0), y1: picture.y(0), x2: picture.x(100), y2: picture.y(100), stroke: "var(--soft)", "stroke-dasharray": "5 4" }));
   for (const [series, colour] of [[against, AGAINST], [shown, SHOWN]]) {
     if (!series) continue;
@@ -103,7 +104,7 @@ function distributionFigure(width, name, data) {
   if (data.right.length === 1) return el("p", { class: "soft" }, `${NAMES[name]}: ${data.from.toFixed(3)} for every image.`);
   const right = data.right.map((n) => (100 * n) / Math.max(1, sum(data.right))), wrong = data.wrong.map((n) => (100 * n) / Math.max(1, sum(data.wrong)));
   const top = Math.max(...right, ...wrong) * 1.06, bins = right.length;
-  const picture = chart(width, 190, { from: data.from, to: data.to, name: NAMES[name] }, { from: 0, to: top, name: "images (%)" }, { about: `Distribution of ${NAMES[name]}`, margin: { left: 46 } });
+  const picture = chart(width, 190, { from: data.from, to: data.to, name: NAMES[name] }, { from: 0, to: top, name: "images (%)" }, { about: `Distribution of ${NAMES[name]}`, margin: { left: 48 } });
   const edge = (place) => picture.x(data.from + ((data.to - data.from) * place) / bins);
   right.forEach((value, place) => picture.plot.append(svg("rect", { x: edge(place), width: Math.max(0.5, edge(place + 1) - edge(place) - 0.6), y: picture.y(value), height: picture.height - picture.y(value), fill: "var(--right)", "fill-opacity": 0.45 })));
   const steps = [[edge(0), picture.y(0)]];
@@ -125,15 +126,19 @@ function curveFigure(width, name, rows) {
 
 // Image against text affinity of each listed sample; `hard` is the set of those marked.
 function scatterFigure(width, task, shown, hard, open) {
-  const answers = shown.answers, size = Math.min(width, 760), places = task.samples.map((_, place) => place).filter((place) => answers.image[place] !== null && answers.text[place] !== null);
+  const answers = shown.answers, places = task.samples.map((_, place) => place).filter((place) => answers.image[place] !== null && answers.text[place] !== null);
   const most = (values) => Math.max(...places.map((place) => values[place])) * 1.04 || 1;
-  const picture = chart(size, Math.min(size * 0.8, 480), { from: 0, to: most(answers.text), name: "text affinity to the true class" }, { from: 0, to: most(answers.image), name: "image affinity to the true class" }, { about: "Image affinity against text affinity" });
+  const ties = new Map();
+  for (const place of places) ties.set(answers.text[place], (ties.get(answers.text[place]) || 0) + 1);
+  // Deterministic: the same report is the same picture.
+  const sideways = (place) => (ties.get(answers.text[place]) > 10 ? (((place * 7919) % 101) / 101 - 0.5) * 24 : 0);
+  const picture = chart(width, Math.min(width * 0.8, 480), { from: 0, to: most(answers.text), name: "text affinity to the true class" }, { from: 0, to: most(answers.image), name: "image affinity to the true class" }, { about: "Image affinity against text affinity" });
   const right = (place) => answers.predicted[place] === task.labels[place];
   for (const place of [...places].sort((a, b) => right(b) - right(a))) {
-    const x = picture.x(answers.text[place]), y = picture.y(answers.image[place]);
+    const x = picture.x(answers.text[place]) + sideways(place), y = picture.y(answers.image[place]);
     const mark = right(place) ? svg("circle", { cx: x, cy: y, r: 3.2, fill: "var(--right)", "fill-opacity": 0.35, stroke: "var(--right)", "stroke-opacity": 0.8 }) : svg("path", { d: cross(x, y, 3.6), stroke: "var(--wrong)", "stroke-width": 1.9 });
     const group = svg("g", { class: "hit", "data-sample": place, onclick: () => open(place) }, hard.has(place) && svg("circle", { cx: x, cy: y, r: 7.5, fill: "none", stroke: "var(--hard)", "stroke-width": 1.2 }), mark);
     picture.plot.append(titled(group, `${task.samples[place]}: ${task.classes[task.labels[place]]}, predicted ${task.classes[answers.predicted[place]]}`));
   }
-  return figure("scatter-figure", "", picture.root, "One mark a listed test image. Upper right: both caches know it; upper left: only the images do; lower right: only the class texts do; lower left: neither. Ringed: the twentieth on which the two disagree most. Click one to see its evidence.");
+  return figure("scatter-figure", "", picture.root, "One mark a listed test image. Upper right: both caches know it; upper left: only the images do; lower right: only the class texts do; lower left: neither. Ringed: the twentieth on which the two disagree most. Marks of one text affinity are spread sideways a little. Click one to see its evidence.");
 }

@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from stages.inputs import TEXTS
 from stages.metrics import paired_difference
 from stages.report import samples, series
 from stages.report.thumbnails import thumbnails
@@ -143,7 +142,7 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
 
 def _prompts(texts: Artifact) -> list[str]:
     """For each class its prompt, or one of them and how many they are."""
-    rows = read_texts(texts.file(TEXTS))
+    rows = read_texts(texts.files(suffix=".parquet")[0])
     found: dict[int, list[str]] = {}
     for label, name, template in zip(rows.class_ids.tolist(), rows.class_names, rows.templates, strict=True):
         found.setdefault(label, []).append(template.replace("{}", name))

@@ -1,11 +1,14 @@
 // The page: which series are shown, and all sections drawn from them. State changes redraw; nothing is stored but the theme.
 const report = JSON.parse(document.getElementById("data").textContent);
+const names = report.runs.map((run) => run.name);
+// What all runs' names begin with says nothing beside each method.
+const common = names.reduce((start, name) => { while (!name.startsWith(start)) start = start.slice(0, -1); return start; });
 for (const series of report.series) {
-  series.title = report.runs.length > 1 ? `${report.runs[series.run].name} · ${series.method}` : series.method;
+  series.title = names.length > 1 ? `${series.method} · ${names[series.run].slice(common.length) || names[series.run]}` : series.method;
   series.task = report.runs[series.run].task;
 }
-const best = report.series.find((series) => series.method === "xmadapter") || report.series[report.series.length - 1];
-const state = { shown: best, against: null, classes: "worst", all: false, view: { search: "", outcome: "all", label: "", predicted: "", sort: { key: "margin", down: false }, rows: PAGE }, place: null };
+const newest = [...report.series].reverse();
+const state = { shown: newest.find((series) => series.method === "xmadapter") || newest[0], against: null, classes: "worst", all: false, view: { search: "", outcome: "all", label: "", predicted: "", sort: { key: "margin", down: false }, rows: PAGE }, place: null };
 const main = document.getElementById("report"), dialog = el("dialog", { "aria-labelledby": "sample-title" });
 
 const peers = () => report.series.filter((series) => series.task === state.shown.task && series !== state.shown);
@@ -36,11 +39,20 @@ function picker(id, name, options, chosen, pick, none) {
 }
 
 const section = (id, title, about, ...children) => el("section", { id }, el("h2", {}, title), about && el("p", { class: "soft" }, about), ...children);
-const inside = (wide = 1) => Math.max(260, Math.min(1144, (Math.min(main.clientWidth, 1180) - (window.innerWidth > 620 ? 70 : 46))) / wide);
-const halves = () => (main.clientWidth > 960 ? 2.08 : 1);
+
+// A figure drawn when its place is in the page, at the width it then has: text keeps its size on every screen.
+const waitingFits = [];
+function fit(build) {
+  const place = el("div", { class: "fit" });
+  waitingFits.push([place, build]);
+  return place;
+}
+function fitAll() {
+  for (const [place, build] of waitingFits.splice(0)) place.replaceChildren(...[build(Math.max(220, place.clientWidth))].flat(Infinity));
+}
 
 function bar() {
-  const theme = el("button", { type: "button", class: "theme", onclick: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark") }, "Light or dark");
+  const theme = el("button", { type: "button", class: "theme", onclick: () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark") }, document.documentElement.dataset.theme === "dark" ? "Light" : "Dark");
   return el("nav", { class: "bar", "aria-label": "What is shown" },
     picker("shown", "Show", report.series, state.shown, (series) => choose(series)),
     picker("against", "Compare with", peers(), state.against, (series) => { state.against = series; draw(); }, "nothing"), theme);
@@ -59,7 +71,7 @@ function headline() {
       tile(count(shown.trainable_parameters), `trained numbers, ${fixed(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
     el("p", {}, `${shown.method} names the right class for ${shown.accuracy.toFixed(1)} % of the test images${words ? `, ${words}` : ""}.`),
     shown.edges.length > 0 && el("p", { class: "note" }, `The choice of ${shown.edges.join(", ")} lies at the edge of its grid: a wider one may give more.`),
-    run.unreadable.length > 0 && el("details", { class: "note" }, el("summary", {}, `${count(run.unreadable.length)} images could not be read`), el("ul", {}, run.unreadable.slice(0, 50).map((row) => el("li", {}, `${row.sample} (${row.kind})`)))),
+    run.unreadable.length > 0 && el("details", { class: "note" }, el("summary", {}, `${count(run.unreadable.length)} ${run.unreadable.length === 1 ? "image" : "images"} could not be read`), el("ul", {}, run.unreadable.slice(0, 50).map((row) => el("li", {}, `${row.sample} (${row.kind})`)))),
     run.remarks.map((remark) => el("p", { class: "note" }, remark)));
 }
 
@@ -67,9 +79,9 @@ function methods() {
   const rows = report.series.filter((series) => series.task === state.shown.task);
   const columns = ["method", "accuracy (%)", "95 % interval", "top-5 (%)", "calibration error (%)", "trained numbers", "training (s)", "per image (ms)", "chosen on"];
   const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 8 ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", { class: row === state.shown ? "chosen" : "" },
-    el("td", {}, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), count(row.trainable_parameters), fixed(row.train_seconds, 1), fixed(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
+    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), count(row.trainable_parameters), fixed(row.train_seconds, 1), fixed(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
   const others = report.series.length - rows.length;
-  return section("methods", "Methods side by side", "", methodsFigure(inside(), rows, state.shown, state.against, choose), el("div", { class: "scroll" }, table),
+  return section("methods", "Methods side by side", "", fit((width) => methodsFigure(width, rows, state.shown, state.against, choose)), el("div", { class: "scroll" }, table),
     others > 0 && el("p", { class: "soft" }, `${others} more are of runs over other classes; choose one above to see them.`));
 }
 
@@ -80,31 +92,28 @@ function classes() {
   const order = el("select", { id: "class-order", "aria-label": "Order", onchange: () => { state.classes = order.value; redraw("classes", classes); } }, Object.entries(orders).filter(([key]) => key !== "change" || state.against).map(([key, name]) => el("option", { value: key, selected: key === state.classes }, name)));
   const seen = state.shown.per_class.filter((value) => value !== null).length;
   return section("classes", "Accuracy of each class", "", el("div", { class: "filters" }, order, seen > 30 && el("button", { type: "button", onclick: () => { state.all = !state.all; redraw("classes", classes); } }, state.all ? "Show 30" : `Show all ${count(seen)}`)),
-    pairLegend(), classesFigure(inside(halves()), task, state.shown, state.against, state.classes, state.all));
+    pairLegend(), fit((width) => classesFigure(width, task, state.shown, state.against, state.classes, state.all)));
 }
 
 function confusion() {
-  const task = report.tasks[state.shown.task];
-  const pick = (label, predicted) => { change({ outcome: "all", search: "", label: task.classes[label], predicted: task.classes[predicted] }); document.getElementById("samples").scrollIntoView({ behavior: "auto" }); };
-  const [drawing, wrong] = confusionFigure(inside(halves()), task, state.shown, pick);
+  const task = report.tasks[state.shown.task], wrong = mistakes(state.shown);
+  const pick = (label, predicted) => { change({ outcome: "all", search: "", label: task.classes[label], predicted: task.classes[predicted] }); document.getElementById("samples").scrollIntoView(); };
   const list = wrong.slice(0, 5).map(([label, predicted, n]) => el("li", {}, `${task.classes[label]} taken for ${task.classes[predicted]}: ${(n / state.shown.seeds.length).toFixed(1)} images a seed`));
-  return section("confusion", "Confusion", `${state.shown.title}, mean over seeds`, drawing, list.length > 0 && [el("h3", {}, "Most frequent mistakes"), el("ol", {}, list)]);
+  return section("confusion", "Confusion", `${state.shown.title}, mean over seeds`, fit((width) => confusionFigure(width, task, state.shown, pick)), list.length > 0 && [el("h3", {}, "Most frequent mistakes"), el("ol", {}, list)]);
 }
 
-const calibration = () => section("calibration", "Calibration", "", pairLegend(), calibrationFigure(inside(halves()), state.shown, state.against));
+const calibration = () => section("calibration", "Calibration", "", pairLegend(), fit((width) => calibrationFigure(width, state.shown, state.against)));
 
 function distributions() {
   const found = Object.entries(state.shown.distributions);
-  const width = inside(main.clientWidth > 620 ? 2.15 : 1);
   return section("distributions", "Gamma and affinities", found.length ? `${state.shown.title}, all test images and seeds; affinities as the method uses them (its class sums, no unit)` : `${state.shown.title} has no caches, so no affinities. Choose another method above.`,
     found.length > 0 && legend([block("color-mix(in srgb, var(--right) 45%, transparent)"), "right answers"], [line("var(--wrong)"), "wrong answers"]),
-    el("div", { class: "small" }, found.map(([name, data]) => distributionFigure(width, name, data))));
+    el("div", { class: "small" }, found.map(([name, data]) => fit((width) => distributionFigure(width, name, data)))));
 }
 
 function training() {
   const found = Object.entries(state.shown.curves).filter(([, rows]) => rows.length > 1 && (rows.some((row) => row[1] !== rows[0][1])));
-  const width = inside(main.clientWidth > 960 ? 3.3 : main.clientWidth > 620 ? 2.15 : 1);
-  return section("training", "Training", found.length ? `${state.shown.title} on its support; the line is the mean over seeds, the band reaches from the lowest to the highest` : `${state.shown.title} was not trained in epochs.`, el("div", { class: "small" }, found.map(([name, rows]) => curveFigure(width, name, rows))));
+  return section("training", "Training", found.length ? `${state.shown.title} on its support; the line is the mean over seeds, the band reaches from the lowest to the highest` : `${state.shown.title} was not trained in epochs.`, el("div", { class: "small few" }, found.map(([name, rows]) => fit((width) => curveFigure(width, name, rows)))));
 }
 
 // The twentieth of the listed samples with the largest disagreement.
@@ -117,7 +126,7 @@ function scatter() {
   const task = report.tasks[state.shown.task], answers = state.shown.answers;
   const both = answers.image && answers.image.some((value, place) => value !== null && answers.text[place] !== null);
   return section("scatter", "What the two caches know", both ? `${state.shown.title}, seed ${report.runs[state.shown.run].seed}` : `${state.shown.title} does not have both caches. Choose another method above.`,
-    both && [legend([ring("var(--right)"), "right"], [cross_mark("var(--wrong)"), "wrong"], [svg("circle", { cx: 11, cy: 7, r: 6, fill: "none", stroke: "var(--hard)" }), "hard: the two disagree most"]), scatterFigure(inside(), task, state.shown, hardOnes(), openSample)]);
+    both && [legend([ring("var(--right)"), "right"], [cross_mark("var(--wrong)"), "wrong"], [svg("circle", { cx: 11, cy: 7, r: 6, fill: "none", stroke: "var(--hard)" }), "hard: the two disagree most"]), fit((width) => scatterFigure(width, task, state.shown, hardOnes(), openSample))]);
 }
 
 function listed() {
@@ -162,17 +171,21 @@ function provenance() {
 
 function redraw(id, build) {
   document.getElementById(id).replaceWith(build());
+  fitAll();
 }
 
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), el("div", {}, distributions())), training(), scatter(), samples(), provenance());
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), provenance());
+  fitAll();
   window.scrollTo(0, top);
 }
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
+  const button = document.querySelector(".theme");
+  if (button) button.textContent = theme === "dark" ? "Light" : "Dark";
 }
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");

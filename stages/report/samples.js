@@ -106,7 +106,7 @@ function sampleView(task, series, shown, place, order, actions) {
     el("div", { class: "top" }, el("h2", { id: "sample-title" }, sample), el("button", { type: "button", "data-close": true, onclick: actions.close, "aria-label": "Close" }, "✕")),
     el("div", { class: "who" }, picture(task, sample, "large"), el("div", {},
       el("p", {}, "True class: ", el("b", {}, task.classes[label]), ". Encoder alone (zero-shot): ", el("span", { class: `verdict ${said.zero[place] === label ? "right" : "wrong"}` }, task.classes[said.zero[place]] ?? "unknown"), "."),
-      el("p", { class: "soft" }, `Margin ${fixed(said.margin[place], 2)} logits`, said.difference[place] !== null && `; disagreement of the two caches ${fixed(said.difference[place], 2)} (the mean is near that of its batch)`, gamma && gamma.right.length === 1 && `; gamma ${gamma.from.toFixed(2)}`, `; ${percent(said.agreement[place], 0)} of its nearest cached images are of its class.`),
+      el("p", { class: "soft" }, `Margin ${fixed(said.margin[place], 2)} logits`, said.difference[place] !== null && `; disagreement of the two caches ${fixed(said.difference[place], 2)}`, gamma && gamma.right.length === 1 && `; gamma ${gamma.from.toFixed(2)}`, `; ${percent(said.agreement[place], 0)} of its nearest cached images are of its class.`),
       el("div", { class: "chips" }, chips))),
     evidence(task, shown, place),
     el("div", { class: "more" }, step(-1), step(1), el("span", { class: "soft" }, `${at + 1} of ${count(order.length)}`)),
