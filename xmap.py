@@ -33,11 +33,14 @@ def run(config: XmapConfig | Path | str | None = None, *, store: Path | str | No
     return run_plan(Store(store_root(store)), chosen)
 
 
-def load(adapter: str, store: Path | str | None = None) -> Adapter:
-    """A trained adapter by name, folder or fingerprint, with `classes` and `predict_proba(features)`. Raises `ArtifactMissing`."""
-    from pipeline.adapters import load_named
+def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
+    """A trained adapter: by name, folder or fingerprint, an exported folder, or (by default) the newest one's.
 
-    return load_named(Store(store_root(store)), adapter)
+    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`.
+    """
+    from pipeline.adapters import load_chosen
+
+    return load_chosen(Store(store_root(store)), adapter)
 
 
 def connect(store: Path | str | None = None) -> Connection:

@@ -32,6 +32,8 @@ def command(
     """Adapt a tiny CLIP, which has only seen print, to 1,797 handwritten digits: the whole job, offline, command by command.
 
     Writes DIR/digits and DIR/.xmap (default DIR: demo). Needs scikit-learn for the digits: pip install 'xmap[demo]'.
+
+    Example: xmap demo
     """
     started = time.monotonic()
     if Path(FILE).exists():

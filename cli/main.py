@@ -27,7 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("eval", "Score the test images with every method and seed."),
     "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
     "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
+    "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
+    "predict": ("predict", "Classify new images with a trained adapter, and say why."),
+    "export": ("export", "Write an adapter as one portable folder."),
     "status": ("status", "Show what the store holds and what a run would do."),
+    "show": ("show_", "Print what an artifact is and what it was made from."),
+    "diff": ("diff", "Say which settings and which results of two artifacts differ."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),
     "gc": ("gc", "Remove what no evaluation was made from and no present setting uses."),
@@ -64,7 +69,7 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 def _version(asked: bool) -> None:
@@ -84,7 +89,8 @@ def xmap(
 ) -> None:
     """Adapt a frozen CLIP model to your own classes from a few labelled images per class.
 
-    Every result is stored once and reused; `xmap COMMAND --help` explains a command.
+    Every result is stored once and reused; `xmap COMMAND --help` explains a command. `xmap --install-completion` teaches your shell
+    to complete commands, flags and names. Colours are left out where NO_COLOR is set or the output is no terminal.
     """
 
 

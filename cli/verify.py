@@ -12,7 +12,10 @@ from store.manifest import MANIFEST
 
 
 def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Read every byte of every artifact; exit code 1 if one is damaged."""
+    """Read every byte of every artifact; exit code 1 if one is damaged.
+
+    Example: xmap verify --store .xmap
+    """
     folders = sorted(path.parent for path in Store(store_root(store or None)).root.glob(f"*/*/{MANIFEST}"))
     problems: list[str] = []
     with progress_on_stderr(quiet) as progress:

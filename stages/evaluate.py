@@ -39,6 +39,7 @@ from store.tables import Array
 
 BATCH = 1024
 BOOTSTRAP_SEED = 0
+PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_probability", "top5_image", "top5_text")
 OVER_SEEDS = "student-t over seeds"
 OVER_SAMPLES = "bootstrap over test samples"
 
@@ -59,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did on every test sample: `columns` of length T (`top5` is (T, min(5, N))), its neighbours, seconds of scoring."""
+    """What a run did on every test sample: `columns` of length T (of top5, (T, min(5, N))), its neighbours, seconds of scoring."""
 
     run: Run
     columns: Mapping[str, Array]
@@ -202,7 +203,10 @@ def _columns(scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Arr
     columns = {name: column.numpy() for name, column in named.items()}
     columns["correct"] = columns["predicted"] == labels.numpy()
     columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)
-    columns["top5"] = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices.numpy()
+    best = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices
+    columns["top5"] = best.numpy()
+    for name, sums in (("top5_probability", chances), ("top5_image", scores.image), ("top5_text", scores.text)):
+        columns[name] = np.full(best.shape, np.nan, np.float32) if sums is None else sums.gather(1, best).numpy()
     columns["probability"] = chances.amax(1).numpy()
     columns["true_probability"] = chances.gather(1, labels[:, None])[:, 0].numpy()
     columns["zero_shot"] = zero_shot.argmax(1).numpy()
@@ -294,7 +298,7 @@ def _write(draft: Draft, outcomes: Sequence[Outcome], test: Labelled) -> None:
         "label": np.tile(labels, len(outcomes)),
         "predicted": column("predicted"),
     }
-    predictions = {name: column(name) for name in ("probability", "true_probability", "zero_shot", "top5")}
+    predictions = {name: column(name) for name in PREDICTED}
     write_predictions(draft.path / "predictions.parquet", {**shared, **predictions}, draft.identity.fingerprint)
     log: dict[str, Column | NeighborColumn] = {
         "split": TEST,

@@ -17,7 +17,7 @@ from store.fingerprint import fingerprint
 CACHE, ADAPTER, EVAL = "cache", "adapter", "eval"
 CACHE_SCHEMA = 1
 ADAPTER_SCHEMA = 1
-EVAL_SCHEMA = 1
+EVAL_SCHEMA = 2
 FIXED = "support-"
 
 Parts = Mapping[str, str]

@@ -50,11 +50,12 @@ class TipAdapterFOptions(TipAdapterOptions):
 class XMAdapterOptions(Config):
     """XMAdapter, our default form. The defaults hold where validation does not speak clearly for other values."""
 
-    alpha: float = Field(30.0, ge=0, description="Weight of the fused affinities.")
-    gamma: float = Field(0.3, ge=0, le=1, description="Share of the image affinity; 1 is image only, 0 is text only.")
+    alpha: float | None = Field(None, ge=0, description="Weight of the fused affinities; default 30 to 80, growing with the shots.")
+    gamma: float | None = Field(None, ge=0, le=1, description="Share of the image affinity, 1 image only, 0 text only; default 1/3 to 3/4.")
     residual: float | None = Field(None, ge=0, description="Share rho of the residual class weights; default min(0.75, shots / 4).")
-    beta: float = Field(3.0, gt=0, description="Sharpness of the image affinity.")
+    beta: float = Field(2.0, gt=0, description="Sharpness of the image affinity.")
     beta_text: float = Field(3.0, gt=0, description="Sharpness of the text affinity.")
+    keys: Literal["tuned", "frozen"] = Field("tuned", description="Whether the image keys are trained, from 3 shots on.")
     metric: Literal["split", "shared", "plain"] = Field("split", description="Spaces of the caches: split, shared, or not learned.")
     hard_weight: float = Field(1.0, ge=0, description="Strength lambda of the hard-sample weights; 0 weights all alike.")
     penalty: float = Field(50.0, ge=0, description="Pull of the residual class weights to the texts.")
@@ -99,7 +100,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot"),
     "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter"),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter"),
+    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 3),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "stages.methods.clip_adapter"),
     "taskres": MethodEntry(TaskResOptions, "stages.methods.taskres"),

@@ -32,8 +32,8 @@ NESTED = "the query is nested too deeply."
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
 _ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
-_FILES: Mapping[str, str] = {"file": "VARCHAR", "artifact": "VARCHAR", "dataset": "VARCHAR"}
-_CLASSES: Mapping[str, str] = {"artifact": "VARCHAR", "label": "INTEGER", "class_name": "VARCHAR"}
+_FILES: Mapping[str, str] = {"file": "VARCHAR", "origin": "INTEGER", "artifact": "VARCHAR", "dataset": "VARCHAR"}
+_CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_name": "VARCHAR"}
 
 
 class Connection:

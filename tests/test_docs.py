@@ -93,6 +93,10 @@ def test_the_command_page_is_the_help() -> None:
     assert (ROOT / "docs/cli.md").read_text("utf-8") == made("make_cli").page(), "run `python docs/make_cli.py`"
 
 
+def test_the_views_page_is_the_catalog() -> None:
+    assert (ROOT / "docs/views.md").read_text("utf-8") == made("make_views").page(), "run `python docs/make_views.py`"
+
+
 def test_the_readme_holds_a_run_of_the_demo() -> None:
     maker = made("make_demo")
     shown = (ROOT / "README.md").read_text("utf-8").partition(maker.BEGIN)[2].partition(maker.END)[0]

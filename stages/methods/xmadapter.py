@@ -1,12 +1,13 @@
 """XMAdapter, our default form: the paper's two caches, fused affinities and hard-sample weights, in discriminant spaces.
 
-    A_img[j] = exp(-beta (1 - norm((f - c) A_i) . k_j)) / beta           image cache, class means over the keys of a class
+    A_img[j] = exp(-beta (1 - norm((f - c) A_i) . norm(k_j))) / beta     image cache, class means over the keys of a class
     A_txt[c] = exp(-beta_t (max_c' q.m_c' - q.m_c)) / beta_t             text cache, q = Img2TxtNet(f), m = MetaNet(texts)
     logits   = s f norm(W + rho R)^T + alpha (gamma A_img + (1 - gamma) A_txt)
 
-The spaces come in closed form (`stages.methods.discriminant`); the residual class weights R are trained beside the fused
-affinities of each support image's leave-one-out caches, with the weights w_i of section 2.5 and CLAP's pull to the texts
-(Silva-Rodriguez et al., CVPR 2024). alpha, gamma and rho stay at their defaults unless validation speaks clearly for others.
+The spaces come in closed form (`stages.methods.discriminant`). The image keys k_j and the residual class weights R are trained
+together on support images that never meet themselves in either cache, with the weights w_i of section 2.5 and CLAP's pull to
+the texts (Silva-Rodriguez et al., CVPR 2024). alpha, gamma and rho stay at their defaults unless validation speaks clearly for
+others.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 GAMMAS = (0.1, 0.3, 0.5, 0.7)
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 CHUNK = 1024
+# Strengths of the two sides: alpha gamma of the image side by shots, alpha (1 - gamma) of the text side.
+IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 60.0, 20.0
+# With so few shots the keys stay as they are: an image left out leaves its class nothing, or one key, to be trained by.
+FROZEN_SHOTS = 2.0
 # A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).
 CLEARLY = 2.0
 
@@ -48,28 +53,37 @@ class Sides:
 
 
 def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
-    """Learn the spaces, train the residual class weights, and choose alpha, gamma and rho on validation samples."""
+    """Learn the spaces, train image keys and residual class weights, and choose alpha, gamma and rho on validation samples."""
     spaces = learn_spaces(task, options.metric)
     fixed = settings or defaults(task, options)
-    residual = train_residual(task, options, spaces, fixed, log)
+    tuned = options.keys == "tuned" and mean_shots(task) > FROZEN_SHOTS
+    residual, keys = train(task, options, spaces, fixed, tuned, log)
     tensors = {
-        "keys": spaces.keys,
+        "keys": keys,
         "text_keys": spaces.text_keys,
         "center": spaces.center,
         "image_map": spaces.image_map,
         "text_map": spaces.text_map,
         "residual": residual,
     }
-    fitted = Fitted(tensors, fixed, Selection(task.selected_on), residual.numel())
+    fitted = Fitted(tensors, fixed, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
     return fitted if settings is not None or task.validation is None else choose(task, fitted, task.validation)
 
 
 def defaults(task: FewShotTask, options: XMAdapterOptions) -> Settings:
-    """The settings before any choice: rho grows with the shots, the residuals' evidence."""
-    segments = task.support.segments
-    shots = float(1.0 / (1.0 / segments.counts[segments.counts > 0]).mean())
+    """The settings before any choice: the image side and rho grow with the shots, which are their evidence."""
+    shots = mean_shots(task)
+    image = min(max(IMAGE_PER_SHOT * (shots - 1.0), IMAGE_PER_SHOT), IMAGE_MOST)
+    alpha = image + TEXT_SIDE if options.alpha is None else options.alpha
+    gamma = image / (image + TEXT_SIDE) if options.gamma is None else options.gamma
     rho = min(0.75, shots / 4.0) if options.residual is None else options.residual
-    return {"alpha": options.alpha, "gamma": options.gamma, "residual": rho, "beta": options.beta, "beta_text": options.beta_text}
+    return {"alpha": alpha, "gamma": gamma, "residual": rho, "beta": options.beta, "beta_text": options.beta_text}
+
+
+def mean_shots(task: FewShotTask) -> float:
+    """The harmonic mean of the shots of the classes that have any."""
+    counts = task.support.segments.counts
+    return float(1.0 / (1.0 / counts[counts > 0]).mean())
 
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
@@ -101,12 +115,16 @@ def own_sides(support: Support, spaces: Spaces, beta: float, beta_text: float) -
     """Both sides (M, N) for the support itself, each image without its own key and its own share of the text map."""
     images, texts = [], []
     for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK):
-        values = affinity(spaces.keys[rows] @ spaces.keys.T, beta)
-        images.append(masked_class_sums(values, rows, support.segments) / (support.segments.shots * beta))
+        images.append(own_image(spaces.keys[rows] @ spaces.keys.T, rows, beta, support.segments))
         mapped = normalize((support.keys[rows] - spaces.center) @ spaces.text_map, dim=-1)
         own = (mapped * spaces.own_text[rows]).sum(1, keepdim=True)
         texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta_text))
     return Sides(torch.cat(images), torch.cat(texts))
+
+
+def own_image(similarity: Tensor, rows: Tensor, beta: float, segments: Segments) -> Tensor:
+    """The image side (B, N) of the support's `rows` (B,) from their similarity (B, M) to all keys, each without its own key."""
+    return masked_class_sums(affinity(similarity, beta), rows, segments) / (segments.shots * beta)
 
 
 def relative(similarity: Tensor, beta: float) -> Tensor:
@@ -119,27 +137,36 @@ def residual_weights(texts: Tensor, residual: Tensor, share: float) -> Tensor:
     return normalize(texts + share * residual, dim=-1)
 
 
-def train_residual(task: FewShotTask, options: XMAdapterOptions, spaces: Spaces, fixed: Settings, log: TrainLog) -> Tensor:
-    """Train R (N, C) beside the leave-one-out caches: weighted cross-entropy plus CLAP's class-wise penalty."""
-    support, text = task.support, task.text
-    sides = own_sides(support, spaces, float(fixed["beta"]), float(fixed["beta_text"]))
-    beside = sides.fused(float(fixed["alpha"]), float(fixed["gamma"]))
+def train(
+    task: FewShotTask, options: XMAdapterOptions, spaces: Spaces, fixed: Settings, tuned: bool, log: TrainLog
+) -> tuple[Tensor, Tensor]:
+    """Train R (N, C) and the keys (M, C) beside the leave-one-out caches: weighted cross-entropy plus CLAP's class-wise penalty.
+
+    Returns R and the unit keys, which are those of `spaces` unless they are `tuned`.
+    """
+    support, text, segments = task.support, task.text, task.support.segments
+    beta, alpha, gamma = (float(fixed[name]) for name in ("beta", "alpha", "gamma"))
+    sides = own_sides(support, spaces, beta, float(fixed["beta_text"]))
     difference = disagreement(sides.image, sides.text)
     weights = sample_weights(difference, options.hard_weight)
     penalties = zero_shot_trust(task) * options.penalty * (text.logit_scale / 100.0) ** 2
     residual = torch.zeros_like(text.weights).requires_grad_()
-    columns = {"affinity_image": sides.image, "affinity_text": sides.text}
+    keys = spaces.keys.clone().requires_grad_(tuned)
 
     def step(batch: Batch) -> Step:
         rows, own = batch.rows, batch.labels[:, None]
-        logits = text.logit_scale * batch.features @ residual_weights(text.weights, residual, 1.0).T + beside[rows]
+        image = own_image(spaces.keys[rows] @ normalize(keys, dim=-1).T, rows, beta, segments) if tuned else sides.image[rows]
+        met = Sides(image, sides.text[rows])
+        logits = text.logit_scale * batch.features @ residual_weights(text.weights, residual, 1.0).T + met.fused(alpha, gamma)
         loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights[rows])
-        logged = {name: side[rows].gather(1, own).squeeze(1) for name, side in columns.items()}
-        logged |= {"gamma": torch.full_like(weights[rows], float(fixed["gamma"])), "difference": difference[rows], "weight": weights[rows]}
+        logged = {"affinity_image": met.image, "affinity_text": met.text}
+        logged = {name: side.detach().gather(1, own).squeeze(1) for name, side in logged.items()}
+        logged |= {"gamma": torch.full_like(weights[rows], gamma), "difference": difference[rows], "weight": weights[rows]}
         return Step(loss + (penalties * residual.square().sum(1)).mean(), logits, logged)
 
-    run_epochs([residual], support, schedule(task, options), step, log, lambda epoch: None, lambda rows, generator: support.keys[rows])
-    return residual.detach()
+    trained = [residual, keys] if tuned else [residual]
+    run_epochs(trained, support, schedule(task, options), step, log, lambda epoch: None, lambda rows, generator: support.keys[rows])
+    return residual.detach(), normalize(keys.detach(), dim=-1) if tuned else spaces.keys
 
 
 def schedule(task: FewShotTask, options: XMAdapterOptions) -> Schedule:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -144,10 +146,39 @@ def test_the_discriminant_basis_whitens_the_within_class_scatter() -> None:
 def test_defaults_stay_unless_validation_speaks_clearly() -> None:
     few, many = world(validation=1), world(validation=200)
     kept = xmadapter.fit(few, OPTIONS, None, NoLog())
-    assert kept.settings["alpha"] == OPTIONS.alpha
+    assert kept.settings == xmadapter.defaults(few, OPTIONS)
     chosen = xmadapter.fit(many, OPTIONS.model_copy(update={"alpha": 0.01, "gamma": 0.9}), None, NoLog())
     assert chosen.selection.trials == len(chosen.selection.grid["residual"]) * 5 * 5
     assert chosen.selection.accuracy is not None
+
+
+@pytest.mark.parametrize(("shots", "image"), [(1, 10.0), (2, 10.0), (3, 20.0), (4, 30.0), (16, 60.0)])
+def test_the_image_side_grows_with_the_shots_and_the_text_side_stays(shots: int, image: float) -> None:
+    chosen = xmadapter.defaults(world((shots,) * CLASSES), OPTIONS)
+    alpha, gamma = float(chosen["alpha"]), float(chosen["gamma"])
+    assert alpha * gamma == pytest.approx(image)
+    assert alpha * (1 - gamma) == pytest.approx(xmadapter.TEXT_SIDE)
+
+
+@pytest.mark.parametrize(("shots", "keys", "moved"), [(4, "tuned", True), (4, "frozen", False), (2, "tuned", False), (1, "tuned", False)])
+def test_keys_are_trained_where_enough_images_are_left(shots: int, keys: Literal["tuned", "frozen"], moved: bool) -> None:
+    task = world((shots,) * CLASSES)
+    fitted = xmadapter.fit(task, OPTIONS.model_copy(update={"keys": keys}), None, NoLog())
+    before = learn_spaces(task, "split").keys
+    assert torch.equal(fitted.tensors["keys"], before) is not moved
+    torch.testing.assert_close(fitted.tensors["keys"].norm(dim=1), torch.ones(shots * CLASSES))
+    assert fitted.trainable_parameters == CLASSES * WIDTH + moved * shots * CLASSES * WIDTH
+
+
+def test_a_key_learns_nothing_from_its_own_image() -> None:
+    """With one batch the gradient of a key must come from the other queries: its own similarity has none."""
+    task = world()
+    spaces, rows = learn_spaces(task, "split"), torch.arange(len(task.support))
+    similarity = (spaces.keys @ spaces.keys.T).requires_grad_()
+    xmadapter.own_image(similarity, rows, 2.0, task.support.segments).sum().backward()  # type: ignore[no-untyped-call]
+    assert similarity.grad is not None
+    assert bool((similarity.grad.diagonal() == 0).all())
+    assert int((similarity.grad != 0).sum()) == len(rows) * (len(rows) - 1)
 
 
 def test_weights_rise_where_the_caches_disagree() -> None:
