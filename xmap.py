@@ -44,10 +44,15 @@ def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
 
 
 def connect(store: Path | str | None = None) -> Connection:
-    """The store as SQL views: `xmap.connect().query("select * from runs")` is a pyarrow table."""
+    """The store as SQL views: `xmap.connect().query("select * from runs")` is a pyarrow table. Warns of what is damaged."""
+    import warnings
+
     from store.sql import connect as open_sql
 
-    return open_sql(store)
+    connection = open_sql(store)
+    for damage in connection.damaged:
+        warnings.warn(f"left out: {damage}", stacklevel=2)
+    return connection
 
 
 def _flat(tables: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from cli.options import StoreOption
-from cli.show import print_json, print_table
+from cli.show import print_json, print_table, warn
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def command(
     from store.sql import connect
 
     with connect(store or None) as connection:
+        for damage in connection.damaged:
+            warn(f"left out: {damage}")
         table = connection.query(text)
     _write(table, chosen, output)
 

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cli.options import Settings, with_settings
-from cli.show import duration, outcome_line, print_json, print_table, size
+from cli.show import duration, outcome_line, plain, print_json, print_table, size
 from pipeline.lineage import Lineage
 from pipeline.plan import make_plan
 from pipeline.run import StepOutcome, preview
@@ -30,16 +30,19 @@ def command(settings: Settings) -> None:
 
     Example: xmap status --data pets --shots 8
     """
-    lineage = Lineage.of(settings.store.artifacts())
+    survey = settings.store.survey()
+    lineage, damaged = Lineage.of(survey.artifacts), [str(error) for error in survey.damaged.values()]
     steps, remark = _plan(settings)
     if settings.json:
-        artifacts = [_facts(found, lineage) for found in lineage.artifacts]
-        print_json({"artifacts": artifacts, "plan": [asdict(step) for step in steps], "remark": remark})
+        artifacts, plan = [_facts(found, lineage) for found in lineage.artifacts], [asdict(step) for step in steps]
+        print_json({"artifacts": artifacts, "damaged": damaged, "plan": plan, "remark": remark})
         return
     print_table(COLUMNS, list(_tree(lineage, None, "")), right=COLUMNS[3:])
     typer.echo(f"{len(lineage.artifacts)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}")
+    for damage in damaged:
+        typer.echo(plain(damage))
     if remark:
-        typer.echo(f"a run cannot be planned: {remark}")
+        typer.echo(f"a run cannot be planned: {plain(remark)}")
     for step in steps:
         typer.echo(_future(step))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli.options import JsonOption, QuietOption, StoreOption
-from cli.show import print_json, progress_on_stderr
+from cli.show import plain, print_json, progress_on_stderr
 from store.artifact import Store, read_artifact, store_root
 from store.errors import XmapError
 from store.manifest import MANIFEST
@@ -30,7 +30,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
         print_json({"artifacts": len(folders), "damaged": problems})
     else:
         for problem in problems:
-            typer.echo(problem)
+            typer.echo(plain(problem))
         typer.echo(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
     if problems:
         raise typer.Exit(1)

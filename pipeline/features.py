@@ -10,7 +10,7 @@ from functools import partial
 from pipeline.config import XmapConfig
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.progress import Progress
-from store.artifact import Artifact, Identity, Store
+from store.artifact import Artifact, Identity, Store, safe_name
 from store.errors import ArtifactMissing, InputError
 from store.hashes import HashMemory
 
@@ -65,7 +65,12 @@ def _stored(store: Store, name: str, where: str) -> Features:
 
 
 def _newest(store: Store, stage: str, name: str) -> Artifact:
-    found = store.artifacts(stage)
+    survey = store.survey(stage)
+    found = survey.artifacts
+    for folder, damage in survey.damaged.items():
+        # It may be the newest of that name: an older one in its place would be stale.
+        if folder.name.startswith(f"{safe_name(name)}-"):
+            raise damage
     named = [artifact for artifact in found if name in (artifact.name, artifact.summary.get("dataset"))]
     if not named:
         known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})

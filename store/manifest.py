@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -88,9 +89,20 @@ def _problem(manifest: object, data: bytes) -> str | None:
             return f"it names a file outside its folder: {entry['name']!r}"
     if not all(isinstance(digest, str) for digest in manifest["inputs"].values()):
         return "its inputs are malformed"
+    if not _typeable(manifest["command"]):
+        return "its command is not one that xmap writes"
     if not _fingerprint_holds(manifest):
         return "its fingerprint does not match its fields"
     return None if _seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+
+
+def _typeable(command: str) -> bool:
+    """Whether a command is a plain call of xmap, quoted as xmap quotes: people are told to type it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return False
+    return words[:1] == ["xmap"] and shlex.join(words) == command
 
 
 def _fingerprint_holds(manifest: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from store.artifact import Artifact, Store
 from store.catalog import VIEWS
-from store.errors import ArtifactDamaged, QueryError
+from store.errors import ArtifactDamaged, QueryError, XmapError
 
 METRICS = "metrics.json"
 
@@ -28,11 +28,12 @@ class Sources:
     class_rows: list[dict[str, Any]]
     artifact_rows: list[dict[str, Any]]
     run_rows: list[dict[str, Any]]
+    damaged: tuple[XmapError, ...]
 
 
 def sources(store: Store) -> Sources:
-    """Read all manifests and check all files' sizes. Raises `ArtifactDamaged` and `SchemaMismatch`."""
-    artifacts = store.artifacts()
+    """Read all manifests and check all files' sizes. What is damaged is left out, whole artifacts at a time, and named."""
+    artifacts, damaged = _sound(store)
     by_print = {artifact.fingerprint: artifact for artifact in artifacts}
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
     numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
@@ -49,7 +50,22 @@ def sources(store: Store) -> Sources:
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
         [_artifact_row(artifact) for artifact in artifacts],
         [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin), by_print)],
+        damaged,
     )
+
+
+def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
+    """The artifacts whose manifests and sizes hold, and what is wrong with the others."""
+    survey = store.survey()
+    sound, damaged = [], list(survey.damaged.values())
+    for artifact in survey.artifacts:
+        try:
+            list(_tables(artifact))
+            _results(artifact)
+            sound.append(artifact)
+        except ArtifactDamaged as error:
+            damaged.append(error)
+    return sound, tuple(damaged)
 
 
 def definitions(found: Sources) -> dict[str, str]:
