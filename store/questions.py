@@ -69,10 +69,9 @@ group by h.method, h.sample_id, h.difference, h.image, h.text order by h.differe
         "Training images whose weight in the loss rose most from the first epoch to the last.",
         """
 with ends as (
-  select run, min(epoch) as first, max(epoch) as last from affinity where split = 'train' and weight is not null group by run
+  select run, max(epoch) as last from affinity where split = 'train' group by run having last > 1
 ), before as (
-  select a.run, a.sample_id, a.weight from affinity a join ends e on a.run = e.run and a.epoch = e.first
-  where a.split = 'train' and e.last > e.first
+  select run, sample_id, weight from affinity where split = 'train' and epoch = 1
 ), after as (
   select a.* from affinity a join ends e on a.run = e.run and a.epoch = e.last where a.split = 'train'
 )
@@ -119,8 +118,8 @@ with fixed as (
   group by method, sample_id, label having not bool_or(zero_shot_correct) and bool_and(correct)
   order by margin desc, sample_id limit 20
 )
-select f.method, f.sample_id, any_value(a.class_name) as class_name, any_value(a.neighbors[1].sample_id) as nearest,
-  round(f.margin, 2) as margin
+select f.method, f.sample_id, any_value(a.class_name) as class_name, round(f.margin, 2) as margin,
+  round(100 * avg(a.neighbor_agreement)) as same_class_neighbors_percent
 from fixed f join affinity a using (method, sample_id, label) where a.split = 'test'
 group by f.method, f.sample_id, f.margin order by f.margin desc, f.sample_id""",
     ),
