@@ -20,6 +20,8 @@ from store.errors import ArtifactDamaged, InputError
 from store.files import atomic_file
 
 TABLE_SCHEMA_VERSION = 1
+# Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
+ROW_GROUP = 1 << 17
 REMEDY = "run `xmap verify` to see what else is, then rebuild it."
 
 # What pyarrow raises over bytes that are no table; a flipped bit in the footer can also break a name's UTF-8.
@@ -41,6 +43,7 @@ def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
             labelled,
             file,
             compression="zstd",
+            row_group_size=ROW_GROUP,
             use_dictionary=plain or False,
             use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
             write_page_checksum=True,
