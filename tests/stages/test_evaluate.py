@@ -53,6 +53,7 @@ class Scene:
             seed,
             cache,
             train(self.world.store, identity, self.images, self.texts, cache, method, options, seed, "few", self.shots, "cpu", Silent()),
+            self.texts,
         )
 
     def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:
@@ -197,7 +198,7 @@ def test_one_seed_or_no_use_of_the_support_leaves_the_samples(tmp_path: Path) ->
 def test_equal_methods_tie_and_differences_are_paired(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     first = here.run("tip-adapter", 1)
-    twin = Run("tip-adapter-f", 1, first.cache, first.adapter)
+    twin = Run("tip-adapter-f", 1, first.cache, first.adapter, first.texts)
     (difference,) = here.evaluate([first, twin]).summary["differences"]
     assert difference == {"method": "tip-adapter-f", "against": "tip-adapter", "difference": 0.0, "ci95": [0.0, 0.0], "tie": True}
 
