@@ -33,18 +33,26 @@ def run(config: XmapConfig | Path | str | None = None, *, store: Path | str | No
     return run_plan(Store(store_root(store)), chosen)
 
 
-def load(adapter: str, store: Path | str | None = None) -> Adapter:
-    """A trained adapter by name, folder or fingerprint, with `classes` and `predict_proba(features)`. Raises `ArtifactMissing`."""
-    from pipeline.adapters import load_named
+def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
+    """A trained adapter: by name, folder or fingerprint, an exported folder, or (by default) the newest one's.
 
-    return load_named(Store(store_root(store)), adapter)
+    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`.
+    """
+    from pipeline.adapters import load_chosen
+
+    return load_chosen(Store(store_root(store)), adapter)
 
 
 def connect(store: Path | str | None = None) -> Connection:
-    """The store as SQL views: `xmap.connect().query("select * from runs")` is a pyarrow table."""
+    """The store as SQL views: `xmap.connect().query("select * from runs")` is a pyarrow table. Warns of what is damaged."""
+    import warnings
+
     from store.sql import connect as open_sql
 
-    return open_sql(store)
+    connection = open_sql(store)
+    for damage in connection.damaged:
+        warnings.warn(f"left out: {damage}", stacklevel=2)
+    return connection
 
 
 def _flat(tables: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

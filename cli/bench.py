@@ -35,6 +35,8 @@ def command(
     """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
 
     A dataset that fails is reported and the others go on; the exit code is then 1.
+
+    Example: xmap bench --datasets dtd,eurosat --root benchmarks --shots 1,16
     """
     from pipeline.bench import bench, jobs_of, methods_of
 

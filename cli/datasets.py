@@ -27,6 +27,8 @@ def command(
     """List the benchmarks; `check NAME --root DIR` says what is there, what is missing and how to lay it out.
 
     A check of something incomplete exits with 1.
+
+    Example: xmap datasets check oxford_pets --root benchmarks
     """
     if action not in ACTIONS:
         raise UnknownName("action", action, ACTIONS)

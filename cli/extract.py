@@ -11,5 +11,7 @@ def command(settings: Settings) -> None:
     """Compute the features of all images and prompts.
 
     An interrupted extraction goes on where it stopped; images that cannot be read are listed in errors.parquet.
+
+    Example: xmap extract --data pets --template 'a photo of a {}, a type of pet.'
     """
     work(settings, ("images", "texts"))

@@ -24,7 +24,10 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Take over features that others extracted; then `xmap run --features NAME` works on them."""
+    """Take over features that others extracted; then `xmap run --features NAME` works on them.
+
+    Example: xmap import tip-adapter caches/pets --name pets
+    """
     if layout not in LAYOUTS:
         raise UnknownName("layout", layout, LAYOUTS)
     from stages.importer import import_tip_adapter

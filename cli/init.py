@@ -15,7 +15,10 @@ from pipeline.config import write_config
 
 @partial(with_settings, reads=False)
 def command(settings: Settings, force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False) -> None:
-    """Write xmap.toml: every setting, its value (flags apply), and what it means."""
+    """Write xmap.toml: every setting, its value (flags apply), and what it means.
+
+    Example: xmap init --data pets --shots 8
+    """
     path = Path(settings.config_file)
     write_config(path, settings.config, replace=force)
     if settings.json:

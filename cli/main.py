@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -25,12 +27,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("eval", "Score the test images with every method and seed."),
     "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
     "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
+    "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
+    "predict": ("predict", "Classify new images with a trained adapter, and say why."),
+    "export": ("export", "Write an adapter as one portable folder."),
     "status": ("status", "Show what the store holds and what a run would do."),
+    "show": ("show_", "Print what an artifact is and what it was made from."),
+    "diff": ("diff", "Say which settings and which results of two artifacts differ."),
     "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
     "verify": ("verify", "Read every stored byte and name what is damaged."),
+    "gc": ("gc", "Remove what no evaluation was made from and no present setting uses."),
+    "doctor": ("doctor", "Try the parts xmap stands on, and say how to mend what is broken."),
     "demo": ("demo", "Adapt a tiny CLIP to handwritten digits: the whole job, offline, command by command."),
 }
 INTERRUPTED = 130
+# System errors that say something about the machine and nothing about xmap.
+MACHINE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 class Commands(TyperGroup):
@@ -44,7 +57,11 @@ class Commands(TyperGroup):
             return None
         module, about = COMMANDS[cmd_name]
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        single.command(cmd_name, short_help=about)(guarded(importlib.import_module(f"cli.{module}").command))
+        try:
+            function = importlib.import_module(f"cli.{module}").command
+        except KeyboardInterrupt:
+            raise _interrupted() from None
+        single.command(cmd_name, short_help=about)(guarded(function))
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -52,7 +69,7 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 def _version(asked: bool) -> None:
@@ -72,7 +89,8 @@ def xmap(
 ) -> None:
     """Adapt a frozen CLIP model to your own classes from a few labelled images per class.
 
-    Every result is stored once and reused; `xmap COMMAND --help` explains a command.
+    Every result is stored once and reused; `xmap COMMAND --help` explains a command. `xmap --install-completion` teaches your shell
+    to complete commands, flags and names. Colours are left out where NO_COLOR is set or the output is no terminal.
     """
 
 
@@ -85,25 +103,44 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **given)
             sys.stdout.flush()
         except XmapError as error:
-            typer.echo(f"xmap: {error}", err=True)
+            from cli.show import warn
+
+            warn(str(error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            raise _interrupted() from None
         except BrokenPipeError:
             # The reader, such as `head`, has seen enough. Nothing may be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.errno not in MACHINE:
+                raise
+            from cli.show import warn
+
+            place = f"{error.filename}: " if error.filename else ""
+            warn(f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept.")
+            raise typer.Exit(XmapError.exit_code) from None
 
     return command
 
 
+def _interrupted() -> typer.Exit:
+    typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
+    return typer.Exit(INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line."""
+    # What a scheduler sends before it kills ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="xmap")
     except KeyboardInterrupt:
-        typer.echo("xmap: interrupted before any work began; run the same command again.", err=True)
-        sys.exit(INTERRUPTED)
+        sys.exit(_interrupted().exit_code)
+    finally:
+        # All is said: a second signal need not wait for threads and workers to end.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,11 @@ ConfigOption = Annotated[str, typer.Option("--config", metavar="FILE", help="Con
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Any setting, such as methods.tip-adapter-f.epochs=50.")
 ]
+AdapterOption = Annotated[
+    str, typer.Option("--adapter", metavar="NAME", help="An adapter's name, folder or fingerprint, or an exported folder. [the newest]")
+]
+MethodOption = Annotated[str, typer.Option("--method", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="And of this seed. [the first]", show_default=False)]
 
 SHARED: Mapping[str, Any] = {
     "config": (ConfigOption, ""),
@@ -36,6 +41,15 @@ SHARED: Mapping[str, Any] = {
 }
 # Second names that users know from elsewhere.
 ALIASES: Mapping[str, tuple[str, ...]] = {"templates": ("--template", "--templates"), "seeds": ("--seeds", "--seed")}
+
+
+def artifact_names(incomplete: str) -> list[str]:
+    """The artifacts of the store whose name or fingerprint begins so, for shell completion."""
+    from store.fingerprint import SHORT
+
+    found = Store(store_root(None)).artifacts()
+    names = (word for artifact in found for word in (artifact.name, artifact.fingerprint[:SHORT]))
+    return sorted({name for name in names if name.startswith(incomplete)})
 
 
 @dataclass(frozen=True)

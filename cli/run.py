@@ -9,5 +9,8 @@ from pipeline.plan import STAGES
 
 @with_settings
 def command(settings: Settings) -> None:
-    """Do every stage that is missing, say for each whether it was reused or built and why, and compare the methods."""
+    """Do every stage that is missing, say for each whether it was reused or built and why, and compare the methods.
+
+    Example: xmap run --data pets --model ViT-B-32-quickgelu --pretrained openai --shots 16
+    """
     work(settings, STAGES)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 import typer
 
@@ -20,6 +21,29 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 5.0
 WIDTH = 160
+
+
+# Marks that turn the direction of the text after them: a name must not rewrite the sentence around it.
+_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def plain(text: str) -> str:
+    """`text` on one line and harmless to a terminal: what a name may hold beside letters is shown as its escape."""
+    return "".join(_escaped(sign) if category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in _TURNING else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    typer.echo(plain(line), err=True)
+
+
+def warn(line: str) -> None:
+    """One line on stderr that names xmap, as errors do."""
+    say(f"xmap: {line}")
 
 
 def print_json(value: Any) -> None:
@@ -45,7 +69,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right:
 def _plain(cell: object) -> Any:
     from rich.text import Text
 
-    return Text("" if cell is None else str(cell))
+    return Text("" if cell is None else plain(str(cell)))
 
 
 def outcome_line(outcome: StepOutcome) -> str:
@@ -192,7 +216,7 @@ class _Terminal:
             self._bars.update(self._task, advance=units, rate=self._rate.shown)
 
     def say(self, line: str) -> None:
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bars.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class _Lines:
@@ -213,4 +237,4 @@ class _Lines:
             self.say(f"{self._what}: {self._rate.done:,} of {self._rate.total:,}, {self._rate.shown}, {self._rate.left}")
 
     def say(self, line: str) -> None:
-        typer.echo(line, err=True)
+        say(line)

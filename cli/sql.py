@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from cli.options import StoreOption
-from cli.show import print_json, print_table
+from cli.show import print_json, print_table, warn
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -19,9 +21,22 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "json", "parquet")
 
 
+def _names(incomplete: str) -> list[str]:
+    """The ready questions that begin so, for shell completion."""
+    from store.questions import QUESTIONS
+
+    return [name for name in QUESTIONS if name.startswith(incomplete)]
+
+
 def command(
-    query: Annotated[str, typer.Argument(metavar="[QUERY]", help="One query.", show_default=False)] = "",
+    query: Annotated[
+        str,
+        typer.Argument(metavar="[QUERY]", help="One query, or the name of a ready question.", show_default=False, autocompletion=_names),
+    ] = "",
     file: Annotated[str, typer.Option("--file", "-f", metavar="FILE", help="Read the query from a file.")] = "",
+    listed: Annotated[
+        bool, typer.Option("--list", help="Show the views with their columns, and the ready questions with their SQL.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet (with -o).")] = "",
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.")] = "",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -30,18 +45,41 @@ def command(
     """Query the store: views samples, features, affinity, neighbors, predictions, artifacts and runs.
 
     The query can read these views and nothing else on the machine.
+
+    Example: xmap sql label-suspects
     """
     chosen = "json" if json else form or _by_suffix(output)
     if chosen not in FORMATS:
         raise UnknownName("format", chosen, FORMATS)
     if chosen == "parquet" and not output:
         raise InputError("--format parquet: name the file to write with -o FILE.")
+    if listed:
+        _show_list(as_json=chosen == "json")
+        return
     text = _query(query, file)
     from store.sql import connect
 
     with connect(store or None) as connection:
+        for damage in connection.damaged:
+            warn(f"left out: {damage}")
         table = connection.query(text)
     _write(table, chosen, output)
+
+
+def _show_list(as_json: bool) -> None:
+    from store.catalog import VIEWS
+    from store.questions import QUESTIONS
+
+    if as_json:
+        views = {name: {"about": view.about, "columns": view.columns} for name, view in VIEWS.items()}
+        print_json({"views": views, "questions": {name: asdict(question) for name, question in QUESTIONS.items()}})
+        return
+    for name, view in VIEWS.items():
+        typer.echo(f"{name}: {view.about}")
+        print_table(("column", "type", "meaning"), [(column, kind, about) for column, (kind, about) in view.columns.items()])
+    typer.echo("Ready questions: `xmap sql NAME` asks one.\n")
+    for name, question in QUESTIONS.items():
+        typer.echo(f"{name}: {question.about}\n{indent(question.sql.strip(), '    ')}\n")
 
 
 def _by_suffix(output: str) -> str:
@@ -51,9 +89,11 @@ def _by_suffix(output: str) -> str:
 
 def _query(query: str, file: str) -> str:
     if bool(query) == bool(file):
-        raise InputError("give one query, as an argument or with -f FILE.")
+        raise InputError("give one query, as an argument or with -f FILE; `xmap sql --list` shows ready ones.")
     if not file:
-        return query
+        from store.questions import QUESTIONS
+
+        return QUESTIONS[query].sql if query in QUESTIONS else query
     try:
         return Path(file).read_text("utf-8")
     except (OSError, ValueError) as error:

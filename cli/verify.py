@@ -5,14 +5,17 @@ from __future__ import annotations
 import typer
 
 from cli.options import JsonOption, QuietOption, StoreOption
-from cli.show import print_json, progress_on_stderr
+from cli.show import plain, print_json, progress_on_stderr
 from store.artifact import Store, read_artifact, store_root
 from store.errors import XmapError
 from store.manifest import MANIFEST
 
 
 def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Read every byte of every artifact; exit code 1 if one is damaged."""
+    """Read every byte of every artifact; exit code 1 if one is damaged.
+
+    Example: xmap verify --store .xmap
+    """
     folders = sorted(path.parent for path in Store(store_root(store or None)).root.glob(f"*/*/{MANIFEST}"))
     problems: list[str] = []
     with progress_on_stderr(quiet) as progress:
@@ -27,7 +30,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
         print_json({"artifacts": len(folders), "damaged": problems})
     else:
         for problem in problems:
-            typer.echo(problem)
+            typer.echo(plain(problem))
         typer.echo(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
     if problems:
         raise typer.Exit(1)

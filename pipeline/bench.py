@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.config import XmapConfig
 from pipeline.features import Built, Features, features_of
-from pipeline.plan import Plan, Step, make_plan
+from pipeline.plan import Plan, Step, make_plan, runs_of
 from pipeline.run import RunResult, StepOutcome, execute
 from stages.datasets.coop import ENTRIES, SCHEME, benchmark, require_root
 from stages.datasets.dataset import TEST
@@ -244,9 +244,9 @@ def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, t
     identity = replace(identity, fields={**identity.fields, "target": job.name}, command=f"{words} {target.where}".strip())
 
     def build(built: Built, progress: Progress) -> Artifact:
-        from stages.evaluate import Run, evaluate
+        from stages.evaluate import evaluate
 
-        runs = [Run(*pair, built[adapter.inputs["cache"]], built[adapter.fingerprint]) for pair, adapter in adapters.items()]
+        runs = runs_of(built, adapters)
         images, texts = built[source.images.fingerprint], built[source.texts.fingerprint]
         scored = built[target.images.fingerprint]
         return evaluate(store, identity, images, texts, runs, config.eval, config.run.device, progress, target=scored)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tomli_w
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig
+from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
 from stages.options import METHODS, method_entry
 from store.errors import InputError, XmapError
 from store.files import write_bytes
@@ -57,6 +57,7 @@ class XmapConfig(Config):
     data: DataConfig = _defaults(DataConfig)
     encoder: EncoderConfig = _defaults(EncoderConfig)
     extract: ExtractConfig = _defaults(ExtractConfig)
+    text: TextConfig = _defaults(TextConfig)
     cache: CacheConfig = _defaults(CacheConfig)
     eval: EvalConfig = _defaults(EvalConfig)
     run: RunConfig = _defaults(RunConfig)
@@ -93,6 +94,7 @@ SECTIONS: Mapping[str, type[Config]] = {
     "data": DataConfig,
     "encoder": EncoderConfig,
     "extract": ExtractConfig,
+    "text": TextConfig,
     "cache": CacheConfig,
     "eval": EvalConfig,
     "run": RunConfig,

@@ -6,13 +6,18 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.progress import Progress
-from store.artifact import Artifact, Identity, Store
+from store.artifact import Artifact, Identity, Store, safe_name
 from store.errors import ArtifactMissing, InputError
+from store.fingerprint import explain
 from store.hashes import HashMemory
+
+if TYPE_CHECKING:
+    from stages.resolve import EncoderIdentity
 
 IMAGES, TEXTS = "images", "texts"
 # Side files of the store that no fingerprint includes.
@@ -39,6 +44,12 @@ class Features:
     where: str = ""
     shortest: tuple[int, str] | None = None
     remarks: tuple[str, ...] = ()
+    encoder: EncoderIdentity | None = None
+
+    @property
+    def imported(self) -> bool:
+        """Whether others extracted them: then there is no text tower at hand."""
+        return "encoder" not in self.texts.fields
 
 
 def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
@@ -48,6 +59,30 @@ def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Featu
     if not config.data.data:
         raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
     return _extracted(store, config, rehash)
+
+
+def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: bool = False) -> EncoderIdentity:
+    """The encoder of `features`, whose text tower CoOp needs.
+
+    Raises `InputError` for imported features, and where stored ones are of another encoder than the config names.
+    """
+    if features.encoder is not None:
+        return features.encoder
+    if features.imported:
+        raise InputError(
+            f"features {features.name!r} were imported and come without a text tower, which --text coop tunes prompts through; "
+            "use --text prompts, or extract the images with --data DIR and --model NAME."
+        )
+    from stages.resolve import resolve
+
+    encoder = resolve(config.encoder, HashMemory(store.root / HASHES, rehash), store.root / RECORDS)
+    changes = explain(features.texts.fields["encoder"], encoder.fields)
+    if changes:
+        raise InputError(
+            f"features {features.name!r} are not of encoder {encoder.name!r} ({changes[0]}); "
+            "give the --model and --pretrained they were extracted with, or use --text prompts."
+        )
+    return encoder
 
 
 def _stored(store: Store, name: str, where: str) -> Features:
@@ -65,7 +100,12 @@ def _stored(store: Store, name: str, where: str) -> Features:
 
 
 def _newest(store: Store, stage: str, name: str) -> Artifact:
-    found = store.artifacts(stage)
+    survey = store.survey(stage)
+    found = survey.artifacts
+    for folder, damage in survey.damaged.items():
+        # It may be the newest of that name: an older one in its place would be stale.
+        if folder.name.startswith(f"{safe_name(name)}-"):
+            raise damage
     named = [artifact for artifact in found if name in (artifact.name, artifact.summary.get("dataset"))]
     if not named:
         known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})
@@ -108,7 +148,9 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
 
         return extract_texts(store, texts, dataset, encoder, config.run.device, progress)
 
-    return Features(images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks)
+    return Features(
+        images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks, encoder
+    )
 
 
 def _shortest(dataset: Dataset) -> tuple[int, str] | None:

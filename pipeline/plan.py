@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
-from pipeline.features import IMAGES, TEXTS, Build, Built, Features, features_of
-from stages.identities import ADAPTER, CACHE, EVAL, adapter_identity, cache_identity, eval_identity, support_part
+from pipeline.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
+from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 
-STAGES = (IMAGES, TEXTS, CACHE, ADAPTER, EVAL)
+if TYPE_CHECKING:
+    from stages.evaluate import Run
+    from stages.resolve import EncoderIdentity
+
+FAITHFUL = "xmadapter-paper"
+STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL)
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,26 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     Several plans on the same features may be handed them.
     """
     features = features or features_of(store, config, rehash)
-    depth = STAGES.index(last)
+    depth, remarks = STAGES.index(last), features.remarks
     steps = [
         Step(features.images, f"image features of {features.name}", features.build_images),
         Step(features.texts, f"text features of {features.name}", features.build_texts),
     ]
     if depth >= STAGES.index(CACHE):
         _require_shots(features, config)
-        caches = {seed: _cache(store, features, config, seed) for seed in config.run.seeds}
+        texts = _texts(store, features, config, rehash)
+        steps += [step for step in texts.values() if step.stage == COOP]
+        caches = {seed: _cache(store, features, config, texts[seed].identity, seed) for seed in config.run.seeds}
         steps += caches.values()
     if depth >= STAGES.index(ADAPTER):
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
         adapters = {pair: _adapter(store, features, config, caches[pair[1]].identity, *pair) for pair in pairs}
+        remarks += _text_remarks(features, config)
         steps += adapters.values()
     if depth >= STAGES.index(EVAL):
         found = {pair: step.identity for pair, step in adapters.items()}
-        steps.append(_eval(store, features, config, {seed: step.identity for seed, step in caches.items()}, found))
-    return Plan(tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1], features.remarks)
+        steps.append(_eval(store, features, config, found))
+    return Plan(tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1], remarks)
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:
@@ -72,49 +81,85 @@ def _require_shots(features: Features, config: XmapConfig) -> None:
         raise InputError(f"class {name!r} has {count} training images, fewer than {config.cache.shots} shots; {remedy}.")
 
 
-def _cache(store: Store, features: Features, config: XmapConfig, seed: int) -> Step:
-    identity = cache_identity(features.name, features.parts, features.texts.fingerprint, config.cache, seed, features.where)
+def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -> dict[int, Step]:
+    """The class texts of each seed: the prompts', which all seeds share, or those that CoOp tunes on a seed's support."""
+    if config.text.text == "prompts":
+        shared = Step(features.texts, f"text features of {features.name}", features.build_texts)
+        return dict.fromkeys(config.run.seeds, shared)
+    encoder = encoder_of(store, config, features, rehash)
+    return {seed: _coop(store, features, config, encoder, seed) for seed in config.run.seeds}
+
+
+def _coop(store: Store, features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
+    protocol = config.run.protocol
+    identity = coop_identity(
+        features.name, features.parts, features.texts.fields, config.text, config.cache, seed, protocol, features.where
+    )
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        from stages.coop import tune_texts
+
+        images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
+        device = config.run.device
+        return tune_texts(store, identity, images, texts, encoder, config.cache, config.text, seed, protocol, device, progress)
+
+    return Step(identity, f"tune context, seed {seed}", build)
+
+
+def _text_remarks(features: Features, config: XmapConfig) -> tuple[str, ...]:
+    """What a reader of the paper should know: its text cache starts from CoOp's texts."""
+    if FAITHFUL not in config.run.methods or config.text.text == "coop":
+        return ()
+    why = "imported features come without a text tower to tune" if features.imported else "--text coop tunes them"
+    return (f"{FAITHFUL}: the class texts are those of hand prompts, the paper's are CoOp's ({why})",)
+
+
+def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
+    identity = cache_identity(features.name, features.parts, texts.fingerprint, config.cache, seed, features.where)
     drawn = identity.fields["seed"]
 
     def build(built: Built, progress: Progress) -> Artifact:
         from stages.build_cache import build_cache
 
-        images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
-        return build_cache(store, identity, images, texts, config.cache, None if drawn is None else seed, progress)
+        images = built[features.images.fingerprint]
+        return build_cache(store, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed, progress)
 
     return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
 
 
 def _adapter(store: Store, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
     options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
-    identity = adapter_identity(
-        features.name, features.parts, features.texts.fingerprint, cache, method, options, seed, protocol, shots, features.where
-    )
+    texts = cache.inputs["texts"]
+    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, features.where)
 
     def build(built: Built, progress: Progress) -> Artifact:
         from stages.train import train
 
-        images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
-        key = built[cache.fingerprint]
-        return train(store, identity, images, texts, key, method, options, seed, protocol, shots, config.run.device, progress)
+        images, key = built[features.images.fingerprint], built[cache.fingerprint]
+        return train(store, identity, images, built[texts], key, method, options, seed, protocol, shots, config.run.device, progress)
 
     return Step(identity, f"train {method}, seed {seed}", build)
 
 
-def _eval(
-    store: Store, features: Features, config: XmapConfig, caches: Mapping[int, Identity], adapters: Mapping[tuple[str, int], Identity]
-) -> Step:
+def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
     identity = eval_identity(
         features.name, features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots, features.where
     )
 
     def build(built: Built, progress: Progress) -> Artifact:
-        from stages.evaluate import Run, evaluate
+        from stages.evaluate import evaluate
 
         images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
-        runs = [
-            Run(method, seed, built[caches[seed].fingerprint], built[adapter.fingerprint]) for (method, seed), adapter in adapters.items()
-        ]
-        return evaluate(store, identity, images, texts, runs, config.eval, config.run.device, progress)
+        return evaluate(store, identity, images, texts, runs_of(built, adapters), config.eval, config.run.device, progress)
 
     return Step(identity, "eval", build)
+
+
+def runs_of(built: Built, adapters: Mapping[tuple[str, int], Identity]) -> list[Run]:
+    """What an evaluation is handed of each adapter, keyed by (method, seed): itself, its cache and its class texts."""
+    from stages.evaluate import Run
+
+    return [
+        Run(*pair, built[adapter.inputs["cache"]], built[adapter.fingerprint], built[adapter.inputs["texts"]])
+        for pair, adapter in adapters.items()
+    ]

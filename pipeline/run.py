@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,9 @@ from pipeline.plan import STAGES, Plan, Step, make_plan
 from stages.identities import EVAL
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Identity, Store
-from store.errors import ArtifactMissing, XmapError
+from store.errors import ArtifactMissing
 from store.fingerprint import Change, Fields, explain
+from store.locks import at_work
 
 NEW = "not built before"
 SHOWN = 3
@@ -84,12 +86,15 @@ def execute(
     outcomes = []
     for remark in plan.remarks:
         progress.say(remark)
-    for step in plan.steps:
-        artifact, outcome = _do(store, step, artifacts, progress, step.stage in build)
-        artifacts[step.identity.fingerprint] = artifact
-        outcomes.append(outcome)
-        if report:
-            report(outcome)
+    # Where all is there nothing is written, and a store that may only be read serves too.
+    complete = all(store.find(step.identity) is not None for step in plan.steps)
+    with nullcontext() if complete else at_work(store.root):
+        for step in plan.steps:
+            artifact, outcome = _do(store, step, artifacts, progress, step.stage in build)
+            artifacts[step.identity.fingerprint] = artifact
+            outcomes.append(outcome)
+            if report:
+                report(outcome)
     return RunResult(tuple(outcomes), artifacts)
 
 
@@ -120,11 +125,7 @@ def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: s
 
 def why(store: Store, identity: Identity) -> str:
     """Why a step is built, in words: what differs from the nearest artifact of its stage."""
-    try:
-        others = store.artifacts(identity.stage)
-    except XmapError:
-        # A damaged neighbour explains nothing; `xmap verify` names it.
-        return NEW
+    others = store.artifacts(identity.stage)
     same = (other for other in reversed(others) if all(other.fields.get(name) == identity.fields.get(name) for name in NAMING))
     declared: Iterator[Fields] = ({"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in same)
     changes = min((explain(before, identity.declared) for before in declared), key=len, default=[])

@@ -53,6 +53,16 @@ class ExtractConfig(Config):
     shard_batches: int = Field(16, ge=1, description="Batches in one Parquet shard, the unit of resuming.")
 
 
+class TextConfig(Config):
+    """Where class texts come from: the prompts as they are, or CoOp's context vectors tuned on the support's cached features."""
+
+    text: Literal["prompts", "coop"] = Field("prompts", description="Class texts: hand-written prompts, or prompts tuned by CoOp.")
+    context: int = Field(0, ge=0, description="CoOp's context vectors, drawn at random; 0: start from the first prompt's words before {}.")
+    context_epochs: int | None = Field(None, ge=1, description="CoOp's passes; default 50, 100 or 200 for 1, 2 to 4, or more shots.")
+    context_rate: float = Field(2e-3, gt=0, description="CoOp's learning rate at logit scale 100: SGD, momentum 0.9, cosine decay.")
+    context_batch: int = Field(32, ge=1, description="Queries a step of CoOp.")
+
+
 class CacheConfig(Config):
     """The few-shot support and its two caches."""
 

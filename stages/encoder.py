@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from stages.text_tower import TextTower
+
 __all__ = ["Encoder", "EncoderIdentity", "ask_open_clip", "plain_transform", "resolve"]
 
 
@@ -64,15 +66,21 @@ class Encoder:
         import torch
 
         dtype = _open_clip().get_input_dtype(self.identity.precision)
-        with torch.inference_mode(), _exact():
+        with torch.inference_mode(), exact():
             return _numpy(self._model.encode_image(batch.to(self.device, dtype=dtype, non_blocking=True)))
 
     def encode_texts(self, texts: Sequence[str]) -> Array:
         """Features (B, C) float32 of prompts, all in one forward pass. A prompt beyond the context length is cut."""
         import torch
 
-        with torch.inference_mode(), _exact():
+        with torch.inference_mode(), exact():
             return _numpy(self._model.encode_text(self._tokenizer(list(texts)).to(self.device)))
+
+    def text_tower(self) -> TextTower:
+        """The text tower for context vectors; the model's weights are frozen from here on. Raises `InputError` for an unknown kind."""
+        from stages.text_tower import TextTower
+
+        return TextTower(self._model, self._tokenizer, self._tokenizer.context_length, self.identity.name, self.device)
 
     def too_long(self, texts: Sequence[str]) -> list[str]:
         """The prompts that do not fit the context length. Empty for tokenizers other than CLIP's own, which do not tell."""
@@ -177,7 +185,7 @@ def _load_tokenizer(identity: EncoderIdentity) -> Any:
 
 
 @contextmanager
-def _exact() -> Iterator[None]:
+def exact() -> Iterator[None]:
     """Repeatable kernels in the precision that was asked for: cuDNN would otherwise round float32 convolutions to TF32."""
     import torch
 

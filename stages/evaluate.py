@@ -21,6 +21,7 @@ from stages.config import EvalConfig, TopK
 from stages.datasets.dataset import TEST
 from stages.device import resolve_device
 from stages.evidence import FLOATS, agreement, batches, neighbor_column, sample_columns
+from stages.identities import COOP
 from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_text, require_same_encoder
 from stages.methods.method import Cache, Fitted, Method, Retrieved, Scores, index_queries
 from stages.methods.method import method as load_method
@@ -39,18 +40,20 @@ from store.tables import Array
 
 BATCH = 1024
 BOOTSTRAP_SEED = 0
+PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_probability", "top5_image", "top5_text")
 OVER_SEEDS = "student-t over seeds"
 OVER_SAMPLES = "bootstrap over test samples"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One adapter to evaluate, and the cache it was trained on."""
+    """One adapter to evaluate, and the cache and class texts it was trained on."""
 
     method: str
     seed: int
     cache: Artifact
     adapter: Artifact
+    texts: Artifact
 
     @property
     def shots(self) -> int:
@@ -59,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did on every test sample: `columns` of length T (`top5` is (T, min(5, N))), its neighbours, seconds of scoring."""
+    """What a run did on every test sample: `columns` of length T (of top5, (T, min(5, N))), its neighbours, seconds of scoring."""
 
     run: Run
     columns: Mapping[str, Array]
@@ -100,7 +103,7 @@ def evaluate(
         require_same_encoder(target or images, texts, test.features.shape[1], text)
         barred = None if target is None else _barred(target, text.names, test)
         progress.start("eval", len(runs) * len(test))
-        outcomes = [_outcome(run, texts, test, config, place, progress, barred) for run in runs]
+        outcomes = [_outcome(run, test, config, place, progress, barred) for run in runs]
         results = [_result(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
         differences = _differences(_by_method(outcomes))
         _write(held, outcomes, test)
@@ -138,10 +141,8 @@ def _barred(target: Artifact, names: Sequence[str], test: Labelled) -> Tensor:
     return torch.bincount(test.labels, minlength=len(names)) == 0
 
 
-def _outcome(
-    run: Run, texts: Artifact, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None
-) -> Outcome:
-    fitted, cache = load_adapter(run.adapter, texts, run.cache)
+def _outcome(run: Run, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None) -> Outcome:
+    fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     own = run.adapter.files(prefix=IMAGE_INDEX)
     index = VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
@@ -162,7 +163,7 @@ def _outcome(
     columns = {name: np.concatenate([piece[name] for piece in parts]) for name in parts[0]}
     found = _search(index, scorer.index_queries(test.features) if own else test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
-    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, bool(fitted.tensors))
+    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, bool(fitted.tensors) or run.texts.stage == COOP)
 
 
 class _Scorer:
@@ -202,7 +203,10 @@ def _columns(scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Arr
     columns = {name: column.numpy() for name, column in named.items()}
     columns["correct"] = columns["predicted"] == labels.numpy()
     columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)
-    columns["top5"] = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices.numpy()
+    best = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices
+    columns["top5"] = best.numpy()
+    for name, sums in (("top5_probability", chances), ("top5_image", scores.image), ("top5_text", scores.text)):
+        columns[name] = np.full(best.shape, np.nan, np.float32) if sums is None else sums.gather(1, best).numpy()
     columns["probability"] = chances.amax(1).numpy()
     columns["true_probability"] = chances.gather(1, labels[:, None])[:, 0].numpy()
     columns["zero_shot"] = zero_shot.argmax(1).numpy()
@@ -248,6 +252,20 @@ def _result(method: str, found: Sequence[Outcome], test: Labelled, config: EvalC
         "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
         "ms_per_query": 1000.0 * float(np.mean([outcome.seconds for outcome in found])) / len(labels),
         "stored_bytes": round(float(np.mean([summary["stored_bytes"] for summary in summaries]))),
+        "text": _text_cost([outcome.run.texts for outcome in found]),
+    }
+
+
+def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:
+    """What the class texts cost before any method began: nothing for prompts, CoOp's tuning where they are tuned."""
+    if any(artifact.stage != COOP for artifact in texts):
+        return {"features": "prompts"}
+    summaries = [artifact.summary for artifact in texts]
+    return {
+        "features": "coop",
+        "trainable_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
+        "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
+        "trials": max(int(summary["selection"]["trials"]) for summary in summaries),
     }
 
 
@@ -294,7 +312,7 @@ def _write(draft: Draft, outcomes: Sequence[Outcome], test: Labelled) -> None:
         "label": np.tile(labels, len(outcomes)),
         "predicted": column("predicted"),
     }
-    predictions = {name: column(name) for name in ("probability", "true_probability", "zero_shot", "top5")}
+    predictions = {name: column(name) for name in PREDICTED}
     write_predictions(draft.path / "predictions.parquet", {**shared, **predictions}, draft.identity.fingerprint)
     log: dict[str, Column | NeighborColumn] = {
         "split": TEST,

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stages.config import CacheConfig, Config, EvalConfig
+from stages.config import CacheConfig, Config, EvalConfig, TextConfig
 from stages.datasets.dataset import TEST, TRAIN, VAL
 from stages.options import method_entry
 from store.artifact import Identity
 from store.errors import InputError
-from store.fingerprint import fingerprint
+from store.fingerprint import Fields, Json, fingerprint
 
-CACHE, ADAPTER, EVAL = "cache", "adapter", "eval"
+COOP, CACHE, ADAPTER, EVAL = "coop", "cache", "adapter", "eval"
+COOP_SCHEMA = 1
 CACHE_SCHEMA = 1
 ADAPTER_SCHEMA = 1
-EVAL_SCHEMA = 1
+EVAL_SCHEMA = 2
 FIXED = "support-"
 
 Parts = Mapping[str, str]
@@ -37,6 +38,26 @@ def support_part(name: str, parts: Parts, shots: int) -> str:
         listed = ", ".join(str(count) for count in known)
         raise InputError(f"features {name!r} hold a support for {listed} shots, not for {shots}; choose one of these with --shots.")
     return f"{FIXED}{shots}"
+
+
+def coop_identity(
+    name: str, parts: Parts, texts: Fields, config: TextConfig, cache: CacheConfig, seed: int, protocol: str, where: str = ""
+) -> Identity:
+    """The class texts that CoOp tunes on the support of `seed`; `texts` are the fields of the prompts' text features."""
+    part = support_part(name, parts, cache.shots)
+    fields = {
+        "schema": COOP_SCHEMA,
+        "encoder": texts["encoder"],
+        "classes": texts["classes"],
+        "template": _first(texts["templates"]),
+        **config.model_dump(mode="json", exclude={"text"}),
+        "shots": cache.shots,
+        "short": cache.short,
+        "seed": seed,
+        "protocol": protocol,
+    }
+    inputs = {"support": parts[part], **_validation(name, parts, cache.shots)}
+    return Identity(COOP, f"{name}-{cache.shots}shot-seed{seed}", fields, inputs, _command("build-cache", where, cache.shots, seeds=[seed]))
 
 
 def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
@@ -69,10 +90,7 @@ def adapter_identity(
     where: str = "",
 ) -> Identity:
     """The adapter of one method and seed on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
-    inputs = {"texts": texts, "cache": cache.fingerprint}
-    validation = parts.get(VAL) or (parts.get(TRAIN) if support_part(name, parts, shots) == TRAIN else None)
-    if validation is not None:
-        inputs["validation"] = validation
+    inputs = {"texts": texts, "cache": cache.fingerprint, **_validation(name, parts, shots)}
     return Identity(
         ADAPTER,
         f"{name}-{method}-{shots}shot-seed{seed}",
@@ -107,6 +125,16 @@ def eval_identity(
     inputs.update({f"adapter {method} seed {seed}": adapter.fingerprint for (method, seed), adapter in adapters.items()})
     fields = {"schema": EVAL_SCHEMA, **config.model_dump(mode="json"), "methods": methods, "seeds": seeds}
     return Identity(EVAL, f"{name}-{shots}shot", fields, inputs, _command("eval", where, shots, methods, seeds))
+
+
+def _validation(name: str, parts: Parts, shots: int) -> dict[str, str]:
+    """The part of the features that validation samples come from, where there is one."""
+    found = parts.get(VAL) or (parts.get(TRAIN) if support_part(name, parts, shots) == TRAIN else None)
+    return {} if found is None else {"validation": found}
+
+
+def _first(values: Json) -> Json:
+    return values[0] if isinstance(values, list) else values
 
 
 def part_of(fields: Mapping[str, str]) -> str:

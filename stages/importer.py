@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float
 
 
 def _identities(folder: Path, name: str, logit_scale: float, hashes: Mapping[str, str]) -> tuple[Identity, Identity]:
-    command = f"xmap import tip-adapter {folder} --name {name} --logit-scale {logit_scale:g}"
+    command = shlex.join(["xmap", "import", LAYOUT, str(folder), "--name", name, "--logit-scale", f"{logit_scale:g}"])
     common: dict[str, Json] = {"schema": SCHEMA, "layout": LAYOUT, "name": name, "logit_scale": logit_scale}
     text_files = {file: hashes[file] for file in (TEXT_WEIGHTS, CLASS_NAMES)}
     image_files = {file: digest for file, digest in hashes.items() if file != TEXT_WEIGHTS}

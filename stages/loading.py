@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,21 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahea
         timeout=TIMEOUT_SECONDS if count else 0,
         prefetch_factor=max(2, -(-ahead // count)) if count else None,
     )
-    return iter(loader)
+    with _unsignalled():
+        return iter(loader)
+
+
+@contextmanager
+def _unsignalled() -> Iterator[None]:
+    """Hold back Ctrl-C and its like; processes started meanwhile never get them.
+
+    They reach the whole group: the main process alone answers, and ends its workers. It gets them when the block ends.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

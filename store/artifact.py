@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import time
 import unicodedata
@@ -20,11 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from store.errors import ArtifactDamaged, ArtifactMissing
+from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch, XmapError
 from store.files import clear_temporaries, hash_file, make_folder, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
+from store.locks import LOCKS, at_work, held
 from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 
 
@@ -105,7 +105,7 @@ class Artifact:
             size = None
         if size != entry["size"]:
             found = "it is missing" if size is None else f"it has {size} bytes"
-            raise ArtifactDamaged(path, f"{found}, the manifest says {entry['size']}", self.remedy)
+            raise self._damaged(name, f"{found}, the manifest says {entry['size']}")
         return path
 
     def files(self, prefix: str = "", suffix: str = "") -> list[Path]:
@@ -115,20 +115,29 @@ class Artifact:
 
     @property
     def remedy(self) -> str:
-        return f"delete {self.path} and run `{self.manifest['command']}` to build it again."
+        return f"delete {self.path} and {self._again}."
+
+    @property
+    def _again(self) -> str:
+        root = self.path.parent.parent
+        elsewhere = "" if root == store_root(None) else f" --store {shlex.quote(str(root))}"
+        return f"run `{self.manifest['command']}{elsewhere}` to build it again"
+
+    def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
+        """The error for one of its files: what else is sound need not go, a stage that works in shards keeps it."""
+        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self._again}.")
 
     def verify(self) -> list[ArtifactDamaged]:
         """Read every byte; one error for each file that is missing, cut short or altered."""
         damaged = []
         for entry in self.manifest["files"]:
             try:
-                path = self.file(entry["name"])
-                if hash_file(path) != entry["blake3"]:
-                    damaged.append(ArtifactDamaged(path, "its bytes differ from those written", self.remedy))
+                if hash_file(self.file(entry["name"])) != entry["blake3"]:
+                    damaged.append(self._damaged(entry["name"], "its bytes differ from those written"))
             except ArtifactDamaged as error:
                 damaged.append(error)
             except OSError as error:
-                damaged.append(ArtifactDamaged(self.path / entry["name"], f"it cannot be read ({error.strerror})", self.remedy))
+                damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
         return damaged
 
 
@@ -162,10 +171,18 @@ class Draft:
             "versions": versions(),
             "device": device,
             "seconds": round(time.monotonic() - self.started, 3),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         write_bytes(self.path / MANIFEST, seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode()))
         return read_artifact(self.path)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a store holds: the finished artifacts, oldest first, and why the manifests in other folders do not hold."""
+
+    artifacts: list[Artifact]
+    damaged: Mapping[Path, XmapError]
 
 
 class Store:
@@ -190,10 +207,22 @@ class Store:
         return artifact
 
     def artifacts(self, stage: str | None = None) -> list[Artifact]:
-        """Every finished artifact (of one stage), oldest first."""
-        pattern = f"{stage or '*'}/*/{MANIFEST}"
-        found = [artifact for path in sorted(self.root.glob(pattern)) if (artifact := _read_if_there(path.parent)) is not None]
-        return sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path)))
+        """Every finished artifact (of one stage) whose manifest holds, oldest first; `survey` says which do not."""
+        return self.survey(stage).artifacts
+
+    def survey(self, stage: str | None = None) -> Survey:
+        """All artifacts (of one stage). A damaged one hides no other."""
+        found: list[Artifact] = []
+        damaged: dict[Path, XmapError] = {}
+        for path in sorted(self.root.glob(f"{stage or '*'}/*/{MANIFEST}")):
+            try:
+                found.append(read_artifact(path.parent))
+            except (ArtifactDamaged, SchemaMismatch) as error:
+                damaged[path.parent] = error
+            except ArtifactMissing:
+                # Another process removed it since it was listed.
+                continue
+        return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
 
     def by_fingerprint(self, digest: str) -> Artifact | None:
         """The artifact whose fingerprint starts with `digest`."""
@@ -212,10 +241,8 @@ class Store:
         What an interrupted build left in the folder stays: a stage that works in shards goes on from there.
         """
         path = self.root / identity.stage / identity.folder
-        make_folder(path)
-        locks = self.root / "locks"
-        make_folder(locks)
-        with _held(locks / f"{identity.stage}-{identity.fingerprint[:16]}.lock", on_wait):
+        lock = self.root / LOCKS / f"{identity.stage}-{identity.fingerprint[:16]}.lock"
+        with at_work(self.root), held(lock, on_wait):
             finished = self.find(identity)
             if finished is not None:
                 yield finished
@@ -226,9 +253,7 @@ class Store:
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact, manifest first, so that a half-deleted one is already none."""
-        lock = self.root / "locks" / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"
-        make_folder(lock.parent)
-        with _held(lock, None):
+        with held(self.root / LOCKS / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"):
             (artifact.path / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(artifact.path)
 
@@ -238,32 +263,8 @@ def read_artifact(path: Path) -> Artifact:
     return Artifact(path, read_manifest(path))
 
 
-def _read_if_there(path: Path) -> Artifact | None:
-    """The artifact, or None where another process removed it since it was listed."""
-    try:
-        return read_artifact(path)
-    except ArtifactMissing:
-        return None
-
-
 def _declared(artifact: Artifact) -> Fields:
     return {"stage": artifact.stage, "fields": artifact.fields, "inputs": dict(artifact.inputs)}
-
-
-@contextmanager
-def _held(path: Path, on_wait: Callable[[str], None] | None) -> Iterator[None]:
-    """Hold a kernel lock: freed when the process dies, however it dies. Not reliable on every network file system."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0.2)
-    except Timeout:
-        if on_wait:
-            on_wait(f"waiting: another xmap is building {path.stem}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def safe_name(name: str, limit: int = 80) -> str:

@@ -54,7 +54,7 @@ VIEWS: Mapping[str, View] = {
         {
             **_RUN,
             "split": ("VARCHAR", "train, val or test"),
-            "epoch": ("INTEGER", "epoch of training, from 0"),
+            "epoch": ("INTEGER", "epoch of training, from 1; 0 where nothing was trained"),
             "sample_id": ("VARCHAR", "path of the image relative to the dataset"),
             "label": ("INTEGER", "index of the true class"),
             "predicted": ("INTEGER", "index of the predicted class"),
@@ -86,6 +86,9 @@ VIEWS: Mapping[str, View] = {
             "true_probability": ("FLOAT", "of the true class"),
             "zero_shot": ("INTEGER", "index of zero-shot's class"),
             "top5": ("INTEGER[]", "the five best classes, best first"),
+            "top5_probability": ("FLOAT[]", "the probability of each of them"),
+            "top5_image": ("FLOAT[]", "image-side affinity to each of them; null where the method has no image cache"),
+            "top5_text": ("FLOAT[]", "text-side affinity to each of them; null where the method has no text cache"),
             "class_name": _NAMES["class_name"],
             "predicted_name": ("VARCHAR", "name of the predicted class"),
             "dataset": _NAMES["dataset"],
@@ -97,7 +100,7 @@ VIEWS: Mapping[str, View] = {
         {
             **_RUN,
             "split": ("VARCHAR", "train, val or test"),
-            "epoch": ("INTEGER", "epoch of training, from 0"),
+            "epoch": ("INTEGER", "epoch of training, from 1; 0 where nothing was trained"),
             "sample_id": ("VARCHAR", "the sample asked about"),
             "label": ("INTEGER", "its true class"),
             "rank": ("INTEGER", "1 is the nearest"),

@@ -89,5 +89,13 @@ class StoreDenied(XmapError, PermissionError):
         return str(self.args[0])
 
 
+class StoreBusy(XmapError):
+    """Another process works in the store, which somebody wants for himself."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        super().__init__(f"another xmap is at work in {self.path}; run the same command again when it has finished.")
+
+
 class QueryError(InputError):
     """A SQL query that does not parse, does not bind, or asks for more than the views."""

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from store.errors import InputError, StoreDenied, StoreFull
+from store.errors import InputError, StoreDenied, StoreFull, XmapError
 
 TEMPORARY = ".partial"
 
@@ -38,16 +38,12 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         needed = _size(temporary) + 1 if expected is None else expected
         _remove(temporary)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, StoreFull):
-            raise StoreFull(path, needed, free_bytes(path.parent)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and not isinstance(error, StoreDenied):
-            raise StoreDenied(path) from error
-        raise
-    except BaseException:
-        _remove(temporary)
+        known = _explained(error, path, needed)
+        if known is not None:
+            raise known from error
         raise
 
 
@@ -62,14 +58,23 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(path, None, free_bytes(path.parent)) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreDenied(path) from error
-        if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            raise InputError(
-                f"a file is where the folder {path} should be; move it away or choose another store with --store DIR."
-            ) from error
+        known = _explained(error, path, None)
+        if known is not None:
+            raise known from error
+        blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
+        problem = f"a file is where the folder {path} should be" if blocked else f"the folder {path} cannot be made ({error.strerror})"
+        raise InputError(f"{problem}; choose another store with --store DIR.") from error
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Raise `StoreFull` or `StoreDenied` in place of the system's errors that mean so, for what is written at `path`."""
+    try:
+        yield
+    except OSError as error:
+        known = _explained(error, path, None)
+        if known is not None:
+            raise known from error
         raise
 
 
@@ -109,6 +114,17 @@ def hash_file(path: Path | str | bytes) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _explained(error: BaseException, path: Path, needed: int | None) -> XmapError | None:
+    """What a system error at `path` means for the store, where that is known."""
+    if not isinstance(error, OSError) or isinstance(error, XmapError):
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(path, needed, free_bytes(path.parent))
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreDenied(path)
+    return None
 
 
 def _size(path: Path) -> int:

@@ -59,6 +59,9 @@ PREDICTIONS = pa.schema(
         pa.field("true_probability", pa.float32()),
         pa.field("zero_shot", pa.int32()),
         pa.field("top5", pa.list_(pa.int32())),
+        pa.field("top5_probability", pa.list_(pa.float32())),
+        pa.field("top5_image", pa.list_(pa.float32())),
+        pa.field("top5_text", pa.list_(pa.float32())),
     ]
 )
 
@@ -108,7 +111,11 @@ def write_affinity(path: Path, columns: Mapping[str, Column | NeighborColumn], f
 
 
 def write_predictions(path: Path, columns: Mapping[str, Column | NeighborColumn], fingerprint: str) -> None:
-    """Write predictions, one row per sample, method and seed. `top5` is a (rows, at most 5) array of labels. Raises `InputError`."""
+    """Write predictions, one row per sample, method and seed.
+
+    `top5` is a (rows, at most 5) array of labels; `top5_probability`, `top5_image` and `top5_text` are what these classes got, of
+    the same shape. Raises `InputError`.
+    """
     _write(path, columns, PREDICTIONS, fingerprint)
 
 
@@ -145,7 +152,7 @@ class Values:
 
 def read_values(path: Path) -> Values:
     """Read the cache rows. Raises `ArtifactDamaged`."""
-    table = read_table(path, VALUES.names)
+    table = read_table(path, types=VALUES)
     return Values(
         tuple(table["sample_id"].to_pylist()),
         table["label"].to_numpy().astype(np.int32),
@@ -214,5 +221,5 @@ def _matrix_column(value: Any, kind: pa.ListType) -> pa.Array:
         return pa.array(value, kind)
     offsets = np.arange(len(value) + 1, dtype=np.int32) * (value.shape[1] if value.ndim == 2 else 0)
     return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(np.ascontiguousarray(value).reshape(-1), kind.value_type), type=kind
+        pa.array(offsets, pa.int32()), _plain(np.ascontiguousarray(value).reshape(-1), kind.value_type), type=kind
     )

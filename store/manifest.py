@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
@@ -54,6 +55,8 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     # The version first: a manifest of another version may have other fields and is not damaged for that.
     schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if type(schema_version) is int and schema_version != SCHEMA_VERSION:
+        command = str(manifest.get("command", ""))
+        remedy = f"delete {path} and run `{command if _typeable(command) else 'xmap run'}` to build it again."
         raise SchemaMismatch(path, schema_version, SCHEMA_VERSION, remedy)
     problem = _problem(manifest, data)
     if problem:
@@ -88,9 +91,20 @@ def _problem(manifest: object, data: bytes) -> str | None:
             return f"it names a file outside its folder: {entry['name']!r}"
     if not all(isinstance(digest, str) for digest in manifest["inputs"].values()):
         return "its inputs are malformed"
+    if not _typeable(manifest["command"]):
+        return "its command is not one that xmap writes"
     if not _fingerprint_holds(manifest):
         return "its fingerprint does not match its fields"
     return None if _seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+
+
+def _typeable(command: str) -> bool:
+    """Whether a command is a plain call of xmap, quoted as xmap quotes: people are told to type it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return False
+    return words[:1] == ["xmap"] and shlex.join(words) == command
 
 
 def _fingerprint_holds(manifest: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from store.artifact import Store, store_root
 from store.catalog import VIEWS, View
-from store.errors import QueryError
+from store.errors import QueryError, XmapError
 from store.views import Sources, definitions, literal, pattern, sources
 
 # Nodes of a parse tree that only read, and the table functions that read no file and run no SQL.
@@ -32,15 +32,18 @@ NESTED = "the query is nested too deeply."
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
 _ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
-_FILES: Mapping[str, str] = {"file": "VARCHAR", "artifact": "VARCHAR", "dataset": "VARCHAR"}
-_CLASSES: Mapping[str, str] = {"artifact": "VARCHAR", "label": "INTEGER", "class_name": "VARCHAR"}
+_FILES: Mapping[str, str] = {"file": "VARCHAR", "origin": "INTEGER", "artifact": "VARCHAR", "dataset": "VARCHAR"}
+_CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_name": "VARCHAR"}
 
 
 class Connection:
-    """An open, locked connection. Its views are those of `store.catalog.VIEWS`; `close` it or use it in a `with`."""
+    """An open, locked connection. Its views are those of `store.catalog.VIEWS`; `close` it or use it in a `with`.
 
-    def __init__(self, database: Any) -> None:
-        self._database = database
+    `damaged` says what the views leave out because it is damaged.
+    """
+
+    def __init__(self, database: Any, damaged: tuple[XmapError, ...] = ()) -> None:
+        self._database, self.damaged = database, damaged
 
     @property
     def views(self) -> Mapping[str, View]:
@@ -94,8 +97,8 @@ class Connection:
 def connect(root: Path | str | None = None) -> Connection:
     """Open the store at `root` (default: `XMAP_STORE`, else `.xmap`) for SQL.
 
-    Views stand for the artifacts that are there now; an empty or absent store gives views without rows. Raises
-    `ArtifactDamaged`, `SchemaMismatch` and `QueryError`.
+    Views stand for the artifacts that are there now; an empty or absent store gives views without rows. A damaged artifact
+    is left out and named in `Connection.damaged`. Raises `QueryError`.
     """
     import duckdb
 
@@ -119,7 +122,7 @@ def connect(root: Path | str | None = None) -> Connection:
     except BaseException:
         database.close()
         raise
-    return Connection(database)
+    return Connection(database, found.damaged)
 
 
 def _create_views(database: Any, found: Sources) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from store.artifact import Artifact, Store
 from store.catalog import VIEWS
-from store.errors import ArtifactDamaged, QueryError
+from store.errors import ArtifactDamaged, QueryError, XmapError
 
 METRICS = "metrics.json"
 
@@ -28,26 +28,44 @@ class Sources:
     class_rows: list[dict[str, Any]]
     artifact_rows: list[dict[str, Any]]
     run_rows: list[dict[str, Any]]
+    damaged: tuple[XmapError, ...]
 
 
 def sources(store: Store) -> Sources:
-    """Read all manifests and check all files' sizes. Raises `ArtifactDamaged` and `SchemaMismatch`."""
-    artifacts = store.artifacts()
+    """Read all manifests and check all files' sizes. What is damaged is left out, whole artifacts at a time, and named."""
+    artifacts, damaged = _sound(store)
     by_print = {artifact.fingerprint: artifact for artifact in artifacts}
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
+    numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
     files: dict[str, list[Path]] = {"images": [], "affinity": [], "predictions": []}
     file_rows = []
     for artifact, origin in origins:
         for kind, path in _tables(artifact):
             files[kind].append(path)
-            file_rows.append({"file": str(path), "artifact": _path(artifact), "dataset": _dataset(origin)})
+            number = numbers[origin.fingerprint] if origin else None
+            file_rows.append({"file": str(path), "origin": number, "artifact": _path(artifact), "dataset": _dataset(origin)})
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
         file_rows,
-        [row for artifact, origin in origins for row in _class_rows(artifact, origin)],
+        [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
         [_artifact_row(artifact) for artifact in artifacts],
         [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin), by_print)],
+        damaged,
     )
+
+
+def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
+    """The artifacts whose manifests and sizes hold, and what is wrong with the others."""
+    survey = store.survey()
+    sound, damaged = [], list(survey.damaged.values())
+    for artifact in survey.artifacts:
+        try:
+            list(_tables(artifact))
+            _results(artifact)
+            sound.append(artifact)
+        except ArtifactDamaged as error:
+            damaged.append(error)
+    return sound, tuple(damaged)
 
 
 def definitions(found: Sources) -> dict[str, str]:
@@ -100,11 +118,11 @@ def _select(name: str, files: Sequence[Path], where: str = "") -> str:
     listed = ", ".join(literal(pattern(path)) for path in files)
     joined = {"class_name": "c.class_name", "predicted_name": "p.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
     columns = ", ".join(f"CAST({joined.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
-    predicted = " LEFT JOIN _classes p ON p.artifact = f.artifact AND p.label = t.predicted" if "predicted_name" in view.columns else ""
+    predicted = " LEFT JOIN _classes p ON p.origin = f.origin AND p.label = t.predicted" if "predicted_name" in view.columns else ""
     # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
     return (
         f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
-        f" JOIN _files f ON f.file = t._file LEFT JOIN _classes c ON c.artifact = f.artifact AND c.label = t.label{predicted} {where}"
+        f" JOIN _files f ON f.file = t._file LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label{predicted} {where}"
     )
 
 
@@ -129,9 +147,9 @@ def _origin(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Artifact | 
     return None
 
 
-def _class_rows(artifact: Artifact, origin: Artifact | None) -> list[dict[str, Any]]:
-    names = origin.summary["classes"] if origin else []
-    return [{"artifact": _path(artifact), "label": label, "class_name": str(name)} for label, name in enumerate(names)]
+def _class_rows(origin: Artifact, number: int) -> list[dict[str, Any]]:
+    """The class names of an artifact that has them, under a number: joining millions of rows on text would take seconds."""
+    return [{"origin": number, "label": label, "class_name": str(name)} for label, name in enumerate(origin.summary["classes"])]
 
 
 def _dataset(origin: Artifact | None) -> str | None:

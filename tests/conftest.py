@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -44,3 +48,52 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not there")
     return folder
+
+
+# ---- how many failures were tried: `@pytest.mark.failure("kind")` on a test, and `with case():` around each one in a loop
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--failures", metavar="FILE", help="write how many failures of each kind were tried, and how many lost something")
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """`with case():` is one failure tried, of the kind that the test's `failure` mark names."""
+    count: Counter[str] = Counter()
+
+    @contextmanager
+    def one() -> Iterator[None]:
+        count["cases"] += 1
+        try:
+            yield
+        except BaseException:
+            count["lost"] += 1
+            raise
+
+    yield one
+    request.node.user_properties.append(("cases", dict(count)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("failure")
+    if mark:
+        item.user_properties.append(("failure", mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Sum up the kinds: a test without `case` is one case."""
+    target = config.getoption("--failures")
+    if not target:
+        return
+    tried: dict[str, Counter[str]] = {}
+    reports = [report for outcome in ("", "passed", "failed", "error") for report in terminalreporter.stats.get(outcome, ())]
+    failed = {report.nodeid for report in reports if report.failed}
+    # The properties are complete once the fixtures have been taken down.
+    for report in reports:
+        found = dict(report.user_properties)
+        if report.when == "teardown" and "failure" in found:
+            whole = {"cases": 1, "lost": int(report.nodeid in failed)}
+            tried.setdefault(found["failure"], Counter()).update(found.get("cases") or whole)
+    Path(target).write_text(json.dumps(tried, indent=1, sort_keys=True))

@@ -53,6 +53,7 @@ class Scene:
             seed,
             cache,
             train(self.world.store, identity, self.images, self.texts, cache, method, options, seed, "few", self.shots, "cpu", Silent()),
+            self.texts,
         )
 
     def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:
@@ -98,6 +99,18 @@ def test_a_row_a_method_in_the_order_of_the_runs(tmp_path: Path) -> None:
     ]
 
 
+def assert_best_classes(predictions: list[dict[str, Any]], log: list[dict[str, Any]]) -> None:
+    """The affinities of the best classes are those of the log where the true class is among them; null for absent caches."""
+    for row, logged in zip(predictions, log, strict=True):
+        for side in ("image", "text"):
+            values = row[f"top5_{side}"]
+            assert len(values) == len(row["top5"])
+            if logged[f"affinity_{side}"] is None:
+                assert set(values) == {None}
+            elif row["label"] in row["top5"]:
+                assert values[row["top5"].index(row["label"])] == logged[f"affinity_{side}"]
+
+
 def test_numbers_follow_from_the_formulas(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     runs = [here.run(method, seed) for method in ("zero-shot", "tip-adapter") for seed in (1, 2)]
@@ -117,6 +130,8 @@ def test_numbers_follow_from_the_formulas(tmp_path: Path) -> None:
     assert predictions["predicted"].to_pylist() == expected.tolist()
     assert predictions["sample_id"].to_pylist() == list(here.test.sample_ids) * 4
     assert [row[0] for row in predictions["top5"].to_pylist()] == expected.tolist()
+    assert [row[0] for row in predictions["top5_probability"].to_pylist()] == predictions["probability"].to_pylist()
+    assert_best_classes(predictions.to_pylist(), read_affinity(artifact.file("affinity/test.parquet")).to_pylist())
     chances = np.exp(here.logits(runs[-1]))
     chances /= chances.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
@@ -183,7 +198,7 @@ def test_one_seed_or_no_use_of_the_support_leaves_the_samples(tmp_path: Path) ->
 def test_equal_methods_tie_and_differences_are_paired(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     first = here.run("tip-adapter", 1)
-    twin = Run("tip-adapter-f", 1, first.cache, first.adapter)
+    twin = Run("tip-adapter-f", 1, first.cache, first.adapter, first.texts)
     (difference,) = here.evaluate([first, twin]).summary["differences"]
     assert difference == {"method": "tip-adapter-f", "against": "tip-adapter", "difference": 0.0, "ci95": [0.0, 0.0], "tie": True}
 

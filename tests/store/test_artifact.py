@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-import store.files
 from store.artifact import Artifact, Draft, Identity, Store, read_artifact, safe_name, store_root
 from store.errors import ArtifactDamaged, ArtifactMissing, InputError, SchemaMismatch, StoreDenied, XmapError
 from store.files import make_folder, write_bytes
@@ -26,6 +22,7 @@ from store.index import VectorIndex
 from store.manifest import MANIFEST
 from store.tables import read_table, write_table
 from store.tensors import write_tensors
+from tests.faults import KILL, Case, Points, in_child
 
 IDENTITY = Identity("demo", "pets", {"shots": 4}, {"images": "ab" * 32}, command="xmap demo")
 
@@ -109,6 +106,17 @@ def test_an_artifact_removed_while_listing_is_left_out(tmp_path: Path, monkeypat
     assert Store(tmp_path).artifacts() == [kept]
 
 
+def test_a_damaged_artifact_hides_no_other(tmp_path: Path) -> None:
+    kept = make(tmp_path)
+    cut, newer = (make(tmp_path, Identity("demo", name, {})).path for name in ("cut", "newer"))
+    (cut / MANIFEST).write_bytes((cut / MANIFEST).read_bytes()[:-9])
+    (newer / MANIFEST).write_text('{"schema_version": 2}')
+    survey = Store(tmp_path).survey()
+    assert survey.artifacts == Store(tmp_path).artifacts() == [kept]
+    assert {path: type(error) for path, error in survey.damaged.items()} == {cut: ArtifactDamaged, newer: SchemaMismatch}
+    assert Store(tmp_path).survey("other").damaged == {}
+
+
 def test_a_store_that_is_a_file_or_closed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="a file is where the folder"):
@@ -142,94 +150,28 @@ def test_any_name_makes_one_folder_name(name: str) -> None:
 # ---- interruption
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Run `work` in a forked child; its exit code, negative for the signal that killed it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException as error:
-            print(error, file=sys.stderr)
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-class KilledAt:
-    """Counts write points and kills the process, as `kill -9` would, at the n-th."""
-
-    def __init__(self, point: int) -> None:
-        self.left = point
-
-    def tick(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*arguments: Any, **options: Any) -> Any:
-            self.tick()
-            result = function(*arguments, **options)
-            self.tick()
-            return result
-
-        return called
-
-    def opened(self, *arguments: Any) -> Any:
-        """A file that is half written when the second of two ticks comes."""
-        file = open(*arguments, buffering=0)  # noqa: SIM115
-        if "w" not in arguments[1]:
-            return file
-        self.tick()
-        write, tick = file.write, self.tick
-
-        class Halves:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(file, name)
-
-            def __enter__(self) -> Halves:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                file.close()
-
-            def write(self, data: Any) -> int:
-                view = memoryview(data).cast("B")
-                half = len(view) // 2
-                write(view[:half])
-                tick()
-                write(view[half:])
-                return len(view)
-
-        return Halves()
-
-    def patch(self) -> None:
-        """For a child alone: nothing is put back."""
-        os.fsync = self.around(os.fsync)
-        os.replace = self.around(os.replace)
-        store.files.open = self.opened  # type: ignore[attr-defined]
-
-
-def test_killed_at_every_write_point_a_rerun_ends_as_if_undisturbed(tmp_path: Path) -> None:
+@pytest.mark.failure("killed")
+def test_killed_at_every_write_point_a_rerun_ends_as_if_undisturbed(tmp_path: Path, case: Case) -> None:
     control = data_of(make(tmp_path / "control"))
     kills = 0
     while True:
         root = tmp_path / str(kills)
 
         def work(root: Path = root, point: int = kills) -> None:
-            KilledAt(point).patch()
+            Points(point, KILL).install()
             make(root)
 
         code = in_child(work)
-        found = Store(root).find(IDENTITY)
-        if found is not None:
-            assert found.verify() == []
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        again = make(root)
-        assert data_of(again) == control
-        assert again.verify() == []
+        with case():
+            found = Store(root).find(IDENTITY)
+            if found is not None:
+                assert found.verify() == []
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            again = make(root)
+            assert data_of(again) == control
+            assert again.verify() == []
         kills += 1
     # 4 files: open, half written, and before and after each of fsync, replace and the folder's fsync.
     assert kills >= 4 * 8
@@ -238,7 +180,7 @@ def test_killed_at_every_write_point_a_rerun_ends_as_if_undisturbed(tmp_path: Pa
 def test_killed_while_holding_the_lock_the_next_goes_on(tmp_path: Path) -> None:
     def work() -> None:
         with Store(tmp_path).build(IDENTITY):
-            os.kill(os.getpid(), signal.SIGKILL)
+            KILL()
 
     assert in_child(work) == -signal.SIGKILL
     assert make(tmp_path).verify() == []
@@ -247,6 +189,7 @@ def test_killed_while_holding_the_lock_the_next_goes_on(tmp_path: Path) -> None:
 # ---- concurrency
 
 
+@pytest.mark.failure("at once")
 def test_four_builders_and_a_reader_meet_one_whole_artifact(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier, waited = context.Barrier(5), context.Value("i", 0)
@@ -300,7 +243,8 @@ def every_kind(folder: Path) -> None:
     VectorIndex.build(draw.random((500, 64), dtype=np.float32)).save(folder / "image.faiss")
 
 
-def test_verify_finds_every_flip_and_names_the_file_and_the_command(tmp_path: Path) -> None:
+@pytest.mark.failure("flipped bit")
+def test_verify_finds_every_flip_and_names_the_file_and_the_command(tmp_path: Path, case: Case) -> None:
     with Store(tmp_path).build(IDENTITY) as draft:
         assert isinstance(draft, Draft)
         every_kind(draft.path)
@@ -312,15 +256,17 @@ def test_verify_finds_every_flip_and_names_the_file_and_the_command(tmp_path: Pa
             altered = bytearray(data)
             altered[min(len(data) - 1, block + 1234)] ^= 1 << block % 8
             path.write_bytes(altered)
-            (damage,) = artifact.verify()
-            assert damage.path == str(path)
-            assert "run `xmap demo`" in str(damage)
+            with case():
+                (damage,) = artifact.verify()
+                assert damage.path == str(path)
+                assert f"run `xmap demo --store {tmp_path}`" in str(damage)
             flips += 1
         path.write_bytes(data)
     assert flips > 10
     assert artifact.verify() == []
 
 
+@pytest.mark.failure("cut or missing file")
 @pytest.mark.parametrize("left", ["nothing", "4", "half", "all but one", "one more", "absent", "a folder"])
 def test_a_cut_file_is_found_at_every_open(tmp_path: Path, left: str) -> None:
     artifact = make(tmp_path)
@@ -344,14 +290,15 @@ def test_an_unlisted_file_is_no_part_of_it(tmp_path: Path) -> None:
         artifact.file("new")
 
 
-def test_every_flipped_bit_of_a_manifest_is_found(tmp_path: Path) -> None:
+@pytest.mark.failure("flipped bit")
+def test_every_flipped_bit_of_a_manifest_is_found(tmp_path: Path, case: Case) -> None:
     path = make(tmp_path).path
     data = (path / MANIFEST).read_bytes()
     for position in range(len(data)):
         altered = bytearray(data)
         altered[position] ^= 1 << position % 8
         (path / MANIFEST).write_bytes(altered)
-        with pytest.raises((ArtifactDamaged, SchemaMismatch)):
+        with case(), pytest.raises((ArtifactDamaged, SchemaMismatch)):
             read_artifact(path)
 
 
@@ -379,6 +326,7 @@ def test_the_forged_seal_of_these_tests_fits(template: tuple[Path, dict[str, Any
     assert read_artifact(path).verify() == []
 
 
+@pytest.mark.failure("hostile manifest")
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..", ".", "", "a\0b"])
 def test_a_name_outside_the_folder_is_refused(template: tuple[Path, dict[str, Any]], name: str) -> None:
     path, manifest = template
@@ -396,12 +344,26 @@ def test_another_version_is_refused_with_both_and_the_remedy(template: tuple[Pat
         read_artifact(path)
 
 
+@pytest.mark.failure("hostile manifest")
+@pytest.mark.parametrize(
+    "command", ["rm -rf /", "xmap run; rm -rf /", "xmap run `rm -rf /`", "xmap run $(rm)", "", "xmap 'run", "xmap  run"]
+)
+def test_a_command_that_is_not_a_plain_call_of_xmap_is_refused(template: tuple[Path, dict[str, Any]], command: str) -> None:
+    """People are told to type it."""
+    path, manifest = template
+    (path / MANIFEST).write_bytes(seal_again({**manifest, "command": command}))
+    with pytest.raises(ArtifactDamaged, match="its command is not one that xmap writes") as caught:
+        read_artifact(path)
+    assert "rm" not in str(caught.value).replace(str(path), "")
+
+
 def test_a_manifest_that_is_a_folder_is_damaged(template: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / MANIFEST).mkdir()
     with pytest.raises(ArtifactDamaged, match="cannot be read"):
         read_artifact(tmp_path)
 
 
+@pytest.mark.failure("hostile manifest")
 @pytest.mark.parametrize(
     "data", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b'{"schema_version": true}', b'{"schema_version": NaN}']
 )

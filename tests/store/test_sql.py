@@ -15,7 +15,7 @@ import pytest
 
 from store.artifact import Artifact, Draft, Identity, Store
 from store.catalog import VIEWS
-from store.errors import ArtifactDamaged, QueryError
+from store.errors import QueryError
 from store.features import ImageFeatures, TextFeatures, write_images, write_texts
 from store.files import write_bytes
 from store.log import NeighborColumn, write_affinity, write_predictions
@@ -188,11 +188,16 @@ def test_artifacts_of_other_widths_and_precisions_stand_in_one_view(tmp_path: Pa
         assert rows(connection, "SELECT dataset, max(len(feature)) FROM features GROUP BY 1 ORDER BY 1") == [("half", 4), ("wide", 8)]
 
 
-def test_a_damaged_artifact_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["test-00000.parquet", "manifest.json"])
+def test_a_damaged_artifact_is_left_out_and_named_and_hides_no_other(tmp_path: Path, file: str) -> None:
     artifact = add_images(tmp_path)
-    artifact.file("test-00000.parquet").write_bytes(b"")
-    with pytest.raises(ArtifactDamaged, match=r"test-00000\.parquet is damaged"):
-        connect(tmp_path)
+    other = add_images(tmp_path, name="other")
+    (artifact.path / file).write_bytes(b"")
+    with connect(tmp_path) as connection:
+        (damage,) = connection.damaged
+        assert f"{file} is damaged" in str(damage)
+        assert rows(connection, "SELECT name FROM artifacts") == [("other",)]
+        assert rows(connection, "SELECT DISTINCT artifact FROM samples") == [(f"images/{other.path.name}",)]
 
 
 @pytest.mark.parametrize(

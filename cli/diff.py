@@ -1,0 +1,72 @@
+"""`xmap diff`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import JsonOption, StoreOption, artifact_names
+from cli.show import plain, print_json, print_table
+from pipeline.compare import Comparison, compare
+from pipeline.lineage import Lineage, find_artifact
+from store.artifact import Artifact, Store, store_root
+from store.fingerprint import SHORT
+
+
+def command(
+    first: Annotated[str, typer.Argument(metavar="A", help="A name, STAGE/NAME, folder or fingerprint.", autocompletion=artifact_names)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same stage.", autocompletion=artifact_names)],
+    store: StoreOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Say which fields made two artifacts different, down to the first causes, and which of their results differ.
+
+    Example: xmap diff eval/pets-4shot eval/pets-16shot
+    """
+    opened = Store(store_root(store or None))
+    found = compare(find_artifact(opened, first), find_artifact(opened, second), Lineage.of(opened.artifacts()))
+    if json:
+        print_json(_facts(found))
+        return
+    for letter, artifact in (("A", found.first), ("B", found.second)):
+        typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]}"))
+    if found.first.fingerprint == found.second.fingerprint:
+        typer.echo("they are the same artifact")
+        return
+    typer.echo("\nwhat made them differ" + ("" if found.causes else ": nothing is known, what they were made from is gone"))
+    _print([(cause.stage, cause.change.field, *_values(cause.change.before, cause.change.after)) for cause in found.causes], "stage")
+    typer.echo("which results differ" + ("" if found.results else ": none"))
+    _print([(*change.field.rpartition(".")[::2], *_values(change.before, change.after)) for change in found.results], "of")
+
+
+def _print(rows: list[tuple[str, ...]], group: str) -> None:
+    if rows:
+        print_table((group, "field", "A", "B"), rows)
+
+
+def _facts(found: Comparison) -> dict[str, Any]:
+    def named(artifact: Artifact) -> dict[str, str]:
+        return {"stage": artifact.stage, "name": artifact.name, "fingerprint": artifact.fingerprint}
+
+    return {
+        "a": named(found.first),
+        "b": named(found.second),
+        "causes": [
+            {"stage": cause.stage, "field": cause.change.field, "a": cause.change.before, "b": cause.change.after} for cause in found.causes
+        ],
+        "results": [{"field": change.field, "a": change.before, "b": change.after} for change in found.results],
+    }
+
+
+def _values(before: Any, after: Any) -> tuple[str, str]:
+    return _shown(before), _shown(after)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef"):
+        return value[:SHORT]
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

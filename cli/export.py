@@ -1,0 +1,39 @@
+"""`xmap export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption
+from cli.show import print_json, progress_on_stderr, size
+from store.artifact import Store, store_root
+
+
+def command(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder to write; it must not hold anything yet.")],
+    adapter: AdapterOption = "",
+    method: MethodOption = "",
+    seed: SeedOption = None,
+    store: StoreOption = "",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write one portable folder: adapter, caches, class names, provenance and a README; `xmap predict --adapter DIR` needs no store.
+
+    The encoder's weights come along where they are a file of yours. The images do not.
+
+    Example: xmap export birds-classifier --method xmadapter
+    """
+    from pipeline.adapters import load_chosen
+    from pipeline.export import export
+
+    with progress_on_stderr(quiet) as progress:
+        chosen = load_chosen(Store(store_root(store or None)), adapter, method, seed)
+        target = export(chosen, Path(folder), progress)
+        total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")
+    if json:
+        print_json({"path": str(target), "adapter": chosen.artifact.name, "fingerprint": chosen.artifact.fingerprint, "bytes": total})

@@ -1,0 +1,78 @@
+"""`xmap gc`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import Settings, with_settings
+from cli.show import plain, print_json, print_table, say, size, warn
+from pipeline.collect import Waste, in_use, remove, waste
+from store.fingerprint import SHORT
+
+if TYPE_CHECKING:
+    from store.artifact import Identity
+
+
+@with_settings
+def command(
+    settings: Settings,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Evaluations or others to let go: names or fingerprints.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Show what may go, then remove it: artifacts that nothing refers to, and folders of builds that were never finished.
+
+    Evaluations stay, and what xmap.toml and the flags would use, and all that these were made from. Name an evaluation to let go
+    of it and of what only it needed. Without --yes nothing is removed unless you say so on a terminal.
+
+    Example: xmap gc --data pets --yes
+    """
+    used = in_use(settings.store, settings.config)
+    found = waste(settings.store, used, names or ())
+    for damage in settings.store.survey().damaged.values():
+        warn(f"{damage} What it names is kept.")
+    if not settings.json:
+        _show(settings, found, used)
+    if found and (yes or _agreed(settings)):
+        found = remove(settings.store, used, names or ())
+        say(f"removed {_counted(found)}")
+        yes = True
+    elif found and not settings.json:
+        typer.echo("nothing was removed; give --yes to remove them")
+    if settings.json:
+        print_json({"removed": yes, "waste": [_facts(item) for item in found]})
+
+
+def _show(settings: Settings, found: Sequence[Waste], used: Sequence[Identity]) -> None:
+    if found and not used:
+        say("no images are named here, by xmap.toml or --data: kept are evaluations and what they were made from")
+    if found:
+        columns = ("stage", "name", "fingerprint", "size", "why")
+        print_table(columns, [_row(item) for item in found], right=("size",))
+    typer.echo(plain(f"{_counted(found)} in {settings.store.root} may go"))
+
+
+def _agreed(settings: Settings) -> bool:
+    return not settings.json and sys.stdin.isatty() and typer.confirm("Remove them?", err=True)
+
+
+def _counted(found: Sequence[Waste]) -> str:
+    total = size(sum(item.bytes for item in found))
+    return f"{len(found)} {'entry' if len(found) == 1 else 'entries'} ({total})" if found else "nothing"
+
+
+def _row(item: Waste) -> tuple[str, ...]:
+    if item.artifact is None:
+        return item.path.parent.name, item.path.name, "", size(item.bytes), item.why
+    return item.artifact.stage, item.artifact.name, item.artifact.fingerprint[:SHORT], size(item.bytes), item.why
+
+
+def _facts(item: Waste) -> dict[str, Any]:
+    artifact = item.artifact
+    facts = {"name": artifact.name, "fingerprint": artifact.fingerprint} if artifact else {"name": item.path.name, "fingerprint": None}
+    return {"stage": item.path.parent.name, **facts, "bytes": item.bytes, "why": item.why, "path": str(item.path)}

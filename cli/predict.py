@@ -1,0 +1,151 @@
+"""`xmap predict`."""
+
+from __future__ import annotations
+
+import json as module
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
+from cli.show import plain, print_table, progress_on_stderr
+from store.artifact import Store, store_root
+from store.errors import InputError, UnknownName
+
+if TYPE_CHECKING:
+    from stages.predict import Prediction
+    from stages.progress import Progress
+
+FORMATS = ("table", "jsonl", "parquet")
+NEIGHBORS = 5
+
+
+def command(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images or folders of images; - reads one path a line from stdin.")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
+    ] = False,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes shown for each image in the table.")] = 3,
+    adapter: AdapterOption = "",
+    method: MethodOption = "",
+    seed: SeedOption = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, jsonl or parquet (with -o).")] = "",
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")] = False,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter's features were imported.")] = "",
+    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
+    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in one forward pass.")] = 64,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 2,
+    store: StoreOption = "",
+    quiet: QuietOption = False,
+) -> None:
+    """Classify new images with a trained adapter: class probabilities, and the encoder's own zero-shot answer beside them.
+
+    Takes the newest adapter of the store, or the one named, or a folder that `xmap export` wrote. An image that cannot be read is
+    listed and the others go on.
+
+    Example: xmap predict holiday/ --explain
+    """
+    chosen = "jsonl" if json else form or _by_suffix(output)
+    if chosen not in FORMATS:
+        raise UnknownName("format", chosen, FORMATS)
+    if chosen == "parquet" and not output:
+        raise InputError("--format parquet: name the file to write with -o FILE.")
+    from pipeline.adapters import image_paths, load_chosen
+
+    found = image_paths(_listed(paths))
+    with progress_on_stderr(quiet) as progress:
+        loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed)
+        encoder = loaded.encoder(model, pretrained, cache_dir, device)
+        progress.say(f"adapter {loaded.artifact.name}, {len(loaded.classes)} classes, on {encoder.device}")
+        predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0)
+        _write(_noticed(predictions, progress, len(found)), chosen, output, explain, top)
+
+
+def _listed(paths: list[str]) -> list[str]:
+    """The given paths, with `-` replaced by the lines of stdin."""
+    listed: list[str] = []
+    for path in paths:
+        listed += [line for line in sys.stdin.read().splitlines() if line.strip()] if path == "-" else [path]
+    return listed
+
+
+def _by_suffix(output: str) -> str:
+    return "parquet" if output.endswith(".parquet") else "jsonl" if output else "table"
+
+
+def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) -> Iterator[Prediction]:
+    """The same predictions, and a line for each image that could not be read. Raises `InputError` where none could be."""
+    bad = 0
+    for prediction in predictions:
+        if prediction.error:
+            bad += 1
+            progress.say(f"{prediction.path}: {prediction.error.kind}, {prediction.error.message}")
+        yield prediction
+    if bad:
+        progress.say(f"{bad:,} of {total:,} images could not be read")
+    if bad == total:
+        raise InputError(f"none of the {total:,} images could be read; check the paths above.")
+
+
+def _write(predictions: Iterator[Prediction], form: str, output: str, explain: bool, top: int) -> None:
+    if form == "table":
+        _print(list(predictions), explain, top)
+    elif form == "parquet":
+        from stages.predict import write_predictions
+
+        write_predictions(Path(output), predictions, explain)
+    elif output:
+        from store.files import atomic_file
+
+        with atomic_file(Path(output)) as file:
+            file.writelines(f"{_line(prediction, explain)}\n".encode() for prediction in predictions)
+    else:
+        for prediction in predictions:
+            typer.echo(_line(prediction, explain))
+
+
+def _line(prediction: Prediction, explain: bool) -> str:
+    return module.dumps(prediction.facts(explain), ensure_ascii=False, allow_nan=False)
+
+
+def _print(predictions: list[Prediction], explain: bool, top: int) -> None:
+    columns = ("image", "class", "probability %", "next", "zero-shot", "zero-shot %")
+    print_table(columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]))
+    for prediction in predictions if explain else ():
+        if not prediction.error:
+            _explain(prediction, top)
+
+
+def _row(prediction: Prediction, top: int) -> tuple[str, ...]:
+    if prediction.error:
+        return prediction.path, "", "", f"{prediction.error.kind}: {prediction.error.message}", "", ""
+    others = ", ".join(f"{name} {100 * chance:.1f}" for name, chance in prediction.top(top)[1:])
+    zero_shot = f"{100 * float(prediction.zero_shot.max()):.1f}"
+    return prediction.path, prediction.class_name, f"{100 * prediction.probability:.1f}", others, prediction.zero_shot_name, zero_shot
+
+
+def _explain(prediction: Prediction, top: int) -> None:
+    typer.echo(plain(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %") + _gamma(prediction.gamma))
+    facts = prediction.facts(explain=True)
+    columns = ("class", "probability %", "image affinity", "text affinity")
+    rows = [
+        (row["class"], f"{100 * facts['probabilities'][row['class']]:.1f}", _number(row["affinity_image"]), _number(row["affinity_text"]))
+        for row in facts["evidence"][:top]
+    ]
+    print_table(columns, rows, right=columns[1:])
+    near = [(found.sample_id, found.class_name, f"{found.affinity:.3f}") for found in prediction.neighbors]
+    print_table(("nearest cached image", "its class", "affinity"), near, right=("affinity",))
+
+
+def _gamma(gamma: float | None) -> str:
+    return "" if gamma is None else f"; {100 * gamma:.0f} % of the fused affinity is the image side's"
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}"

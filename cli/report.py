@@ -1,0 +1,45 @@
+"""`xmap report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import JsonOption, QuietOption, StoreOption, artifact_names
+from cli.show import print_json, progress_on_stderr, size
+from store.artifact import Store, store_root
+
+
+def command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EVAL...]", help="Evaluations to show, by name or fingerprint. [the newest]", autocompletion=artifact_names
+        ),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file. [reports/NAME.html in the store]")] = "",
+    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Where the images are now. [where they were extracted from]")] = "",
+    samples: Annotated[int, typer.Option("--samples", min=2, metavar="N", help="Most test images listed one by one.")] = 1000,
+    store: StoreOption = "",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write one HTML file that shows where the methods are right and wrong, and the evidence of each prediction.
+
+    It opens from disk and loads nothing. Several evaluations are compared in one report.
+
+    Example: xmap report -o report.html
+    """
+    from pipeline.report import report
+
+    with progress_on_stderr(quiet) as progress:
+        path, remarks = report(Store(store_root(store or None)), names or (), Path(output) if output else None, data, samples)
+        for remark in remarks:
+            progress.say(remark)
+        progress.say(f"{size(path.stat().st_size)}; open it in a browser:")
+    if json:
+        print_json({"path": str(path), "bytes": path.stat().st_size, "remarks": remarks})
+    else:
+        typer.echo(path)

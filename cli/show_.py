@@ -1,0 +1,87 @@
+"""`xmap show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import JsonOption, StoreOption, artifact_names
+from cli.show import plain, print_json, print_results, print_table, size
+from pipeline.lineage import Lineage, find_artifact
+from store.artifact import Artifact, Store, store_root
+from store.fingerprint import SHORT
+
+WIDTH = 100
+
+
+def command(
+    name: Annotated[
+        str, typer.Argument(metavar="ARTIFACT", help="A name, STAGE/NAME, folder or fingerprint.", autocompletion=artifact_names)
+    ],
+    store: StoreOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Print what an artifact is: the fields that made it, what it was made from and by, its files, and what came out.
+
+    Example: xmap show cache/pets-ViT-B-32-openai-16shot-seed1
+    """
+    opened = Store(store_root(store or None))
+    artifact = find_artifact(opened, name)
+    if json:
+        print_json(artifact.manifest)
+        return
+    manifest = artifact.manifest
+    typer.echo(f"{artifact.stage} {plain(artifact.name)}\n")
+    for label, value in (
+        ("fingerprint", artifact.fingerprint),
+        ("folder", artifact.path),
+        ("made", f"{manifest['created']}, in {manifest['seconds']} s on {manifest['device']}"),
+        ("again with", manifest["command"]),
+    ):
+        typer.echo(plain(f"  {label:<12}{value}"))
+    _print_inputs(artifact, Lineage.of(opened.artifacts()))
+    _print_fields("fields that made it", artifact.fields)
+    came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
+    _print_fields("what came out", came_out)
+    if "results" in artifact.summary:
+        print_results(artifact.summary["results"], artifact.summary["differences"])
+    typer.echo("\nfiles")
+    print_table(
+        ("file", "size", "blake3"), [(row["name"], size(row["size"]), row["blake3"][:16]) for row in manifest["files"]], right=("size",)
+    )
+    typer.echo(f"versions: {', '.join(f'{library} {version}' for library, version in manifest['versions'].items())}")
+
+
+def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
+    if not artifact.inputs:
+        return
+    typer.echo("\nmade from")
+    wide = max(map(len, artifact.inputs))
+    for label, digest in artifact.inputs.items():
+        parent = lineage.inputs[artifact.fingerprint][label]
+        named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
+        typer.echo(plain(f"  {label:<{wide}}  {named}"))
+
+
+def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
+    typer.echo(f"\n{title}")
+    rows = list(_lines(fields))
+    wide = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        typer.echo(plain(f"  {label:<{wide}}  {value}"))
+
+
+def _lines(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as dotted names, each on one line; what is long is cut (--json has all of it)."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _lines(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, _short(value)
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}... ({len(value):,} in all)"

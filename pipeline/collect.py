@@ -1,0 +1,163 @@
+"""What of a store may go: artifacts that nothing refers to, and folders of builds that were never finished.
+
+Kept are evaluations, what the present settings use, and all that these were made from. A damaged manifest keeps whatever it
+names. Nothing is removed while another process works in the store.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import XmapConfig
+from pipeline.features import IMAGES, TEXTS
+from pipeline.plan import make_plan
+from stages.identities import ADAPTER, CACHE
+from store.artifact import Artifact, Identity, Store, Survey
+from store.errors import ArtifactMissing, InputError, XmapError
+from store.files import TEMPORARY, system_errors
+from store.fingerprint import SHORT
+from store.locks import LOCKS, alone
+from store.manifest import MANIFEST
+
+# What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
+# Artifacts of any other stage are results, and go only when they are named.
+MEANS = (ADAPTER, CACHE, TEXTS, IMAGES)
+NAMED, UNREFERENCED, UNFINISHED, LEFTOVER = "named", "nothing refers to it", "never finished", "left by a killed process"
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
+_FOLDER = re.compile(rf".+-([0-9a-f]{{{SHORT}}})")
+
+
+@dataclass(frozen=True)
+class Waste:
+    """What may go: a folder or file, its size and why. `artifact` is None for what never became one."""
+
+    path: Path
+    bytes: int
+    why: str
+    artifact: Artifact | None = None
+
+
+def in_use(store: Store, config: XmapConfig) -> list[Identity]:
+    """What a run with `config` would use, there or not; nothing where it names no images. Raises `InputError` where it cannot be told."""
+    if not (config.data.data or config.run.features):
+        return []
+    try:
+        return [step.identity for step in make_plan(store, config).steps]
+    except XmapError as error:
+        raise InputError(f"what is in use cannot be told: {error}") from error
+
+
+def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()) -> list[Waste]:
+    """What may go, in the order in which it would: results that are `named`, and all that nothing kept refers to.
+
+    `named` are names, folder names or beginnings of fingerprints. Raises `ArtifactMissing` for one that fits nothing, and
+    `InputError` for one that fits several or that something kept was made from.
+    """
+    survey = store.survey()
+    dropped = {_only(survey, name).path for name in named}
+    prints = {identity.fingerprint for identity in used}
+    kept = _kept(survey, prints, dropped)
+    for path in sorted(dropped & kept.keys()):
+        raise InputError(f"{path.name} is in use: {kept[path]} was made from it; name that one first.")
+    going = [found for found in survey.artifacts if found.path not in kept and not found.path.is_symlink()]
+    going.sort(key=lambda found: MEANS.index(found.stage) if found.stage in MEANS else -1)
+    found = [
+        Waste(artifact.path, _bytes(artifact.path), NAMED if artifact.path in dropped else UNREFERENCED, artifact) for artifact in going
+    ]
+    folders = {store.root / identity.stage / identity.folder for identity in used}
+    found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]
+    return found + [Waste(path, _bytes(path), LEFTOVER) for path in sorted(store.root.glob(f"*/.*{TEMPORARY}"))]
+
+
+def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()) -> list[Waste]:
+    """Remove what may go, and say what went. Raises what `waste` raises, `StoreBusy` and `StoreDenied`."""
+    with alone(store.root):
+        # Looked at again: what may go can have changed since it was shown.
+        gone = waste(store, used, named)
+        for found in gone:
+            with system_errors(found.path):
+                _remove(store, found)
+        return gone
+
+
+def unfinished(store: Store) -> Iterator[Path]:
+    """The folders of builds that were interrupted: they have no manifest, and a lock of theirs shows that xmap made them."""
+    for path in sorted(store.root.glob("*/*")):
+        match = _FOLDER.fullmatch(path.name)
+        begun = match and path.is_dir() and not path.is_symlink() and not (path / MANIFEST).exists()
+        if match and begun and any((store.root / LOCKS).glob(f"{path.parent.name}-{match[1]}*.lock")):
+            yield path
+
+
+def _remove(store: Store, found: Waste) -> None:
+    if found.artifact is not None:
+        store.remove(found.artifact)
+    elif found.path.is_dir():
+        shutil.rmtree(found.path)
+    else:
+        found.path.unlink(missing_ok=True)
+
+
+def _only(survey: Survey, name: str) -> Artifact:
+    found = [artifact for artifact in survey.artifacts if name in (artifact.name, artifact.path.name, artifact.fingerprint)]
+    found = found or [artifact for artifact in survey.artifacts if name and artifact.fingerprint.startswith(name)]
+    if not found:
+        raise ArtifactMissing("finished", name, "run `xmap status` to see what there is.")
+    if len(found) > 1:
+        raise InputError(f"{name!r} fits {', '.join(artifact.path.name for artifact in found)}; give one of these folder names.")
+    return found[0]
+
+
+def _kept(survey: Survey, used: Collection[str], dropped: Collection[Path]) -> dict[Path, str]:
+    """The folders that are kept, each with the name of what refers to it."""
+    kept: dict[Path, str] = {}
+    needed: list[tuple[str, str]] = []
+
+    def keep(artifact: Artifact, because: str) -> None:
+        if artifact.path not in kept:
+            kept[artifact.path] = because
+            needed.extend((digest, artifact.path.name) for digest in artifact.inputs.values())
+
+    for artifact in survey.artifacts:
+        if artifact.path not in dropped and (artifact.stage not in MEANS or artifact.fingerprint in used):
+            keep(artifact, artifact.path.name)
+    for folder in survey.damaged:
+        needed.extend((digest, folder.name) for digest in _digests(folder / MANIFEST))
+    for digest, because in needed:
+        providers = [artifact for artifact in survey.artifacts if digest in _provides(artifact)]
+        # Where several have the part, such as one split of image features, the newest serves all.
+        if providers and not any(artifact.path in kept for artifact in providers):
+            keep(providers[-1], because)
+    return kept
+
+
+def _provides(artifact: Artifact) -> Iterable[str]:
+    """The fingerprints by which others refer to an artifact: its own, and those of its parts."""
+    parts = artifact.summary.get("parts")
+    return (artifact.fingerprint, *(parts.values() if isinstance(parts, dict) else ()))
+
+
+def _digests(manifest: Path) -> Iterator[str]:
+    """All that could be a fingerprint in a manifest that cannot be trusted."""
+    try:
+        data = manifest.read_bytes()
+    except OSError:
+        return
+    for digest in _DIGEST.findall(data):
+        yield digest.decode()
+
+
+def _bytes(path: Path) -> int:
+    return sum(_size(inner) for inner in path.rglob("*")) if path.is_dir() else _size(path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if not path.is_dir() else 0
+    except OSError:
+        # Another process removed it since it was listed.
+        return 0

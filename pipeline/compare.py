@@ -1,0 +1,77 @@
+"""How two artifacts differ: in the declared fields that made them, down to the first causes, and in what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.lineage import Lineage
+from store.artifact import Artifact
+from store.errors import InputError
+from store.fingerprint import Change, explain
+
+# Results that differ between any two runs of the same thing.
+TIMES = ("train_seconds", "ms_per_query")
+LISTED = ("results", "differences", "classes")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A field that differs, and in which artifact: the compared ones themselves, or inputs of theirs."""
+
+    stage: str
+    change: Change
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`causes` are the fields that differ, in the artifacts and all they were made from; `results` what differs in their summaries."""
+
+    first: Artifact
+    second: Artifact
+    causes: tuple[Cause, ...]
+    results: tuple[Change, ...]
+
+
+def compare(first: Artifact, second: Artifact, lineage: Lineage) -> Comparison:
+    """What differs between two artifacts of one stage. Raises `InputError` for two stages."""
+    if first.stage != second.stage:
+        raise InputError(f"{first.name!r} is of the stage {first.stage}, {second.name!r} of {second.stage}; compare two of one stage.")
+    causes = tuple(dict.fromkeys(_causes(first, second, lineage)))
+    return Comparison(first, second, causes, tuple(explain(_results(first), _results(second))))
+
+
+def _causes(first: Artifact, second: Artifact, lineage: Lineage) -> Iterator[Cause]:
+    """Differing fields of both; an input that differs is explained by the fields of the artifact behind it, where that is there."""
+    for change in explain(first.fields, second.fields):
+        yield Cause(first.stage, change)
+    mine, others = lineage.inputs[first.fingerprint], lineage.inputs[second.fingerprint]
+    for name in sorted(first.inputs.keys() | second.inputs.keys()):
+        before, after = first.inputs.get(name), second.inputs.get(name)
+        if before == after:
+            continue
+        one, two = mine.get(name), others.get(name)
+        if one is not None and two is not None and one.fingerprint != two.fingerprint:
+            yield from _causes(one, two, lineage)
+        else:
+            yield Cause(first.stage, Change(f"made from {name}", before, after))
+
+
+def _results(artifact: Artifact) -> dict[str, Any]:
+    """What came out, as nested values: the summary, an evaluation's results by method."""
+    summary = artifact.summary
+    found = {name: value for name, value in summary.items() if name not in (*LISTED, *TIMES, *artifact.fields)}
+    rows = summary.get("results")
+    for row in rows if isinstance(rows, list) else ():
+        found[str(row["method"])] = {name: _rounded(value) for name, value in row.items() if name not in (*TIMES, "method", "per_class")}
+    return found
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers as people compare them: to four decimals."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return {name: _rounded(entry) for name, entry in value.items()} if isinstance(value, Mapping) else value

@@ -1,0 +1,159 @@
+"""One portable folder from an adapter: all that prediction needs, and a README that says what it is.
+
+The folder is a store of three artifacts, copied byte for byte with their manifests, so that `xmap verify --store DIR` checks it and
+the same code loads it. Weights that nobody else could fetch by name come along in `encoder/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.adapters import EXPORT, Adapter
+from pipeline.encoders import ENCODER, encoder_config, encoder_of, is_on_disk
+from stages.progress import Progress
+from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
+from store.errors import InputError
+from store.files import make_folder, write_bytes
+from store.manifest import versions
+
+SCHEMA = 1
+
+
+def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
+    """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty; export into a new folder.")
+    target = folder.resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
+    progress.start("export", len(parts) + 1)
+    make_folder(partial)
+    try:
+        bundled = _copy_encoder(adapter, partial / ENCODER)
+        progress.advance(1)
+        for part in parts:
+            shutil.copytree(part.path, partial / part.stage / part.path.name)
+            progress.advance(1)
+        facts = _facts(adapter)
+        write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
+        write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        if folder.is_dir():
+            folder.rmdir()
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
+    """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
+    if "encoder" not in adapter.texts.fields:
+        return False
+    config = encoder_config(adapter.store, adapter.texts)
+    encoder = encoder_of(adapter.store, adapter.texts, config)
+    # A tokenizer of the hub is identified by its name there; from a folder it would be another one.
+    if not is_on_disk(config) or encoder.tokenizer["kind"] == "hub":
+        return False
+    make_folder(folder)
+    written = {"model_cfg": encoder.model, "preprocess_cfg": encoder.preprocess}
+    write_bytes(folder / CONFIG_FILE, json.dumps(written, indent=1).encode())
+    shutil.copyfile(encoder.weights, folder / f"open_clip_model{encoder.weights.suffix}")
+    for name in _tokenizer_files(encoder):
+        shutil.copyfile(Path(encoder.tokenizer_source.removeprefix(LOCAL)) / name, folder / name)
+    return True
+
+
+def _tokenizer_files(encoder: EncoderIdentity) -> list[str]:
+    files = encoder.tokenizer.get("files")
+    return list(files) if isinstance(files, Mapping) else []
+
+
+def _facts(adapter: Adapter) -> dict[str, Any]:
+    """What the folder holds and where it comes from."""
+    summary, texts = adapter.artifact.summary, adapter.texts
+    accuracy = _accuracy(adapter)
+    return {
+        "schema": SCHEMA,
+        "adapter": adapter.artifact.fingerprint,
+        "method": summary["method"],
+        "shots": summary["shots"],
+        "seed": summary["seed"],
+        "settings": summary["settings"],
+        "selected_on": summary["selection"]["selected_on"],
+        "classes": list(adapter.classes),
+        "encoder": texts.name,
+        "encoder_weights": texts.fields.get("encoder", {}).get("weights"),
+        **({"test_accuracy": accuracy} if accuracy is not None else {}),
+        "command": adapter.artifact.manifest["command"],
+        "versions": versions(),
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _accuracy(adapter: Adapter) -> float | None:
+    """The accuracy (percent) of this very adapter in the newest evaluation that scored it."""
+    summary = adapter.artifact.summary
+    for evaluation in reversed(adapter.store.artifacts("eval")):
+        if evaluation.inputs.get(f"adapter {summary['method']} seed {summary['seed']}") != adapter.artifact.fingerprint:
+            continue
+        row = next(row for row in evaluation.summary["results"] if row["method"] == summary["method"])
+        return float(row["accuracies"][row["seeds"].index(summary["seed"])])
+    return None
+
+
+def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
+    name, count = adapter.artifact.name, len(adapter.classes)
+    measured = f"It had {facts['test_accuracy']:.2f} % of the test images right.\n" if "test_accuracy" in facts else ""
+    encoder = (
+        "The encoder is in `encoder/`; nothing has to be downloaded."
+        if bundled
+        else f"The encoder, {facts['encoder']}, is not in here: open_clip fetches it, or name it with `--model` and `--pretrained`."
+    )
+    listed = "\n".join(f"{label}. {name}" for label, name in enumerate(adapter.classes))
+    return f"""# {name}
+
+An image classifier of {count} classes: a frozen CLIP model and a `{facts["method"]}` adapter of {facts["shots"]} labelled images a class
+(seed {facts["seed"]}), made by xmap. {measured}
+## Use
+
+```sh
+xmap predict photo.jpg --adapter .
+xmap predict photos/ --adapter . --explain --json
+xmap verify --store .
+```
+
+```python
+import xmap
+adapter = xmap.load("path/of/this/folder")
+print(adapter.predict("photo.jpg")[0].top(3))
+```
+
+{encoder} Another encoder than the one it was made with is refused.
+
+## What is in it
+
+| part | what |
+|---|---|
+| `adapter/` | the adapter's tensors and settings, and its training log |
+| `cache/` | the key-value caches: features of the labelled images, their names and classes, and the class texts; no images |
+| `texts/` | the text features of the classes and the prompts |
+| `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
+
+Settings were chosen on: {facts["selected_on"]}. It was made by
+
+```sh
+{facts["command"]}
+```
+
+It names one of its classes for every image, also for one that shows none of them.
+
+## Classes
+
+{listed}
+"""

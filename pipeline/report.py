@@ -1,0 +1,83 @@
+"""A report of evaluations: what they were made from is found again in the store, their images where the recorded command says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.commands import config_of
+from pipeline.lineage import find_artifact
+from stages.datasets.dataset import TEST
+from stages.datasets.open import open_dataset
+from stages.report.gather import Run, gather
+from stages.report.page import page
+from store.artifact import Artifact, Store
+from store.errors import ArtifactMissing, XmapError
+from store.files import make_folder, write_bytes
+from store.sql import connect
+
+FOLDER = "reports"
+EVAL = "eval"
+
+
+def report(
+    store: Store, names: Sequence[str] = (), output: Path | None = None, data: str = "", limit: int = 1000
+) -> tuple[Path, list[str]]:
+    """Write the report of the evaluations called `names` (default: the newest), and return its path and remarks.
+
+    `output` defaults to a file in the store's folder `reports`; `data` overrides where the images are. Raises `XmapError`.
+    """
+    evaluations = _evaluations(store, names)
+    by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
+    titles = _titles(evaluations)
+    runs = [_run(evaluation, by_print, title, data) for evaluation, title in zip(evaluations, titles, strict=True)]
+    with connect(store.root) as connection:
+        found = gather(connection, runs, limit)
+    title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    target = output or store.root / FOLDER / f"{'+'.join(run.evaluation.path.name for run in runs[:3])}.html"
+    make_folder(target.parent)
+    write_bytes(target, page(title, {"title": title, "made": made, **found}).encode())
+    return target, list(dict.fromkeys(remark for run in runs for remark in run.remarks))
+
+
+def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:
+    if names:
+        found = [find_artifact(store, name, EVAL) for name in names]
+        return list({artifact.fingerprint: artifact for artifact in found}.values())
+    newest = store.artifacts(EVAL)[-1:]
+    if not newest:
+        raise ArtifactMissing(EVAL, "newest", "run `xmap run` first.")
+    return newest
+
+
+def _titles(evaluations: Sequence[Artifact]) -> list[str]:
+    """Names that tell the runs apart."""
+    count = Counter(evaluation.name for evaluation in evaluations)
+    return [found.name if count[found.name] == 1 else f"{found.name} {found.fingerprint[:8]}" for found in evaluations]
+
+
+def _run(evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
+    texts = by_print.get(evaluation.inputs["texts"])
+    if texts is None:
+        raise ArtifactMissing("texts", evaluation.inputs["texts"][:8], f"run `{evaluation.manifest['command']}` again.")
+    parts = (found for found in by_print.values() if found.summary.get("parts", {}).get(TEST) == evaluation.inputs["test"])
+    images = next(parts, None)
+    adapters = {name: by_print[digest] for name, digest in evaluation.inputs.items() if name.startswith("adapter ") and digest in by_print}
+    paths, remarks = _images(images, data)
+    return Run(evaluation, texts, images, adapters, paths, title, remarks)
+
+
+def _images(images: Artifact | None, data: str) -> tuple[Mapping[str, Path], tuple[str, ...]]:
+    """Where each sample's image is, and a remark where that cannot be known."""
+    if images is None or (not data and "content" not in images.fields):
+        return {}, ("the features were imported, so there are no images to show",) if images else ()
+    try:
+        config = config_of(str(images.manifest["command"]), ("data",)).data
+        dataset = open_dataset(config.model_copy(update={"data": data}) if data else config)
+    except XmapError as error:
+        return {}, (f"the images are not shown: {error} Name their folder with --data DIR.",)
+    found = {sample.sample_id: sample.path for sample in dataset.samples}
+    return found, ()

@@ -1,0 +1,205 @@
+"""Prediction on new images with a trained adapter: class probabilities, the zero-shot answer beside them, and the evidence.
+
+Nothing is written and nothing of a dataset is needed: an adapter, its cache, its class texts and the encoder they were made with.
+Images are decoded in threads (Pillow lets go of the interpreter while it works) and encoded in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from stages.decode import BadImage, load_image
+from stages.encoder import Encoder, plain_transform
+from stages.evidence import batches, key_affinity
+from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
+from stages.progress import Progress
+from store.index import VectorIndex
+from store.log import Values
+from store.tables import Array, write_table
+
+NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
+EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
+CHANCE = pa.struct([("class", pa.string()), ("probability", pa.float32())])
+PLAIN = pa.schema(
+    [
+        ("path", pa.string()),
+        ("class", pa.string()),
+        ("probability", pa.float32()),
+        ("zero_shot", pa.string()),
+        ("zero_shot_probability", pa.float32()),
+        ("probabilities", pa.list_(CHANCE)),
+        ("error", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+EXPLAINED = pa.schema([*PLAIN, ("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A cached image that lies near: its sample id, its class, and its affinity to the image asked about."""
+
+    sample_id: str
+    class_name: str
+    affinity: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the adapter says of one image, or in `error` why the image cannot be read.
+
+    `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
+    and `gamma` the share of the image side, None where the method has none.
+    """
+
+    path: str
+    classes: tuple[str, ...]
+    probabilities: Array
+    zero_shot: Array
+    image: Array | None = None
+    text: Array | None = None
+    gamma: float | None = None
+    neighbors: tuple[Neighbor, ...] = ()
+    error: BadImage | None = None
+
+    @property
+    def class_name(self) -> str:
+        """The most probable class; empty for an image that could not be read."""
+        return "" if self.error else self.classes[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """The probability of `class_name`."""
+        return float("nan") if self.error else float(self.probabilities.max())
+
+    @property
+    def zero_shot_name(self) -> str:
+        """The class that the encoder alone would say."""
+        return "" if self.error else self.classes[int(self.zero_shot.argmax())]
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The `count` most probable classes, best first."""
+        if self.error:
+            return []
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.classes[int(label)], float(self.probabilities[label])) for label in order]
+
+    def facts(self, explain: bool = False) -> dict[str, Any]:
+        """All of it as plain values; with `explain` also the evidence."""
+        if self.error:
+            return {"path": self.path, "error": self.error.kind, "message": self.error.message}
+        found: dict[str, Any] = {
+            "path": self.path,
+            "class": self.class_name,
+            "probability": self.probability,
+            "zero_shot": self.zero_shot_name,
+            "zero_shot_probability": float(self.zero_shot.max()),
+            "probabilities": dict(zip(self.classes, map(float, self.probabilities), strict=True)),
+        }
+        if explain:
+            found["gamma"] = self.gamma
+            found["evidence"] = [self._evidence(name) for name, _ in self.top(5)]
+            found["neighbors"] = [
+                {"sample_id": near.sample_id, "class": near.class_name, "affinity": near.affinity} for near in self.neighbors
+            ]
+        return found
+
+    def _evidence(self, name: str) -> dict[str, Any]:
+        label = self.classes.index(name)
+        sides = {"affinity_image": self.image, "affinity_text": self.text}
+        return {"class": name, **{side: None if sums is None else float(sums[label]) for side, sums in sides.items()}}
+
+
+class Predictor:
+    """An adapter ready to score: `predict` images, or `score` features of its encoder."""
+
+    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex, own_index: bool, values: Values) -> None:
+        self._method, self._fitted, self.cache = method, fitted, cache
+        self._index, self._own, self._values = index, own_index, values
+
+    @property
+    def width(self) -> int:
+        """C, the width of the features it takes."""
+        return int(self.cache.text.weights.shape[1])
+
+    def scores(self, features: Tensor) -> Scores:
+        """Scores of unit features (B, C)."""
+        with torch.no_grad():
+            return self._method.scores(self._fitted, self.cache, features)
+
+    def predict(
+        self, paths: Sequence[Path], encoder: Encoder, progress: Progress, batch_size: int, workers: int, neighbors: int
+    ) -> Iterator[Prediction]:
+        """One prediction an image, in the order of `paths`; images that cannot be read are among them."""
+        progress.start("predict", len(paths))
+        transform = plain_transform(encoder.identity.preprocess)
+
+        def load(path: Path) -> Tensor | BadImage:
+            image = load_image(path)
+            return image if isinstance(image, BadImage) else transform(image)
+
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            for part in batches(len(paths), batch_size):
+                loaded = list(pool.map(load, paths[part]))
+                yield from self._answers([str(path) for path in paths[part]], loaded, encoder, neighbors)
+                progress.advance(len(loaded))
+
+    def _answers(self, paths: Sequence[str], loaded: Sequence[Tensor | BadImage], encoder: Encoder, k: int) -> Iterator[Prediction]:
+        images = [image for image in loaded if isinstance(image, Tensor)]
+        scored = iter(self._scored(torch.from_numpy(encoder.encode_images(torch.stack(images))), k) if images else ())
+        names, nothing = self.cache.text.names, np.empty(0, np.float32)
+        for path, image in zip(paths, loaded, strict=True):
+            if isinstance(image, BadImage):
+                yield Prediction(path, names, nothing, nothing, error=image)
+            else:
+                yield Prediction(path, names, **next(scored))
+
+    def _scored(self, raw: Tensor, k: int) -> list[dict[str, Any]]:
+        """The fields of a `Prediction`, one set for each row of raw features (B, C)."""
+        features = normalize(raw.float(), dim=-1)
+        scores = self.scores(features)
+        columns = {
+            "probabilities": scores.logits.float().softmax(1).numpy(),
+            "zero_shot": self.cache.text.logits(features).softmax(1).numpy(),
+            "image": None if scores.image is None else scores.image.numpy(),
+            "text": None if scores.text is None else scores.text.numpy(),
+            "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)).tolist(),
+        }
+        near = self._neighbors(features, k) if k else [()] * len(features)
+        rows = ({name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features)))
+        return [{**row, "neighbors": found} for row, found in zip(rows, near, strict=True)]
+
+    def _neighbors(self, features: Tensor, k: int) -> list[tuple[Neighbor, ...]]:
+        queries = index_queries(self._method, self._fitted, features) if self._own else features
+        found = self._index.search(queries.numpy(), k)
+        affinities = key_affinity(found, self._fitted.settings)
+        return [
+            tuple(
+                Neighbor(self._values.sample_ids[row], self._values.class_names[row], float(value))
+                for row, value in zip(rows, values, strict=True)
+                if row >= 0
+            )
+            for rows, values in zip(found.rows.tolist(), affinities.tolist(), strict=True)
+        ]
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction], explain: bool) -> None:
+    """Write predictions as one Parquet table, one row an image; `probabilities` lists every class."""
+    rows = [_flat(prediction.facts(explain)) for prediction in predictions]
+    write_table(path, pa.Table.from_pylist(rows, EXPLAINED if explain else PLAIN), "")
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts whose class names are values: a column a class would be another table for each adapter."""
+    chances = [{"class": name, "probability": chance} for name, chance in facts.get("probabilities", {}).items()]
+    return {**facts, "probabilities": chances}

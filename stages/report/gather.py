@@ -1,0 +1,155 @@
+"""All that a report shows, as plain values for its page. Numbers come from the evaluations and their logs; nothing is scored again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from stages.metrics import paired_difference
+from stages.report import samples, series
+from stages.report.thumbnails import thumbnails
+from store.artifact import Artifact
+from store.features import read_errors, read_texts
+from store.sql import Connection
+from store.tables import Array
+
+BOOTSTRAP_SEED = 0
+FACTS = (
+    "accuracies", "top5_mean", "ece_mean", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "selected_on",
+    "trials", "edges", "ci_kind", "seeds", "shots",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """An evaluation to report: what it was made from, and where its images lie (empty where they are not at hand)."""
+
+    evaluation: Artifact
+    texts: Artifact
+    images: Artifact | None
+    adapters: Mapping[str, Artifact]
+    paths: Mapping[str, Path]
+    name: str
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Its name in the column `artifact` of the views."""
+        return f"{self.evaluation.path.parent.name}/{self.evaluation.path.name}"
+
+    @property
+    def seed(self) -> int:
+        """The seed whose answers are listed sample by sample."""
+        return int(self.evaluation.summary["results"][0]["seeds"][0])
+
+
+def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str, Any]:
+    """The report of `runs`: `tasks` (classes and listed samples), `runs`, `series` (a method in a run), `differences`.
+
+    Runs over the same classes are one task and can be compared sample by sample. At most `limit` samples a task are listed.
+    """
+    tasks: dict[tuple[str, ...], list[int]] = {}
+    for number, run in enumerate(runs):
+        tasks.setdefault(tuple(run.texts.summary["classes"]), []).append(number)
+    found: dict[str, Any] = {"tasks": [], "runs": [], "series": [], "differences": []}
+    for place, (classes, numbers) in enumerate(tasks.items()):
+        members = [runs[number] for number in numbers]
+        ids, total = samples.listed_ids(connection, [run.path for run in members], [run.seed for run in members], limit)
+        first = len(found["series"])
+        for number, run in zip(numbers, members, strict=True):
+            found["runs"].append({"number": number, "task": place, **_facts(run)})
+            found["series"] += _series(connection, run, len(found["runs"]) - 1, ids)
+        found["differences"] += _differences(connection, members, first)
+        paths = {name: path for run in members for name, path in run.paths.items()}
+        found["tasks"].append({
+            "classes": list(classes),
+            "prompts": _prompts(members[0].texts),
+            "samples": ids,
+            "labels": samples.labels_of(connection, [run.path for run in members], ids),
+            "total": total,
+            "thumbnails": thumbnails(paths, _shown(found["series"][first:], ids)),
+        })  # fmt: skip
+    return found
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    manifest, errors = run.evaluation.manifest, run.images.files("errors.parquet") if run.images else []
+    return {
+        "name": run.name,
+        "artifact": run.path,
+        "fingerprint": run.evaluation.fingerprint,
+        "created": manifest["created"],
+        "command": manifest["command"],
+        "versions": manifest["versions"],
+        "features": run.texts.name,
+        "samples": run.evaluation.summary["samples"],
+        "seed": run.seed,
+        "unreadable": [{"sample": row.sample_id, "kind": row.kind} for path in errors for row in read_errors(path)],
+        "remarks": list(run.remarks),
+    }
+
+
+def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -> list[dict[str, Any]]:
+    said = samples.answers(connection, run.path, run.seed, ids)
+    confusions, bins = series.confusion(connection, run.path), series.calibration(connection, run.path)
+    spread = series.distributions(connection, run.path)
+    trained = series.curves(connection, {f"adapter/{found.path.name}": str(found.summary["method"]) for found in run.adapters.values()})
+    rows = []
+    for result in run.evaluation.summary["results"]:
+        method, (low, high) = result["method"], result["accuracy_ci95"]
+        rows.append({
+            "run": number,
+            "method": method,
+            "accuracy": result["accuracy_mean"],
+            "low": low,
+            "high": high,
+            "per_class": [None if value is None else round(value, 2) for value in result["per_class"]],
+            **{name: result[name] for name in FACTS},
+            "confusion": confusions.get(method, []),
+            "calibration": bins.get(method, []),
+            "distributions": spread.get(method, {}),
+            "curves": trained.get(method, {}),
+            "answers": said.get(method, {}),
+        })  # fmt: skip
+    return rows
+
+
+def _differences(connection: Connection, runs: Sequence[Run], first: int) -> list[dict[str, Any]]:
+    """The paired difference of each two series of a task, in points: within a run as its evaluation found it, else bootstrapped here.
+
+    Series are numbered from `first`; two runs are compared where they scored the same test images.
+    """
+    found: list[dict[str, Any]] = []
+    scored: list[tuple[Run, list[str], Array]] = []
+    for run in runs:
+        ids, right = samples.correctness(connection, run.path)
+        numbers = {row["method"]: first + len(scored) + place for place, row in enumerate(run.evaluation.summary["results"])}
+        scored += [(run, ids, right[method]) for method in numbers]
+        for row in run.evaluation.summary["differences"]:
+            pair = {"of": numbers[row["method"]], "against": numbers[row["against"]]}
+            found.append({**pair, "difference": row["difference"], "low": row["ci95"][0], "high": row["ci95"][1], "tie": row["tie"]})
+    for two, one in combinations(range(len(scored)), 2):
+        (earlier, seen, before), (later, ids, after) = scored[two], scored[one]
+        if earlier is not later and seen == ids:
+            gap = paired_difference(100.0 * after, 100.0 * before, BOOTSTRAP_SEED)
+            pair = {"of": first + one, "against": first + two}
+            found.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "tie": gap.tie})
+    return found
+
+
+def _prompts(texts: Artifact) -> list[str]:
+    """For each class its prompt, or one of them and how many they are."""
+    rows = read_texts(texts.files(suffix=".parquet")[0])
+    found: dict[int, list[str]] = {}
+    for label, name, template in zip(rows.class_ids.tolist(), rows.class_names, rows.templates, strict=True):
+        found.setdefault(label, []).append(template.replace("{}", name))
+    return [prompts[0] if len(prompts) == 1 else f"{prompts[0]} (and {len(prompts) - 1} more)" for _, prompts in sorted(found.items())]
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> list[str]:
+    """Every image that the page can show: the listed samples and their nearest cached images."""
+    near = (sample_id for row in rows for listed in row["answers"].get("near", []) for sample_id in listed or ())
+    return list(dict.fromkeys([*ids, *near]))

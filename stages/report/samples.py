@@ -1,0 +1,96 @@
+"""Which test images a report lists, and all that each run says of them: answers, affinities and nearest cached images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from store.sql import Connection
+from store.tables import Array
+from store.views import literal
+
+
+def _rounded(value: str, digits: int) -> str:
+    """SQL for a number that JSON can hold."""
+    return f"case when isfinite({value}) then round({value}::double, {digits}) end"
+
+
+def _each(column: str, value: str) -> str:
+    return f"list_transform({column}, lambda e: {value})"
+
+
+# What is listed of a sample for one method: names in the page, and SQL over predictions p and affinity a.
+COLUMNS = {
+    "predicted": "p.predicted",
+    "probability": _rounded("p.probability", 4),
+    "true": _rounded("p.true_probability", 4),
+    "zero": "p.zero_shot",
+    "margin": _rounded("a.margin", 3),
+    "image": _rounded("a.affinity_image", 4),
+    "text": _rounded("a.affinity_text", 4),
+    "difference": _rounded("a.difference", 3),
+    "agreement": _rounded("a.neighbor_agreement", 2),
+    "top": "p.top5",
+    "top_probability": _each("p.top5_probability", _rounded("e", 4)),
+    "top_image": _each("p.top5_image", _rounded("e", 4)),
+    "top_text": _each("p.top5_text", _rounded("e", 4)),
+    "near": _each("a.neighbors", "e.sample_id"),
+    "near_affinity": _each("a.neighbors", _rounded("e.affinity", 4)),
+    "near_label": _each("a.neighbors", "e.label"),
+}
+
+
+def listed_ids(connection: Connection, artifacts: Sequence[str], seeds: Sequence[int], limit: int) -> tuple[list[str], int]:
+    """The ids of at most `limit` test images of the evaluations, and how many there are in all.
+
+    Where not all fit: half of them those with the smallest margin, half spread evenly over the others.
+    """
+    where = " or ".join(f"(artifact = {literal(path)} and seed = {seed})" for path, seed in zip(artifacts, seeds, strict=True))
+    query = f"select sample_id, min(margin) as margin from affinity where split = 'test' and ({where}) group by 1 order by 2, 1"  # noqa: S608
+    ids: list[str] = connection.query(query)["sample_id"].to_pylist()
+    if len(ids) <= limit:
+        return ids, len(ids)
+    hardest = limit // 2
+    spread = np.linspace(hardest, len(ids) - 1, limit - hardest).round().astype(int)
+    return ids[:hardest] + [ids[number] for number in np.unique(spread)], len(ids)
+
+
+def labels_of(connection: Connection, artifacts: Sequence[str], ids: Sequence[str]) -> list[int]:
+    """The label of each listed sample."""
+    paths = ", ".join(map(literal, artifacts))
+    query = f"select distinct sample_id, label from predictions where artifact in ({paths}) and sample_id in ({_listed(ids)})"  # noqa: S608
+    found = {row["sample_id"]: row["label"] for row in connection.query(query).to_pylist()}
+    return [found[sample_id] for sample_id in ids]
+
+
+def answers(connection: Connection, artifact: str, seed: int, ids: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """For each method of an evaluation, columns as long as `ids`: what it said with `seed`, None for a sample it did not see."""
+    columns = ", ".join(f"{sql} as {name}" for name, sql in COLUMNS.items())
+    query = f"""
+select p.method, p.sample_id, {columns} from predictions p join affinity a using (artifact, method, seed, sample_id)
+where p.artifact = {literal(artifact)} and p.seed = {seed} and a.split = 'test' and p.sample_id in ({_listed(ids)})"""  # noqa: S608
+    places = {sample_id: place for place, sample_id in enumerate(ids)}
+    found: dict[str, dict[str, list[Any]]] = {}
+    for row in connection.query(query).to_pylist():
+        table = found.setdefault(row["method"], {name: [None] * len(ids) for name in COLUMNS})
+        for name in COLUMNS:
+            table[name][places[row["sample_id"]]] = row[name]
+    return found
+
+
+def correctness(connection: Connection, artifact: str) -> tuple[list[str], dict[str, Array]]:
+    """Sorted test ids (T) of an evaluation, and for each method the share of seeds (T,) that had each right."""
+    query = f"""
+select method, sample_id, avg(correct::int) as share from affinity
+where artifact = {literal(artifact)} and split = 'test' group by 1, 2 order by 1, 2"""  # noqa: S608
+    table = connection.query(query)
+    methods, shares = np.asarray(table["method"].to_pylist()), table["share"].to_numpy()
+    names = list(dict.fromkeys(methods.tolist()))
+    ids = table["sample_id"].to_pylist()
+    return ids[: len(ids) // max(len(names), 1)], {name: shares[methods == name] for name in names}
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(map(literal, ids)) or "NULL"

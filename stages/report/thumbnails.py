@@ -1,0 +1,42 @@
+"""Small pictures inside the page, as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from stages.decode import BadImage, load_image
+
+SIDE = 88
+# Below this, lossless and as it is: the page enlarges whole pixels.
+TINY = 40
+
+
+def thumbnails(paths: Mapping[str, Path], ids: Iterable[str]) -> dict[str, str]:
+    """A data URI for each of `ids` whose image can be read; it is at most `SIDE` pixels wide and high."""
+    wanted = [sample_id for sample_id in ids if sample_id in paths]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda sample_id: thumbnail(paths[sample_id]), wanted)
+        return {sample_id: uri for sample_id, uri in zip(wanted, found, strict=True) if uri}
+
+
+def thumbnail(path: Path) -> str:
+    """The image at `path` as a data URI; empty where it cannot be read."""
+    image = load_image(path)
+    if isinstance(image, BadImage):
+        return ""
+    tiny = max(image.size) <= TINY
+    if not tiny:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    if tiny:
+        image.save(buffer, "png", optimize=True)
+    else:
+        image.save(buffer, "webp", quality=75)
+    kind = "png" if tiny else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,75 @@
+"""Who works in a store: kernel locks, freed when the process dies, however it dies. Not reliable on every network file system.
+
+A lock file that is left behind says nothing: only a lock that is held does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from store.errors import StoreBusy
+from store.files import make_folder, system_errors
+
+LOCKS = "locks"
+# Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
+GATE = "gate.lock"
+AT_WORK = "run-"
+
+
+@contextmanager
+def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the lock at `path`; where another process has it, say so by `on_wait` and wait. Raises `StoreDenied` and `StoreFull`."""
+    make_folder(path.parent)
+    lock = FileLock(path)
+    with system_errors(path):
+        try:
+            lock.acquire(timeout=0.2)
+        except Timeout:
+            if on_wait:
+                on_wait(f"waiting: another xmap is building {path.stem}")
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def at_work(root: Path) -> Iterator[None]:
+    """Be seen to work in the store at `root`: until the block ends, nobody has it for himself."""
+    path = root / LOCKS / f"{AT_WORK}{uuid.uuid4().hex}.lock"
+    own = FileLock(path)
+    with held(root / LOCKS / GATE), system_errors(path):
+        _anybody(root)
+        own.acquire()
+    try:
+        yield
+    finally:
+        own.release()
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Have the store at `root` for oneself: whoever wants to work in it waits. Raises `StoreBusy` where somebody does already."""
+    with held(root / LOCKS / GATE):
+        if _anybody(root):
+            raise StoreBusy(root)
+        yield
+
+
+def _anybody(root: Path) -> bool:
+    """Whether a living process works in the store; what the dead left is removed. Call only while holding the gate."""
+    living = False
+    for path in (root / LOCKS).glob(f"{AT_WORK}*.lock"):
+        try:
+            with FileLock(path).acquire(timeout=0):
+                path.unlink(missing_ok=True)
+        except Timeout:
+            living = True
+    return living

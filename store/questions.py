@@ -1,0 +1,133 @@
+"""Questions ready to ask: each a name, what it tells, and SQL over the views. `xmap sql NAME` asks one, `xmap sql --list` shows all.
+
+Affinities of two methods have different scales, so that no question mixes methods without saying which. Training logs hold one row
+a sample and epoch: questions about training take the first and the last epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the answer tells, and the query."""
+
+    about: str
+    sql: str
+
+
+def _sides(order: str) -> str:
+    """Classes by how far one side's affinity, each divided by its mean over the method's test images, is ahead of the other's."""
+    return f"""
+with means as (
+  select method, avg(affinity_image) as mean_image, avg(affinity_text) as mean_text
+  from affinity where split = 'test' group by method
+), classes as (
+  select method, class_name, avg(affinity_text) as text, avg(affinity_image) as image, avg(correct::int) as correct, count(*) as images
+  from affinity where split = 'test' group by method, class_name
+)
+select method, class_name, round(text / mean_text, 3) as relative_text, round(image / mean_image, 3) as relative_image,
+  round(100 * correct, 1) as accuracy, images
+from classes join means using (method)
+where mean_image > 0 and mean_text > 0 and {order}
+order by abs(relative_text - relative_image) desc, class_name limit 20"""  # noqa: S608
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "methods": Question(
+        "The methods side by side: accuracy (percent) with its 95 % interval, and what settings were chosen on.",
+        """
+select distinct dataset, shots, method, round(accuracy_mean, 2) as accuracy, round(accuracy_low, 2) as low, round(accuracy_high, 2) as high,
+  ci_kind, round(ece_mean, 2) as ece, selected_on, artifact
+from runs order by dataset, shots, accuracy desc""",
+    ),
+    "hardest-samples": Question(
+        "Test images on which the image cache and the text cache disagree most.",
+        """
+with hardest as (
+  select method, sample_id, label, avg(difference) as difference, avg(affinity_image) as image, avg(affinity_text) as text
+  from affinity where split = 'test' and difference is not null
+  group by method, sample_id, label order by difference desc, sample_id limit 20
+)
+select h.sample_id, h.method, any_value(a.class_name) as class_name, mode(a.predicted_name) as predicted,
+  round(h.difference, 3) as difference, round(h.image, 3) as image, round(h.text, 3) as text,
+  round(100 * avg(a.correct::int)) as right_percent
+from hardest h join affinity a using (method, sample_id, label) where a.split = 'test'
+group by h.method, h.sample_id, h.difference, h.image, h.text order by h.difference desc, h.sample_id""",
+    ),
+    "text-beats-image": Question(
+        "Classes that the text cache knows better than the image cache: affinity to the true class, relative to the side's mean.",
+        _sides("relative_text > relative_image"),
+    ),
+    "image-beats-text": Question(
+        "Classes that the image cache knows better than the text cache: affinity to the true class, relative to the side's mean.",
+        _sides("relative_image > relative_text"),
+    ),
+    "rising-weights": Question(
+        "Training images whose weight in the loss rose most from the first epoch to the last.",
+        """
+with ends as (
+  select run, max(epoch) as last from affinity where split = 'train' group by run having last > 1
+), before as (
+  select run, sample_id, weight from affinity where split = 'train' and epoch = 1
+), after as (
+  select a.* from affinity a join ends e on a.run = e.run and a.epoch = e.last where a.split = 'train'
+)
+select a.method, a.seed, a.sample_id, a.class_name, round(b.weight, 3) as first_weight, round(a.weight, 3) as last_weight,
+  round(a.weight - b.weight, 3) as rise
+from before b join after a using (run, sample_id)
+where a.weight > b.weight order by a.weight - b.weight desc, a.sample_id limit 20""",
+    ),
+    "confusions": Question(
+        "Which class is taken for which, by method: mistakes a seed, and their share of the class's test images.",
+        """
+with totals as (select artifact, method, label, count(*) as images from predictions group by all)
+select p.method, p.class_name, p.predicted_name, round(count(*) / count(distinct p.seed), 1) as mistakes_a_seed,
+  round(100 * count(*) / any_value(t.images), 1) as percent_of_class
+from predictions p join totals t using (artifact, method, label)
+where p.predicted <> p.label group by p.artifact, p.method, p.class_name, p.predicted_name
+order by count(*) desc, p.class_name limit 20""",
+    ),
+    "label-suspects": Question(
+        "Images whose nearest cached images are all of another class, in every run that saw them: often a wrong label.",
+        """
+with suspects as (
+  -- neighbours are those in the cache, so the first epoch says what all epochs say
+  select dataset, split, sample_id, label, count(*) as runs from affinity
+  where epoch <= 1 group by dataset, split, sample_id, label having max(neighbor_agreement) = 0
+)
+select s.dataset, s.split, s.sample_id, any_value(a.class_name) as labelled, mode(a.predicted_name) as predicted, s.runs,
+  round(avg(a.margin), 2) as margin
+from suspects s join affinity a using (dataset, split, sample_id, label) where a.epoch <= 1
+group by s.dataset, s.split, s.sample_id, s.runs order by s.runs desc, margin, s.sample_id limit 1000""",
+    ),
+    "gamma-by-class": Question(
+        "The share of the image cache in the fused affinity, by method and class (1 is image only).",
+        """
+select method, class_name, round(avg(gamma), 3) as gamma, round(min(gamma), 3) as lowest, round(max(gamma), 3) as highest,
+  count(*) as images
+from affinity where split = 'test' and gamma is not null group by method, class_name order by method, avg(gamma) desc, class_name""",
+    ),
+    "fixed-by-the-adapter": Question(
+        "Test images that zero-shot had wrong and the method has right with every seed.",
+        """
+with fixed as (
+  select method, sample_id, label, avg(margin) as margin from affinity where split = 'test' and method <> 'zero-shot'
+  group by method, sample_id, label having not bool_or(zero_shot_correct) and bool_and(correct)
+  order by margin desc, sample_id limit 20
+)
+select f.method, f.sample_id, any_value(a.class_name) as class_name, round(f.margin, 2) as margin,
+  round(100 * avg(a.neighbor_agreement)) as same_class_neighbors_percent
+from fixed f join affinity a using (method, sample_id, label) where a.split = 'test'
+group by f.method, f.sample_id, f.margin order by f.margin desc, f.sample_id""",
+    ),
+    "confident-mistakes": Question(
+        "Wrong answers given with the highest probability, and that of the true class.",
+        """
+select method, seed, sample_id, class_name, predicted_name, round(100 * probability, 1) as percent,
+  round(100 * true_probability, 1) as true_percent
+from predictions where predicted <> label order by probability desc, sample_id limit 20""",
+    ),
+}

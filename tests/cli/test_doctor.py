@@ -1,0 +1,39 @@
+"""`xmap doctor` on this machine, driven as a user drives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import cli.doctor
+from pipeline.doctor import Finding
+from tests.cli.test_commands import call
+
+
+def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -> None:
+    folder = own_store / "images" / "cut-00000000"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{")
+    result = call("doctor")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    parts = [line[9:].partition(":")[0] for line in lines]
+    assert list(dict.fromkeys(parts)) == ["Python", "packages", "faiss", "torch with faiss", "GPU", "model", "disk", "store"]
+    assert "ok       torch with faiss: they work in one process and agree" in lines
+    assert "ok       model: xmap-tiny loads and encodes, width 128" in lines
+    # Nothing is downloaded.
+    assert any(line.startswith("note     model: the weights of ViT-B-32-quickgelu are not on this machine; ") for line in lines)
+    assert lines[-1].startswith("problem  store: ")
+    assert "it is not JSON; delete" in lines[-1]
+    # Nothing is written.
+    assert [path.name for path in own_store.rglob("*")] == ["images", "cut-00000000", "manifest.json"]
+
+
+@pytest.mark.parametrize(("state", "code"), [("ok", 0), ("note", 0), ("problem", 1)])
+def test_as_json_with_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
+    finding = {"part": "disk", "state": state, "found": "full", "remedy": "free some"}
+    monkeypatch.setattr(cli.doctor, "examine", lambda *_: iter([Finding(**finding)]))
+    result = call("doctor", "--json")
+    assert (json.loads(result.stdout), result.exit_code) == ([finding], code)

@@ -1,0 +1,161 @@
+"""`xmap report`: its numbers are those of the evaluation, its page shows names as text, and it says what it could not show."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import xmap
+from store.artifact import Artifact, Store
+from tests.pipeline.worlds import write_layout
+from tests.report_world import CLASSES, call, make
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make(tmp_path_factory.mktemp("reported"))
+
+
+def written(path: Path) -> dict[str, Any]:
+    """The data inside a report."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', path.read_text("utf-8"), re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found.group(1))
+    return data
+
+
+@pytest.fixture(scope="module")
+def both(store: Path) -> dict[str, Any]:
+    """The data of a report of both runs."""
+    names = [found.fingerprint[:8] for found in evaluations(store)]
+    result = call("report", *names, "--store", store, "-o", store.parent / "both.html")
+    assert result.exit_code == 0, result.output
+    return written(store.parent / "both.html")
+
+
+def evaluations(store: Path) -> list[Artifact]:
+    return Store(store).artifacts("eval")
+
+
+def test_without_a_name_it_is_the_newest_in_the_store(store: Path) -> None:
+    result = call("report", "--store", store, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert Path(facts["path"]) == store / "reports" / f"{evaluations(store)[-1].path.name}.html"
+    assert Path(facts["path"]).stat().st_size == facts["bytes"]
+    assert facts["remarks"] == []
+
+
+def test_numbers_are_those_of_the_evaluations(store: Path, both: dict[str, Any]) -> None:
+    results = [row for found in evaluations(store) for row in found.summary["results"]]
+    assert [row["method"] for row in both["series"]] == [row["method"] for row in results]
+    for shown, row in zip(both["series"], results, strict=True):
+        assert (shown["accuracy"], [shown["low"], shown["high"]]) == (row["accuracy_mean"], row["accuracy_ci95"])
+        counts = shown["confusion"]
+        right = sum(n for label, predicted, n in counts if label == predicted)
+        total = sum(n for _, _, n in counts)
+        assert total == 24 * 2
+        assert 100 * right / total == pytest.approx(row["accuracy_mean"])
+        gap = sum(n * abs(stated - accuracy) for _, n, stated, accuracy in shown["calibration"]) / total
+        # The error is the mean over seeds, the figure pools them: pooled gaps can cancel, and do not where all seeds say the same.
+        assert gap <= row["ece_mean"] + 0.02
+        assert row["method"] != "zero-shot" or gap == pytest.approx(row["ece_mean"], abs=0.02)
+        for histogram in shown["distributions"].values():
+            assert sum(histogram["right"]) + sum(histogram["wrong"]) == total
+
+
+def test_the_sample_lists_are_those_of_the_log(store: Path, both: dict[str, Any]) -> None:
+    task, shown = both["tasks"][0], both["series"][-1]
+    assert (task["total"], len(task["samples"])) == (24, 24)
+    assert task["classes"] == sorted(CLASSES)
+    with xmap.connect(store) as connection:
+        query = "select * from affinity where split = 'test' and method = 'xmadapter' and seed = 1"
+        logged = [row for row in connection.query(query).to_pylist() if row["artifact"] == both["runs"][1]["artifact"]]
+    assert len(logged) == 24
+    answers = shown["answers"]
+    for row in logged:
+        place = task["samples"].index(row["sample_id"])
+        assert task["labels"][place] == row["label"]
+        assert answers["predicted"][place] == row["predicted"]
+        assert answers["near"][place] == [near["sample_id"] for near in row["neighbors"]]
+        assert answers["margin"][place] == pytest.approx(row["margin"], abs=1e-3)
+        assert all(name in task["thumbnails"] for name in (row["sample_id"], *answers["near"][place]))
+
+
+def test_runs_are_compared_pair_by_pair(both: dict[str, Any]) -> None:
+    pairs = {(row["of"], row["against"]) for row in both["differences"]}
+    assert pairs == {(one, two) for one in range(6) for two in range(one)}
+    for row in both["differences"]:
+        gap = both["series"][row["of"]]["accuracy"] - both["series"][row["against"]]["accuracy"]
+        assert row["difference"] == pytest.approx(gap)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["tie"] == (row["low"] <= 0 <= row["high"])
+
+
+def test_unreadable_images_and_provenance_are_in_it(both: dict[str, Any]) -> None:
+    assert [row["sample"] for row in both["runs"][0]["unreadable"]] == ["broken.png"]
+    assert both["runs"][0]["command"].startswith("xmap eval --data")
+    assert both["tasks"][0]["prompts"][0] == f"a photo of a {sorted(CLASSES)[0]}."
+
+
+def test_names_never_become_markup(store: Path) -> None:
+    assert call("report", "--store", store, "-o", store.parent / "one.html").exit_code == 0
+    page = (store.parent / "one.html").read_text("utf-8")
+    assert "<script>alert(1)" not in page
+    assert "<img src=x" not in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", ""), "nothing is loaded"
+
+
+def test_a_long_list_is_cut_to_the_hardest_and_an_even_rest(store: Path) -> None:
+    result = call("report", "--store", store, "--samples", "6", "-o", store.parent / "six.html")
+    assert result.exit_code == 0, result.output
+    data = written(store.parent / "six.html")
+    task = data["tasks"][0]
+    assert (task["total"], len(task["samples"])) == (24, 6)
+    with xmap.connect(store) as connection:
+        query = "select artifact, sample_id, min(margin) from affinity where split = 'test' and seed = 1 group by 1, 2 order by 3, 2"
+        rows = connection.query(query).to_pylist()
+    hardest = [row["sample_id"] for row in rows if row["artifact"] == data["runs"][0]["artifact"]]
+    assert task["samples"][:3] == hardest[:3]
+
+
+def test_images_that_are_gone_are_a_remark(store: Path, tmp_path: Path) -> None:
+    table = store.parent / "images.csv"
+    hidden = table.rename(store.parent / "elsewhere.csv")
+    try:
+        gone = call("report", "--store", store, "-o", tmp_path / "gone.html")
+        assert gone.exit_code == 0, gone.output
+        assert "images are not shown" in gone.stderr
+        assert written(tmp_path / "gone.html")["tasks"][0]["thumbnails"] == {}
+        moved = call("report", "--store", store, "-o", tmp_path / "moved.html", "--data", hidden)
+        assert "not shown" not in moved.stderr
+        assert len(written(tmp_path / "moved.html")["tasks"][0]["thumbnails"]) >= 24
+    finally:
+        hidden.rename(table)
+
+
+def test_imported_features_have_a_report_without_pictures(tmp_path: Path) -> None:
+    folder = write_layout(tmp_path / "layout")
+    assert call("import", "tip-adapter", folder, "--quiet").exit_code == 0
+    run = call("run", "--features", "layout", "--shots", "2", "--seeds", "1", "--methods", "zero-shot,tip-adapter", "--quiet")
+    assert run.exit_code == 0, run.output
+    result = call("report", "-o", tmp_path / "report.html")
+    assert result.exit_code == 0, result.output
+    assert "imported" in result.stderr
+    assert len(written(tmp_path / "report.html")["tasks"][0]["samples"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [((), "no eval artifact"), (("nothing-so",), "no eval artifact 'nothing-so'"), (("--samples", "1"), "greater than or equal to 2")],
+)
+def test_wrong_use_is_a_sentence(words: tuple[str, ...], said: str) -> None:
+    result = call("report", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr

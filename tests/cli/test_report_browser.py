@@ -1,0 +1,191 @@
+"""The report in a real browser: Chromium, headless, from disk. What a person clicks is clicked here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from store.artifact import Store
+from tests.report_world import CLASSES, call, make
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'xmap[dev]'")
+BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+
+FIGURES = ("methods-figure", "classes-figure", "confusion-figure", "calibration-figure", "scatter-figure", "distribution-affinity_image",
+           "distribution-affinity_text", "distribution-difference", "curve-loss")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of two runs whose names try to be markup."""
+    torch.set_num_threads(1)
+    store = make(tmp_path_factory.mktemp("browsed"))
+    path = store.parent / "report.html"
+    names = [found.fingerprint[:8] for found in Store(store).artifacts("eval")]
+    assert call("report", *names, "--store", store, "-o", path).exit_code == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    # Tests change HOME; the browser must have one to write to. As root Chromium starts only without its sandbox.
+    home = str(tmp_path_factory.mktemp("home"))
+    flags = ["--no-sandbox"] * (os.geteuid() == 0)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=flags, env={**os.environ, "HOME": home})
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page opened from disk, and everything it complained about, asked or fetched."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.page = browser.new_page(**options)
+        self.complaints: list[str] = []
+        self.fetched: list[str] = []
+        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda box: (self.complaints.append(f"dialog: {box.message}"), box.dismiss()))
+        self.page.on("request", lambda request: self.fetched.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("#samples-table")
+
+    def column(self, number: int) -> list[str]:
+        cells: list[str] = self.page.locator(f"#samples-table tbody td:nth-child({number})").all_inner_texts()
+        return cells
+
+    def matches(self) -> int:
+        return int(self.page.locator("#matches").inner_text().split()[0])
+
+
+@pytest.fixture
+def visit(chromium: Any, report: Path) -> Iterator[Visit]:
+    opened = Visit(chromium, report, viewport={"width": 1280, "height": 900})
+    yield opened
+    opened.page.close()
+    assert opened.complaints == []
+    assert [url for url in opened.fetched if not url.startswith(("file:", "data:"))] == []
+
+
+def test_every_figure_is_drawn_and_names_are_text(visit: Visit) -> None:
+    for name in FIGURES:
+        box = visit.page.locator(f"#{name} svg").first.bounding_box()
+        assert box, name
+        assert min(box["width"], box["height"]) > 80, name
+        assert visit.page.locator(f"#{name} svg :is(path, rect, circle)").count() > 1, name
+    assert visit.page.locator("#samples-table").get_by_text(CLASSES[0], exact=True).count() > 0
+    assert visit.page.locator("#samples-table").get_by_text("onerror=alert(2)").count() > 0
+    assert visit.page.locator("script").count() == 2
+    assert visit.page.locator("#samples-table img").count() == visit.page.locator("#samples-table tbody tr").count()
+
+
+def test_sorting_filtering_and_searching_by_clicking(visit: Visit) -> None:
+    page = visit.page
+    assert visit.matches() == 24
+    page.click("[data-sort=probability]")
+    falling = [float(text) for text in visit.column(5)]
+    assert falling == sorted(falling, reverse=True)
+    page.click("[data-sort=probability]")
+    assert [float(text) for text in visit.column(5)] == sorted(falling)
+    page.click("[data-sort=label]")
+    assert visit.column(3) == sorted(visit.column(3))
+    page.select_option("#outcome", "wrong")
+    wrong = visit.matches()
+    assert page.locator("#samples-table td:nth-child(4) .verdict.right").count() == 0
+    page.select_option("#outcome", "right")
+    assert visit.matches() + wrong == 24
+    page.click("#reset")
+    page.fill("#search", "quoted plain")
+    assert set(visit.column(3)) <= set(CLASSES)
+    assert 0 < visit.matches() < 24
+    assert page.evaluate("document.activeElement.id") == "search", "typing goes on"
+    page.click("#reset")
+    page.select_option("#label", CLASSES[2])
+    assert set(visit.column(3)) == {CLASSES[2]}
+    assert visit.matches() == 8
+
+
+def test_a_sample_opens_with_the_evidence_of_its_prediction(visit: Visit) -> None:
+    page = visit.page
+    first = visit.column(2)[0]
+    page.locator("#samples-table tbody tr").first.click()
+    assert page.locator("#sample-title").inner_text() == first
+    assert page.locator("dialog .nearest li").count() == 5
+    assert page.locator("dialog .nearest img").count() == 5
+    assert "affinity 0." in page.locator("dialog .nearest li").first.inner_text()
+    texts = page.locator("dialog .evidence tbody tr")
+    assert texts.count() == 3
+    assert any(f"a photo of a {name}." in texts.all_inner_texts()[row] for row in range(3) for name in CLASSES[:1])
+    assert page.locator("dialog .evidence .meter.text").count() == 3
+    pressed = page.locator("dialog .chips [aria-pressed=true]").inner_text()
+    page.locator("dialog .chips button", has_text="tip-adapter").first.click()
+    assert page.locator("dialog .chips [aria-pressed=true]").inner_text() != pressed
+    assert page.locator("#sample-title").inner_text() == first, "the same image, seen by another method"
+    page.click("dialog [data-step='1']")
+    assert page.locator("#sample-title").inner_text() != first
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_a_confusion_and_a_mark_lead_to_their_images(visit: Visit) -> None:
+    page = visit.page
+    cells = page.locator("#confusion-figure [data-cell]")
+    label, predicted = (int(part) for part in cells.first.get_attribute("data-cell").split(","))
+    cells.first.click()
+    names = sorted(CLASSES)
+    assert (page.input_value("#label"), page.input_value("#predicted")) == (names[label], names[predicted])
+    page.locator("#scatter-figure [data-sample]").last.click()
+    assert page.locator("dialog").is_visible()
+    page.click("dialog [data-close]")
+
+
+def test_runs_and_methods_are_chosen_and_compared(visit: Visit) -> None:
+    page = visit.page
+    titles = page.locator("#shown option").all_inner_texts()
+    assert len(titles) == 6
+    page.select_option("#shown", label=titles[3])
+    assert page.locator("#headline h2").inner_text() == titles[3]
+    assert "zero-shot" in titles[3]
+    assert page.locator("#distributions").get_by_text("has no caches").count() == 1
+    page.locator("#methods-figure [role=button]").nth(5).click()
+    assert page.locator("#headline h2").inner_text() == titles[5]
+    page.select_option("#against", label=titles[0])
+    assert f"against {titles[0]}" in page.locator("#headline").inner_text()
+    page.select_option("#outcome", "fixed")
+    assert page.locator("#samples-table td:nth-child(4) .verdict.wrong").count() == 0
+    page.select_option("#against", label="nothing")
+    assert page.locator("[data-sort=other]").count() == 0
+
+
+def test_light_dark_and_print(chromium: Any, report: Path) -> None:
+    visit = Visit(chromium, report, color_scheme="dark")
+    shade = "getComputedStyle(document.body).backgroundColor"
+    dark = visit.page.evaluate(shade)
+    visit.page.click(".theme")
+    light = visit.page.evaluate(shade)
+    assert sum(map(int, dark[4:-1].split(","))) < 150 < 600 < sum(map(int, light[4:-1].split(",")))
+    visit.page.emulate_media(media="print")
+    assert not visit.page.locator(".bar").is_visible()
+    assert not visit.page.locator(".filters").first.is_visible()
+    assert len(visit.page.pdf()) > 10_000
+    visit.page.close()
+    assert visit.complaints == []
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(chromium: Any, report: Path) -> None:
+    visit = Visit(chromium, report, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 360
+    visit.page.locator("#samples-table tbody tr").first.tap()
+    box = visit.page.locator("dialog").bounding_box()
+    assert box
+    assert box["width"] <= 360
+    visit.page.close()
+    assert visit.complaints == []

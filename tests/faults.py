@@ -1,0 +1,132 @@
+"""Faults for processes that die of them: a kill or a signal at the n-th write point, a disk that is full after n bytes.
+
+They change the process they are called in for good, so they belong into forked children.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import store.files
+
+# The fixture `case`: `with case():` is one failure tried.
+Case = Callable[[], AbstractContextManager[None]]
+
+
+class Points:
+    """Counts write points, takes a `pause` (seconds) at each, and does `act` at the one numbered `last`.
+
+    A point lies before and after each fsync, rename, new folder and removal, after a file is opened for writing, and in the
+    middle of its first long write.
+    """
+
+    def __init__(self, last: int | None = None, act: Callable[[], None] = lambda: None, pause: float = 0.0) -> None:
+        self.passed, self.last, self.act, self.pause = 0, last, act, pause
+
+    def tick(self) -> None:
+        here = self.passed
+        self.passed += 1
+        time.sleep(self.pause)
+        if here == self.last:
+            self.act()
+
+    def install(self) -> None:
+        for name in ("fsync", "replace", "mkdir", "unlink", "rmdir"):
+            setattr(os, name, self._around(getattr(os, name)))
+        store.files.open = self._opened  # type: ignore[attr-defined]
+
+    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            self.tick()
+            result = function(*arguments, **options)
+            self.tick()
+            return result
+
+        return called
+
+    def _opened(self, *arguments: Any) -> Any:
+        file = open(*arguments, buffering=0)  # noqa: SIM115
+        if "w" not in arguments[1]:
+            return file
+        self.tick()
+        return _Written(file, self._half)
+
+    def _half(self, written: _Written, view: memoryview) -> int:
+        half = len(view) // 2
+        written.file.write(view[:half])
+        if half > 1 and not written.halved:
+            written.halved = True
+            self.tick()
+        written.file.write(view[half:])
+        return len(view)
+
+
+class Disk:
+    """A disk with room for `room` more bytes, whatever file they go to."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def install(self) -> None:
+        store.files.open = self._opened  # type: ignore[attr-defined]
+        store.files.free_bytes = lambda folder: self.room
+
+    def _opened(self, *arguments: Any) -> Any:
+        file = open(*arguments, buffering=0)  # noqa: SIM115
+        return _Written(file, self._fitting) if "w" in arguments[1] else file
+
+    def _fitting(self, written: _Written, view: memoryview) -> int:
+        fits = min(len(view), self.room)
+        self.room -= fits
+        written.file.write(view[:fits])
+        if fits < len(view):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return fits
+
+
+class _Written:
+    """A file whose writes go through a function."""
+
+    def __init__(self, file: Any, write: Callable[[_Written, memoryview], int]) -> None:
+        self.file, self.halved = file, False
+        self._write = write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> _Written:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, data: Any) -> int:
+        return self._write(self, memoryview(data).cast("B"))
+
+
+def send(number: int) -> Callable[[], None]:
+    """An act: this process gets the signal `number`."""
+    return lambda: os.kill(os.getpid(), number)
+
+
+KILL = send(signal.SIGKILL)
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run `work` in a forked child; its exit code, negative for the signal that killed it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(error, file=sys.stderr)
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,144 @@
+"""A process that has imported everything once and forks a child for each command line it is told: a run then costs what it does.
+
+Jobs are lines of JSON on stdin, answers lines of JSON on stdout. A job: `argv`, `cwd`, `store`, `said` (where stdout and stderr of the
+children go, by number), `fault` (a name of FAULTS and its argument) and `times` (how many children start at one barrier).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from tests.faults import Disk, Points, send
+
+
+def _points(act: Callable[[], None] | None) -> Callable[[int], None]:
+    return lambda last: Points(last, act or (lambda: None)).install()
+
+
+def _shuffle(seed: int) -> None:
+    """Every listing of a folder comes in another order."""
+    draw, scan, listed = random.Random(seed), os.scandir, os.listdir  # noqa: S311
+
+    class Shuffled:
+        def __init__(self, path: Any = ".") -> None:
+            with scan(path) as listing:
+                self.entries = list(listing)
+            draw.shuffle(self.entries)
+
+        def __iter__(self) -> Any:
+            return iter(self.entries)
+
+        def __enter__(self) -> Any:
+            return iter(self.entries)
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+        def close(self) -> None:
+            return None
+
+    def shuffled(path: Any = ".") -> list[Any]:
+        names = listed(path)
+        draw.shuffle(names)
+        return names
+
+    os.scandir, os.listdir = Shuffled, shuffled
+
+
+FAULTS: dict[str, Callable[[int], None]] = {
+    "none": lambda _: None,
+    "kill": _points(send(signal.SIGKILL)),
+    "interrupt": _points(send(signal.SIGINT)),
+    "terminate": _points(send(signal.SIGTERM)),
+    "full": lambda room: Disk(room).install(),
+    "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
+    "user": os.setuid,
+    "shuffle": _shuffle,
+}
+
+
+def _child(job: dict[str, Any], number: int, gate: int) -> None:
+    os.setsid()
+    os.read(gate, 1)
+    os.chdir(job["cwd"])
+    os.environ["XMAP_STORE"] = job["store"]
+    for descriptor, suffix in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{job['said']}.{number}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    # The streams of the server may be buffered; a child's own begin empty.
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    points = Points()
+    if job["fault"][0] == "count":
+        points.install()
+    else:
+        FAULTS[job["fault"][0]](job["fault"][1])
+    sys.argv = ["xmap", *job["argv"]]
+    from cli.main import main
+
+    code: Any = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as error:
+        code = error.code or 0
+    except BaseException:
+        traceback.print_exc()
+    if job["fault"][0] == "count":
+        print(json.dumps(points.passed), file=sys.stderr)
+    sys.stdout.flush()
+    os._exit(int(code))
+
+
+def serve() -> None:
+    """Answer jobs until stdin ends."""
+    for line in sys.stdin:
+        job = json.loads(line)
+        inlet, outlet = os.pipe()
+        children = []
+        for number in range(job["times"]):
+            child = os.fork()
+            if child == 0:
+                os.close(outlet)
+                _child(job, number, inlet)
+            children.append(child)
+        os.close(inlet)
+        # All wait at the pipe: closing it lets them go at once.
+        os.close(outlet)
+        print(json.dumps(children), flush=True)
+        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+
+
+def warm() -> None:
+    """Do a whole run, so that all is imported that runs import, and keep the tokenizer, whose vocabulary takes half a second to sort."""
+    import open_clip
+    import torch
+
+    from cli.main import app
+    from tests.promises.worlds import RUN, write_world
+
+    torch.set_num_threads(1)
+    open_clip.get_tokenizer = functools.cache(open_clip.get_tokenizer)
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        os.chdir(write_world(Path(folder)))
+        for command in ([*RUN, "--quiet"], ["sql", "select 1"], ["gc"], ["verify", "--quiet"]):
+            app([*command, "--store", "store"], standalone_mode=False)
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    warm()
+    print(json.dumps("ready"), flush=True)
+    serve()
+    # There is nothing to take down.
+    os._exit(0)

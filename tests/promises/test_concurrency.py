@@ -1,0 +1,72 @@
+"""Several runs at once end with one artifact of each kind, and whoever reads meanwhile never meets half of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.collect import remove
+from store.artifact import Store
+from store.errors import StoreBusy
+from store.features import read_images
+from store.sql import connect
+from tests.faults import Case
+from tests.promises.conftest import Commands, Control
+from tests.promises.worlds import RUN, tree
+
+
+def look(store: Path) -> int:
+    """Read all there is, as a stage and as a query would."""
+    survey = Store(store).survey()
+    assert survey.damaged == {}
+    for artifact in survey.artifacts:
+        assert artifact.verify() == []
+        if artifact.stage == "images":
+            assert len(read_images(artifact.files("train-"))) == 12
+    with connect(store) as connection:
+        assert connection.damaged == ()
+        counts = connection.query("SELECT count(*) AS n FROM samples")["n"].to_pylist()
+        connection.query("SELECT count(*) FROM affinity a JOIN predictions p USING (sample_id)")
+    assert counts in ([0], [12])
+    return len(survey.artifacts)
+
+
+@pytest.mark.promise
+@pytest.mark.failure("at once")
+def test_four_runs_at_once_end_as_one_and_readers_see_whole_artifacts(
+    commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case
+) -> None:
+    store = tmp_path / "store"
+    commands.start(4, *RUN, cwd=world, store=store, fault=("slow", 5))
+    seen = []
+    while not commands.ended():
+        with case():
+            seen.append(look(store))
+    runs = commands.wait()
+    assert [ended.code for ended in runs] == [0] * 4, runs[0].stderr
+    assert len({ended.stdout for ended in runs}) == 1
+    assert tree(store) == control.tree
+    assert list(store.rglob("*.partial")) == []
+    assert list(store.glob("locks/run-*")) == []
+    assert seen == sorted(seen)
+    assert any(0 < count < look(store) for count in seen)
+    assert any("waiting: another xmap is building" in ended.stderr for ended in runs)
+
+
+@pytest.mark.failure("at once")
+def test_nothing_is_collected_under_a_run(commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case) -> None:
+    """A collector without settings would take every artifact of a run that has no evaluation yet."""
+    store = tmp_path / "store"
+    commands.start(2, *RUN, cwd=world, store=store, fault=("slow", 2))
+    refused = 0
+    while not commands.ended():
+        with case():
+            try:
+                remove(Store(store))
+            except StoreBusy:
+                refused += 1
+    runs = commands.wait()
+    assert [ended.code for ended in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+    assert refused > 1
+    assert tree(store) == control.tree

@@ -1,0 +1,50 @@
+"""A small world for whole runs: images, a model, and the command line that does every stage in half a second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from store.manifest import MANIFEST
+from tests.pipeline.worlds import write_photos
+from tests.stages.conftest import write_model
+
+DATA, MODEL = "photos", "model"
+FEATURES = ["--data", DATA, "--model", f"local-dir:{MODEL}", "--views", "1", "--batch-size", "4", "--shard-batches", "1", "--workers", "0"]
+METHODS = ["--methods", "tip-adapter,tip-adapter-f", "--seeds", "1", "--shots", "2", "--set", "methods.tip-adapter-f.epochs=2"]
+RUN = ["run", *FEATURES, *METHODS]
+# What the clock says is no result.
+TIMES = ("created", "seconds", "train_seconds", "ms_per_query")
+
+
+def write_world(folder: Path) -> Path:
+    """Photos of three classes and a model, in `folder`; the commands above are to be given there."""
+    write_photos(folder / DATA, train=2, val=1, test=1)
+    write_model(folder / MODEL)
+    return folder
+
+
+def tree(store: Path) -> dict[str, Any]:
+    """All artifacts of a store, file by file: bytes, and of JSON what it says but for the clock's part."""
+    files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
+    return {path.relative_to(store).as_posix(): _content(path) for path in files if path.name != "hashes.sqlite"}
+
+
+def _content(path: Path) -> Any:
+    if path.suffix != ".json":
+        return path.read_bytes()
+    return _timeless(json.loads(path.read_bytes()), path.name == MANIFEST)
+
+
+def _timeless(value: Any, manifest: bool) -> Any:
+    if isinstance(value, list):
+        return [_timeless(item, manifest) for item in value]
+    if not isinstance(value, dict):
+        return value
+    # The hash of a file that holds times, and of the manifest itself.
+    skipped = (*TIMES, "checksum") if manifest else TIMES
+    kept = {name: _timeless(item, manifest) for name, item in value.items() if name not in skipped}
+    if str(kept.get("name", "")).endswith("metrics.json"):
+        kept = {"name": kept["name"]}
+    return kept
