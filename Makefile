@@ -29,6 +29,7 @@ thorough: install
 
 bench: install
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.questions
 
 clean:
 	rm -rf $(VENV) demo .xmap build *.egg-info

@@ -50,7 +50,10 @@ def command(
         return
     say("\nThe five worst mistakes, the affinity of each to its true class, and the cached image nearest to it:\n")
     _type(["xmap", "sql", "--store", str(store), QUERY], say)
-    say(_next(images, store, time.monotonic() - started))
+    page = Path(folder) / "report.html"
+    say("\nAll of it to look at and click through, each prediction with its evidence:\n")
+    _type(["xmap", "report", "--store", str(store), "-o", str(page), *told], say)
+    say(_next(images, store, page, time.monotonic() - started))
 
 
 def run_flags(images: Path, store: Path) -> list[str]:
@@ -84,7 +87,7 @@ def _silent(line: str) -> None:
     """Says nothing."""
 
 
-def _next(images: Path, store: Path, seconds: float) -> str:
+def _next(images: Path, store: Path, page: Path, seconds: float) -> str:
     again = shlex.join(["xmap", "run", *run_flags(images, store)])
     return (
         f"That took {seconds:.0f} s. What to do next:\n"
@@ -92,6 +95,9 @@ def _next(images: Path, store: Path, seconds: float) -> str:
         "      once more: every stage is reused\n"
         f"  xmap status --store {shlex.quote(str(store))}\n"
         "      what is stored\n"
+        f"  xmap predict {shlex.quote(str(images / '3'))} --explain --store {shlex.quote(str(store))}\n"
+        "      the adapter on new images, with the evidence\n"
         "  xmap run --data FOLDER --model xmap-tiny\n"
-        "      your own images, one folder a class (docs/guide.md)"
+        "      your own images, one folder a class (docs/guide.md)\n"
+        f"Open in a browser: {page}"
     )

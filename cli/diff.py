@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import JsonOption, StoreOption, artifact_names
-from cli.show import print_json, print_table
+from cli.show import plain, print_json, print_table
 from pipeline.compare import Comparison, compare
 from pipeline.lineage import Lineage, find_artifact
 from store.artifact import Artifact, Store, store_root
@@ -30,7 +30,7 @@ def command(
         print_json(_facts(found))
         return
     for letter, artifact in (("A", found.first), ("B", found.second)):
-        typer.echo(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]}")
+        typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]}"))
     if found.first.fingerprint == found.second.fingerprint:
         typer.echo("they are the same artifact")
         return

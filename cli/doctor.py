@@ -16,6 +16,8 @@ def command(settings: Settings) -> None:
     """Try Python, the packages, torch with faiss, GPUs, the model, the disk and the store; exit code 1 where one is broken.
 
     Nothing is downloaded and nothing is written. Each line that is not ok says how to mend it.
+
+    Example: xmap doctor --model xmap-tiny
     """
     findings = []
     for finding in examine(settings.store, settings.config):

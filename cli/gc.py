@@ -29,6 +29,8 @@ def command(
 
     Evaluations stay, and what xmap.toml and the flags would use, and all that these were made from. Name an evaluation to let go
     of it and of what only it needed. Without --yes nothing is removed unless you say so on a terminal.
+
+    Example: xmap gc --data pets --yes
     """
     used = in_use(settings.store, settings.config)
     found = waste(settings.store, used, names or ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
-from cli.show import print_table, progress_on_stderr
+from cli.show import plain, print_table, progress_on_stderr
 from store.artifact import Store, store_root
 from store.errors import InputError, UnknownName
 
@@ -131,7 +131,7 @@ def _row(prediction: Prediction, top: int) -> tuple[str, ...]:
 
 
 def _explain(prediction: Prediction, top: int) -> None:
-    typer.echo(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %" + _gamma(prediction.gamma))
+    typer.echo(plain(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %") + _gamma(prediction.gamma))
     facts = prediction.facts(explain=True)
     columns = ("class", "probability %", "image affinity", "text affinity")
     rows = [

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import JsonOption, StoreOption, artifact_names
-from cli.show import print_json, print_results, print_table, size
+from cli.show import plain, print_json, print_results, print_table, size
 from pipeline.lineage import Lineage, find_artifact
 from store.artifact import Artifact, Store, store_root
 from store.fingerprint import SHORT
@@ -33,14 +33,14 @@ def command(
         print_json(artifact.manifest)
         return
     manifest = artifact.manifest
-    typer.echo(f"{artifact.stage} {artifact.name}\n")
+    typer.echo(f"{artifact.stage} {plain(artifact.name)}\n")
     for label, value in (
         ("fingerprint", artifact.fingerprint),
         ("folder", artifact.path),
         ("made", f"{manifest['created']}, in {manifest['seconds']} s on {manifest['device']}"),
         ("again with", manifest["command"]),
     ):
-        typer.echo(f"  {label:<12}{value}")
+        typer.echo(plain(f"  {label:<12}{value}"))
     _print_inputs(artifact, Lineage.of(opened.artifacts()))
     _print_fields("fields that made it", artifact.fields)
     came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
@@ -62,7 +62,7 @@ def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
     for label, digest in artifact.inputs.items():
         parent = lineage.inputs[artifact.fingerprint][label]
         named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
-        typer.echo(f"  {label:<{wide}}  {named}")
+        typer.echo(plain(f"  {label:<{wide}}  {named}"))
 
 
 def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
     rows = list(_lines(fields))
     wide = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
-        typer.echo(f"  {label:<{wide}}  {value}")
+        typer.echo(plain(f"  {label:<{wide}}  {value}"))
 
 
 def _lines(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

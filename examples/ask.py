@@ -26,7 +26,7 @@ def main() -> None:
     with connect(parser.parse_args().store) as connection:
         print("Labels to look at again:")
         for row in connection.query(QUESTIONS["label-suspects"].sql).slice(0, 10).to_pylist():
-            print(f"  {row['sample_id']}: labelled {row['labelled']}, predicted {row['predicted']}, nearest cached image {row['nearest']}")
+            print(f"  {row['sample_id']}: labelled {row['labelled']}, taken for {row['predicted']} in {row['runs']} runs")
         print("Do the caches disagree where the adapter is wrong?")
         for row in connection.query(AGREEMENT).to_pylist():
             verdict = "right" if row["correct"] else "wrong"

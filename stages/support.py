@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from blake3 import blake3
 
 from stages.config import CacheConfig
 from stages.datasets.dataset import TEST, TRAIN, VAL
 from store.artifact import Artifact
 from store.errors import InputError
-from store.features import ImageFeatures, read_images
+from store.features import SAMPLES, ImageFeatures, read_images
 from store.tables import Array, read_table
 
 SUPPORT = "support-"
 VALIDATION_SHOTS = 4
 NOTHING = "nothing (fixed defaults)"
+
+IDS = pa.schema([SAMPLES.field("sample_id")])
 
 ValidationProtocol = Literal["few", "paper"]
 
@@ -171,7 +174,7 @@ def _per_class(counts: Array) -> str:
 
 def index_split(images: Artifact, split: str) -> SplitIndex:
     """The samples of a split, one a plain view. Features are not read: a whole training set would not fit in memory."""
-    table = read_table(split_files(images, split), ["sample_id", "label", "view"])
+    table = read_table(split_files(images, split), types=SAMPLES)
     rows = np.flatnonzero(table["view"].to_numpy() == 0)
     ids = table["sample_id"].to_pylist()
     return SplitIndex(tuple(ids[row] for row in rows), table["label"].to_numpy()[rows].astype(np.int32))
@@ -184,7 +187,7 @@ def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool
     """
     parts = []
     for path in split_files(images, split):
-        if not any(sample in ids for sample in read_table(path, ["sample_id"])["sample_id"].to_pylist()):
+        if not any(sample in ids for sample in read_table(path, types=IDS)["sample_id"].to_pylist()):
             continue
         rows = read_images([path])
         keep = [row for row, sample in enumerate(rows.sample_ids) if sample in ids and not (plain and rows.views[row])]

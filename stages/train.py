@@ -26,10 +26,12 @@ from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_segments, load_sup
 from stages.memory import peak_memory
 from stages.methods.method import Cache, Fitted, Method, NoLog, Selection, TrainLog
 from stages.methods.method import method as load_method
+from stages.options import method_entry
 from stages.progress import Progress
 from stages.support import SplitIndex, ValidationProtocol, draw_validation
 from stages.task import FewShotTask, Segments, Support, Text
 from store.artifact import Artifact, Identity, Store
+from store.errors import InputError
 from store.fingerprint import Json
 from store.index import Neighbors, VectorIndex
 from store.log import Column, NeighborColumn, read_values, write_affinity
@@ -149,7 +151,15 @@ def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, in
 
 
 def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
-    """An adapter from the store and what its scores need, on the CPU. Raises `ArtifactDamaged`."""
+    """An adapter from the store and what its scores need, on the CPU.
+
+    Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
+    """
+    name = str(artifact.summary["method"])
+    current = method_entry(name).version
+    found = artifact.fields.get("version", current)
+    if found != current:
+        raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
     tensors, stored = read_tensors(artifact.file(ADAPTER))
     metadata: Mapping[str, Any] = stored
     chosen = metadata["selection"]

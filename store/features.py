@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from store.tables import Array, read_table, vectors_array, vectors_column, write_table
+from store.tables import Array, read_table, read_vectors, vectors_column, write_table
+
+# The columns beside the vectors; those of bad images are all text.
+SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
+PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("template", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) 
 
 def read_images(paths: Sequence[Path]) -> ImageFeatures:
     """Read image features from the files of one split, in file order."""
-    table = read_table(paths, ["sample_id", "label", "view", "feature"])
+    table, vectors = read_vectors(paths, SAMPLES)
     return ImageFeatures(
         tuple(table["sample_id"].to_pylist()),
         table["label"].to_numpy().astype(np.int32),
         table["view"].to_numpy().astype(np.int16),
-        vectors_array(table["feature"]),
+        vectors,
     )
 
 
@@ -90,12 +94,12 @@ def write_texts(path: Path, rows: TextFeatures, fingerprint: str) -> None:
 
 def read_texts(path: Path) -> TextFeatures:
     """Read text features."""
-    table = read_table(path, ["class_id", "class_name", "template", "feature"])
+    table, vectors = read_vectors(path, PROMPTS)
     return TextFeatures(
         table["class_id"].to_numpy().astype(np.int32),
         tuple(table["class_name"].to_pylist()),
         tuple(table["template"].to_pylist()),
-        vectors_array(table["feature"]),
+        vectors,
     )
 
 
@@ -110,12 +114,14 @@ class ErrorRow:
     message: str
 
 
+ERRORS = pa.schema([(field.name, pa.string()) for field in fields(ErrorRow)])
+
+
 def write_errors(path: Path, rows: Sequence[ErrorRow], fingerprint: str) -> None:
     """Write the list of bad images, empty or not, as one Parquet file."""
-    columns = [field.name for field in fields(ErrorRow)]
-    write_table(path, pa.table({name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in columns}), fingerprint)
+    write_table(path, pa.table({name: [getattr(row, name) for row in rows] for name in ERRORS.names}, ERRORS), fingerprint)
 
 
 def read_errors(path: Path) -> list[ErrorRow]:
     """Read the list of bad images."""
-    return [ErrorRow(**row) for row in read_table(path, [field.name for field in fields(ErrorRow)]).to_pylist()]
+    return [ErrorRow(**row) for row in read_table(path, types=ERRORS).to_pylist()]

@@ -152,7 +152,7 @@ class Values:
 
 def read_values(path: Path) -> Values:
     """Read the cache rows. Raises `ArtifactDamaged`."""
-    table = read_table(path, VALUES.names)
+    table = read_table(path, types=VALUES)
     return Values(
         tuple(table["sample_id"].to_pylist()),
         table["label"].to_numpy().astype(np.int32),

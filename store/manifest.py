@@ -55,6 +55,8 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     # The version first: a manifest of another version may have other fields and is not damaged for that.
     schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if type(schema_version) is int and schema_version != SCHEMA_VERSION:
+        command = str(manifest.get("command", ""))
+        remedy = f"delete {path} and run `{command if _typeable(command) else 'xmap run'}` to build it again."
         raise SchemaMismatch(path, schema_version, SCHEMA_VERSION, remedy)
     problem = _problem(manifest, data)
     if problem:

@@ -46,10 +46,16 @@ from runs order by dataset, shots, accuracy desc""",
     "hardest-samples": Question(
         "Test images on which the image cache and the text cache disagree most.",
         """
-select sample_id, method, class_name, mode(predicted_name) as predicted, round(avg(difference), 3) as difference,
-  round(avg(affinity_image), 3) as image, round(avg(affinity_text), 3) as text, round(100 * avg(correct::int)) as right_percent
-from affinity where split = 'test' and difference is not null
-group by sample_id, method, class_name order by avg(difference) desc, sample_id limit 20""",
+with hardest as (
+  select method, sample_id, label, avg(difference) as difference, avg(affinity_image) as image, avg(affinity_text) as text
+  from affinity where split = 'test' and difference is not null
+  group by method, sample_id, label order by difference desc, sample_id limit 20
+)
+select h.sample_id, h.method, any_value(a.class_name) as class_name, mode(a.predicted_name) as predicted,
+  round(h.difference, 3) as difference, round(h.image, 3) as image, round(h.text, 3) as text,
+  round(100 * avg(a.correct::int)) as right_percent
+from hardest h join affinity a using (method, sample_id, label) where a.split = 'test'
+group by h.method, h.sample_id, h.difference, h.image, h.text order by h.difference desc, h.sample_id""",
     ),
     "text-beats-image": Question(
         "Classes that the text cache knows better than the image cache: affinity to the true class, relative to the side's mean.",
@@ -63,13 +69,16 @@ group by sample_id, method, class_name order by avg(difference) desc, sample_id 
         "Training images whose weight in the loss rose most from the first epoch to the last.",
         """
 with ends as (
-  select run, min(epoch) as first, max(epoch) as last from affinity where split = 'train' and weight is not null group by run
+  select run, max(epoch) as last from affinity where split = 'train' group by run having last > 1
+), before as (
+  select run, sample_id, weight from affinity where split = 'train' and epoch = 1
+), after as (
+  select a.* from affinity a join ends e on a.run = e.run and a.epoch = e.last where a.split = 'train'
 )
-select a.method, a.seed, a.sample_id, a.class_name, round(min_by(a.weight, a.epoch), 3) as first_weight,
-  round(max_by(a.weight, a.epoch), 3) as last_weight, round(max_by(a.weight, a.epoch) - min_by(a.weight, a.epoch), 3) as rise
-from affinity a join ends e on a.run = e.run and a.epoch in (e.first, e.last)
-where a.split = 'train' and e.last > e.first
-group by a.run, a.method, a.seed, a.sample_id, a.class_name having rise > 0 order by rise desc, a.sample_id limit 20""",
+select a.method, a.seed, a.sample_id, a.class_name, round(b.weight, 3) as first_weight, round(a.weight, 3) as last_weight,
+  round(a.weight - b.weight, 3) as rise
+from before b join after a using (run, sample_id)
+where a.weight > b.weight order by a.weight - b.weight desc, a.sample_id limit 20""",
     ),
     "confusions": Question(
         "Which class is taken for which, by method: mistakes a seed, and their share of the class's test images.",
@@ -85,12 +94,14 @@ order by count(*) desc, p.class_name limit 20""",
         "Images whose nearest cached images are all of another class, in every run that saw them: often a wrong label.",
         """
 with suspects as (
-  select dataset, sample_id from affinity group by dataset, sample_id having max(neighbor_agreement) = 0
+  -- neighbours are those in the cache, so the first epoch says what all epochs say
+  select dataset, split, sample_id, label, count(*) as runs from affinity
+  where epoch <= 1 group by dataset, split, sample_id, label having max(neighbor_agreement) = 0
 )
-select a.dataset, a.split, a.sample_id, a.class_name as labelled, mode(a.predicted_name) as predicted,
-  any_value(a.neighbors[1].sample_id) as nearest, count(distinct a.run) as runs, round(avg(a.margin), 2) as margin
-from affinity a join suspects using (dataset, sample_id)
-group by a.dataset, a.split, a.sample_id, a.class_name order by runs desc, margin, a.sample_id limit 1000""",
+select s.dataset, s.split, s.sample_id, any_value(a.class_name) as labelled, mode(a.predicted_name) as predicted, s.runs,
+  round(avg(a.margin), 2) as margin
+from suspects s join affinity a using (dataset, split, sample_id, label) where a.epoch <= 1
+group by s.dataset, s.split, s.sample_id, s.runs order by s.runs desc, margin, s.sample_id limit 1000""",
     ),
     "gamma-by-class": Question(
         "The share of the image cache in the fused affinity, by method and class (1 is image only).",
@@ -102,10 +113,15 @@ from affinity where split = 'test' and gamma is not null group by method, class_
     "fixed-by-the-adapter": Question(
         "Test images that zero-shot had wrong and the method has right with every seed.",
         """
-select method, sample_id, class_name, any_value(neighbors[1].sample_id) as nearest, round(avg(margin), 2) as margin
-from affinity where split = 'test' and method <> 'zero-shot'
-group by method, sample_id, class_name having not bool_or(zero_shot_correct) and bool_and(correct)
-order by margin desc, sample_id limit 20""",
+with fixed as (
+  select method, sample_id, label, avg(margin) as margin from affinity where split = 'test' and method <> 'zero-shot'
+  group by method, sample_id, label having not bool_or(zero_shot_correct) and bool_and(correct)
+  order by margin desc, sample_id limit 20
+)
+select f.method, f.sample_id, any_value(a.class_name) as class_name, round(f.margin, 2) as margin,
+  round(100 * avg(a.neighbor_agreement)) as same_class_neighbors_percent
+from fixed f join affinity a using (method, sample_id, label) where a.split = 'test'
+group by f.method, f.sample_id, f.margin order by f.margin desc, f.sample_id""",
     ),
     "confident-mistakes": Question(
         "Wrong answers given with the highest probability, and that of the true class.",

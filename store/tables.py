@@ -20,6 +20,8 @@ from store.errors import ArtifactDamaged, InputError
 from store.files import atomic_file
 
 TABLE_SCHEMA_VERSION = 1
+# Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
+ROW_GROUP = 1 << 17
 REMEDY = "run `xmap verify` to see what else is, then rebuild it."
 
 # What pyarrow raises over bytes that are no table; a flipped bit in the footer can also break a name's UTF-8.
@@ -41,6 +43,7 @@ def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
             labelled,
             file,
             compression="zstd",
+            row_group_size=ROW_GROUP,
             use_dictionary=plain or False,
             use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
             write_page_checksum=True,
@@ -48,12 +51,24 @@ def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
         )
 
 
-def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one table or several of one schema, checksums verified. Raises `ArtifactDamaged`, and `InputError` for no path."""
+def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None, types: pa.Schema | None = None) -> pa.Table:
+    """Read one table or several of one schema, checksums verified.
+
+    With `types` its columns alone, each of that type and without a hole. Raises `ArtifactDamaged`, and `InputError` for no path.
+    """
     several = [paths] if isinstance(paths, Path) else list(paths)
-    if not several:
-        raise InputError("there is no table to read: the artifact has no file of this split; run `xmap status` to see what there is.")
-    return pa.concat_tables([_read(path, columns) for path in several])
+    tables = [_read(path, columns) if types is None else _typed(path, _read(path, types.names), types) for path in several]
+    return _joined(several, tables)
+
+
+def read_vectors(paths: Path | Sequence[Path], types: pa.Schema, name: str = "feature") -> tuple[pa.Table, Array]:
+    """Read tables of `types` and one more column, of vectors; these also as an array (rows, C). Raises `ArtifactDamaged`."""
+    several = [paths] if isinstance(paths, Path) else list(paths)
+    tables = [_typed(path, _read(path, [*types.names, name]), types) for path in several]
+    for path, table in zip(several, tables, strict=True):
+        _require_vectors(path, table[name])
+    table = _joined(several, tables)
+    return table, vectors_array(table[name])
 
 
 def read_footer(path: Path) -> Mapping[str, str]:
@@ -101,6 +116,34 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     if absent:
         raise ArtifactDamaged(path, f"it has no column {', '.join(absent)}", REMEDY)
     return table
+
+
+def _joined(paths: Sequence[Path], tables: Sequence[pa.Table]) -> pa.Table:
+    if not tables:
+        raise InputError("there is no table to read: the artifact has no file of this split; run `xmap status` to see what there is.")
+    for path, table in zip(paths, tables, strict=True):
+        if not table.schema.equals(tables[0].schema):
+            raise ArtifactDamaged(path, f"its columns are not those of {paths[0].name}", REMEDY)
+    return pa.concat_tables(tables)
+
+
+def _typed(path: Path, table: pa.Table, types: pa.Schema) -> pa.Table:
+    """`table`, if its columns are what they should be. An artifact may come from anybody."""
+    for field in types:
+        column = table[field.name]
+        if column.type != field.type:
+            raise ArtifactDamaged(path, f"its column {field.name} is {column.type}, not {field.type}", REMEDY)
+        if column.null_count:
+            raise ArtifactDamaged(path, f"its column {field.name} has rows without a value", REMEDY)
+    return table
+
+
+def _require_vectors(path: Path, column: pa.ChunkedArray) -> None:
+    kind = column.type
+    if not pa.types.is_fixed_size_list(kind) or kind.value_type not in (pa.float32(), pa.float16()):
+        raise ArtifactDamaged(path, f"its column of vectors is {kind}", REMEDY)
+    if column.null_count or any(chunk.flatten().null_count for chunk in column.chunks):
+        raise ArtifactDamaged(path, "its column of vectors has rows without a value", REMEDY)
 
 
 def first_line(error: Exception) -> str:

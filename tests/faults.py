@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -20,18 +21,19 @@ Case = Callable[[], AbstractContextManager[None]]
 
 
 class Points:
-    """Counts write points, and does `act` at the one numbered `last`.
+    """Counts write points, takes a `pause` (seconds) at each, and does `act` at the one numbered `last`.
 
     A point lies before and after each fsync, rename, new folder and removal, after a file is opened for writing, and in the
     middle of its first long write.
     """
 
-    def __init__(self, last: int | None = None, act: Callable[[], None] = lambda: None) -> None:
-        self.passed, self.last, self.act = 0, last, act
+    def __init__(self, last: int | None = None, act: Callable[[], None] = lambda: None, pause: float = 0.0) -> None:
+        self.passed, self.last, self.act, self.pause = 0, last, act, pause
 
     def tick(self) -> None:
         here = self.passed
         self.passed += 1
+        time.sleep(self.pause)
         if here == self.last:
             self.act()
 

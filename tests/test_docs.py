@@ -22,6 +22,8 @@ FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`(xmap(?: [^`]*)?)`")
 PROMISE = re.compile(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)")
 
+REQUEST = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)")
+
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
@@ -57,6 +59,7 @@ def test_commands_and_flags_exist(page: Path) -> None:
 def test_the_readme_shows_every_command() -> None:
     shown = {words[0] for words in commands_in((ROOT / "README.md").read_text("utf-8")) if words}
     assert {"demo", "run", "init", "extract", "build-cache", "train", "eval", "sql", "status", "verify", "import"} <= shown
+    assert {"report", "predict", "export", "show", "diff"} <= shown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -84,6 +87,16 @@ def test_each_promise_has_its_test() -> None:
     assert len(rows) >= 7
     for row in rows:
         found = PROMISE.search(row)
+        assert found, row
+        name, path = found.groups()
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), row
+
+
+def test_each_request_has_its_answer_and_test() -> None:
+    rows = [line.split("|") for line in (ROOT / "docs/requests.md").read_text("utf-8").splitlines() if line.startswith("|")][2:]
+    assert [int(row[1]) for row in rows] == list(range(1, 26))
+    for row in rows:
+        found = REQUEST.search(row[5])
         assert found, row
         name, path = found.groups()
         assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), row

@@ -56,7 +56,7 @@ function confusionFigure(width, task, shown, choose) {
   const totals = new Map();
   for (const [label, , n] of shown.confusion) totals.set(label, (totals.get(label) || 0) + n);
   const longest = Math.max(...labels.map((label) => short(task.classes[label], 16).length), 1);
-  const left = Math.min(width * 0.32, 26 + longest * 6.6), side = (width - left - 6) / Math.max(labels.length, 1), bottom = Math.min(110, 14 + longest * 6.2);
+  const left = Math.min(width * 0.34, 30 + longest * 7), side = (width - left - 6) / Math.max(labels.length, 1), bottom = Math.min(110, 14 + longest * 6.2);
   const cell = Math.min(side, 60), height = cell * labels.length + bottom + 22;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Confusion of classes" });
   for (const [label, predicted, n] of shown.confusion) {
@@ -113,11 +113,12 @@ function distributionFigure(width, name, data) {
   return figure(`distribution-${name}`, "", picture.root);
 }
 
-const CURVES = { loss: "loss (cross entropy, nats)", accuracy: "accuracy on the support (%)", weight_high: "weight of the hardest twentieth (1 is the mean)", gamma: "gamma (0 to 1)", affinity_image: "image affinity to the true class", affinity_text: "text affinity to the true class" };
+const CURVES = { loss: "loss (cross entropy, nats)", accuracy: "accuracy on the support (%)", weight_high: "weight that one image in twenty exceeds", gamma: "gamma (0 to 1)", affinity_image: "image affinity to the true class", affinity_text: "text affinity to the true class" };
 
 function curveFigure(width, name, rows) {
   const lows = rows.map((row) => row[2]), highs = rows.map((row) => row[3]), pad = (Math.max(...highs) - Math.min(...lows)) * 0.06 || Math.abs(highs[0]) * 0.1 || 0.1;
-  const picture = chart(width, 190, { from: rows[0][0], to: rows[rows.length - 1][0], name: "epoch" }, { from: Math.min(...lows) - pad, to: Math.max(...highs) + pad, name: "" }, { about: CURVES[name], margin: { left: 52 } });
+  const epochs = ticks(rows[0][0], rows[rows.length - 1][0], Math.max(3, width / 90)).filter(Number.isInteger);
+  const picture = chart(width, 190, { from: rows[0][0], to: rows[rows.length - 1][0], name: "epoch", ticks: epochs }, { from: Math.min(...lows) - pad, to: Math.max(...highs) + pad, name: "" }, { about: CURVES[name], margin: { left: 52 } });
   const at = (column) => rows.map((row) => [picture.x(row[0]), picture.y(row[column])]);
   picture.plot.append(svg("path", { d: `${path(at(3))}${path(at(2).reverse()).replace("M", "L")}Z`, fill: SHOWN, "fill-opacity": 0.2 }));
   picture.plot.append(svg("path", { d: path(at(1)), fill: "none", stroke: SHOWN, "stroke-width": 2 }));

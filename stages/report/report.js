@@ -112,8 +112,8 @@ function distributions() {
 }
 
 function training() {
-  const found = Object.entries(state.shown.curves).filter(([, rows]) => rows.length > 1 && (rows.some((row) => row[1] !== rows[0][1])));
-  return section("training", "Training", found.length ? `${state.shown.title} on its support; the line is the mean over seeds, the band reaches from the lowest to the highest` : `${state.shown.title} was not trained in epochs.`, el("div", { class: "small few" }, found.map(([name, rows]) => fit((width) => curveFigure(width, name, rows)))));
+  const found = Object.keys(CURVES).map((name) => [name, state.shown.curves[name] || []]).filter(([, rows]) => rows.length > 1 && (rows.some((row) => row[1] !== rows[0][1])));
+  return section("training", "Training", found.length ? `${state.shown.title} on its support; the line is the mean over seeds, the band reaches from the lowest to the highest` : `${state.shown.title} was not trained in epochs.`, el("div", { class: found.length > 2 ? "small" : "small few" }, found.map(([name, rows]) => fit((width) => curveFigure(width, name, rows)))));
 }
 
 // The twentieth of the listed samples with the largest disagreement.

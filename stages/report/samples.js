@@ -70,7 +70,8 @@ function samplesTable(task, rows, view, against, change, open) {
       if (column.text) return el("td", { class: "name" }, row[column.key]);
       return el("td", { class: `number ${column.wide ? "wide" : ""}` }, column.show(row[column.key]));
     })));
-  return el("div", { class: "scroll" }, el("table", { id: "samples-table" }, el("thead", {}, head), el("tbody", {}, body)));
+  const none = rows.length === 0 && el("p", { class: "soft" }, "No listed image fits; “Clear” shows all of them again.");
+  return el("div", { class: "scroll" }, el("table", { id: "samples-table" }, el("thead", {}, head), el("tbody", {}, body)), none);
 }
 
 function meter(value, most, kind) {

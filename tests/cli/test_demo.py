@@ -66,9 +66,12 @@ def test_the_second_time_everything_is_reused(finished: tuple[Path, subprocess.C
     assert "built" not in again.stderr
     assert again.stderr.count("reused") >= len(results)
     commands = [line for line in again.stderr.splitlines() if line.startswith("$ xmap ")]
-    assert [line.split()[2] for line in commands] == ["run", "sql"]
+    assert [line.split()[2] for line in commands] == ["run", "sql", "report"]
     assert "zero-shot" in again.stdout
     assert "nearest_cached" in again.stdout
+    assert again.stderr.splitlines()[-1] == "Open in a browser: here/report.html"
+    assert again.stdout.splitlines()[-1] == "here/report.html"
+    assert (folder / "here/report.html").stat().st_size > 100_000, "with the digits as pictures"
 
 
 def test_the_digits_are_files_of_the_same_bytes_each_time(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import signal
 import sys
 import tempfile
@@ -25,13 +26,45 @@ def _points(act: Callable[[], None] | None) -> Callable[[int], None]:
     return lambda last: Points(last, act or (lambda: None)).install()
 
 
+def _shuffle(seed: int) -> None:
+    """Every listing of a folder comes in another order."""
+    draw, scan, listed = random.Random(seed), os.scandir, os.listdir  # noqa: S311
+
+    class Shuffled:
+        def __init__(self, path: Any = ".") -> None:
+            with scan(path) as listing:
+                self.entries = list(listing)
+            draw.shuffle(self.entries)
+
+        def __iter__(self) -> Any:
+            return iter(self.entries)
+
+        def __enter__(self) -> Any:
+            return iter(self.entries)
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+        def close(self) -> None:
+            return None
+
+    def shuffled(path: Any = ".") -> list[Any]:
+        names = listed(path)
+        draw.shuffle(names)
+        return names
+
+    os.scandir, os.listdir = Shuffled, shuffled
+
+
 FAULTS: dict[str, Callable[[int], None]] = {
     "none": lambda _: None,
     "kill": _points(send(signal.SIGKILL)),
     "interrupt": _points(send(signal.SIGINT)),
     "terminate": _points(send(signal.SIGTERM)),
     "full": lambda room: Disk(room).install(),
+    "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
     "user": os.setuid,
+    "shuffle": _shuffle,
 }
 
 

@@ -38,7 +38,7 @@ def test_four_runs_at_once_end_as_one_and_readers_see_whole_artifacts(
     commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case
 ) -> None:
     store = tmp_path / "store"
-    commands.start(4, *RUN, cwd=world, store=store)
+    commands.start(4, *RUN, cwd=world, store=store, fault=("slow", 5))
     seen = []
     while not commands.ended():
         with case():
@@ -58,7 +58,7 @@ def test_four_runs_at_once_end_as_one_and_readers_see_whole_artifacts(
 def test_nothing_is_collected_under_a_run(commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case) -> None:
     """A collector without settings would take every artifact of a run that has no evaluation yet."""
     store = tmp_path / "store"
-    commands.start(2, *RUN, cwd=world, store=store)
+    commands.start(2, *RUN, cwd=world, store=store, fault=("slow", 2))
     refused = 0
     while not commands.ended():
         with case():

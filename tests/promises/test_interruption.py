@@ -15,7 +15,7 @@ from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, tree
 
-SAMPLE = 7
+SAMPLE = 6
 PARTS = 8
 GO_ON = "xmap: interrupted; finished parts are kept, run the same command again to go on."
 
