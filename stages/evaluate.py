@@ -284,7 +284,7 @@ def _interval(found: Sequence[Outcome], mean_correct: Array) -> tuple[list[float
     """
     varies = len({outcome.run.cache.fingerprint for outcome in found}) > 1 and any(outcome.uses_support for outcome in found)
     if varies:
-        low, high = metrics.student_interval(np.asarray([outcome.correct.mean() for outcome in found]))
+        low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in found]))
     else:
         low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
     return [100.0 * low, 100.0 * high], OVER_SEEDS if varies else OVER_SAMPLES

@@ -95,6 +95,12 @@ def student_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     return mean - half, mean + half
 
 
+def accuracy_interval(accuracies: Array) -> tuple[float, float]:
+    """The 95 % interval of the mean of accuracies in [0, 1] over seeds: Student's, which knows no bounds, cut to them."""
+    low, high = student_interval(accuracies)
+    return max(low, 0.0), min(high, 1.0)
+
+
 def resampled_means(columns: Array, seed: int, resamples: int = RESAMPLES) -> Array:
     """Bootstrap means (resamples, m) of per-sample columns (B, m): each resample draws the same samples for all columns.
 

@@ -50,8 +50,8 @@ class TipAdapterFOptions(TipAdapterOptions):
 class XMAdapterOptions(Config):
     """XMAdapter, our default form. The defaults hold where validation does not speak clearly for other values."""
 
-    alpha: float | None = Field(None, ge=0, description="Weight of the fused affinities; default 30 to 100, growing with the shots.")
-    gamma: float | None = Field(None, ge=0, le=1, description="Share of the image affinity, 1 image only, 0 text only; default 1/3 to 4/5.")
+    alpha: float | None = Field(None, ge=0, description="Weight of the fused affinities; default 30 to 120, growing with the shots.")
+    gamma: float | None = Field(None, ge=0, le=1, description="Share of the image affinity, 1 image only, 0 text only; default 1/3 to 5/6.")
     residual: float | None = Field(None, ge=0, description="Share rho of the residual class weights; default min(0.75, shots / 4).")
     beta: float = Field(2.0, gt=0, description="Sharpness of the image affinity.")
     beta_text: float = Field(3.0, gt=0, description="Sharpness of the text affinity.")
@@ -100,7 +100,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot"),
     "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter"),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 4),
+    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 5),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "stages.methods.clip_adapter"),
     "taskres": MethodEntry(TaskResOptions, "stages.methods.taskres"),

@@ -33,7 +33,7 @@ GAMMAS = (0.1, 0.3, 0.5, 0.7)
 RESIDUALS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 CHUNK = 1024
 # Strengths of the two sides: alpha gamma of the image side by shots, alpha (1 - gamma) of the text side.
-IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 80.0, 20.0
+IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 100.0, 20.0
 # With so few shots the keys stay as they are: an image left out leaves its class nothing, or one key, to be trained by.
 FROZEN_SHOTS = 2.0
 # A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).

@@ -93,3 +93,10 @@ def test_a_difference_whose_interval_holds_zero_is_a_tie() -> None:
     assert clear.low < clear.mean < clear.high
     assert metrics.paired_difference(worse, worse, 0).tie
     assert metrics.paired_difference(random.random(50) < 0.5, random.random(50) < 0.5, 0).tie
+
+
+def test_an_accuracy_never_leaves_its_range() -> None:
+    assert metrics.accuracy_interval(np.array([0.9, 1.0, 0.98])) == (pytest.approx(0.9600 - 0.1315, abs=1e-4), 1.0)
+    assert metrics.accuracy_interval(np.array([0.1, 0.0, 0.02])) == (0.0, pytest.approx(0.04 + 0.1315, abs=1e-4))
+    inside = np.array([0.5, 0.51, 0.52])
+    assert metrics.accuracy_interval(inside) == metrics.student_interval(inside)

@@ -152,7 +152,7 @@ def test_defaults_stay_unless_validation_speaks_clearly() -> None:
     assert chosen.selection.accuracy is not None
 
 
-@pytest.mark.parametrize(("shots", "image"), [(1, 10.0), (2, 10.0), (3, 20.0), (4, 30.0), (16, 80.0)])
+@pytest.mark.parametrize(("shots", "image"), [(1, 10.0), (2, 10.0), (3, 20.0), (4, 30.0), (16, 100.0)])
 def test_the_image_side_grows_with_the_shots_and_the_text_side_stays(shots: int, image: float) -> None:
     chosen = xmadapter.defaults(world((shots,) * CLASSES), OPTIONS)
     alpha, gamma = float(chosen["alpha"]), float(chosen["gamma"])
