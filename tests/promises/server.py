@@ -6,6 +6,7 @@ children go, by number), `fault` (a name of FAULTS and its argument) and `times`
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import os
@@ -56,6 +57,19 @@ def _shuffle(seed: int) -> None:
     os.scandir, os.listdir = Shuffled, shuffled
 
 
+def _obey_permissions(_: int) -> None:
+    """Give up what lets root pass over file permissions: CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    # Effective, permitted and inheritable, the low words of each before the high ones.
+    words = (ctypes.c_uint32 * 6)()
+    if libc.capget(header, words) == 0:
+        words[0] &= ~0b1110
+        if libc.capset(header, words) == 0:
+            return
+    raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
+
+
 FAULTS: dict[str, Callable[[int], None]] = {
     "none": lambda _: None,
     "kill": _points(send(signal.SIGKILL)),
@@ -63,7 +77,7 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "terminate": _points(send(signal.SIGTERM)),
     "full": lambda room: Disk(room).install(),
     "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
-    "user": os.setuid,
+    "obey": _obey_permissions,
     "shuffle": _shuffle,
 }
 
