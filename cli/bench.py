@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Settings, with_settings
-from cli.show import interval, outcome_line, print_json, print_table, progress_on_stderr
+from cli.show import interval, outcome_line, print_costs, print_json, print_table, progress_on_stderr
 from store.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ def _print(result: BenchResult, protocol: str) -> None:
     for (name, _), cells in grids.items():
         _grid(cells[0].title, _measured(cells), published(name), cells, protocol)
         _differences(cells, protocol)
+        most = max(cells, key=lambda cell: cell.shots)
+        typer.echo(f"{most.title}: costs at {_columns([most.shots])[0]}")
+        print_costs(most.results)
     if len(grids) > 1:
         cells = [cell for found in grids.values() for cell in found]
         beside = published_average([name for name, _ in grids])

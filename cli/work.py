@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 
 from cli.options import Settings
-from cli.show import outcome_line, print_json, print_results, progress_on_stderr
+from cli.show import outcome_line, print_json, print_results, progress_on_stderr, warn
 from pipeline.run import RunResult, run
 from stages.identities import EVAL
 
@@ -29,8 +29,10 @@ def work(settings: Settings, build: Collection[str]) -> None:
 
 
 def show_results(result: RunResult, as_json: bool) -> None:
-    """The evaluation: JSON, or the table of methods."""
+    """The evaluation: JSON, or the table of methods; warnings on stderr either way."""
     if as_json:
         print_json(result.results)
     else:
         print_results(result.results, result.differences)
+    for line in result.warnings:
+        warn(f"warning: {line}")

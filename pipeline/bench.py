@@ -61,6 +61,7 @@ class Cell:
     shots: int
     results: Sequence[Mapping[str, Any]]
     differences: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ class _Worker:
             result = self._run(job, count, features)
             if result is not None:
                 place = (job.name, job.title, job.entry.name if job.entry else "", job.source is not None)
-                self.cells.append(Cell(*place, count, result.results, result.differences))
+                self.cells.append(Cell(*place, count, result.results, result.differences, result.warnings))
+                for line in result.warnings:
+                    self._progress.say(f"warning: {job.title}, {_shots(count)}: {line}")
 
     def _run(self, job: Job, shots: int, features: Features) -> RunResult | None:
         """Run all methods; one that cannot be trained is noted, and the rest run without it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.config import XmapConfig
 from pipeline.features import IMAGES, TEXTS
 from pipeline.plan import make_plan
-from stages.identities import ADAPTER, CACHE
+from stages.identities import ADAPTER, CACHE, COOP
 from store.artifact import Artifact, Identity, Store, Survey
 from store.errors import ArtifactMissing, InputError, XmapError
 from store.files import TEMPORARY, system_errors
@@ -25,7 +25,7 @@ from store.manifest import MANIFEST
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
-MEANS = (ADAPTER, CACHE, TEXTS, IMAGES)
+MEANS = (ADAPTER, CACHE, COOP, TEXTS, IMAGES)
 NAMED, UNREFERENCED, UNFINISHED, LEFTOVER = "named", "nothing refers to it", "never finished", "left by a killed process"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _FOLDER = re.compile(rf".+-([0-9a-f]{{{SHORT}}})")

@@ -11,8 +11,8 @@ from store.artifact import Artifact
 from store.errors import InputError
 from store.fingerprint import Change, explain
 
-# Results that differ between any two runs of the same thing.
-TIMES = ("train_seconds", "ms_per_query")
+# What differs between any two runs of the same thing: the clock and the process.
+TIMES = ("train_seconds", "ms_per_query", "text_seconds", "peak_bytes")
 LISTED = ("results", "differences", "classes")
 
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pipeline.config import XmapConfig
 from pipeline.plan import STAGES, Plan, Step, make_plan
-from stages.identities import EVAL
+from pipeline.warnings import warnings_of
+from stages.identities import ADAPTER, EVAL
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Identity, Store
 from store.errors import ArtifactMissing
@@ -38,10 +39,14 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one."""
+    """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one.
+
+    `warnings` say what should make one doubt an evaluation.
+    """
 
     outcomes: tuple[StepOutcome, ...]
     artifacts: Mapping[str, Artifact]
+    warnings: tuple[str, ...] = ()
 
     @property
     def evaluation(self) -> Artifact | None:
@@ -95,7 +100,9 @@ def execute(
             outcomes.append(outcome)
             if report:
                 report(outcome)
-    return RunResult(tuple(outcomes), artifacts)
+    adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
+    evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
+    return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else ())
 
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:

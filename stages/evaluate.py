@@ -252,20 +252,27 @@ def _result(method: str, found: Sequence[Outcome], test: Labelled, config: EvalC
         "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
         "ms_per_query": 1000.0 * float(np.mean([outcome.seconds for outcome in found])) / len(labels),
         "stored_bytes": round(float(np.mean([summary["stored_bytes"] for summary in summaries]))),
-        "text": _text_cost([outcome.run.texts for outcome in found]),
+        **_memory(summaries),
+        **_text_cost([outcome.run.texts for outcome in found]),
     }
+
+
+def _memory(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+    """The most memory that training took under any seed; None where the system did not tell."""
+    peaks = [summary["peak_bytes"] for summary in summaries]
+    return {"peak_bytes": None if None in peaks else max(int(peak) for peak in peaks)}
 
 
 def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:
     """What the class texts cost before any method began: nothing for prompts, CoOp's tuning where they are tuned."""
     if any(artifact.stage != COOP for artifact in texts):
-        return {"features": "prompts"}
+        return {"text": "prompts", "text_parameters": 0, "text_seconds": 0.0, "text_trials": 0}
     summaries = [artifact.summary for artifact in texts]
     return {
-        "features": "coop",
-        "trainable_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
-        "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
-        "trials": max(int(summary["selection"]["trials"]) for summary in summaries),
+        "text": "coop",
+        "text_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
+        "text_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
+        "text_trials": max(int(summary["selection"]["trials"]) for summary in summaries),
     }
 
 

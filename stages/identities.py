@@ -17,8 +17,8 @@ from store.fingerprint import Fields, Json, fingerprint
 COOP, CACHE, ADAPTER, EVAL = "coop", "cache", "adapter", "eval"
 COOP_SCHEMA = 1
 CACHE_SCHEMA = 1
-ADAPTER_SCHEMA = 1
-EVAL_SCHEMA = 2
+ADAPTER_SCHEMA = 2
+EVAL_SCHEMA = 3
 FIXED = "support-"
 
 Parts = Mapping[str, str]

@@ -21,7 +21,9 @@ from stages.config import Config
 from stages.datasets.dataset import TRAIN
 from stages.device import repeatable, resolve_device
 from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
+from stages.examination import examine
 from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_segments, load_support, load_text, require_same_encoder
+from stages.memory import peak_memory
 from stages.methods.method import Cache, Fitted, Method, NoLog, Selection, TrainLog
 from stages.methods.method import method as load_method
 from stages.options import method_entry
@@ -68,7 +70,7 @@ def train(
         progress.start(f"train {method}, seed {seed}", 1)
         task = assemble(images, texts, cache, seed, protocol, shots)
         recorder = Recorder()
-        with repeatable(seed, place):
+        with repeatable(seed, place), peak_memory(place) as memory:
             started = time.monotonic()
             fitted = fit(module, task.to(place), options, recorder)
             seconds = time.monotonic() - started
@@ -79,7 +81,8 @@ def train(
         run: dict[str, str | int] = {"run": identity.folder, "method": method, "seed": seed}
         write_log(held.path / TRAIN_LOG, recorder, task, fitted, cache, run, identity.fingerprint)
         progress.advance(1)
-        return held.commit(_summary(method, seed, shots, fitted, options, seconds, stored), device=place)
+        facts = _summary(method, seed, shots, fitted, options, seconds, stored)
+        return held.commit({**facts, **asdict(memory), "examination": examine(module, fitted, task)}, device=place)
 
 
 def assemble(images: Artifact, texts: Artifact, cache: Artifact, seed: int, protocol: ValidationProtocol, shots: int) -> FewShotTask:

@@ -210,11 +210,18 @@ class Store:
         """Every finished artifact (of one stage) whose manifest holds, oldest first; `survey` says which do not."""
         return self.survey(stage).artifacts
 
+    def matching(self, stage: str, pattern: str) -> list[Artifact]:
+        """The artifacts of a stage whose folder's name matches a glob pattern, oldest first; no other manifest is read."""
+        return self._read(f"{stage}/{pattern}/{MANIFEST}").artifacts
+
     def survey(self, stage: str | None = None) -> Survey:
         """All artifacts (of one stage). A damaged one hides no other."""
+        return self._read(f"{stage or '*'}/*/{MANIFEST}")
+
+    def _read(self, pattern: str) -> Survey:
         found: list[Artifact] = []
         damaged: dict[Path, XmapError] = {}
-        for path in sorted(self.root.glob(f"{stage or '*'}/*/{MANIFEST}")):
+        for path in sorted(self.root.glob(pattern)):
             try:
                 found.append(read_artifact(path.parent))
             except (ArtifactDamaged, SchemaMismatch) as error:

@@ -18,8 +18,8 @@ from store.tables import Array
 
 BOOTSTRAP_SEED = 0
 FACTS = (
-    "accuracies", "top5_mean", "ece_mean", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "selected_on",
-    "trials", "edges", "ci_kind", "seeds", "shots",
+    "accuracies", "top5_mean", "ece_mean", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes",
+    "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
 )  # fmt: skip
 
 

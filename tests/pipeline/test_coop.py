@@ -62,9 +62,10 @@ def test_the_cost_is_reported(finished: tuple[Store, Path, RunResult]) -> None:
     assert summary["peak_bytes"] > 1e7
     assert summary["selection"]["selected_on"].startswith("validation, 2 a class")
     row = result.results[0]
-    assert row["text"]["features"] == "coop"
-    assert row["text"]["trainable_parameters"] == summary["trainable_parameters"]
-    assert row["text"]["train_seconds"] > 0
+    assert row["text"] == "coop"
+    assert row["text_parameters"] == summary["trainable_parameters"]
+    assert row["text_seconds"] > 0
+    assert row["text_trials"] == 3
 
 
 def test_zero_shot_on_tuned_prompts_is_the_tuned_classifier(finished: tuple[Store, Path, RunResult]) -> None:
