@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from stages.affinity import affinity, class_sums, masked_class_sums
+from stages.affinity import affinity, class_sums
 from stages.methods import tip_adapter
 from stages.methods.method import Fitted, NoLog, Selection, Settings, TrainLog
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
 from stages.options import TipAdapterFOptions
 from stages.selection import quality
 from stages.task import FewShotTask
+from stages.trained_keys import TrainedKeySums
 
 scores = tip_adapter.scores
 
@@ -29,13 +30,12 @@ def fit(task: FewShotTask, options: TipAdapterFOptions, settings: Settings | Non
     alpha, beta = float(start.settings["alpha"]), float(start.settings["beta"])
     alpha, beta = float((settings or {}).get("train_alpha", alpha)), float((settings or {}).get("train_beta", beta))
     keys = support.keys.clone().requires_grad_()
+    key_sums = TrainedKeySums(support.segments, beta, unit=False)
     best = BestEpoch()
     stop = int((settings or {}).get("epoch", options.epochs))
 
     def step(batch: Batch) -> Step:
-        values = affinity(batch.features @ keys.T, beta)
-        masked = options.self_match == "mask"
-        image = masked_class_sums(values, batch.rows, support.segments) if masked else class_sums(values, support.segments)
+        image = key_sums(batch.features, keys, batch.rows if options.self_match == "mask" else None)
         logits = task.text.logits(batch.features) + alpha * image
         own = image.gather(1, batch.labels[:, None]).squeeze(1)
         return Step(cross_entropy(logits, batch.labels), logits, {"affinity_image": own})

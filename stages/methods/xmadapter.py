@@ -27,6 +27,7 @@ from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, S
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.options import XMAdapterOptions
 from stages.task import FewShotTask, Labelled, Segments, Support
+from stages.trained_keys import TrainedKeySums
 
 ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 GAMMAS = (0.1, 0.3, 0.5, 0.7)
@@ -152,10 +153,11 @@ def train(
     penalties = zero_shot_trust(task) * options.penalty * (text.logit_scale / 100.0) ** 2
     residual = torch.zeros_like(text.weights).requires_grad_()
     keys = spaces.keys.clone().requires_grad_(tuned)
+    key_sums = TrainedKeySums(segments, beta, unit=True)
 
     def step(batch: Batch) -> Step:
         rows, own = batch.rows, batch.labels[:, None]
-        image = own_image(spaces.keys[rows] @ normalize(keys, dim=-1).T, rows, beta, segments) if tuned else sides.image[rows]
+        image = key_sums(spaces.keys[rows], keys, rows) / (segments.shots * beta) if tuned else sides.image[rows]
         met = Sides(image, sides.text[rows])
         logits = text.logit_scale * batch.features @ residual_weights(text.weights, residual, 1.0).T + met.fused(alpha, gamma)
         loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights[rows])
