@@ -70,7 +70,7 @@ class _Sums(torch.autograd.Function):
         return sums.T
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, keys, values, inverse, labels = ctx.saved_tensors
         by_class = (gradient * ctx.beta).T.contiguous()
