@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("eval", "Score the test images with every method and seed."),
     "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
     "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
+    "ablate": ("ablate", "Vary one part of XMAdapter at a time, and measure it on validation samples."),
     "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
     "predict": ("predict", "Classify new images with a trained adapter, and say why."),
     "export": ("export", "Write an adapter as one portable folder."),

@@ -1,0 +1,150 @@
+"""`xmap ablate`: train XMAdapter's variants on cached features, measure them on validation, and write a table and a figure each.
+
+Features, class texts and caches are artifacts of the store as in any run; a variant's adapter lives in memory alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import XmapConfig
+from pipeline.features import features_of
+from pipeline.plan import make_plan
+from pipeline.run import execute
+from stages.ablations import ABLATIONS, DEFAULT, HARD_QUESTION, HARD_SAMPLES, METHOD, Variant
+from stages.identities import CACHE
+from stages.progress import Progress
+from store.artifact import Store
+from store.errors import InputError, XmapError
+from store.files import write_bytes
+
+if TYPE_CHECKING:
+    from stages.ablate import Found, Measured, Trained
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ablation: its rows, what was left out and why, and the files written."""
+
+    name: str
+    question: str
+    axis: str
+    rows: Sequence[Measured]
+    found: Sequence[Found]
+    left_out: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def ablate(store: Store, config: XmapConfig, names: Sequence[str], out: Path, progress: Progress) -> list[Result]:
+    """Run the named ablations and write `out`/NAME.parquet and NAME.svg.
+
+    A variant that these features cannot give (CoOp's texts without a text tower, more shots than there are) is left out, and
+    said; where no variant beside the default is left, so is the ablation. Raises `XmapError` where the default fails.
+    """
+    worker = _Worker(store, config, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    return [worker.hard(out) if name == HARD_SAMPLES else worker.ablation(name, out) for name in names]
+
+
+class _Worker:
+    """Trains each config once, however many variants are scored on it."""
+
+    def __init__(self, store: Store, config: XmapConfig, progress: Progress) -> None:
+        self._store, self._progress = store, progress
+        self._config = config.override({"run.methods": (METHOD,), "cache.short": "keep"})
+        self._known: dict[str, list[Trained]] = {}
+
+    def ablation(self, name: str, out: Path) -> Result:
+        from stages.ablate import hits, measure
+
+        entry = ABLATIONS[name]
+        base = _stacked([hits(one, DEFAULT) for one in self._trained(DEFAULT)])
+        rows, left_out = [], []
+        self._progress.start(f"ablate {name}", len(entry.variants))
+        for variant in entry.variants:
+            self._progress.advance(1)
+            try:
+                trained = self._trained(variant)
+            except XmapError as error:
+                left_out.append(f"{variant.name}: {error}")
+                self._progress.say(f"{name}, left out {left_out[-1]}")
+                continue
+            rows.append(measure(variant, _stacked([hits(one, variant) for one in trained]), base))
+        files = _write(out, name, [{**asdict(row), "verdict": row.verdict} for row in rows])
+        return Result(
+            name, entry.question, entry.axis, rows, (), tuple(left_out), (*files, _draw(out, name, entry.question, entry.axis, rows))
+        )
+
+    def hard(self, out: Path) -> Result:
+        from stages.ablate import ERRORS, find_hard
+        from stages.figure import Point, draw
+
+        self._progress.start(f"ablate {HARD_SAMPLES}", 1)
+        found = find_hard(self._trained(DEFAULT))
+        self._progress.advance(1)
+        there = {row.errors for row in found}
+        left_out = tuple(f"{errors}: no sample, or every sample, is wrong" for errors in ERRORS if errors not in there)
+        if not found:
+            return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), (), left_out, ())
+        files = _write(out, HARD_SAMPLES, [asdict(row) for row in found])
+        points = [Point(f"{row.score.split(':')[0]}, {row.errors}", row.auroc, row.low, row.high) for row in found]
+        figure = out / f"{HARD_SAMPLES}.svg"
+        write_bytes(figure, draw(HARD_QUESTION, "score, and whose errors it should find", "AUROC (0.5: chance)", points).encode())
+        return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (*files, figure))
+
+    def _trained(self, variant: Variant) -> list[Trained]:
+        """The variant's adapters, one a seed."""
+        key = json.dumps(dict(variant.config), sort_keys=True)
+        if key not in self._known:
+            config = self._config.override(variant.config)
+            if variant.config.get("encoder.model") and config.run.features:
+                raise InputError("stored features are of one encoder; give --data to compare encoders.")
+            self._known[key] = self._train(config)
+        return self._known[key]
+
+    def _train(self, config: XmapConfig) -> list[Trained]:
+        from stages.ablate import train_variant
+        from stages.device import resolve_device
+
+        features = features_of(self._store, config)
+        plan = make_plan(self._store, config, CACHE, features=features)
+        built = execute(self._store, plan, self._progress).artifacts
+        device, images = resolve_device(config.run.device), built[features.images.fingerprint]
+        caches = [step.identity for step in plan.steps if step.stage == CACHE]
+        trained = []
+        for place, seed in enumerate(config.run.seeds):
+            # Where the support is fixed, all seeds share one cache.
+            cache = caches[min(place, len(caches) - 1)]
+            texts = built[cache.inputs["texts"]]
+            options, shots = config.options(METHOD), config.cache.shots
+            trained.append(train_variant(images, texts, built[cache.fingerprint], options, seed, shots, device))
+        return trained
+
+
+def _stacked(rows: Sequence[Any]) -> Any:
+    import numpy as np
+
+    return np.stack(list(rows))
+
+
+def _write(out: Path, name: str, rows: list[dict[str, Any]]) -> list[Path]:
+    import pyarrow as pa
+
+    from store.tables import write_table
+
+    path = out / f"{name}.parquet"
+    write_table(path, pa.Table.from_pylist(rows), name)
+    return [path]
+
+
+def _draw(out: Path, name: str, question: str, axis: str, rows: Sequence[Measured]) -> Path:
+    from stages.figure import Point, draw
+
+    path = out / f"{name}.svg"
+    points = [Point(row.variant, row.accuracy, row.low, row.high, row.default) for row in rows]
+    write_bytes(path, draw(question, axis, "validation accuracy, %", points).encode())
+    return path
