@@ -91,9 +91,11 @@ class _Worker:
         if not found:
             return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), (), left_out, ())
         files = _write(out, HARD_SAMPLES, [asdict(row) for row in found])
-        points = [Point(f"{row.score.split(':')[0]}, {row.errors}", row.auroc, row.low, row.high) for row in found]
+        points = [Point(f"{row.score.split(':')[0]}\n{row.errors}", row.auroc, row.low, row.high) for row in found]
         figure = out / f"{HARD_SAMPLES}.svg"
-        write_bytes(figure, draw(HARD_QUESTION, "score, and whose errors it should find", "AUROC (0.5: chance)", points).encode())
+        write_bytes(
+            figure, draw(HARD_QUESTION, "score, and the classifier whose errors it should find", "AUROC (0.5: chance)", points).encode()
+        )
         return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (*files, figure))
 
     def _trained(self, variant: Variant) -> list[Trained]:

@@ -19,7 +19,7 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Point:
-    """One variant: its name, its value and the ends of its interval."""
+    """One variant: its name (of one line or more), its value and the ends of its interval."""
 
     name: str
     value: float
@@ -47,7 +47,8 @@ def draw(title: str, across: str, up: str, points: Sequence[Point]) -> str:
         x = LEFT + pitch * (place + 0.5)
         parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"/>')
         parts.append(_mark(x, y(point.value), point))
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{escape(point.name)}</text>')
+        for line, words in enumerate(point.name.split("\n")):
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18 + 14 * line}" text-anchor="middle">{escape(words)}</text>')
     middle = (HEIGHT - BOTTOM + TOP) / 2
     parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 14}" text-anchor="middle">{escape(across)}</text>')
     parts.append(f'<text transform="translate(16 {middle}) rotate(-90)" text-anchor="middle">{escape(up)}</text>')
