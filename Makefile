@@ -30,6 +30,7 @@ thorough: install
 bench: install
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.questions
+	$(BIN)/python -m benchmarks.training
 
 clean:
 	rm -rf $(VENV) demo .xmap build *.egg-info

@@ -83,8 +83,8 @@ def _print(result: Result) -> None:
             for row in result.rows
         ]
         if result.rows:
-            typer.echo(f"{result.rows[0].samples:,} validation samples, {result.rows[0].seeds} seeds")
-    print_table(columns, rows, right=columns[2 if result.found else 1 : -1])
+            typer.echo(f"{result.rows[0].samples:,} validation samples, seeds: {result.rows[0].seeds}")
+    print_table(columns, rows, right=columns[2:] if result.found else columns[1:-1])
     for line in result.left_out:
         typer.echo(f"left out: {line}")
     typer.echo(f"written: {', '.join(str(path) for path in result.files) or 'nothing'}\n")

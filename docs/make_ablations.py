@@ -1,6 +1,6 @@
 """Write docs/ablations.md: run `xmap ablate` on features of the store and show what it printed, with the command that made it.
 
-python -m docs.make_ablations TITLE -- --features NAME --shots K [--store DIR] replaces the section of that title.
+python docs/make_ablations.py TITLE -- --features NAME --shots K [--store DIR] replaces the section of that title.
 """
 
 from __future__ import annotations

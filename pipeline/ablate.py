@@ -5,7 +5,6 @@ Features, class texts and caches are artifacts of the store as in any run; a var
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from stages.progress import Progress
 from store.artifact import Store
 from store.errors import InputError, XmapError
 from store.files import write_bytes
+from store.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from stages.ablate import Found, Measured, Trained
@@ -43,7 +43,7 @@ def ablate(store: Store, config: XmapConfig, names: Sequence[str], out: Path, pr
     """Run the named ablations and write `out`/NAME.parquet and NAME.svg.
 
     A variant that these features cannot give (CoOp's texts without a text tower, more shots than there are) is left out, and
-    said; where no variant beside the default is left, so is the ablation. Raises `XmapError` where the default fails.
+    said. Raises `XmapError` where the default fails.
     """
     worker = _Worker(store, config, progress)
     out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class _Worker:
         from stages.ablate import hits, measure
 
         entry = ABLATIONS[name]
-        base = _stacked([hits(one, DEFAULT) for one in self._trained(DEFAULT)])
+        base = [hits(one, DEFAULT) for one in self._trained(DEFAULT)]
         rows, left_out = [], []
         self._progress.start(f"ablate {name}", len(entry.variants))
         for variant in entry.variants:
@@ -73,11 +73,10 @@ class _Worker:
                 left_out.append(f"{variant.name}: {error}")
                 self._progress.say(f"{name}, left out {left_out[-1]}")
                 continue
-            rows.append(measure(variant, _stacked([hits(one, variant) for one in trained]), base))
-        files = _write(out, name, [{**asdict(row), "verdict": row.verdict} for row in rows])
-        return Result(
-            name, entry.question, entry.axis, rows, (), tuple(left_out), (*files, _draw(out, name, entry.question, entry.axis, rows))
-        )
+            rows.append(measure(variant, [hits(one, variant) for one in trained], base))
+        table = _write(out, name, [{**asdict(row), "verdict": row.verdict} for row in rows], self._config)
+        figure = _draw(out, name, entry.question, entry.axis, rows)
+        return Result(name, entry.question, entry.axis, rows, (), tuple(left_out), (table, figure))
 
     def hard(self, out: Path) -> Result:
         from stages.ablate import ERRORS, find_hard
@@ -90,21 +89,22 @@ class _Worker:
         left_out = tuple(f"{errors}: no sample, or every sample, is wrong" for errors in ERRORS if errors not in there)
         if not found:
             return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), (), left_out, ())
-        files = _write(out, HARD_SAMPLES, [asdict(row) for row in found])
+        table = _write(out, HARD_SAMPLES, [asdict(row) for row in found], self._config)
         points = [Point(f"{row.score.split(':')[0]}\n{row.errors}", row.auroc, row.low, row.high) for row in found]
         figure = out / f"{HARD_SAMPLES}.svg"
         write_bytes(
             figure, draw(HARD_QUESTION, "score, and the classifier whose errors it should find", "AUROC (0.5: chance)", points).encode()
         )
-        return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (*files, figure))
+        return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (table, figure))
 
     def _trained(self, variant: Variant) -> list[Trained]:
         """The variant's adapters, one a seed."""
-        key = json.dumps(dict(variant.config), sort_keys=True)
+        config = self._config.override(variant.config)
+        if "encoder.model" in variant.config and config.run.features:
+            raise InputError("stored features are of one encoder; give --data to compare encoders.")
+        # By the whole config: a variant that restates the default is not trained again.
+        key = config.model_dump_json()
         if key not in self._known:
-            config = self._config.override(variant.config)
-            if variant.config.get("encoder.model") and config.run.features:
-                raise InputError("stored features are of one encoder; give --data to compare encoders.")
             self._known[key] = self._train(config)
         return self._known[key]
 
@@ -127,20 +127,15 @@ class _Worker:
         return trained
 
 
-def _stacked(rows: Sequence[Any]) -> Any:
-    import numpy as np
-
-    return np.stack(list(rows))
-
-
-def _write(out: Path, name: str, rows: list[dict[str, Any]]) -> list[Path]:
+def _write(out: Path, name: str, rows: list[dict[str, Any]], config: XmapConfig) -> Path:
+    """The rows as a table that carries the fingerprint of the config they were measured with."""
     import pyarrow as pa
 
     from store.tables import write_table
 
     path = out / f"{name}.parquet"
-    write_table(path, pa.Table.from_pylist(rows), name)
-    return [path]
+    write_table(path, pa.Table.from_pylist(rows), fingerprint({"ablation": name, "config": config.model_dump(mode="json")}))
+    return path
 
 
 def _draw(out: Path, name: str, question: str, axis: str, rows: Sequence[Measured]) -> Path:

@@ -5,6 +5,7 @@ The test split stays closed (`stages.support.split_files` refuses it), so a defa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +22,10 @@ from stages.methods.hard_samples import disagreement
 from stages.methods.method import Cache, Fitted, NoLog
 from stages.methods.method import method as load_method
 from stages.metrics import RESAMPLES, bootstrap_interval, paired_difference
+from stages.selection import few
 from stages.support import splits_of
-from stages.task import FewShotTask, Labelled, Segments
-from stages.train import assemble, cache_on_device, on_device
+from stages.task import Labelled, Segments
+from stages.train import assemble, on_device
 from store.artifact import Artifact
 from store.errors import InputError
 from store.tables import Array
@@ -35,12 +37,12 @@ ERRORS = ("zero-shot", "adapted")
 
 @dataclass(frozen=True)
 class Trained:
-    """A variant's adapter of one seed, with fixed settings, and the validation samples it is scored on."""
+    """A variant's adapter of one seed, with fixed settings, and the validation samples it is scored on, by sample id."""
 
     fitted: Fitted
     cache: Cache
-    task: FewShotTask
     validation: Labelled
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -92,37 +94,41 @@ def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: C
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
     with repeatable(seed, device):
         fitted = load_method(METHOD).fit(task.to(device).without_validation(), options, None, NoLog())
-    return Trained(on_device(fitted, "cpu"), cache_on_device(Cache(task.text, task.support.segments), "cpu"), task, task.validation)
+    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed)
+
+
+def by_id(samples: Labelled) -> Labelled:
+    """The samples in the order of their ids, so that variants are compared sample by sample."""
+    rows = sorted(range(len(samples)), key=lambda row: samples.sample_ids[row])
+    return Labelled(tuple(samples.sample_ids[row] for row in rows), samples.labels[rows], samples.features[rows])
 
 
 def hits(trained: Trained, variant: Variant) -> Array:
-    """Which validation samples the variant gets right (B,) bool, in the order of their ids."""
+    """Which validation samples the variant gets right (B,) bool."""
     settings = {**trained.fitted.settings, **variant.settings}
     settings |= {name: float(settings[name]) * scale for name, scale in variant.scaled.items()}
     fitted, cache = replace(trained.fitted, settings=settings), trained.cache
     if variant.keys is not None:
         fitted, cache = keep_keys(fitted, cache, variant.keys)
-    order = np.argsort(np.asarray(trained.validation.sample_ids))
-    found: Array = on(load_method(METHOD), fitted, cache, trained.validation).numpy()[order]
+    found: Array = on(load_method(METHOD), fitted, cache, trained.validation).numpy()
     return found
 
 
 def keep_keys(fitted: Fitted, cache: Cache, per_class: int) -> tuple[Fitted, Cache]:
     """The adapter with at most `per_class` image keys of each class, the first by sample id; the affinity stays a class mean."""
     labels = cache.segments.labels
-    starts = torch.searchsorted(labels, labels)
-    rows = torch.nonzero(torch.arange(len(labels)) - starts < per_class).flatten()
+    rows = few(labels, per_class, torch.arange(len(labels)))
     segments = Segments.of(labels[rows], cache.segments.classes, min(per_class, cache.segments.shots))
     return replace(fitted, tensors={**fitted.tensors, "keys": fitted.tensors["keys"][rows]}), Cache(cache.text, segments)
 
 
-def measure(variant: Variant, found: Array, base: Array) -> Measured:
-    """The row of a variant from hits (seeds, B) beside those of the default: intervals over samples, seeds averaged first."""
-    mine, default = found.mean(0), base.mean(0)
+def measure(variant: Variant, found: Sequence[Array], base: Sequence[Array]) -> Measured:
+    """The row of a variant from the hits (B,) of each seed beside those of the default: intervals over samples, seeds averaged first."""
+    mine, default = np.mean(found, axis=0), np.mean(base, axis=0)
     low, high = bootstrap_interval(mine, SEED)
     gap = paired_difference(mine, default, SEED)
     accuracy, *rest = (100.0 * float(value) for value in (mine.mean(), low, high, gap.mean, gap.low, gap.high))
-    return Measured(variant.name, accuracy, rest[0], rest[1], rest[2], rest[3], rest[4], found.shape[1], len(found), variant.plain)
+    return Measured(variant.name, accuracy, rest[0], rest[1], rest[2], rest[3], rest[4], len(mine), len(found), variant.plain)
 
 
 def find_hard(trained: list[Trained]) -> list[Found]:
@@ -166,8 +172,7 @@ def _auroc_interval(scores: Array, positive: Array, groups: Array) -> tuple[floa
 
 
 def _hard_columns(trained: Trained) -> dict[str, Array]:
-    samples, order = trained.validation, np.argsort(np.asarray(trained.validation.sample_ids))
-    module = load_method(METHOD)
+    samples, module = trained.validation, load_method(METHOD)
     images, texts, wrong = [], [], []
     for part in batches(len(samples), BATCH):
         with torch.no_grad():
@@ -176,12 +181,12 @@ def _hard_columns(trained: Trained) -> dict[str, Array]:
             images.append(scores.image)
             texts.append(scores.text)
         wrong.append(scores.logits.argmax(1) != samples.labels[part])
-    zero_shot = trained.task.text.logits(samples.features).softmax(1)
+    zero_shot = trained.cache.text.logits(samples.features).softmax(1)
     columns: dict[str, Tensor] = {
         DISAGREEMENT: disagreement(torch.cat(images), torch.cat(texts)),
         FOCAL: (1.0 - zero_shot.amax(1)).square(),
-        RANDOM: torch.rand(len(samples), generator=torch.Generator().manual_seed(trained.task.seed)),
+        RANDOM: torch.rand(len(samples), generator=torch.Generator().manual_seed(trained.seed)),
         ERRORS[0]: zero_shot.argmax(1) != samples.labels,
         ERRORS[1]: torch.cat(wrong),
     }
-    return {name: values.numpy()[order] for name, values in columns.items()}
+    return {name: values.numpy() for name, values in columns.items()}

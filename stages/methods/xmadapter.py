@@ -116,16 +116,12 @@ def own_sides(support: Support, spaces: Spaces, beta: float, beta_text: float) -
     """Both sides (M, N) for the support itself, each image without its own key and its own share of the text map."""
     images, texts = [], []
     for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK):
-        images.append(own_image(spaces.keys[rows] @ spaces.keys.T, rows, beta, support.segments))
+        met = masked_class_sums(affinity(spaces.keys[rows] @ spaces.keys.T, beta), rows, support.segments)
+        images.append(met / (support.segments.shots * beta))
         mapped = normalize((support.keys[rows] - spaces.center) @ spaces.text_map, dim=-1)
         own = (mapped * spaces.own_text[rows]).sum(1, keepdim=True)
         texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta_text))
     return Sides(torch.cat(images), torch.cat(texts))
-
-
-def own_image(similarity: Tensor, rows: Tensor, beta: float, segments: Segments) -> Tensor:
-    """The image side (B, N) of the support's `rows` (B,) from their similarity (B, M) to all keys, each without its own key."""
-    return masked_class_sums(affinity(similarity, beta), rows, segments) / (segments.shots * beta)
 
 
 def relative(similarity: Tensor, beta: float) -> Tensor:

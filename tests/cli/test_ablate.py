@@ -42,7 +42,9 @@ def imported(tmp_path: Path, own_store: Path) -> Path:
 
 def test_a_table_and_a_figure_each_and_the_test_split_stays_closed(imported: Path, tmp_path: Path) -> None:
     images = next(artifact for artifact in Store(imported).artifacts() if artifact.stage == "images")
-    for path in images.path.glob("test-*.parquet"):
+    tests = list(images.path.glob("test-*.parquet"))
+    assert tests
+    for path in tests:
         # Whoever opens it finds no table.
         path.chmod(0o600)
         path.write_bytes(b"closed" + bytes(path.stat().st_size - 6))
