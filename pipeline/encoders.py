@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.commands import config_of
 from pipeline.features import HASHES, RECORDS
 from stages.config import EncoderConfig
-from stages.resolve import LOCAL, TINY, EncoderIdentity, resolve
+from stages.resolve import BUNDLED, LOCAL, EncoderIdentity, resolve
 from store.artifact import Artifact, Store
 from store.errors import InputError
 from store.fingerprint import explain
@@ -48,4 +48,4 @@ def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: s
 
 def is_on_disk(config: EncoderConfig) -> bool:
     """Whether the weights are a user's or the package's own files, which nobody else could fetch by name."""
-    return config.model == TINY or config.model.startswith(LOCAL) or Path(config.pretrained).expanduser().is_file()
+    return config.model in BUNDLED or config.model.startswith(LOCAL) or Path(config.pretrained).expanduser().is_file()

@@ -27,7 +27,10 @@ from store.fingerprint import SHORT, Fields, Json, fingerprint
 from store.hashes import HashMemory
 
 TINY = "xmap-tiny"
-TINY_FOLDER = Path(__file__).parent / "models" / TINY
+MODELS = Path(__file__).parent / "models"
+TINY_FOLDER = MODELS / TINY
+# Models that come with xmap.
+BUNDLED = (TINY, "xmap-tiny-vit")
 LOCAL, HUB = "local-dir:", "hf-hub:"
 QUICK = "-quickgelu"
 CONFIG_FILE = "open_clip_config.json"
@@ -115,8 +118,8 @@ def resolve(config: EncoderConfig, memory: HashMemory, records: Path) -> Encoder
 
 
 def _find(config: EncoderConfig, records: Path) -> Found:
-    if config.model == TINY:
-        return _local(TINY_FOLDER, TINY, "this installation is incomplete, install xmap again")
+    if config.model in BUNDLED:
+        return _local(MODELS / config.model, config.model, "this installation is incomplete, install xmap again")
     if config.model.startswith(LOCAL):
         folder = Path(config.model.removeprefix(LOCAL)).expanduser()
         return _local(folder, folder.resolve().name, f"give --model {LOCAL}PATH a folder with {CONFIG_FILE} and weights")

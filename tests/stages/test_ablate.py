@@ -9,6 +9,7 @@ import torch
 from stages.ablate import auroc, keep_keys, measure
 from stages.ablations import ABLATIONS, DEFAULT, Variant, ablations_of, names
 from stages.methods.method import Cache, Fitted, Selection
+from stages.resolve import BUNDLED, CONFIG_FILE, MODELS
 from stages.task import Segments, Text
 from store.errors import UnknownName
 
@@ -62,3 +63,9 @@ def test_each_ablation_holds_the_default_once_and_an_unknown_name_is_refused() -
     assert ablations_of(()) == names()
     with pytest.raises(UnknownName, match="gamma"):
         ablations_of(("gama",))
+
+
+def test_every_encoder_compared_comes_with_xmap() -> None:
+    models = {str(variant.config["encoder.model"]) for variant in ABLATIONS["backbone"].variants if not variant.plain}
+    assert models == set(BUNDLED)
+    assert all((MODELS / model / CONFIG_FILE).is_file() for model in models)
