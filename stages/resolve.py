@@ -28,7 +28,6 @@ from store.hashes import HashMemory
 
 TINY = "xmap-tiny"
 MODELS = Path(__file__).parent / "models"
-TINY_FOLDER = MODELS / TINY
 # Models that come with xmap.
 BUNDLED = (TINY, "xmap-tiny-vit")
 LOCAL, HUB = "local-dir:", "hf-hub:"
