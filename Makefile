@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo lint test thorough bench clean
+.PHONY: install demo lint test thorough bench ablations clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,9 @@ bench: install
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.training
+
+ablations: install
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/make_ablations.py
 
 clean:
 	rm -rf $(VENV) demo .xmap build *.egg-info

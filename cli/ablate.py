@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 MEASURED = "measured on the whole validation split with fixed settings, never on test; intervals: bootstrap over samples, seeds averaged"
 
 
-@with_settings
+# What is ablated is XMAdapter, with fixed settings.
+@partial(with_settings, without=("methods", "protocol"))
 def command(
     settings: Settings,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Ablations; default all.", show_default=False)] = None,

@@ -64,13 +64,14 @@ class Settings:
     json: bool
 
 
-def with_settings(function: Callable[..., None], reads: bool = True) -> Callable[..., None]:
+def with_settings(function: Callable[..., None], reads: bool = True, without: tuple[str, ...] = ()) -> Callable[..., None]:
     """A command that takes `Settings` first, given every shared flag and one for each config field it has no parameter for.
 
-    With `reads` false the config file is not read: `xmap init` writes it.
+    With `reads` false the config file is not read: `xmap init` writes it. Fields named in `without` get no flag: the command
+    would not heed it.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    names = {parameter.name for parameter in own}
+    names = {parameter.name for parameter in own} | set(without)
     fields = {name: field for name, field in _fields() if name not in names}
     parameters = [
         *own,

@@ -1,41 +1,121 @@
-"""Write docs/ablations.md: run `xmap ablate` on features of the store and show what it printed, with the command that made it.
+"""Write docs/ablations.md: run `xmap ablate` and show what it printed, with the command that made it.
 
-python docs/make_ablations.py TITLE -- --features NAME --shots K [--store DIR] replaces the section of that title.
+python docs/make_ablations.py [TITLE]... replaces the sections so titled, or all. Sections whose features are not here keep what they
+hold, and it is said. Features are extracted or imported into a temporary store.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+from cli.demo import TEMPLATE
+from stages.digits import write_digits
+
 PAGE = Path(__file__).parent / "ablations.md"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 HEAD = """# Ablations
 
 Each table is what the command above it printed: one part of XMAdapter varied at a time, everything else at its default,
 measured on the validation split, with no setting of these runs chosen on it. Defaults were partly developed on Caltech's
-validation samples (see [decisions](decisions.md)), so its tables say less about them than ImageNet's. "no effect shown" means
-that the paired interval holds zero. `--out DIR` keeps the same rows as Parquet and a figure each; `xmap ablate --list` says what
-is varied and why.
-
-What they say: without the text cache or without the image cache ImageNet loses about 2 points (the interval of image only just
-reaches zero); on Caltech at 16 shots the image cache does nearly all. Learned spaces help on ImageNet and show no effect on
-Caltech. Training the image keys and weighting hard samples show no effect on either. The disagreement of the two caches finds
-samples that are answered wrongly on Caltech, less well than zero-shot confidence does, and not beyond chance on ImageNet.
+validation samples and on the digits' (see [decisions](decisions.md)), so their tables say less about them than ImageNet's. "no effect
+shown" means that the paired interval holds zero. `--out DIR` keeps the same rows as Parquet and a figure each; `xmap ablate --list`
+says what is varied and why. `make ablations` writes this page.
 """
 
 
-def main(title: str, words: list[str]) -> None:
-    """Run the ablations and replace the section `title`."""
-    printed = subprocess.run(["xmap", "ablate", *words, "--quiet"], check=True, capture_output=True, text=True).stdout  # noqa: S607
+@dataclass(frozen=True)
+class Section:
+    """A heading, the folder it needs (empty: the demo's digits), the words of `xmap ablate`, and figures to show."""
+
+    title: str
+    source: str
+    words: tuple[str, ...]
+    figures: tuple[str, ...] = ()
+
+
+DIGITS = ("--data", "digits", "--model", "xmap-tiny", "--template", TEMPLATE, "--views", "0", "--shots", "16", "--seeds", "1,2,3")
+SECTIONS = (
+    Section("Digits, 10 classes, 16 shots: class texts and encoder", "", ("text", "backbone", "shots", *DIGITS), ("text", "backbone")),
+    Section(
+        "Caltech, 69 classes, ViT-B/32, 16 shots",
+        "caltech69-b32",
+        (
+            *("gamma", "alpha", "residual", "beta", "beta-text", "hard-weight", "keys", "spaces", "shots", "cache-size", "hard-samples"),
+            *("--features", "caltech69-b32", "--shots", "16", "--seeds", "1,2,3"),
+        ),
+        ("gamma", "shots"),
+    ),
+    Section(
+        "ImageNet, 1,000 classes, ViT-B/32, 4 shots",
+        "imagenet-b32-4shot",
+        (
+            *("gamma", "alpha", "residual", "hard-weight", "keys", "spaces", "cache-size", "hard-samples"),
+            *("--features", "imagenet-b32-4shot", "--shots", "4", "--seeds", "1,2,3"),
+        ),
+        ("gamma", "hard-samples"),
+    ),
+)
+
+
+def main(titles: list[str]) -> None:
+    """Run the sections asked for and write the page."""
+    kept = _sections()
+    for section in SECTIONS:
+        if titles and section.title not in titles:
+            continue
+        if section.source and not (SHARED / section.source).is_dir():
+            print(f"{section.title}: {section.source} is not here, its section is left as it is.", file=sys.stderr)
+            continue
+        kept[section.title] = _body(section)
+        _write(kept)
+
+
+def _sections() -> dict[str, str]:
+    found = PAGE.read_text().split("\n## ")[1:] if PAGE.exists() else []
+    return {title: text.strip("\n") for title, text in (section.split("\n", 1) for section in found)}
+
+
+def _write(sections: dict[str, str]) -> None:
+    """The page's head up to the first section stays as it is: what the tables say is written by hand."""
+    head = PAGE.read_text().split("\n## ")[0].rstrip() if PAGE.exists() else HEAD.rstrip()
+    ordered = [section.title for section in SECTIONS if section.title in sections]
+    PAGE.write_text("\n\n".join([head, *(f"## {title}\n\n{sections[title]}" for title in ordered)]) + "\n")
+
+
+def _body(section: Section) -> str:
+    with tempfile.TemporaryDirectory() as place:
+        if section.source:
+            _xmap(["import", "tip-adapter", str(SHARED / section.source), "--name", section.source, "--quiet"], place)
+        else:
+            write_digits(Path(place) / "digits")
+        printed = _xmap(["ablate", *section.words, "--out", "ablations", "--quiet"], place)
+        pictures = [_keep(Path(place) / "ablations" / f"{name}.svg", section) for name in section.figures]
     text = "\n".join(line.rstrip() for line in printed.splitlines() if not line.startswith("written:"))
-    private = ("--store", "--out")
-    shown = [word for before, word in zip(["", *words], words, strict=False) if word not in private and before not in private]
-    section = f"## {title}\n\n    xmap ablate {' '.join(shown)}\n\n```text\n{text}\n```\n"
-    sections = [] if not PAGE.exists() else PAGE.read_text().split("\n## ")[1:]
-    others = [f"## {found.rstrip()}\n" for found in sections if not found.startswith(f"{title}\n")]
-    PAGE.write_text("\n".join([HEAD, *others, section]))
+    words = " ".join(f"'{word}'" if " " in word else word for word in section.words)
+    return "\n\n".join([f"    xmap ablate {words}", *pictures, f"```text\n{text}\n```"])
+
+
+def _xmap(words: list[str], place: str) -> str:
+    return subprocess.run(
+        ["xmap", *words],  # noqa: S607
+        cwd=place,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XMAP_STORE": str(Path(place) / ".xmap")},
+    ).stdout
+
+
+def _keep(figure: Path, section: Section) -> str:
+    name = f"ablation-{section.source or 'digits'}-{figure.name}"
+    (PAGE.parent / "images" / name).write_bytes(figure.read_bytes())
+    return f"![{section.title}: {figure.stem}](images/{name})"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[sys.argv.index("--") + 1 :])
+    main(sys.argv[1:])

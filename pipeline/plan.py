@@ -14,8 +14,8 @@ from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 
 if TYPE_CHECKING:
-    from stages.evaluate import Run
     from stages.resolve import EncoderIdentity
+    from stages.scoring import Run
 
 FAITHFUL = "xmadapter-paper"
 STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL)
@@ -157,7 +157,7 @@ def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mappin
 
 def runs_of(built: Built, adapters: Mapping[tuple[str, int], Identity]) -> list[Run]:
     """What an evaluation is handed of each adapter, keyed by (method, seed): itself, its cache and its class texts."""
-    from stages.evaluate import Run
+    from stages.scoring import Run
 
     return [
         Run(*pair, built[adapter.inputs["cache"]], built[adapter.fingerprint], built[adapter.inputs["texts"]])

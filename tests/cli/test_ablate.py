@@ -76,3 +76,10 @@ def test_wrong_names_and_the_list() -> None:
     result = ablate("gama")
     assert result.exit_code != 0
     assert "gamma" in result.output
+
+
+@pytest.mark.parametrize("flag", ["--methods", "--protocol"])
+def test_flags_that_it_would_not_heed_are_unknown(flag: str) -> None:
+    result = ablate("gamma", flag, "few")
+    assert result.exit_code == 2
+    assert f"No such option: {flag}" in result.output

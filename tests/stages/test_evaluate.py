@@ -12,10 +12,11 @@ import pytest
 
 from stages.build_cache import build_cache
 from stages.config import CacheConfig, EvalConfig
-from stages.evaluate import Run, evaluate
+from stages.evaluate import evaluate
 from stages.inputs import load_text
 from stages.methods.method import options_of
 from stages.progress import Silent
+from stages.scoring import Run
 from stages.train import train
 from store.artifact import Artifact, Identity
 from store.errors import InputError
@@ -213,7 +214,7 @@ def test_only_plain_views_are_scored_and_batches_do_not_show(tmp_path: Path, mon
     here = Scene(tmp_path)
     run = here.run("tip-adapter", 1)
     whole = here.evaluate([run])
-    monkeypatch.setattr("stages.evaluate.BATCH", 7)
+    monkeypatch.setattr("stages.scoring.BATCH", 7)
     parts = here.evaluate([run], neighbors=6)
     assert results(whole)["tip-adapter"]["accuracy_mean"] == results(parts)["tip-adapter"]["accuracy_mean"]
     assert whole.summary["samples"] == len(read_images(here.images.files(prefix="test-")))

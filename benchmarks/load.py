@@ -1,0 +1,114 @@
+"""A million synthetic samples through build-cache, train, eval and SQL: time and peak memory of each command's process.
+
+python -m benchmarks.load [SAMPLES]        rewrites its section of docs/benchmarks.md; exits with 1 above 4 GB
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.page import write_section
+from stages.identities import part_of
+from store.artifact import Draft, Identity, Store
+from store.features import ImageFeatures, TextFeatures, write_images, write_texts
+
+SAMPLES = 1_000_000
+CLASSES, WIDTH, SHARD = 1000, 512, 1024
+# Shares of the samples: as many test images as training images is the hardest case for evaluation, which reads them all.
+SHARES = {"train": 0.48, "val": 0.04, "test": 0.48}
+# Noise that is six times as long as the class's direction: neither solved nor hopeless.
+NOISE = 6 * WIDTH**-0.5
+LIMIT = 4.0
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+SETTINGS = ["--features", "load", "--shots", "4", "--seeds", "1", "--methods", "zero-shot,tip-adapter", "--quiet"]
+SPLITS = "select split, count(*) from samples group by 1"
+WORST = "select class_name, avg(cast(correct as int)) as accuracy from affinity where split = 'test' group by 1 order by 2 limit 5"
+SIMILAR = "select max(list_cosine_similarity(feature, feature)) from features"
+QUERIES = (SPLITS, WORST, SIMILAR)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took: wall time, and its resident memory at the highest."""
+
+    seconds: float
+    gigabytes: float
+
+
+def measure(arguments: list[str]) -> Cost:
+    """Run `xmap ARGUMENTS` in a process of its own."""
+    started = time.perf_counter()
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL)  # noqa: S603  (our own command)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"xmap {arguments[0]} failed with {os.waitstatus_to_exitcode(status)}")
+    # Linux counts in KiB.
+    return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9)
+
+
+def write_features(store: Store, samples: int) -> int:
+    """An images and a texts artifact as `xmap extract` leaves them, of random features around random class centres; bytes."""
+    draw = np.random.default_rng(1)
+    centres = draw.normal(size=(CLASSES, WIDTH)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    names = [f"class {label:04d}" for label in range(CLASSES)]
+    counts = {split: int(samples * share) for split, share in SHARES.items()}
+    facts = {"dataset": "load", "classes": names, "logit_scale": 100.0, "width": WIDTH}
+    with store.build(Identity("images", "load", {"samples": samples})) as images:
+        assert isinstance(images, Draft)  # noqa: S101  (a fresh store)
+        for split, count in counts.items():
+            for number, rows in enumerate(shards(split, count, centres, draw)):
+                write_images(images.path / f"{split}-{number:05d}.parquet", rows, split, images.identity.fingerprint)
+        parts = {split: part_of({"split": split, "samples": str(samples)}) for split in counts}
+        made = images.commit({**facts, "counts": counts, "parts": parts, "errors": 0, "views": 1})
+    with store.build(Identity("texts", "load", {"classes": CLASSES})) as texts:
+        assert isinstance(texts, Draft)  # noqa: S101  (a fresh store)
+        rows = TextFeatures(np.arange(CLASSES, dtype=np.int32), tuple(names), ("a photo of a {}.",) * CLASSES, centres)
+        write_texts(texts.path / "texts.parquet", rows, texts.identity.fingerprint)
+        texts.commit({**facts, "templates": ["a photo of a {}."]})
+    return sum(entry["size"] for entry in made.manifest["files"])
+
+
+def shards(split: str, count: int, centres: np.ndarray, draw: np.random.Generator) -> Iterator[ImageFeatures]:
+    """`count` samples of one split, a shard at a time."""
+    for start in range(0, count, SHARD):
+        size = min(SHARD, count - start)
+        labels = ((start + np.arange(size)) % CLASSES).astype(np.int32)
+        noise = NOISE * draw.standard_normal((size, WIDTH), dtype=np.float32)
+        ids = tuple(f"{split}/{number:07d}.jpg" for number in range(start, start + size))
+        yield ImageFeatures(ids, labels, np.zeros(size, np.int16), 10 * (centres[labels] + noise))
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    samples = int(sys.argv[1]) if len(sys.argv) > 1 else SAMPLES
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "store")
+        started = time.perf_counter()
+        size = write_features(store, samples)
+        print(f"{size / 1e9:.2f} GB of features written in {time.perf_counter() - started:.0f} s", flush=True)
+        where = ["--store", str(store.root)]
+        costs = {f"xmap {command}": measure([command, *SETTINGS, *where]) for command in ("build-cache", "train", "eval", "run")}
+        costs.update({f'xmap sql "{query}"': measure(["sql", query, *where]) for query in QUERIES})
+        costs["xmap verify"] = measure(["verify", *where])
+    what = f"{samples:,} samples, {CLASSES:,} classes, float32 features of width {WIDTH} ({size / 1e9:.1f} GB)"
+    table = [f"{what}, `{' '.join(SETTINGS[2:-1])}`.", "", "| process | wall s | peak GB |", "|---|---|---|"]
+    table += [f"| `{name}` | {cost.seconds:.1f} | {cost.gigabytes:.2f} |" for name, cost in costs.items()]
+    highest = max(cost.gigabytes for cost in costs.values())
+    table += ["", f"Highest: {highest:.2f} GB; the limit is {LIMIT:.0f} GB."]
+    write_section("Load", f"python -m benchmarks.load {samples}", table)
+    if highest > LIMIT:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
