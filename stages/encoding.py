@@ -7,7 +7,8 @@ extraction goes on where it was and ends with the bytes it would have had.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,9 +114,9 @@ class _Extraction:
         pending = self._copy([shard for shard in self.shards if not self._adopt(shard, self.draft.path / shard.name)])
         total = sum(len(shard.samples) for shard in self.shards)
         self.progress.start("encode images", total, total - sum(len(shard.samples) for shard in pending))
-        answers = self._answers(pending, workers)
-        for shard in pending:
-            self._encode(shard, answers)
+        with closing(self._answers(pending, workers)) as answers:
+            for shard in pending:
+                self._encode(shard, answers)
 
     def errors(self) -> list[ErrorRow]:
         """All bad images, in the order of the plan."""
@@ -158,13 +159,13 @@ class _Extraction:
         self.bad[shard.name] = bad
         return True
 
-    def _answers(self, shards: Sequence[Shard], workers: int) -> Iterator[Loaded]:
+    def _answers(self, shards: Sequence[Shard], workers: int) -> Generator[Loaded]:
         requests = [
             Request(sample, content, shard.views) for shard in shards for sample, content in zip(shard.samples, shard.contents, strict=True)
         ]
         preprocess = self.model.identity.preprocess
         maker = ViewMaker(plain_transform(preprocess), preprocess, self.extract.view_seed)
-        return load_views(requests, maker, workers, self.extract.batch_size) if requests else iter(())
+        return load_views(requests, maker, workers, self.extract.batch_size)
 
     def _encode(self, shard: Shard, answers: Iterator[Loaded]) -> None:
         """Encode one shard, whose answers come next, and write it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +71,13 @@ def read_planned(request: Request) -> bytes | BadImage | Changed:
     return data if planned_bad else Changed(request.sample.sample_id)
 
 
-def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahead: int) -> Iterator[Loaded]:
-    """The answers to all requests, in order; `workers` processes (0: none) keep about `ahead` of them ready."""
+def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahead: int) -> Generator[Loaded]:
+    """The answers to all requests, in order; `workers` processes (0: none) keep about `ahead` of them ready.
+
+    Close it (`contextlib.closing`) where an error may leave it unfinished.
+    """
+    if not requests:
+        return
     count = min(workers, len(requests))
     loader = DataLoader(
         ViewDataset(requests, maker),
@@ -84,7 +89,14 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahea
         prefetch_factor=max(2, -(-ahead // count)) if count else None,
     )
     with _unsignalled():
-        return iter(loader)
+        answers = iter(loader)
+    try:
+        yield from answers
+    finally:
+        if count:
+            # torch ends its workers when the iterator is collected, which an error that is being told holds off; and a main
+            # process that exits waits for workers that its SIGTERM cannot reach.
+            answers._shutdown_workers()  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,16 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
+
+
+@pytest.mark.failure("disk full")
+@pytest.mark.timeout(120)
+def test_an_error_in_mid_extraction_leaves_no_process_that_waits(world: Path, small_disk: Callable[[int], Path]) -> None:
+    """As a shell runs it, with workers in mid-batch: it once told the error and then waited for ever for its workers."""
+    shell = [sys.executable, "-c", "from cli.main import main; main()"]
+    store = small_disk(3 * 4096) / "store"
+    done = subprocess.run([*shell, *RUN, "--workers", "2", "--store", str(store)], cwd=world, capture_output=True, text=True, check=False)
+    is_one_sentence(Ended(done.returncode, done.stdout, done.stderr))
 
 
 @pytest.mark.failure("disk full")

@@ -1,0 +1,62 @@
+"""Write the table of docs/reliability.md: run every test of a failure, quick and thorough, and count the failures they tried.
+
+python docs/make_reliability.py [FILE] takes the counts from FILE, as `pytest --failures FILE` wrote them, in place of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- counted: written by docs/make_reliability.py -->", "<!-- end of counted -->"
+WHAT = {
+    "at once": "four processes started at a barrier on one store, readers looping meanwhile",
+    "changed input": "an image, prompt, class or weight file changed between two runs",
+    "changed setting": "a setting changed, or one that must not matter",
+    "cut or missing file": "a stored file truncated or gone",
+    "disk full": "no byte left after the n-th, for many n, and a small disk really full",
+    "flipped bit": "one bit in each 64 KiB of each stored file",
+    "hostile checkpoint": "a pickle that would run code, under each accepted suffix",
+    "hostile images and names": "broken, huge, odd and endless image files; names with every awkward character",
+    "hostile manifest": "a manifest or config that points outside, or is no JSON",
+    "hostile query": "SQL that would read or write files, attach, install or configure",
+    "interrupted": "SIGINT and SIGTERM in mid-run",
+    "killed": "`kill -9` at a write point of a stage, then a rerun compared with an undisturbed control",
+    "no permission": "a folder that may not be read or written",
+    "old store": "a store made by the first version, and ones of versions to come",
+    "other order": "another listing order, worker count, place or number of shards",
+    "random bytes": "files and words changed at random, read in a child process",
+    "rebuilt": "the command that `xmap verify` names, run on a damaged store",
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Count, print the table, and put it into the page. Ends with pytest's exit code where a test failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(arguments[0]) if arguments else count(Path(folder) / "failures.json")
+        counts = json.loads(source.read_text("utf-8"))
+    rows = ["| failure | what is tried | cases | lost |", "|---|---|---:|---:|"]
+    rows += [f"| {kind} | {WHAT[kind]} | {found['cases']:,} | {found.get('lost', 0)} |" for kind, found in sorted(counts.items())]
+    total, lost = (sum(found.get(name, 0) for found in counts.values()) for name in ("cases", "lost"))
+    rows.append(f"| all | | {total:,} | {lost} |")
+    print("\n".join(rows))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    PAGE.write_text("\n".join([before + BEGIN, *rows, END + rest.partition(END)[2]]), encoding="utf-8")
+
+
+def count(target: Path) -> Path:
+    """Run all tests of failures, the long ones too; where they wrote their counts."""
+    command = [sys.executable, "-m", "pytest", "tests", "-n", "2", "--dist", "worksteal", "-q", "-m", "failure", "--failures", str(target)]
+    code = subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode  # noqa: S603
+    if code:
+        raise SystemExit(code)
+    return target
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
