@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 EVERY_SECONDS = 5.0
 WIDTH = 160
-
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 # Marks that turn the direction of the text after them: a name must not rewrite the sentence around it.
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -47,8 +49,25 @@ def warn(line: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """`value` as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str))
+    """`value` as JSON on stdout; numbers that JSON cannot say are null."""
+    try:
+        text = _json(value)
+    except ValueError:
+        text = _json(_finite(value))
+    # A path that is no UTF-8 holds halves of surrogate pairs, which JSON can say and an encoder cannot.
+    typer.echo(_HALF_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:

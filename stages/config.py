@@ -18,7 +18,7 @@ TopK = Literal["all"] | Annotated[int, Field(ge=1)]
 class Config(BaseModel):
     """A frozen config: an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Config):

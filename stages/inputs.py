@@ -69,9 +69,12 @@ def load_support(images: Artifact, cache: Artifact, shots: int) -> Support:
 
 
 def load_segments(cache: Artifact) -> Segments:
-    """Which key of a cache belongs to which class."""
-    labels = torch.from_numpy(read_values(cache.file(VALUES)).labels.astype(np.int64))
-    return Segments.of(labels, len(cache.summary["classes"]), int(cache.summary["shots"]))
+    """Which key of a cache belongs to which class. Raises `ArtifactDamaged` for labels that are not sorted or that no class has."""
+    labels = read_values(cache.file(VALUES)).labels.astype(np.int64)
+    classes = len(cache.summary["classes"])
+    if (np.diff(labels) < 0).any() or ((labels < 0) | (labels >= classes)).any():
+        raise ArtifactDamaged(cache.path / VALUES, f"its labels are not those of {classes} classes in order", cache.remedy)
+    return Segments.of(torch.from_numpy(labels), classes, int(cache.summary["shots"]))
 
 
 def labelled(rows: ImageFeatures) -> Labelled:

@@ -18,6 +18,9 @@ from store.files import atomic_file
 from store.tables import REMEDY, Array
 
 FLAT = "Flat"
+# faiss's ordinary reader refuses whatever ends early; its mapped one reads on and takes the process with it. So only what is
+# large is mapped, where reading it all would cost.
+MAPPED_FROM = 1 << 28
 # The limits of faiss's reader are one for the whole process.
 _READING = threading.Lock()
 
@@ -55,9 +58,10 @@ class VectorIndex:
         return cls(index)
 
     @classmethod
-    def load(cls, path: Path, mapped: bool = True) -> VectorIndex:
-        """Open an index file, memory-mapped by default. Raises `ArtifactDamaged`."""
+    def load(cls, path: Path, mapped: bool | None = None) -> VectorIndex:
+        """Open an index file, memory-mapped where it is large unless `mapped` says. Raises `ArtifactDamaged`."""
         faiss = _faiss()
+        mapped = _is_large(path) if mapped is None else mapped
         # One flag maps Flat and HNSW, the other inverted lists, and faiss refuses lists where both are given.
         ways = [faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY] if mapped else [0]
         if mapped and _fourcc(path).startswith(b"Iw"):
@@ -77,11 +81,15 @@ class VectorIndex:
             faiss.write_index(self._index, writer)
 
     def search(self, queries: Array, k: int) -> Neighbors:
-        """The `k` best keys (at most all) of each query (B, C)."""
+        """The `k` best keys (at most all) of each query (B, C). Raises `InputError`."""
         vectors = _matrix(queries, self.width)
         if k < 1 or not len(self):
             return Neighbors(np.empty((len(vectors), 0), np.float32), np.empty((len(vectors), 0), np.int64))
-        scores, rows = self._index.search(vectors, min(k, len(self)))
+        try:
+            scores, rows = self._index.search(vectors, min(k, len(self)))
+        except RuntimeError as error:
+            # The parts of a damaged index need not fit each other.
+            raise InputError("faiss cannot search this index; run `xmap verify` to see whether it is damaged.") from error
         scores[rows < 0] = -np.inf
         return Neighbors(scores, rows)
 
@@ -117,6 +125,10 @@ def _faiss() -> Any:
     import faiss
 
     return faiss
+
+
+def _is_large(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size >= MAPPED_FROM
 
 
 def _fourcc(path: Path) -> bytes:

@@ -10,6 +10,7 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -91,11 +92,20 @@ def _problem(manifest: object, data: bytes) -> str | None:
             return f"it names a file outside its folder: {entry['name']!r}"
     if not all(isinstance(digest, str) for digest in manifest["inputs"].values()):
         return "its inputs are malformed"
+    if not _is_moment(manifest["created"]):
+        return "its date is malformed"
     if not _typeable(manifest["command"]):
         return "its command is not one that xmap writes"
     if not _fingerprint_holds(manifest):
         return "its fingerprint does not match its fields"
     return None if _seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _typeable(command: str) -> bool:

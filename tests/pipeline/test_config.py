@@ -122,3 +122,10 @@ def test_flags_repeat_what_differs_from_the_defaults() -> None:
     config = config.override({"data.templates": ["a {}", "b {}"], "methods.tip-adapter.beta": 2, "encoder.force_quick_gelu": True})
     assert config.flags() == ("--template 'a {}' --template 'b {}' --force-quick-gelu --short keep --set methods.tip-adapter.beta=2.0")
     assert XmapConfig().flags() == ""
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("field", ["data.val_share", "methods.tip-adapter.alpha", "methods.tip-adapter-f.learning_rate"])
+def test_a_number_that_no_fingerprint_can_hold_is_refused(field: str, number: str) -> None:
+    with pytest.raises(InputError, match=field.rpartition(".")[2]):
+        XmapConfig().override({field: number})

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import store.index
 from store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
 from store.index import VectorIndex, gpu_count
+from tests.faults import Case
 
 
 def unit(rows: int, width: int, seed: int = 0) -> np.ndarray:
@@ -47,8 +49,9 @@ def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str, mapped: bo
     assert [path.name for path in tmp_path.iterdir()] == ["image.faiss"]
 
 
-def test_a_mapped_index_is_not_read_at_once(tmp_path: Path) -> None:
+def test_a_large_index_is_not_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     VectorIndex.build(unit(20_000, 64)).save(tmp_path / "a")
+    monkeypatch.setattr(store.index, "MAPPED_FROM", 1000)
     mapped = VectorIndex.load(tmp_path / "a")
     with open("/proc/self/maps") as maps:
         assert str(tmp_path / "a") in maps.read()
@@ -94,16 +97,17 @@ def test_other_floats_are_taken_as_numbers(dtype: type) -> None:
     assert index.search(unit(10, 8).astype(dtype), 1).rows.ravel().tolist() == list(range(10))
 
 
-# Mapped inverted lists that end early are not seen by faiss; `Artifact.file` checks the size before any open.
-@pytest.mark.parametrize(("factory", "mapped"), [("Flat", True), ("Flat", False), ("IVF4,Flat", False)])
-@pytest.mark.parametrize("cut", [0, 4, 0.5, -1])
-def test_a_cut_index_is_damage(tmp_path: Path, cut: float, mapped: bool, factory: str) -> None:
+# A large one, which is mapped, that ends early is not always seen by faiss; `Artifact.file` checks the size before any open.
+@pytest.mark.failure("cut or missing file")
+@pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF4,Flat"])
+def test_an_index_cut_anywhere_is_damage(tmp_path: Path, factory: str, case: Case) -> None:
     path = tmp_path / "a"
-    VectorIndex.build(unit(300, 16), factory).save(path)
+    VectorIndex.build(unit(50, 8), factory).save(path)
     data = path.read_bytes()
-    path.write_bytes(data[: int(cut * len(data)) if cut == 0.5 else int(cut)])
-    with pytest.raises(ArtifactDamaged, match="faiss cannot read it"):
-        VectorIndex.load(path, mapped=mapped)
+    for size in [*range(400), len(data) // 2, len(data) - 1]:
+        path.write_bytes(data[:size])
+        with case(), pytest.raises(ArtifactDamaged, match="faiss cannot read it"):
+            VectorIndex.load(path)
 
 
 def test_junk_and_nothing_are_damage(tmp_path: Path) -> None:
