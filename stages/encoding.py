@@ -58,7 +58,7 @@ def encode_images(
     with worker_failures():
         work.run(workers)
     rows = work.errors()
-    _report(rows, len(dataset.samples), progress)
+    _report(rows, len(dataset.samples), draft.path / ERRORS, progress)
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
     work.clear()
     lost = Counter(row.split for row in rows)
@@ -248,14 +248,14 @@ def _about(dataset: Dataset, model: Encoder) -> Summary:
     }
 
 
-def _report(rows: Sequence[ErrorRow], images: int, progress: Progress) -> None:
+def _report(rows: Sequence[ErrorRow], images: int, listed_in: Path, progress: Progress) -> None:
     """Say how many images were bad. Raises `InputError` where all were."""
     if len(rows) == images:
         first = rows[0]
         raise InputError(f"none of the {images} images can be used: {first.path!r} is {first.kind} ({first.message}); check --data.")
     if rows:
         listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
-        progress.say(f"{len(rows)} of {images} images could not be used: {listed}; they are listed in {ERRORS}")
+        progress.say(f"{len(rows)} of {images} images could not be used: {listed}; they are listed in {listed_in}")
 
 
 def _kinds(rows: Sequence[ErrorRow]) -> dict[str, int]:

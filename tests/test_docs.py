@@ -89,7 +89,10 @@ def test_each_promise_has_its_test() -> None:
         found = PROMISE.search(row)
         assert found, row
         name, path = found.groups()
-        assert re.search(rf"^def {name}\(", (ROOT / path).read_text("utf-8"), re.MULTILINE), row
+        text = (ROOT / path).read_text("utf-8")
+        before = re.search(rf"((?:^@.*\n|^[ )].*\n)*)^def {name}\(", text, re.MULTILINE)
+        assert before, row
+        assert "@pytest.mark.promise" in before[1], f"{name} is not marked as a promise"
 
 
 def test_each_request_has_its_answer_and_test() -> None:
