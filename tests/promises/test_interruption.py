@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from store.artifact import Store
+from store.locks import alone
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
@@ -37,7 +38,9 @@ def goes_on(commands: Commands, argv: list[str], world: Path, store: Path, expec
     assert again.code == 0, again.stderr
     assert tree(store) == expected
     assert list(store.rglob("*.partial")) == []
-    assert list(store.glob("locks/run-*")) == []
+    # A rerun with nothing to build takes no lock, so a dead process's may lie there; it stops nobody.
+    with alone(store):
+        assert list(store.glob("locks/run-*")) == []
 
 
 def killed(commands: Commands, world: Path, store: Path, control: Control, point: int) -> None:
