@@ -18,14 +18,6 @@ from stages.digits import write_digits
 
 PAGE = Path(__file__).parent / "ablations.md"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-HEAD = """# Ablations
-
-Each table is what the command above it printed: one part of XMAdapter varied at a time, everything else at its default,
-measured on the validation split, with no setting of these runs chosen on it. Defaults were partly developed on Caltech's
-validation samples and on the digits' (see [decisions](decisions.md)), so their tables say less about them than ImageNet's. "no effect
-shown" means that the paired interval holds zero. `--out DIR` keeps the same rows as Parquet and a figure each; `xmap ablate --list`
-says what is varied and why. `make ablations` writes this page.
-"""
 
 
 @dataclass(frozen=True)
@@ -76,13 +68,13 @@ def main(titles: list[str]) -> None:
 
 
 def _sections() -> dict[str, str]:
-    found = PAGE.read_text().split("\n## ")[1:] if PAGE.exists() else []
+    found = PAGE.read_text().split("\n## ")[1:]
     return {title: text.strip("\n") for title, text in (section.split("\n", 1) for section in found)}
 
 
 def _write(sections: dict[str, str]) -> None:
     """The page's head up to the first section stays as it is: what the tables say is written by hand."""
-    head = PAGE.read_text().split("\n## ")[0].rstrip() if PAGE.exists() else HEAD.rstrip()
+    head = PAGE.read_text().split("\n## ")[0].rstrip()
     ordered = [section.title for section in SECTIONS if section.title in sections]
     PAGE.write_text("\n\n".join([head, *(f"## {title}\n\n{sections[title]}" for title in ordered)]) + "\n")
 
