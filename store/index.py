@@ -203,8 +203,8 @@ def _sample(chunks: Iterable[Array], total: int, width: int, wanted: int) -> Arr
 
 def _reserve(faiss: Any, index: Any, total: int) -> None:
     """Take the room of all codes at once: growing by doubling would need up to twice as much for a moment."""
-    codes = getattr(faiss.downcast_index(index), "codes", None)
-    if isinstance(codes, getattr(faiss, "MaybeOwnedVectorUInt8", ())):
+    codes: Any = getattr(faiss.downcast_index(index), "codes", None)
+    if hasattr(codes, "resize"):
         codes.resize(total * int(index.sa_code_size()))
         codes.resize(0)
 
