@@ -20,7 +20,7 @@ from store.tables import REMEDY, Array
 
 FLAT = "Flat"
 # What k-means learns from: keys a list of an IVF index, and at least so many in all (a product quantiser's 256 words want them).
-SAMPLE_PER_LIST, LEAST_SAMPLE = 64, 65_536
+SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
 
 Chunks = Callable[[], Iterable[Array]]
 # The limits of faiss's reader are one for the whole process.
@@ -79,7 +79,7 @@ class VectorIndex:
             ways.reverse()
         for flags in ways:
             try:
-                return cls(_read(faiss, path, flags))
+                return cls(_without_prefetch(faiss, _read(faiss, path, flags)))
             except (RuntimeError, MemoryError) as error:
                 problem = error
         raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
@@ -207,6 +207,15 @@ def _reserve(faiss: Any, index: Any, total: int) -> None:
     if hasattr(codes, "resize"):
         codes.resize(total * int(index.sa_code_size()))
         codes.resize(0)
+
+
+def _without_prefetch(faiss: Any, index: Any) -> Any:
+    """The index without the 32 threads that faiss starts in each search to touch mapped lists: the scan comes as fast itself."""
+    lists = faiss.try_extract_index_ivf(index)
+    mapped: Any = faiss.downcast_InvertedLists(lists.invlists) if lists is not None else None
+    if hasattr(mapped, "prefetch_nthread"):
+        mapped.prefetch_nthread = 0
+    return index
 
 
 def _matrix(vectors: Array, width: int) -> Array:
