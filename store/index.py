@@ -141,11 +141,14 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     def on_gpu(self) -> VectorIndex:
-        """A clone on all GPUs; raises `InputError` where faiss sees none."""
+        """A clone on all GPUs; raises `InputError` where faiss sees none, and for an index that faiss has only on the CPU."""
         faiss = _faiss()
         if gpu_count() == 0:
             raise InputError("faiss sees no GPU; use --device cpu, or check the driver with `xmap doctor`.")
-        return VectorIndex(faiss.index_cpu_to_all_gpus(self._index))
+        try:
+            return VectorIndex(faiss.index_cpu_to_all_gpus(self._index))
+        except RuntimeError as error:
+            raise InputError("faiss has no GPU form of this index; use --device cpu, or --index Flat or IVF...,Flat.") from error
 
 
 def gpu_count() -> int:
