@@ -7,15 +7,29 @@ key a class: every image key of a class shares it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
 from stages.config import CacheConfig
+from stages.identities import AUTO
+from stages.index_choice import choose_index
 from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, load_text, require_same_encoder, support_of
 from stages.progress import Progress
+from stages.recall import NEAREST, raise_effort
 from stages.support import Drawn, draw_support, take_samples
 from stages.task import Support, Text
 from store.artifact import Artifact, Identity, Store
+from store.errors import InputError
 from store.fingerprint import Json
 from store.index import FLAT, VectorIndex
 from store.log import write_values
+from store.tables import Array
+
+# Samples whose views are in memory at once; one chunk holds the largest few-shot support in use, 16 of 1,000 classes.
+CHUNK = 16_384
 
 
 def build_cache(
@@ -34,29 +48,80 @@ def build_cache(
         drawn = draw_support(images, config, text.names, seed)
         for remark in drawn.remarks:
             progress.say(remark)
-        support = support_of(take_samples(images, drawn.split, set(drawn.index.sample_ids)), config.shots, text.classes)
-        require_same_encoder(images, texts, support.views.shape[2], text)
+        keys = _Keys(images, drawn, config.shots, text.classes)
+        require_same_encoder(images, texts, keys.width, text)
         progress.advance(1)
-        VectorIndex.build(support.keys.numpy(), config.index).save(held.path / IMAGE_INDEX)
+        facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX)
         # One key a class: always exact, whatever the image side needs.
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
-        write_values(held.path / VALUES, support.sample_ids, support.labels.numpy(), text.names, identity.fingerprint)
+        write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
         progress.advance(1)
-        return held.commit(_summary(support, text, drawn, config, seed))
+        return held.commit({**_summary(keys, text, drawn, config, seed), **facts})
 
 
-def _summary(support: Support, text: Text, drawn: Drawn, config: CacheConfig, seed: int | None) -> dict[str, Json]:
-    counts = support.segments.counts.int().tolist()
+class _Keys:
+    """The support's keys, sorted by (label, sample id), read from the feature files a chunk at a time."""
+
+    def __init__(self, images: Artifact, drawn: Drawn, shots: int, classes: int) -> None:
+        labels, ids = drawn.index.labels.tolist(), drawn.index.sample_ids
+        rows = sorted(range(len(ids)), key=lambda row: (labels[row], ids[row]))
+        self.sample_ids, self.labels = tuple(ids[row] for row in rows), drawn.index.labels[rows]
+        self._read = partial(_keys_of, images, drawn.split, shots, classes)
+        first = self._read(self.sample_ids[:CHUNK])
+        self.views, self.width = first.views.shape[1:]
+        self._first = first.keys.numpy()
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def chunks(self) -> Iterator[Array]:
+        """The unit keys (m, C), in row order. Raises `InputError` where samples differ in their views."""
+        yield self._first
+        for start in range(CHUNK, len(self), CHUNK):
+            part = self._read(self.sample_ids[start : start + CHUNK])
+            if part.views.shape[1] != self.views:
+                raise InputError(f"the support's samples have {self.views} or {part.views.shape[1]} views; extract them with one --views.")
+            yield part.keys.numpy()
+
+
+def _keys_of(images: Artifact, split: str, shots: int, classes: int, ids: Sequence[str]) -> Support:
+    return support_of(take_samples(images, split, set(ids)), shots, classes)
+
+
+def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path) -> dict[str, Json]:
+    """Build and save the image index, and say what it finds of what Flat would; facts for the summary."""
+    factory = config.index
+    if factory == AUTO:
+        choice = choose_index(len(keys), keys.width, config.index_memory, config.recall)
+        factory = choice.factory
+        progress.say(choice.why)
+    index = VectorIndex.build_in_chunks(keys.chunks, len(keys), keys.width, factory)
+    facts: dict[str, Json] = {"index": factory}
+    if factory != FLAT:
+        found = raise_effort(index, keys.chunks, config.recall)
+        facts |= {"recall": round(found, 4), "effort": index.effort}
+        progress.say(_told(factory, index, found, config.recall))
+    index.save(path)
+    return facts
+
+
+def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:
+    effort = "" if index.effort is None else f", searching {index.effort} of {index.most_effort}"
+    short = "" if found >= wanted else f"; {wanted:g} was wanted: choose an index with finer codes, or Flat"
+    return f"index {factory}: recall {found:.3f} of the {NEAREST} nearest keys{effort}{short}."
+
+
+def _summary(keys: _Keys, text: Text, drawn: Drawn, config: CacheConfig, seed: int | None) -> dict[str, Json]:
+    counts = np.bincount(keys.labels, minlength=text.classes).tolist()
     return {
         "shots": config.shots,
         "seed": None if drawn.fixed else seed,
         "split": drawn.split,
         "fixed": drawn.fixed,
-        "entries": len(support),
-        "views": support.views.shape[1],
+        "entries": len(keys),
+        "views": keys.views,
         "classes": list(text.names),
         "short_classes": {text.names[label]: count for label, count in enumerate(counts) if count < config.shots},
-        "index": config.index,
         "logit_scale": text.logit_scale,
         "remarks": list(drawn.remarks),
     }

@@ -68,7 +68,9 @@ class CacheConfig(Config):
 
     shots: int = Field(16, ge=1, description="Labelled training images a class.")
     short: Literal["error", "keep"] = Field("error", description="A class with fewer images than shots: refuse, or take what it has.")
-    index: str = Field("Flat", description="FAISS factory string of the key indexes.")
+    index: str = Field("Flat", description="FAISS factory string of the image keys' index, or auto.")
+    recall: float = Field(0.95, gt=0, le=1, description="Share of the nearest keys that an index other than Flat is to find.")
+    index_memory: float = Field(4.0, gt=0, description="GB that an index chosen by auto may take.")
 
 
 class EvalConfig(Config):

@@ -19,6 +19,7 @@ COOP_SCHEMA = 1
 CACHE_SCHEMA = 1
 ADAPTER_SCHEMA = 2
 EVAL_SCHEMA = 3
+FLAT, AUTO = "Flat", "auto"
 FIXED = "support-"
 
 Parts = Mapping[str, str]
@@ -71,10 +72,15 @@ def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, see
     return Identity(
         CACHE,
         f"{name}-{config.shots}shot{suffix}",
-        {"schema": CACHE_SCHEMA, **config.model_dump(mode="json"), "seed": drawn},
+        {"schema": CACHE_SCHEMA, **config.model_dump(mode="json", exclude=_idle(config)), "seed": drawn},
         {"texts": texts, "support": parts[part]},
         _command("build-cache", where, config.shots, seeds=[seed]),
     )
+
+
+def _idle(config: CacheConfig) -> set[str]:
+    """The fields that change nothing: Flat finds all there is, and a named index is taken whatever room it needs."""
+    return {FLAT: {"recall", "index_memory"}, AUTO: set()}.get(config.index, {"index_memory"})
 
 
 def adapter_identity(

@@ -77,7 +77,7 @@ def train(
         fitted = on_device(fitted, "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
-        stored = write_adapter(held.path, method, fitted, options, str(cache.summary["index"]))
+        stored = write_adapter(held.path, method, fitted, options, str(cache.summary["index"]), cache.summary.get("effort"))
         run: dict[str, str | int] = {"run": identity.folder, "method": method, "seed": seed}
         write_log(held.path / TRAIN_LOG, recorder, task, fitted, cache, run, identity.fingerprint)
         progress.advance(1)
@@ -134,8 +134,11 @@ def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) ->
         log.add(0, torch.arange(part.start, part.stop), columns)
 
 
-def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str) -> int:
-    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file."""
+def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str, effort: int | None = None) -> int:
+    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
+
+    `effort` is how much a query of the cache's own index searches.
+    """
     tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
     metadata: dict[str, Json] = {
         "method": method,
@@ -146,7 +149,10 @@ def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, in
     }
     write_tensors(folder / ADAPTER, tensors, metadata)
     if "keys" in tensors:
-        VectorIndex.build(tensors["keys"], index).save(folder / IMAGE_INDEX)
+        built = VectorIndex.build(tensors["keys"], index)
+        if effort is not None:
+            built.effort = effort
+        built.save(folder / IMAGE_INDEX)
     return (folder / ADAPTER).stat().st_size
 
 

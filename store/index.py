@@ -7,6 +7,7 @@ that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ FLAT = "Flat"
 # faiss's ordinary reader refuses whatever ends early; its mapped one reads on and takes the process with it. So only what is
 # large is mapped, where reading it all would cost.
 MAPPED_FROM = 1 << 28
+# What k-means learns from: keys a list of an IVF index, and at least so many in all (a product quantiser's 256 words want them).
+SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
+
+Chunks = Callable[[], Iterable[Array]]
 # The limits of faiss's reader are one for the whole process.
 _READING = threading.Lock()
 
@@ -45,16 +50,26 @@ class VectorIndex:
     @classmethod
     def build(cls, keys: Array, factory: str = FLAT) -> VectorIndex:
         """Index `keys` (M, C) by a FAISS factory string. Raises `InputError` for a string faiss refuses."""
+        return cls.build_in_chunks(lambda: [keys], len(keys), keys.shape[-1], factory)
+
+    @classmethod
+    def build_in_chunks(cls, chunks: Chunks, total: int, width: int, factory: str = FLAT) -> VectorIndex:
+        """Index `total` keys of `width` that come in chunks (m, C); an index that learns anything learns it on a sample of them.
+
+        Memory holds the index, the sample and one chunk. `chunks()` is called once for the sample, where one is needed, and
+        once for the keys. Raises `InputError` for a string faiss refuses.
+        """
         faiss = _faiss()
-        vectors = _matrix(keys, keys.shape[-1])
         try:
-            index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+            index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
             if not index.is_trained:
-                index.train(vectors)
-            index.add(vectors)
+                index.train(_sample(chunks(), total, width, _wanted(faiss, index)))
+            _reserve(faiss, index, total)
+            for chunk in chunks():
+                index.add(_matrix(chunk, width))
         except (RuntimeError, AssertionError) as error:
             problem = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            raise InputError(f"faiss cannot build index {factory!r} over {len(vectors)} keys: {problem}; try --index Flat.") from error
+            raise InputError(f"faiss cannot build index {factory!r} over {total} keys: {problem}; try --index Flat.") from error
         return cls(index)
 
     @classmethod
@@ -68,7 +83,7 @@ class VectorIndex:
             ways.reverse()
         for flags in ways:
             try:
-                return cls(_read(faiss, path, flags))
+                return cls(_without_prefetch(faiss, _read(faiss, path, flags)))
             except (RuntimeError, MemoryError) as error:
                 problem = error
         raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
@@ -93,10 +108,38 @@ class VectorIndex:
         scores[rows < 0] = -np.inf
         return Neighbors(scores, rows)
 
-    def keys(self) -> Array:
-        """All keys (M, C) float32 in row order, as far as the index keeps them exactly."""
-        vectors: Array = self._index.reconstruct_n(0, len(self))
+    def keys(self, rows: slice = slice(None)) -> Array:
+        """Keys (M, C) float32 in row order, all or a run of them, as far as the index keeps them exactly."""
+        start, stop, _ = rows.indices(len(self))
+        vectors: Array = self._index.reconstruct_n(start, stop - start)
         return vectors
+
+    @property
+    def effort(self) -> int | None:
+        """How much a query searches: lists of an IVF index, candidates of an HNSW one; None for what has no such choice."""
+        found = self._searched()
+        return None if found is None else int(getattr(*found))
+
+    @effort.setter
+    def effort(self, value: int) -> None:
+        found = self._searched()
+        if found is not None:
+            setattr(*found, value)
+
+    @property
+    def most_effort(self) -> int:
+        """The effort beyond which a search finds no more."""
+        lists = _faiss().try_extract_index_ivf(self._index)
+        return int(lists.nlist) if lists is not None else len(self)
+
+    def _searched(self) -> tuple[Any, str] | None:
+        """The object and the field of it that hold the effort; faiss writes both into the index file."""
+        faiss = _faiss()
+        lists = faiss.try_extract_index_ivf(self._index)
+        if lists is not None:
+            return lists, "nprobe"
+        inner = faiss.downcast_index(self._index)
+        return (inner.hnsw, "efSearch") if hasattr(inner, "hnsw") else None
 
     @property
     def width(self) -> int:
@@ -106,11 +149,14 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     def on_gpu(self) -> VectorIndex:
-        """A clone on all GPUs; raises `InputError` where faiss sees none."""
+        """A clone on all GPUs; raises `InputError` where faiss sees none, and for an index that faiss has only on the CPU."""
         faiss = _faiss()
         if gpu_count() == 0:
             raise InputError("faiss sees no GPU; use --device cpu, or check the driver with `xmap doctor`.")
-        return VectorIndex(faiss.index_cpu_to_all_gpus(self._index))
+        try:
+            return VectorIndex(faiss.index_cpu_to_all_gpus(self._index))
+        except RuntimeError as error:
+            raise InputError("faiss has no GPU form of this index; use --device cpu, or --index Flat or IVF...,Flat.") from error
 
 
 def gpu_count() -> int:
@@ -151,6 +197,40 @@ def _read(faiss: Any, path: Path, flags: int) -> Any:
             return faiss.read_index(str(path), flags)
         finally:
             faiss.set_deserialization_vector_byte_limit(usual)
+
+
+def _wanted(faiss: Any, index: Any) -> int:
+    """How many keys are enough to train on."""
+    lists = faiss.try_extract_index_ivf(index)
+    return max(LEAST_SAMPLE, SAMPLE_PER_LIST * int(lists.nlist) if lists is not None else 0)
+
+
+def _sample(chunks: Iterable[Array], total: int, width: int, wanted: int) -> Array:
+    """All of `total` keys, or `wanted` of them at even steps: (S, C)."""
+    rows = np.arange(total) if total <= wanted else np.linspace(0, total - 1, wanted).astype(np.int64)
+    sample, start = np.empty((len(rows), width), np.float32), 0
+    for chunk in chunks:
+        first, last = np.searchsorted(rows, (start, start + len(chunk)))
+        sample[first:last] = _matrix(chunk, width)[rows[first:last] - start]
+        start += len(chunk)
+    return sample
+
+
+def _reserve(faiss: Any, index: Any, total: int) -> None:
+    """Take the room of all codes at once: growing by doubling would need up to twice as much for a moment."""
+    codes: Any = getattr(faiss.downcast_index(index), "codes", None)
+    if hasattr(codes, "resize"):
+        codes.resize(total * int(index.sa_code_size()))
+        codes.resize(0)
+
+
+def _without_prefetch(faiss: Any, index: Any) -> Any:
+    """The index without the 32 threads that faiss starts in each search to touch mapped lists: the scan comes as fast itself."""
+    lists = faiss.try_extract_index_ivf(index)
+    mapped: Any = faiss.downcast_InvertedLists(lists.invlists) if lists is not None else None
+    if hasattr(mapped, "prefetch_nthread"):
+        mapped.prefetch_nthread = 0
+    return index
 
 
 def _matrix(vectors: Array, width: int) -> Array:

@@ -59,7 +59,9 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "text.context_batch": ((32, 8), TUNED),
     "cache.shots": ((1, 2, 4), LATER),
     "cache.short": (("error", "keep"), LATER),
-    "cache.index": (("Flat", "HNSW8"), LATER),
+    "cache.index": (("Flat", "HNSW8", "auto"), LATER),
+    "cache.recall": ((0.95, 0.5), LATER),
+    "cache.index_memory": ((4.0, 1.0), LATER),
     "eval.top_k": (("all", 3), {EVAL}),
     "eval.neighbors": ((5, 2), {EVAL}),
     "eval.bins": ((15, 10), {EVAL}),
@@ -72,6 +74,8 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
 }
 # CoOp chooses its epoch on validation samples, which the protocol names.
 JUDGED_BY_COOP = ("run.protocol",)
+# Settings of the key index, with the indexes that heed them; CoOp has no use for one.
+HEEDED_BY = {"cache.index": ("Flat", "HNSW8", "auto"), "cache.recall": ("HNSW8", "auto"), "cache.index_memory": ("auto",)}
 PLACES = ("data.data", "data.classes", "encoder.model")
 
 
@@ -111,11 +115,16 @@ def test_every_setting_is_judged_here() -> None:
     assert set(SETTINGS) == {f"{section}.{field}" for section, model in SECTIONS.items() for field in model.model_fields}
 
 
-def reached(name: str, before: dict[str, Any]) -> set[str]:
+def reached(name: str, before: dict[str, Any], value: Any) -> set[str]:
     """The stages that a change of the setting reaches: with CoOp it tunes whatever the support or the prompts are."""
     stages = SETTINGS[name][1]
     if name == "text.text":
         return stages
+    if name in HEEDED_BY:
+        return stages if before["cache.index"] in HEEDED_BY[name] else set()
+    if name == "data.templates" and before[name][0] == value[0]:
+        # CoOp starts from the first prompt alone, and its texts take the place of all.
+        return stages - LATER if before["text.text"] == "coop" else stages
     if before["text.text"] == "prompts":
         return set() if stages == TUNED else stages
     return stages | {COOP} if stages & {CACHE, IMAGES, TEXTS} or name in JUDGED_BY_COOP else stages
@@ -131,7 +140,7 @@ a_change = st.sampled_from([(name, value) for name, (values, _) in SETTINGS.item
 @given(any_settings, a_change)
 def test_a_changed_setting_reaches_exactly_what_depends_on_it(planned: Any, before: dict[str, Any], change: tuple[str, Any]) -> None:
     name, value = change
-    assert changed(planned(before), planned({**before, name: value})) == (reached(name, before) if before[name] != value else set())
+    assert changed(planned(before), planned({**before, name: value})) == (reached(name, before, value) if before[name] != value else set())
 
 
 def other_value(model: type[Config], field: str) -> Any:

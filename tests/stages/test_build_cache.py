@@ -104,6 +104,40 @@ def test_any_faiss_factory_serves_and_a_bad_one_is_refused(world: World) -> None
         build(world, images, texts, shots=4, index="Nonsense")
 
 
+def test_a_cache_built_in_chunks_is_the_cache_built_at_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, texts = world.images({"train": world.rows("train", 6, views=2)}), world.texts()
+    whole = build(world, images, texts, shots=5)
+    monkeypatch.setattr("stages.build_cache.CHUNK", 3)
+    other = World(tmp_path / "other")
+    parts = build_cache(other.store, Identity("cache", "toy", dict(whole.fields)), images, texts, CacheConfig(shots=5), 1, Silent())
+    assert parts.manifest["files"] == whole.manifest["files"]
+
+
+def test_an_approximate_index_states_its_recall_and_keeps_its_effort(world: World) -> None:
+    images, texts = world.images({"train": world.rows("train", 12)}), world.texts()
+    cache = build(world, images, texts, shots=12, index="IVF8,Flat", recall=1.0)
+    assert (cache.summary["index"], cache.summary["recall"]) == ("IVF8,Flat", 1.0)
+    assert VectorIndex.load(cache.file("image.faiss")).effort == cache.summary["effort"]
+    assert "recall" not in build(world, images, texts, shots=12).summary
+
+
+def test_auto_says_what_it_takes(world: World) -> None:
+    said: list[str] = []
+
+    class Heard(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    images, texts = world.images({"train": world.rows("train", 12)}), world.texts()
+    for memory, factory in ((1.0, "Flat"), (1e-6, "IVF8,SQ8")):
+        config = CacheConfig(shots=12, index="auto", index_memory=memory)
+        identity = Identity("cache", f"toy-{factory}", {"memory": memory})
+        cache = build_cache(world.store, identity, images, texts, config, 1, Heard())
+        assert cache.summary["index"] == factory
+    assert [line for line in said if line.startswith("index auto: Flat")]
+    assert [line for line in said if "recall" in line]
+
+
 def test_features_of_two_encoders_are_refused(world: World) -> None:
     images = world.images({"train": world.rows("train", 2)})
     with pytest.raises(InputError, match="width 8 and 5"):

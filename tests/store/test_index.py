@@ -64,6 +64,42 @@ def test_equal_keys_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "IVF4,PQ4x4", "SQ8"])
+def test_an_index_built_in_chunks_has_the_bytes_of_one_built_at_once(tmp_path: Path, factory: str) -> None:
+    keys = unit(700, 16)
+    VectorIndex.build(keys, factory).save(tmp_path / "whole")
+    parts = [keys[:1], keys[1:300], keys[300:300], keys[300:]]
+    VectorIndex.build_in_chunks(lambda: iter(parts), 700, 16, factory).save(tmp_path / "chunks")
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "chunks").read_bytes()
+
+
+def test_what_an_index_learns_comes_from_keys_at_even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.index.LEAST_SAMPLE", 300)
+    index = VectorIndex.build_in_chunks(lambda: iter(np.split(unit(900, 8), 9)), 900, 8, "IVF4,Flat")
+    assert len(index) == 900
+    assert index.search(unit(900, 8)[500:501], 1).rows.tolist() == [[500]]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "PCA4,IVF8,Flat", "HNSW8"])
+def test_the_effort_of_a_search_is_kept_in_the_file(tmp_path: Path, factory: str, mapped: bool) -> None:
+    index = VectorIndex.build(unit(400, 8), factory)
+    index.effort = 5
+    index.save(tmp_path / "a")
+    assert VectorIndex.load(tmp_path / "a", mapped).effort == 5
+    assert index.most_effort == (400 if factory == "HNSW8" else 8)
+
+
+def test_an_exact_index_has_no_effort() -> None:
+    index = VectorIndex.build(unit(9, 8))
+    index.effort = 3
+    assert index.effort is None
+
+
+def test_a_run_of_keys() -> None:
+    np.testing.assert_array_equal(VectorIndex.build(unit(9, 8)).keys(slice(2, 5)), unit(9, 8)[2:5])
+
+
 def test_where_an_approximate_index_finds_too_few_the_rest_says_so() -> None:
     found = VectorIndex.build(unit(100, 8), "IVF20,Flat").search(unit(3, 8, 1), 100)
     assert (found.rows == -1).any()

@@ -1,0 +1,121 @@
+"""What is compared between the CPU and another device. Each check returns a `Check`; none knows which device is a GPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from stages.task import Segments
+from stages.trained_keys import TrainedKeySums
+from store.artifact import Store
+from store.features import read_images
+from store.index import VectorIndex
+
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+FEATURES, POINTS, SCORES, SUMS = 1e-3, 0.5, 1e-3, 1e-3
+KEYS, WIDTH, QUERIES, NEAREST = 100_000, 512, 4096, 10
+SEARCHED = {"Flat": 0.999, "IVF256,Flat": 0.99}
+CLASSES, SHOTS, BATCH = 1000, 16, 256
+REPEATS = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: `error` must not exceed `tolerance`; seconds on the CPU and on the device."""
+
+    name: str
+    error: float
+    tolerance: float
+    cpu_seconds: float
+    device_seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+
+def runs(folder: Path, device: str) -> Iterator[Check]:
+    """`xmap run` from images to metrics on either device: the features, and the accuracy of every method."""
+    from stages.digits import write_digits
+
+    write_digits(folder / "digits")
+    found = {place: _run(folder, name, place) for name, place in (("a", "cpu"), ("b", device))}
+    (plain, accuracies, seconds), (other, others, took) = found["cpu"], found[device]
+    yield Check("image features of the digits", float(np.abs(plain - other).max()), FEATURES, seconds, took)
+    worst = max(abs(accuracies[method] - others[method]) for method in accuracies)
+    yield Check(f"accuracy of {', '.join(accuracies)} (points)", worst, POINTS, seconds, took)
+
+
+def _run(folder: Path, name: str, device: str) -> tuple[np.ndarray, dict[str, float], float]:
+    """Unit features of all images, accuracy by method, and seconds of the whole process."""
+    words = ["run", "--data", str(folder / "digits"), "--model", "xmap-tiny", "--views", "0", "--shots", "4", "--seeds", "1"]
+    started = time.perf_counter()
+    subprocess.run([*COMMAND, *words, "--device", device, "--store", str(folder / name)], check=True, capture_output=True)  # noqa: S603
+    seconds = time.perf_counter() - started
+    store = Store(folder / name)
+    (images,), (metrics,) = ([path for path in (store.root / stage).iterdir() if path.is_dir()] for stage in ("images", "eval"))
+    rows = read_images(sorted(path for path in images.glob("*-*.parquet") if path.stem[-5:].isdigit())).features
+    results: list[dict[str, Any]] = json.loads((metrics / "metrics.json").read_text())["results"]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit, {str(row["method"]): float(row["accuracy_mean"]) for row in results}, seconds
+
+
+def searches(onto: Callable[[VectorIndex], VectorIndex]) -> Iterator[Check]:
+    """Nearest keys on the CPU and by the same index moved `onto` another place."""
+    draw = torch.Generator().manual_seed(1)
+    keys = normalize(torch.randn(KEYS, WIDTH, generator=draw), dim=-1).numpy()
+    queries = normalize(torch.randn(QUERIES, WIDTH, generator=draw), dim=-1).numpy()
+    for factory, alike in SEARCHED.items():
+        index = VectorIndex.build(keys, factory)
+        index.effort = 16
+        moved = onto(index)
+        seconds, plain = timed(lambda index=index: index.search(queries, NEAREST), 1)
+        took, other = timed(lambda moved=moved: moved.search(queries, NEAREST), 3)
+        same = float(np.mean([len(np.intersect1d(*pair)) for pair in zip(plain.rows, other.rows, strict=True)])) / NEAREST
+        yield Check(f"{factory}: neighbours that differ", 1.0 - same, 1.0 - alike, seconds, took)
+        yield Check(f"{factory}: scores", float(np.abs(plain.scores - other.scores).max()), SCORES, seconds, took)
+
+
+def training(device: str) -> Iterator[Check]:
+    """One step of the image branch with trained keys: class sums and the keys' gradient, relative to their largest value."""
+    found = {place: _step(place) for place in {"cpu", device}}
+    (seconds, plain), (took, other) = found["cpu"], found[device]
+    for name, ours, theirs in zip(("class sums", "gradient of the keys"), plain, other, strict=True):
+        yield Check(name, float((ours - theirs).abs().max() / ours.abs().max()), SUMS, seconds, took)
+
+
+def _step(device: str) -> tuple[float, tuple[torch.Tensor, torch.Tensor]]:
+    draw = torch.Generator().manual_seed(1)
+    features = normalize(torch.randn(BATCH, WIDTH, generator=draw), dim=-1).to(device)
+    keys = normalize(torch.randn(CLASSES * SHOTS, WIDTH, generator=draw), dim=-1).to(device).requires_grad_()
+    upstream = torch.randn(BATCH, CLASSES, generator=draw).to(device)
+    labels = torch.arange(CLASSES).repeat_interleave(SHOTS).to(device)
+    sums_of = TrainedKeySums(Segments.of(labels, CLASSES, SHOTS), 2.0, unit=True)
+
+    def step() -> tuple[torch.Tensor, torch.Tensor]:
+        sums = sums_of(features, keys)
+        (gradient,) = torch.autograd.grad((sums * upstream).sum(), keys)
+        return sums.detach().cpu(), gradient.cpu()
+
+    return timed(step, REPEATS if device != "cpu" else 3)
+
+
+def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
+    """The least seconds of `repeats` calls after one that is not counted, and the answer. Work ends on the CPU, so it is waited for."""
+    found = work()
+    least = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        found = work()
+        least = min(least, time.perf_counter() - started)
+    return least, found

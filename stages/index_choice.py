@@ -1,0 +1,45 @@
+"""Which index a cache of many keys gets, from their number, the memory it may take and the recall wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from store.errors import InputError
+
+GB = 1e9
+# Up to so many keys an exact search costs less than the training of lists.
+FEW = 50_000
+# What an IVF index keeps beside its codes: a 64-bit row a key.
+ROW_BYTES = 8
+# The best recall to be had from 8-bit codes is about this; from product codes less (measured at each build).
+SQ8_RECALL = 0.98
+
+
+@dataclass(frozen=True)
+class IndexChoice:
+    """A FAISS factory string, and in one line why it was chosen."""
+
+    factory: str
+    why: str
+
+
+def choose_index(keys: int, width: int, memory: float, recall: float) -> IndexChoice:
+    """The index for `keys` vectors of `width` within `memory` GB: exact where it can be, then lists, then lists of codes.
+
+    Raises `InputError` where even the smallest codes take more.
+    """
+    exact, size = keys * width * 4, f"{keys:,} keys x {width} take {keys * width * 4 / GB:.2f} GB as Flat, {memory:g} GB allowed"
+    if exact <= memory * GB and (keys <= FEW or recall >= 1.0):
+        return IndexChoice("Flat", f"index auto: Flat, exact ({size})")
+    lists = 2 ** round(math.log2(max(math.sqrt(keys), 4.0)))
+    told = f"({size}; recall wanted {recall:g})"
+    if exact + keys * ROW_BYTES <= memory * GB and keys > FEW:
+        return IndexChoice(f"IVF{lists},Flat", f"index auto: IVF{lists},Flat searches part of {lists} lists {told}")
+    if keys * (width + ROW_BYTES) <= memory * GB and recall <= SQ8_RECALL:
+        return IndexChoice(f"IVF{lists},SQ8", f"index auto: IVF{lists},SQ8 keeps a byte a channel {told}")
+    for share in (1, 2, 4, 8, 16):
+        parts = width // share
+        if width % share == 0 and keys * (parts + ROW_BYTES) <= memory * GB:
+            return IndexChoice(f"IVF{lists},PQ{parts}", f"index auto: IVF{lists},PQ{parts} keeps {parts} bytes a key {told}")
+    raise InputError(f"no index fits: {size}; give more with --index-memory, or name one with --index.")

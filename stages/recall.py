@@ -1,0 +1,59 @@
+"""The recall of an index against Flat, and the effort that reaches a wanted one.
+
+Queries are keys of the cache at even steps; what they should find are their nearest other keys.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from store.index import Chunks, Neighbors, VectorIndex
+from store.tables import Array
+
+QUERIES, NEAREST = 500, 10
+
+
+def raise_effort(index: VectorIndex, chunks: Chunks, wanted: float) -> float:
+    """Double the effort of `index` until its recall reaches `wanted` or can rise no more; the recall it has then."""
+    rows = np.unique(np.linspace(0, len(index) - 1, min(QUERIES, len(index))).astype(np.int64))
+    queries, exact = nearest_others_exactly(chunks, rows, NEAREST)
+    found = recall(index, queries, rows, exact)
+    while found < wanted and index.effort is not None and index.effort < index.most_effort:
+        index.effort = min(2 * index.effort, index.most_effort)
+        found = recall(index, queries, rows, exact)
+    return found
+
+
+def recall(index: VectorIndex, queries: Array, rows: Array, exact: Neighbors) -> float:
+    """The share of the exact neighbours, the query's own row left out, that a search finds; 1 where there are none."""
+    wide = exact.rows.shape[1]
+    found = index.search(queries, wide + 1).rows if wide else exact.rows
+    hits = [len(np.intersect1d(near[near != own][:wide], true)) for near, own, true in zip(found, rows, exact.rows, strict=True)]
+    return sum(hits) / exact.rows.size if exact.rows.size else 1.0
+
+
+def nearest_others_exactly(chunks: Chunks, rows: Array, k: int) -> tuple[Array, Neighbors]:
+    """The keys (Q, C) at `rows`, and their `k` nearest others over all chunks, in any order."""
+    queries = _at(chunks, rows)
+    scores, found = np.empty((len(rows), 0), np.float32), np.empty((len(rows), 0), np.int64)
+    start = 0
+    for chunk in chunks():
+        numbers = np.arange(start, start + len(chunk))
+        here = np.where(numbers == rows[:, None], -np.inf, queries @ chunk.T)
+        scores = np.concatenate([scores, here.astype(np.float32)], 1)
+        found = np.concatenate([found, np.broadcast_to(numbers, here.shape)], 1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
+        start += len(chunk)
+    kept = min(k, start - 1)
+    return queries, Neighbors(scores[:, :kept], found[:, :kept])
+
+
+def _at(chunks: Chunks, rows: Array) -> Array:
+    """The keys at rising `rows`."""
+    parts, start = [], 0
+    for chunk in chunks():
+        first, last = np.searchsorted(rows, (start, start + len(chunk)))
+        parts.append(chunk[rows[first:last] - start])
+        start += len(chunk)
+    return np.concatenate(parts)

@@ -1,0 +1,35 @@
+"""The index that `auto` takes: exact where it can be, smaller codes as room runs out."""
+
+from __future__ import annotations
+
+import pytest
+
+from stages.index_choice import choose_index
+from store.errors import InputError
+
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("keys", "memory", "recall", "factory"),
+    [
+        (1, 4.0, 0.95, "Flat"),
+        (16_000, 4.0, 0.95, "Flat"),
+        (MILLION, 4.0, 1.0, "Flat"),
+        (MILLION, 4.0, 0.95, "IVF1024,Flat"),
+        (MILLION, 1.0, 0.95, "IVF1024,SQ8"),
+        (MILLION, 1.0, 0.99, "IVF1024,PQ512"),
+        (MILLION, 0.1, 0.95, "IVF1024,PQ64"),
+        (16_000, 0.01, 0.95, "IVF128,SQ8"),
+    ],
+)
+def test_the_choice_follows_keys_memory_and_recall(keys: int, memory: float, recall: float, factory: str) -> None:
+    choice = choose_index(keys, 512, memory, recall)
+    assert choice.factory == factory
+    assert factory in choice.why
+    assert "\n" not in choice.why
+
+
+def test_what_fits_nowhere_is_refused_with_the_remedy() -> None:
+    with pytest.raises(InputError, match="--index-memory"):
+        choose_index(MILLION, 512, 0.01, 0.9)
