@@ -31,6 +31,8 @@ bench: install
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.million
 
 ablations: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/make_ablations.py
