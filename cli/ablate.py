@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Settings, with_settings
-from cli.show import interval, print_json, print_table, progress_on_stderr
+from cli.show import interval, points, print_json, print_table, progress_on_stderr
 
 if TYPE_CHECKING:
     from pipeline.ablate import Result
@@ -78,7 +78,7 @@ def _print(result: Result) -> None:
                 row.variant,
                 f"{row.accuracy:.2f}",
                 interval((row.low, row.high)),
-                "" if row.default else f"{row.difference:+.2f}",
+                "" if row.default else points(row.difference),
                 "" if row.default else interval((row.difference_low, row.difference_high)),
                 row.verdict,
             )

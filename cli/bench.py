@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import Settings, with_settings
-from cli.show import interval, outcome_line, print_costs, print_json, print_table, progress_on_stderr
+from cli.show import interval, outcome_line, points, print_costs, print_json, print_table, progress_on_stderr
 from store.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _differences(cells: Sequence[Cell], protocol: str) -> None:
 def _difference(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return ""
-    return f"{row['difference']:+.2f} {interval(row['ci95'])}{' tie' if row['tie'] else ''}"
+    return f"{points(row['difference'])} {interval(row['ci95'])}{' tie' if row['tie'] else ''}"
 
 
 def _domains(cells: Sequence[Cell], protocol: str) -> None:

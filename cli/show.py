@@ -156,7 +156,12 @@ def _kinds(kinds: Mapping[str, str]) -> str:
 def difference_line(row: Mapping[str, Any]) -> str:
     """A paired difference in points, called a tie where its interval holds zero."""
     verdict = ": a tie" if row["tie"] else ""
-    return f"{row['method']} - {row['against']}: {row['difference']:+.2f} points, paired 95 % interval {interval(row['ci95'])}{verdict}"
+    return f"{row['method']} - {row['against']}: {points(row['difference'])} points, paired 95 % interval {interval(row['ci95'])}{verdict}"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies, signed; what rounds to nothing has no minus."""
+    return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def interval(bounds: Any) -> str:

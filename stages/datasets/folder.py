@@ -123,7 +123,9 @@ class Scan:
         lines = []
         if self.ignored:
             listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(self.ignored.items()))
-            lines.append(f"{self.ignored.total()} files that are not images were left out: {listed}")
+            total = self.ignored.total()
+            what = "file that is no image was" if total == 1 else "files that are not images were"
+            lines.append(f"{total} {what} left out: {listed}")
         if self.strays:
             lines.append(f"{len(self.strays)} images that lie in no class folder were left out")
         if self.nameless:
