@@ -20,15 +20,14 @@ from stages.inputs import labelled, load_text, require_same_encoder
 from stages.progress import Progress
 from stages.results import differences_of, result_of
 from stages.scoring import Outcome, Run, score
-from stages.support import join
 from stages.task import Labelled
 from store.artifact import Artifact, Draft, Identity, Store
 from store.errors import InputError
-from store.features import read_images
+from store.features import SAMPLES, read_images
 from store.files import write_bytes
 from store.fingerprint import Json
 from store.log import Column, NeighborColumn, write_affinity, write_predictions
-from store.tables import Array
+from store.tables import Array, read_table
 
 PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_probability", "top5_image", "top5_text")
 
@@ -83,13 +82,21 @@ def _check(runs: Sequence[Run]) -> None:
 
 
 def _read_test(images: Artifact) -> Labelled:
-    """The plain views of the test split."""
+    """The plain views of the test split, shard by shard into one array: a second copy would be as large as all else."""
     paths = [path for path in images.files(prefix=f"{TEST}-", suffix=".parquet") if path.stem.removeprefix(f"{TEST}-").isdigit()]
-    tables = (read_images([path]) for path in paths)
-    parts = [rows.take(np.flatnonzero(rows.views == 0)) for rows in tables]
-    if not sum(len(part) for part in parts):
+    plain = [np.flatnonzero(read_table(path, types=SAMPLES)["view"].to_numpy() == 0) for path in paths]
+    total = sum(len(rows) for rows in plain)
+    if not total:
         raise InputError(f"features {images.name!r} hold no readable test image; extract a dataset with a test split.")
-    return labelled(join(parts))
+    ids: list[str] = []
+    labels, features = torch.empty(total, dtype=torch.int64), torch.empty(0)
+    for path, rows in zip(paths, plain, strict=True):
+        part = labelled(read_images([path]).take(rows))
+        if not ids:
+            features = torch.empty(total, part.features.shape[1])
+        labels[len(ids) : len(ids) + len(part)], features[len(ids) : len(ids) + len(part)] = part.labels, part.features
+        ids += part.sample_ids
+    return Labelled(tuple(ids), labels, features)
 
 
 def _barred(target: Artifact, names: Sequence[str], test: Labelled) -> Tensor:

@@ -1,0 +1,165 @@
+"""Extraction against what it cannot avoid: images a second beside the bare forward pass and a plain open_clip loop, and its memory.
+
+python -m benchmarks.extraction PHOTOS        rewrites its section of docs/benchmarks.md; PHOTOS is a folder with train, val, test
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.page import write_section
+from pipeline.config import XmapConfig
+from pipeline.plan import make_plan
+from pipeline.run import execute
+from stages.identities import IMAGES
+from stages.resolve import BUNDLED
+from stages.resolve import MODELS as FOLDER
+from store.artifact import Store
+
+BATCH, PASSES = 64, 3
+SMALL, LARGE = 1_000, 20_000
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+MODELS = ("ViT-B-32", "xmap-tiny")
+
+
+@dataclass
+class Clock:
+    """A `Progress` that takes the time from the first image's request to the last shard."""
+
+    started: float = 0.0
+    ended: float = 0.0
+    images: int = field(default=0)
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """The model is loaded, images come next."""
+        if what == "encode images":
+            self.started, self.images = time.perf_counter(), total - done
+
+    def advance(self, units: int) -> None:
+        """So far."""
+        self.ended = time.perf_counter()
+
+    def say(self, line: str) -> None:
+        """Remarks are of no interest here."""
+
+
+def write_model(name: str, folder: Path) -> str:
+    """An open_clip architecture with random weights as a local model; a bundled one as it is."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    if name.startswith("xmap-"):
+        return name
+    folder.mkdir()
+    torch.manual_seed(0)
+    made = open_clip.create_model(name)
+    config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": open_clip.get_model_preprocess_cfg(made)}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    save_file({key: tensor.contiguous() for key, tensor in made.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+def open_model(model: str) -> tuple[Any, Any]:
+    """The model and its preprocessing, as open_clip gives them."""
+    import open_clip
+
+    name = f"local-dir:{FOLDER / model}" if model in BUNDLED else model
+    made, _, preprocess = open_clip.create_model_and_transforms(name)
+    return made.eval(), preprocess
+
+
+def bare(model: Any, preprocess: Any, images: int) -> float:
+    """Images a second of the forward pass alone, on batches that are there."""
+    batch = torch.stack([preprocess(Image.new("RGB", (300, 300)))] * BATCH)
+    with torch.inference_mode():
+        model.encode_image(batch)
+        started = time.perf_counter()
+        for _ in range(-(-images // BATCH)):
+            model.encode_image(batch)
+    return BATCH * -(-images // BATCH) / (time.perf_counter() - started)
+
+
+def plain_loop(model: Any, preprocess: Any, paths: list[Path]) -> float:
+    """Images a second of what people write: open, preprocess, stack, encode."""
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for start in range(0, len(paths), BATCH):
+            model.encode_image(torch.stack([preprocess(Image.open(path).convert("RGB")) for path in paths[start : start + BATCH]]))
+    return len(paths) / (time.perf_counter() - started)
+
+
+def extraction(data: Path, model: str, store: Path) -> float:
+    """Images a second of the stage, from the first request to the last shard written."""
+    config = XmapConfig().override({"data.data": str(data), "encoder.model": model, "extract.views": 0, "extract.batch_size": BATCH})
+    clock = Clock()
+    opened = Store(store)
+    execute(opened, make_plan(opened, config, IMAGES), clock)
+    return clock.images / (clock.ended - clock.started)
+
+
+def memory(images: int, folder: Path) -> float:
+    """Peak resident MB of `xmap extract` over so many small images, of its largest process."""
+    draw = np.random.default_rng(0)
+    for number in range(images):
+        path = folder / "data" / f"class{number % 10}" / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (48, 48, 3), np.uint8)).save(path)
+    words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet", "--store", str(folder / "store")]
+    process = subprocess.Popen([*COMMAND, *words])  # noqa: S603  (our own command)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit("xmap extract failed")
+    return usage.ru_maxrss / 1024
+
+
+def main(photos: Path) -> None:
+    """Measure, print and write the tables."""
+    lines = ["| model | bare forward images/s | xmap extract | plain loop | xmap / bare | xmap / loop |", "|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for split in ("train", "val", "test"):
+            for number in range(PASSES):
+                for source in (photos / split).iterdir():
+                    shutil.copytree(source, folder / "photos" / split / source.name, dirs_exist_ok=True, copy_function=_numbered(number))
+        paths = sorted((folder / "photos").rglob("*.jpg"))
+        for name in MODELS:
+            model = write_model(name, folder / name)
+            made, preprocess = open_model(model)
+            # Before and after: what else the machine does drifts.
+            before = bare(made, preprocess, len(paths) // 2)
+            xmap = extraction(folder / "photos", model, folder / f"store-{name}")
+            after = bare(made, preprocess, len(paths) // 2)
+            loop = plain_loop(made, preprocess, paths)
+            forward = (before + after) / 2
+            lines.append(f"| {name} | {forward:.1f} | {xmap:.1f} | {loop:.1f} | {xmap / forward:.2f} | {xmap / loop:.2f} |")
+        copies = f"{len(paths):,} photographs ({PASSES} copies of each), batches of {BATCH}, float32"
+        told = f"{copies}, {torch.get_num_threads()} threads; ViT-B-32 has random weights."
+        few, many = (memory(count, folder / str(count)) for count in (SMALL, LARGE))
+    grown = f"{few:.0f} MB over {SMALL:,} images, {many:.0f} MB over {LARGE:,}: x {many / few:.2f}."
+    write_section(
+        "Extraction",
+        "python -m benchmarks.extraction PHOTOS",
+        [told, "", *lines, "", f"Peak memory of `xmap extract` with xmap-tiny: {grown}"],
+    )
+
+
+def _numbered(number: int) -> Any:
+    """A copy function that gives each pass names of its own."""
+    return lambda source, target: shutil.copy2(source, Path(target).with_stem(f"{Path(target).stem}-{number}"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
