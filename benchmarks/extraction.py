@@ -22,9 +22,9 @@ from PIL import Image
 
 from benchmarks.page import write_section
 from pipeline.config import XmapConfig
+from pipeline.features import TEXTS
 from pipeline.plan import make_plan
 from pipeline.run import execute
-from stages.identities import IMAGES
 from stages.resolve import BUNDLED
 from stages.resolve import MODELS as FOLDER
 from store.artifact import Store
@@ -106,7 +106,7 @@ def extraction(data: Path, model: str, store: Path) -> float:
     config = XmapConfig().override({"data.data": str(data), "encoder.model": model, "extract.views": 0, "extract.batch_size": BATCH})
     clock = Clock()
     opened = Store(store)
-    execute(opened, make_plan(opened, config, IMAGES), clock)
+    execute(opened, make_plan(opened, config, TEXTS), clock)
     return clock.images / (clock.ended - clock.started)
 
 
