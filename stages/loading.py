@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import AuthenticationError
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -84,7 +87,7 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahea
         batch_size=None,
         num_workers=count,
         collate_fn=_as_it_is,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin,
         timeout=TIMEOUT_SECONDS if count else 0,
         prefetch_factor=max(2, -(-ahead // count)) if count else None,
     )
@@ -130,6 +133,13 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _one_thread(worker: int) -> None:
+def _begin(worker: int) -> None:
     # Many workers with many threads each only take turns; and equal thread counts everywhere keep sums equal.
     torch.set_num_threads(1)
+    sys.excepthook = _but_for_hung_up
+
+
+def _but_for_hung_up(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error of a worker's thread, unless the main process hung up while it was handed an image: it says itself why it ended."""
+    if not isinstance(error, EOFError | ConnectionError | AuthenticationError):
+        sys.__excepthook__(kind, error, trace)
