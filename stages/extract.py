@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.engine import LOCAL, Engine
 from stages.progress import Progress
 from stages.resolve import EncoderIdentity
 from stages.shards import STAGE, VERSION, Hashes
@@ -70,11 +71,13 @@ def extract_images(
     device: str,
     workers: int,
     progress: Progress,
+    engine: Engine = LOCAL,
 ) -> Artifact:
     """Encode all images of `dataset`, or what an earlier run left of them.
 
-    `device` is auto, cpu or cuda; neither it nor `workers` enters the identity. Bad images are listed in errors.parquet. Raises
-    `InputError` where there is no readable image, where files change during the work, and for what `Encoder.load` refuses.
+    `device` is auto, cpu or cuda; neither it nor `workers` nor the engine enters the identity. Bad images are listed in
+    errors.parquet. Raises `InputError` where there is no readable image, where files change during the work, and for what
+    `Encoder.load` refuses.
     """
     if not dataset.samples:
         raise InputError(f"dataset {dataset.name!r} has no images; point --data at a folder of class folders.")
@@ -83,12 +86,12 @@ def extract_images(
             return held
         from stages.encoding import encode_images
 
-        summary, place = encode_images(store, held, dataset, hashes, encoder, extract, device, workers, progress)
+        summary, place = encode_images(store, held, dataset, hashes, encoder, extract, device, workers, progress, engine)
         return held.commit({**summary, "parts": parts(identity)}, place)
 
 
 def extract_texts(
-    store: Store, identity: Identity, dataset: Dataset, encoder: EncoderIdentity, device: str, progress: Progress
+    store: Store, identity: Identity, dataset: Dataset, encoder: EncoderIdentity, device: str, progress: Progress, engine: Engine = LOCAL
 ) -> Artifact:
     """Encode every class name in every template, class by class. Raises `InputError` for what `Encoder.load` refuses."""
     with store.build(identity, on_wait=progress.say) as held:
@@ -96,7 +99,7 @@ def extract_texts(
             return held
         from stages.encoding import encode_texts
 
-        summary, place = encode_texts(held, dataset, encoder, device, TEXT_BATCH, progress)
+        summary, place = encode_texts(held, dataset, encoder, device, TEXT_BATCH, progress, engine)
         return held.commit(summary, place)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
@@ -74,7 +76,23 @@ def read_planned(request: Request) -> bytes | BadImage | Changed:
     return data if planned_bad else Changed(request.sample.sample_id)
 
 
-def load_views(requests: Sequence[Request], maker: ViewMaker, workers: int, ahead: int) -> Generator[Loaded]:
+def load_ahead(requests: Sequence[Request], maker: ViewMaker, ahead: int, workers: int) -> Generator[Loaded]:
+    """The answers to all requests, in order, from `workers` threads (at least one) that keep `ahead` of them ready."""
+    images = ViewDataset(requests, maker)
+    waiting: deque[Future[Loaded]] = deque()
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        for number in range(len(requests)):
+            waiting.append(pool.submit(images.__getitem__, number))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def load_views(requests: Sequence[Request], maker: ViewMaker, ahead: int, workers: int) -> Generator[Loaded]:
     """The answers to all requests, in order; `workers` processes (0: none) keep about `ahead` of them ready.
 
     Close it (`contextlib.closing`) where an error may leave it unfinished.

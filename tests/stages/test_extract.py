@@ -19,15 +19,16 @@ from PIL import Image
 
 import stages.encoding
 import stages.loading
+import stages.shard_encoder
 from stages.config import DataConfig, EncoderConfig, ExtractConfig
 from stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
 from stages.datasets.open import open_dataset
 from stages.decode import load_image
 from stages.encoder import Encoder, plain_transform, resolve
-from stages.encoding import _batches
 from stages.extract import extract_images, extract_texts, image_identity, parts, text_identity
 from stages.progress import Silent
 from stages.resolve import EncoderIdentity
+from stages.shard_encoder import full_batches
 from stages.shards import plan_shards
 from stages.views import ViewMaker
 from store.artifact import Artifact, Draft, Identity, Store
@@ -357,7 +358,7 @@ def test_a_damaged_shard_of_a_half_done_extraction_is_made_again(plan: Plan, mon
 def test_shards_of_another_machine_or_version_are_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     job = plan()
     with monkeypatch.context() as patch:
-        patch.setattr(stages.encoding, "versions", lambda: {"torch": "1.0"})
+        patch.setattr(stages.shard_encoder, "versions", lambda: {"torch": "1.0"})
         stop_after(patch, 3)
         with pytest.raises(Stopped):
             job.run()
@@ -473,7 +474,7 @@ def test_cuda_without_a_gpu_is_refused(plan: Plan) -> None:
 def test_batches_are_full_and_hold_the_views_in_order(views: int, batch: int) -> None:
     images = [torch.full((views, 3, 2, 2), float(number)) for number in range(1, 6)]
     images[2] = None  # type: ignore[call-overload]
-    batches = list(_batches(images, views, (2, 2), batch))
+    batches = list(full_batches(images, views, (2, 2), batch))
     assert all(found.shape == (batch, 3, 2, 2) for found in batches)
     rows = torch.cat(batches)[:, 0, 0, 0].tolist()
     expected = [number for number in (1.0, 2.0, 0.0, 4.0, 5.0) for _ in range(views)]

@@ -1,0 +1,50 @@
+"""Encoding prompts in batches of one size, apart from any store: what every engine's workers do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from stages.encoder import Encoder
+from stages.engine import Advance
+from stages.resolve import EncoderIdentity
+from stages.shard_encoder import require_finite
+from store.tables import Array
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Prompts for one forward pass; `start` is the place of the first among all."""
+
+    start: int
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """The features (B, C) float32 of a batch, which of its prompts were cut, and the model's own logit scale."""
+
+    start: int
+    features: Array
+    cut: tuple[str, ...]
+    logit_scale: float
+
+    @property
+    def units(self) -> int:
+        return len(self.features)
+
+
+class PromptEncoder:
+    """One model at work on prompts: a `stages.engine.Worker`."""
+
+    def __init__(self, encoder: EncoderIdentity, device: str, size: int) -> None:
+        self._model, self._size = Encoder.load(encoder, device), size
+
+    def work(self, batches: Sequence[PromptBatch], advance: Advance) -> Generator[EncodedPrompts]:
+        """Encode batches in order, each filled up to `size`. Raises `InputError` for features that are not finite."""
+        for batch in batches:
+            prompts = list(batch.prompts)
+            features = self._model.encode_texts([*prompts, *[""] * (self._size - len(prompts))])[: len(prompts)]
+            require_finite(features, self._model.identity)
+            yield EncodedPrompts(batch.start, features, tuple(self._model.too_long(prompts)), self._model.logit_scale)
+            advance(len(prompts))
