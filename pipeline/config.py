@@ -30,7 +30,7 @@ def _defaults(model: type[Config]) -> Any:
 
 
 class RunConfig(Config):
-    """Which methods and seeds, on which features. Device and workers never change what is stored."""
+    """Which methods and seeds, on which features. Device, workers and engine never change what is stored."""
 
     methods: tuple[str, ...] = Field(
         tuple(name for name in FOUR if name in METHODS), min_length=1, description="Methods to train and compare."
@@ -41,7 +41,11 @@ class RunConfig(Config):
     )
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    workers: int = Field(2, ge=0, description="Processes that decode images.")
+    workers: int = Field(2, ge=0, description="Processes that decode images; on Ray, a GPU worker's threads for that.")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="Where shards are encoded and adapters trained: here, or on a Ray cluster."
+    )
+    gpus_per_worker: float | None = Field(None, ge=0, description="GPUs of a Ray worker; default 1 where there are any.")
 
     @field_validator("methods", "seeds")
     @classmethod
@@ -101,8 +105,8 @@ SECTIONS: Mapping[str, type[Config]] = {
 }
 
 
-# Each stage's command states these itself; device and workers belong to a machine.
-SPOKEN = ("cache.shots", "run.methods", "run.seeds", "run.device", "run.workers")
+# Each stage's command states these itself; the last four belong to a machine.
+SPOKEN = ("cache.shots", "run.methods", "run.seeds", "run.device", "run.workers", "run.engine", "run.gpus_per_worker")
 
 
 def _typed(field: str, value: Any) -> list[str]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
+from pipeline.engines import engine_of
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store, safe_name
@@ -141,12 +142,12 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         from stages.extract import extract_images
 
         run = config.run
-        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress)
+        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress, engine_of(run))
 
     def build_texts(built: Built, progress: Progress) -> Artifact:
         from stages.extract import extract_texts
 
-        return extract_texts(store, texts, dataset, encoder, config.run.device, progress)
+        return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine_of(config.run))
 
     return Features(
         images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks, encoder
