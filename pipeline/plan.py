@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
+from pipeline.engines import engine_of
 from pipeline.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
+from pipeline.training import Training, Trainings
 from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store
@@ -61,7 +64,8 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         steps += caches.values()
     if depth >= STAGES.index(ADAPTER):
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
-        adapters = {pair: _adapter(store, features, config, caches[pair[1]].identity, *pair) for pair in pairs}
+        trainings = Trainings(store, engine_of(config.run))
+        adapters = {pair: _adapter(trainings, features, config, caches[pair[1]].identity, *pair) for pair in pairs}
         remarks += _text_remarks(features, config)
         steps += adapters.values()
     if depth >= STAGES.index(EVAL):
@@ -127,18 +131,15 @@ def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity
     return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
 
 
-def _adapter(store: Store, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
+def _adapter(trainings: Trainings, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
     options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
     texts = cache.inputs["texts"]
     identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, features.where)
 
-    def build(built: Built, progress: Progress) -> Artifact:
-        from stages.train import train
-
-        images, key = built[features.images.fingerprint], built[cache.fingerprint]
-        return train(store, identity, images, built[texts], key, method, options, seed, protocol, shots, config.run.device, progress)
-
-    return Step(identity, f"train {method}, seed {seed}", build)
+    inputs = features.images.fingerprint, texts, cache.fingerprint
+    training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device)
+    trainings.waiting.append(training)
+    return Step(identity, f"train {method}, seed {seed}", partial(trainings.build, training))
 
 
 def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
