@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +23,17 @@ def write_section(title: str, command: str, lines: list[str]) -> None:
     found = section.search(page)
     page = page[: found.start()] + body + "\n" + page[found.end() :] if found else page.rstrip() + "\n\n" + body
     PAGE.write_text(page.rstrip() + "\n", encoding="utf-8")
+
+
+def replace_between(page: Path, command: str, blocks: Mapping[str, Sequence[str]]) -> None:
+    """Print the lines of each block and put them into `page` between its marks, which name the block and the command."""
+    text = page.read_text(encoding="utf-8")
+    for name, lines in blocks.items():
+        print("\n".join(lines), end="\n\n")
+        begin, end = f"<!-- {name}: written by {command} -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        text = "\n".join([before + begin, *lines, end + rest.partition(end)[2]])
+    page.write_text(text, encoding="utf-8")
 
 
 def machine() -> str:
