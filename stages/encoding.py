@@ -191,7 +191,7 @@ class _Extraction:
         for sample in shard.samples:
             answer = next(answers)
             if isinstance(answer, Changed):
-                raise InputError(f"{sample.path} changed while features were extracted; run the same command again.")
+                raise InputError(f"{sample.place} changed while features were extracted; run the same command again.")
             self.progress.advance(1)
             if isinstance(answer, BadImage):
                 self.bad[shard.name].append(_error(sample, answer))
@@ -264,7 +264,7 @@ def _kinds(rows: Sequence[ErrorRow]) -> dict[str, int]:
 
 def _error(sample: Sample, bad: BadImage) -> ErrorRow:
     # The id's last parts as they are on disk: the id is normalised, and a normalised name may not open the file.
-    written = Path(*sample.path.parts[-len(Path(sample.sample_id).parts) :]).as_posix()
+    written = "/".join(str(sample.place).split("/")[-len(sample.sample_id.split("/")) :])
     return ErrorRow(sample.sample_id, sample.split, written, bad.kind, bad.message)
 
 

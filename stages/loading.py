@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stages.datasets.dataset import Sample
-from stages.decode import BadImage, decode_image, read_image
+from stages.decode import BadImage, decode_image
+from stages.reading import read_place
 from stages.views import ViewMaker
 from store.errors import XmapError
 
@@ -67,7 +68,7 @@ class ViewDataset(Dataset[Loaded]):
 
 def read_planned(request: Request) -> bytes | BadImage | Changed:
     """The bytes of a request's file, if they are those that were hashed when the work was planned."""
-    data = read_image(request.sample.path)
+    data = read_place(request.sample.place)
     if isinstance(data, bytes):
         return data if blake3(data).hexdigest() == request.content else Changed(request.sample.sample_id)
     planned_bad = request.content is None or data.kind in UNHASHED or (data.kind == "empty" and request.content == blake3().hexdigest())

@@ -18,6 +18,7 @@ OWNERS = {
     "faiss": "store/index.py",
     "duckdb": "store/sql.py",
     "open_clip": "stages/encoder.py",
+    "fsspec": "stages/datasets/remote.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}

@@ -15,8 +15,10 @@ from pathlib import Path
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.places import Location
 from stages.datasets.splits import named
 from store.errors import EmptyInput, InputError
+from store.notes import Notes
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
@@ -30,10 +32,10 @@ Classes = Mapping[str, list[Path]]
 class FolderSource:
     """The entry for folders of class folders."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_dir()
+    def matches(self, data: Location) -> bool:
+        return isinstance(data, Path) and data.is_dir()
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The dataset under `config.data`.
 
         Raises `EmptyInput` without images, and `InputError` for folders that cannot be listed, splits of different classes,

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.dataset import SPLITS, Dataset
+from stages.datasets.labels import check_splits, in_order
+from stages.datasets.places import Location
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
+from store.notes import Notes
 
 CSV, PARQUET = ".csv", ".parquet"
 REQUIRED = ("path", "label")
@@ -26,10 +29,10 @@ Row = tuple[int, Mapping[str, str]]
 class TableSource:
     """The entry for tables of images."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in (CSV, PARQUET)
+    def matches(self, data: Location) -> bool:
+        return isinstance(data, Path) and data.is_file() and data.suffix.lower() in (CSV, PARQUET)
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The dataset of the table `config.data`.
 
         Raises `EmptyInput` without rows and `InputError`, with the row's number (a CSV's line), for what cannot be used.
@@ -42,7 +45,7 @@ class TableSource:
         items = _items(path, rows, "split" in columns)
         if not items:
             raise EmptyInput(path, "rows", "a table without rows")
-        return assemble(name, items, _order({item.key for item in items}), config, _check(items))
+        return assemble(name, items, in_order({item.key for item in items}), config, check_splits(items))
 
 
 def _read_csv(path: Path) -> tuple[Sequence[str], list[Row]]:
@@ -103,25 +106,3 @@ def _identity(table: Path, written: str) -> str:
     folder = table.parent.resolve()
     inside = image.relative_to(folder) if image.is_relative_to(folder) else image
     return unicodedata.normalize("NFC", posixpath.normpath(inside.as_posix()))
-
-
-def _order(keys: Iterable[str]) -> list[str]:
-    """Classes by name; where all are whole numbers, as label columns of other tools are, by value."""
-    if all(key.isascii() and key.isdigit() for key in keys):
-        return sorted(keys, key=lambda key: (int(key), key))
-    return sorted(keys)
-
-
-def _check(items: Sequence[Item]) -> tuple[str, ...]:
-    """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
-    found: dict[str, set[str]] = {}
-    for item in items:
-        found.setdefault(item.split, set()).add(item.key)
-    if "" in found:
-        return ()
-    everywhere = {item.key for item in items}
-    untrained = sorted(everywhere - found.get(TRAIN, set()))
-    if untrained:
-        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some rows, or remove the class.")
-    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
-    return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)
