@@ -10,13 +10,14 @@ from stages.datasets.containers import is_pattern
 from stages.datasets.coop import CoopSource
 from stages.datasets.dataset import Dataset
 from stages.datasets.folder import FolderSource
+from stages.datasets.parquet import ParquetSource
 from stages.datasets.places import Location, location
 from stages.datasets.table import TableSource
 from stages.datasets.webdataset import TarSource
 from store.errors import InputError
 from store.notes import Notes
 
-FORMS = "a folder of class folders, a CSV or Parquet table, or WebDataset tars"
+FORMS = "a folder of class folders, a CSV or Parquet table, or a folder of WebDataset tars or Parquet files with images"
 
 
 class Source(Protocol):
@@ -30,7 +31,7 @@ class Source(Protocol):
 
 
 # The first that matches reads.
-SOURCES: tuple[Source, ...] = (CoopSource(), TarSource(), TableSource(), FolderSource())
+SOURCES: tuple[Source, ...] = (CoopSource(), TarSource(), ParquetSource(), TableSource(), FolderSource())
 
 
 def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | None = None) -> Dataset:
