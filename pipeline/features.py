@@ -130,10 +130,10 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from stages.extract import image_identity, parts, text_identity
     from stages.resolve import resolve
 
-    dataset = open_dataset(config.data, notes=Notes(store.root / HASHES, rehash))
-    memory = HashMemory(store.root / HASHES, rehash)
+    memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
+    dataset = open_dataset(config.data, notes=notes)
     encoder = resolve(config.encoder, memory, store.root / RECORDS)
-    hashes = hash_places((sample.place for sample in dataset.samples), memory)
+    hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
     where = config.flags()
     command = f"xmap extract {where}".strip()
     images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)

@@ -191,7 +191,7 @@ class _Extraction:
         for sample in shard.samples:
             answer = next(answers)
             if isinstance(answer, Changed):
-                raise InputError(f"{sample.place} changed while features were extracted; run the same command again.")
+                raise InputError(f"{sample.place} {answer.why}; run the same command again.")
             self.progress.advance(1)
             if isinstance(answer, BadImage):
                 self.bad[shard.name].append(_error(sample, answer))

@@ -21,6 +21,15 @@ def in_order(keys: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda key: (int(key), key)) if all_numbers(found) else sorted(found)
 
 
+def refuse_twins(items: Iterable[Item]) -> None:
+    """Raise `InputError` where two images have one id: their files differ in Unicode's form of a name alone."""
+    seen: set[str] = set()
+    for item in items:
+        if item.sample_id in seen:
+            raise InputError(f"two images are both {item.sample_id!r} after Unicode normalisation; rename one of their files.")
+        seen.add(item.sample_id)
+
+
 def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
     """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
     found: dict[str, set[str]] = {}

@@ -15,7 +15,7 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.containers import Found, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import opened
-from stages.datasets.labels import check_splits, in_order
+from stages.datasets.labels import check_splits, in_order, refuse_twins
 from stages.datasets.listings import list_all
 from stages.datasets.places import Cell, Container, Location
 from stages.datasets.splits import named
@@ -49,6 +49,7 @@ class ParquetSource:
         items = [item for found, (container, table) in zip(tables, listed, strict=True) for item in _items(found, container, table)]
         if not items:
             raise EmptyInput(str(data), "rows", "tables without rows")
+        refuse_twins(items)
         _require_one_way(items, str(data))
         keys, remarks = _classes([table["names"] for _, table in listed], {item.key for item in items}, str(data))
         return assemble(name, items, keys, config, (*check_splits(items), *remarks))

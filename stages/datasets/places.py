@@ -6,6 +6,7 @@ in messages. None of this enters a fingerprint: an image is its id and its bytes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -103,7 +104,7 @@ def location(text: str) -> Location:
 def is_url(text: str) -> bool:
     """Whether a text is a URL: everything else is a path of this machine."""
     scheme, found, _ = text.partition("://")
-    return bool(found) and scheme.replace("+", "").replace("-", "").isalnum()
+    return bool(found) and re.fullmatch(r"[A-Za-z][\w+.:-]*", scheme) is not None
 
 
 def unit(place: Place) -> Location | None:
@@ -115,4 +116,4 @@ def relative(root: Location, inner: Location) -> str:
     """The path of `inner` below `root`, with `/`."""
     if isinstance(root, Path) and isinstance(inner, Path):
         return inner.relative_to(root).as_posix()
-    return str(inner)[len(str(root).rstrip("/")) + 1 :]
+    return str(inner).rstrip("/")[len(str(root).rstrip("/")) + 1 :]

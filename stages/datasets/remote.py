@@ -6,17 +6,20 @@ file is not read again. Nothing is written, here or there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import Any, BinaryIO
 
 from stages.datasets.places import Remote
 from store.errors import InputError
 
 # What may change with the bytes, in the words of several storages.
-TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
+TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
 DENIED = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError")
 AHEAD = 8 << 20
+AT_ONCE = 16
 MISSING, UNREADABLE, UNREACHABLE = "missing", "unreadable", "unreachable"
 
 
@@ -78,20 +81,44 @@ def fitting(folder: Remote, pattern: str) -> list[Remote]:
     return [_remote((folder / _below(path, name)).url, info) for name, info in found.items() if info["type"] == "file"]
 
 
+def look_up(places: Sequence[Remote]) -> list[Remote]:
+    """The same places with what listings tell of them; as they are where nothing is."""
+    folders = {place.parent.url: place.parent for place in places if not place.url.startswith("http")}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = {file.url: file for files in pool.map(_files_in, folders.values()) for file in files}
+        # Web servers list no folders.
+        alone = [place for place in places if place.url.startswith("http")]
+        found |= {file.url: file for file in pool.map(look, alone) if file is not None}
+    return [found.get(place.url, place) for place in places]
+
+
+def _files_in(folder: Remote) -> list[Remote]:
+    try:
+        return children(folder)[1]
+    except RemoteError as error:
+        if error.kind == MISSING:
+            return []
+        raise
+
+
 @contextmanager
 def open_remote(place: Remote) -> Iterator[BinaryIO]:
-    """A file to be read, mostly from front to back. Raises `RemoteError`."""
+    """A file to be read, mostly from front to back; its reads raise `RemoteError` too."""
     with _explained(place.url):
         files, path = _filesystem(place.url)
-        with files.open(path, "rb", block_size=AHEAD, cache_type="readahead") as file:
-            yield cast(BinaryIO, file)
+        file = files.open(path, "rb", block_size=AHEAD, cache_type="readahead")
+    with closing(file), io.BufferedReader(_Reader(place.url, file)) as reader:
+        yield reader
 
 
 def read_bytes(place: Remote, start: int | None = None, end: int | None = None) -> bytes:
     """The bytes of a file, or those from `start` to `end`. Raises `RemoteError`."""
     with _explained(place.url):
         files, path = _filesystem(place.url)
-        return bytes(files.cat_file(path, start=start, end=end))
+        data = bytes(files.cat_file(path, start=start, end=end))
+    if start is not None and end is not None and len(data) > end - start:
+        raise RemoteError(place.url, UNREACHABLE, "it gives whole files only, no parts of them")
+    return data
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -104,11 +131,37 @@ def _filesystem(url: str) -> tuple[Any, str]:
         files, path = url_to_fs(url)
     except ImportError as error:
         raise InputError(
-            f"{url} needs a library that is not installed ({_line(error)}); install it with `pip install 'xmap[remote]'`."
+            f"{url} needs a library that is not installed ({_line(error)}); install it; for S3 do `pip install 'xmap[remote]'`."
         ) from error
     except ValueError as error:
         raise InputError(f"{url} cannot be used ({_line(error)}); give a URL such as s3://bucket/folder.") from error
     return files, str(path)
+
+
+class _Reader(io.RawIOBase):
+    """An open remote file, whose failures are explained where they happen: in the middle of reading."""
+
+    def __init__(self, url: str, file: Any) -> None:
+        self._url, self._file = url, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _explained(self._url):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with _explained(self._url):
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from stages.datasets.containers import Found, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.folder import IMAGE_SUFFIXES
-from stages.datasets.labels import all_numbers, check_splits, in_order
+from stages.datasets.labels import all_numbers, check_splits, in_order, refuse_twins
 from stages.datasets.listings import list_all
 from stages.datasets.places import Container, Location, Member
 from stages.datasets.splits import named
@@ -50,6 +50,7 @@ class TarSource:
         left_out = sum((Counter(tar["left_out"]) for _, tar in listed), Counter[str]())
         if not items:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
+        refuse_twins(items)
         keys = in_order({item.key for item in items})
         bare = [key for _, tar in listed for key in tar["bare"]]
         remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)

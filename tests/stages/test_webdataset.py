@@ -114,6 +114,13 @@ def test_a_name_with_a_patterns_characters_is_only_a_name(tmp_path: Path) -> Non
     assert {sample.sample_id for sample in read(tmp_path / "a[1]{2,3}*.tar").samples} == {"a[1]{2,3}*.tar/1.png", "a[1]{2,3}*.tar/2.png"}
 
 
+def test_tars_that_are_one_after_normalisation_are_refused(tmp_path: Path) -> None:
+    for name in ("é", "e\u0301"):
+        write_tar(tmp_path / f"{name}.tar", samples({"k": "a"}))
+    with pytest.raises(InputError, match=r"two images are both 'é.tar/k.png' after Unicode normalisation"):
+        read(tmp_path)
+
+
 def test_images_in_folders_beside_a_tar_stay_a_folder_of_images(photos: Path) -> None:
     before = read(photos)
     write_tar(photos / "download.tar", samples({"k": "a"}))
