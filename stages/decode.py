@@ -25,7 +25,8 @@ MAX_PIXELS = 2 * 89_478_485
 @dataclass(frozen=True)
 class BadImage:
     """Why a sample has no image. `kind` is one of missing, link-loop, not-a-file, unreadable, empty, too-large, not-an-image,
-    truncated, damaged, unsupported; `message` holds no path and no address, so that equal images give equal messages.
+    truncated, damaged, unsupported, or unreachable, which is no fault of the image and ends a run; `message` holds no path and no
+    address, so that equal images give equal messages.
     """
 
     kind: str

@@ -5,6 +5,7 @@ A process keeps a few tars open, and one row group of one Parquet table: images 
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,9 @@ from typing import Any
 
 from stages.datasets.files import opened
 from stages.datasets.places import MAX_BYTES, Cell, Container, Member, Place, Remote
-from stages.datasets.remote import MISSING, UNREADABLE, RemoteError, read_bytes
+from stages.datasets.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
 from stages.decode import BadImage, read_image, unread
 from store.errors import ArtifactDamaged
-
-# In the words that local files get, so that the same images have the same errors wherever they lie.
-REMOTE = {MISSING: "there is no such file, or it is a link to none", UNREADABLE: "Permission denied"}
 
 
 def read_place(place: Place) -> bytes | BadImage:
@@ -33,7 +31,8 @@ def read_place(place: Place) -> bytes | BadImage:
     except ArtifactDamaged as error:
         return BadImage("damaged", error.problem)
     except RemoteError as error:
-        return BadImage(error.kind, REMOTE.get(error.kind, error.reason))
+        # A missing file in the words that a local one gets: the same images have the same errors wherever they lie.
+        return unread(FileNotFoundError(errno.ENOENT, "")) if error.kind == MISSING else BadImage(UNREACHABLE, error.reason)
     if data is None:
         return BadImage("missing", "the cell holds no image")
     if len(data) > MAX_BYTES:

@@ -36,22 +36,21 @@ class FolderSource:
         return isinstance(data, Path) and data.is_dir()
 
     def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
-        """The dataset under `config.data`.
+        """The dataset under `data`.
 
         Raises `EmptyInput` without images, and `InputError` for folders that cannot be listed, splits of different classes,
         a class without training images, and names that are one after Unicode normalisation.
         """
-        root = data
-        scan = self.scan(root)
-        folders, stray = scan.entries(root)
+        scan = self.scan(data)
+        folders, stray = scan.entries(data)
         splits = _split_folders(scan, folders)
-        found = {split: scan.classes(root / split) for split in splits} if splits else {UNDIVIDED: scan.classes(root)}
+        found = {split: scan.classes(data / split) for split in splits} if splits else {UNDIVIDED: scan.classes(data)}
         if not any(images for classes in found.values() for images in classes.values()):
-            raise EmptyInput(str(root), " ".join(IMAGE_SUFFIXES), scan.found(stray))
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found(stray))
         if splits:
             _refuse_mixed(scan, [folder for folder in folders if folder.name not in SPLITS])
         keys, remarks = _check(found)
-        items = _items(root, found)
+        items = _items(data, found)
         return assemble(name, items, keys, config, (*remarks, *scan.remarks()))
 
     def scan(self, root: Location) -> Scan:

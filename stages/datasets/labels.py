@@ -40,6 +40,6 @@ def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
     everywhere = {item.key for item in items}
     untrained = sorted(everywhere - found.get(TRAIN, set()))
     if untrained:
-        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some rows, or remove the class.")
+        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
     lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
     return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)

@@ -37,18 +37,17 @@ class TableSource:
         return data.suffix.lower() in (CSV, PARQUET) and as_file(data) is not None
 
     def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
-        """The dataset of the table `config.data`.
+        """The dataset of the table `data`.
 
         Raises `EmptyInput` without rows and `InputError`, with the row's number (a CSV's line), for what cannot be used.
         """
-        path = data
-        columns, rows = _read_csv(path) if path.suffix.lower() == CSV else _read_parquet(path)
+        columns, rows = _read_csv(data) if data.suffix.lower() == CSV else _read_parquet(data)
         missing = [column for column in REQUIRED if column not in columns]
         if missing:
-            raise InputError(f"{path} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
-        items = _looked_up(_items(path, rows, "split" in columns))
+            raise InputError(f"{data} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
+        items = _looked_up(_items(data, rows, "split" in columns))
         if not items:
-            raise EmptyInput(str(path), "rows", "a table without rows")
+            raise EmptyInput(str(data), "rows", "a table without rows")
         return assemble(name, items, in_order({item.key for item in items}), config, check_splits(items))
 
 

@@ -257,6 +257,25 @@ def test_a_lost_connection_is_one_sentence_and_no_bad_image(
         plan(str(job.dataset.split(TRAIN)[0].place).partition("/train")[0], "other")
 
 
+@pytest.mark.failure("lost connection")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_credentials_that_run_out_make_no_image_bad(
+    bucket: Bucket, photos: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    url = bucket.put(photos)
+    job = plan(url, "store")
+    with monkeypatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.delenv(name)
+        S3FileSystem.clear_instance_cache()
+        with pytest.raises(InputError, match=r"cannot be reached any more \(Unable to locate credentials\); run the same command again"):
+            job.run(workers)
+        with pytest.raises(InputError, match="Unable to locate credentials"):
+            hash_places([sample.place for sample in job.dataset.samples], HashMemory(Path("none")))
+    S3FileSystem.clear_instance_cache()
+    assert tree(job.run(workers)) == tree(plan(photos, "local").run())
+
+
 @pytest.mark.failure("changed input")
 def test_an_object_that_changes_during_the_work_is_noticed(bucket: Bucket, photos: Path, plan: Plan) -> None:
     job = plan(bucket.put(photos), "store")
