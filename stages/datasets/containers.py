@@ -36,18 +36,18 @@ class Found:
     split: str = ""
 
 
-def find_containers(data: Location, suffix: str) -> list[Found]:
-    """The files with `suffix` that `data` names, by path; none where it names something else.
+def find_containers(data: Location, *endings: str) -> list[Found]:
+    """The files whose names have one of the `endings` that `data` names, by path; none where it names something else.
 
     A folder that has images in folders is a folder of images, whatever lies beside them. Raises `InputError` for a pattern that
     fits nothing, and where some files say a split and others do not.
     """
     if is_pattern(data):
-        root, files = _matching(data) if str(data).lower().endswith(suffix) else (data, [])
-    elif str(data).lower().endswith(suffix) and (one := as_file(data)):
+        root, files = _matching(data) if str(data).lower().endswith(endings) else (data, [])
+    elif str(data).lower().endswith(endings) and (one := as_file(data)):
         root, files = data.parent, [one]
     else:
-        root, files = data, _in_folder(data, suffix)
+        root, files = data, _in_folder(data, endings)
     names = [relative(root, file) for file in files]
     splits = _splits(names)
     return sorted((Found(*found) for found in zip(names, files, splits, strict=True)), key=lambda found: found.name)
@@ -100,10 +100,10 @@ def _fitting(root: Location, part: str) -> list[Location]:
     return [*fitting(root, part)]
 
 
-def _in_folder(folder: Location, suffix: str) -> list[Location]:
+def _in_folder(folder: Location, endings: tuple[str, ...]) -> list[Location]:
     folders, files = contents(folder)
     inside = [file for inner in folders if inner.name in INSIDE for file in contents(inner)[1]]
-    found = [file for file in (*files, *inside) if file.suffix.lower() == suffix]
+    found = [file for file in (*files, *inside) if file.name.lower().endswith(endings)]
     has_images = found and any(file.suffix.lower() in IMAGE_SUFFIXES for inner in folders for file in everything_below(inner))
     return [] if has_images else found
 

@@ -35,16 +35,19 @@ class TarSource:
     """The entry for WebDataset tars."""
 
     def matches(self, data: Location) -> bool:
-        return str(data).lower().endswith(PACKED) or bool(find_containers(data, TAR))
+        return bool(find_containers(data, TAR, *PACKED))
 
     def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The dataset of the tars that `data` names.
 
         Raises `InputError` for tars that `stages.datasets.tar` refuses, for an image without label or of two, and `EmptyInput`.
         """
-        if str(data).lower().endswith(PACKED):
-            raise InputError(f"{data} is compressed, so that no image in it can be reached by itself; unpack it to a .tar with `gunzip`.")
-        tars = find_containers(data, TAR)
+        tars = find_containers(data, TAR, *PACKED)
+        packed = [tar.where for tar in tars if tar.name.lower().endswith(PACKED)]
+        if packed:
+            raise InputError(
+                f"{packed[0]} is compressed, so no image in it can be reached by itself; unpack it to a .tar, as with `gunzip`."
+            )
         listed = list_all(tars, _list, notes, KIND)
         items = [item for found, (container, tar) in zip(tars, listed, strict=True) for item in _items(found, container, tar)]
         left_out = sum((Counter(tar["left_out"]) for _, tar in listed), Counter[str]())
