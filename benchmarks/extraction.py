@@ -6,9 +6,7 @@ python -m benchmarks.extraction PHOTOS        rewrites its section of docs/bench
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks.page import write_section
+from benchmarks.process import measure
 from pipeline.config import XmapConfig
 from pipeline.features import TEXTS
 from pipeline.plan import make_plan
@@ -31,7 +30,6 @@ from store.artifact import Store
 
 BATCH, PASSES = 64, 3
 SMALL, LARGE = 1_000, 20_000
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 MODELS = ("ViT-B-32", "xmap-tiny")
 
 
@@ -118,11 +116,7 @@ def memory(images: int, folder: Path) -> float:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (48, 48, 3), np.uint8)).save(path)
     words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet", "--store", str(folder / "store")]
-    process = subprocess.Popen([*COMMAND, *words])  # noqa: S603  (our own command)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit("xmap extract failed")
-    return usage.ru_maxrss / 1024
+    return measure(words).peak / 1e6
 
 
 def main(photos: Path) -> None:

@@ -5,18 +5,16 @@ python -m benchmarks.load [SAMPLES]        rewrites its section of docs/benchmar
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.page import write_section
+from benchmarks.process import measure
 from stages.identities import part_of
 from store.artifact import Draft, Identity, Store
 from store.features import ImageFeatures, TextFeatures, write_images, write_texts
@@ -28,31 +26,11 @@ SHARES = {"train": 0.48, "val": 0.04, "test": 0.48}
 # Noise that is six times as long as the class's direction: neither solved nor hopeless.
 NOISE = 6 * WIDTH**-0.5
 LIMIT = 4.0
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 SETTINGS = ["--features", "load", "--shots", "4", "--seeds", "1", "--methods", "zero-shot,tip-adapter", "--quiet"]
 SPLITS = "select split, count(*) from samples group by 1"
 WORST = "select class_name, avg(cast(correct as int)) as accuracy from affinity where split = 'test' group by 1 order by 2 limit 5"
 SIMILAR = "select max(list_cosine_similarity(feature, feature)) from features"
 QUERIES = (SPLITS, WORST, SIMILAR)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a process took: wall time, and its resident memory at the highest."""
-
-    seconds: float
-    gigabytes: float
-
-
-def measure(arguments: list[str]) -> Cost:
-    """Run `xmap ARGUMENTS` in a process of its own."""
-    started = time.perf_counter()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL)  # noqa: S603  (our own command)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"xmap {arguments[0]} failed with {os.waitstatus_to_exitcode(status)}")
-    # Linux counts in KiB.
-    return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9)
 
 
 def write_features(store: Store, samples: int) -> int:
@@ -102,10 +80,10 @@ def main() -> None:
         costs["xmap verify"] = measure(["verify", *where])
     what = f"{samples:,} samples, {CLASSES:,} classes, float32 features of width {WIDTH} ({size / 1e9:.1f} GB)"
     table = [f"{what}, `{' '.join(SETTINGS[2:-1])}`.", "", "| process | wall s | peak GB |", "|---|---|---|"]
-    table += [f"| `{name}` | {cost.seconds:.1f} | {cost.gigabytes:.2f} |" for name, cost in costs.items()]
-    highest = max(cost.gigabytes for cost in costs.values())
+    table += [f"| `{name}` | {cost.seconds:.1f} | {cost.peak / 1e9:.2f} |" for name, cost in costs.items()]
+    highest = max(cost.peak / 1e9 for cost in costs.values())
     table += ["", f"Highest: {highest:.2f} GB; the limit is {LIMIT:.0f} GB."]
-    write_section("Load", f"python -m benchmarks.load {samples}", table)
+    write_section(f"Load: {samples:,} samples", f"python -m benchmarks.load {samples}", table)
     if highest > LIMIT:
         raise SystemExit(1)
 

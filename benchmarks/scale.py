@@ -5,9 +5,6 @@ python -m benchmarks.scale        rewrites the tables of docs/scale.md
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.page import PAGE, machine, replace_between
+from benchmarks.process import measure
 from stages.index_choice import choose_index
 from store.features import ImageFeatures, read_images, write_images
 from store.index import VectorIndex
 
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 SCALE = PAGE.with_name("scale.md")
 WIDTH, SHARD, CENTRES, PROBES, QUERIES = 512, 1024, 2000, 16, 500
 # The first two sizes give the constants, the others check them.
@@ -71,16 +68,6 @@ class Line:
         return cls(name, low - each * small, each)
 
 
-def process(words: list[str]) -> tuple[float, float]:
-    """Run `xmap WORDS` in a process of its own: wall seconds, and resident MB at the highest."""
-    started = time.perf_counter()
-    child = subprocess.Popen([*COMMAND, *words, "--quiet"], stdout=subprocess.DEVNULL)  # noqa: S603  (our own command)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"xmap {words[0]} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
-
-
 def extraction(folder: Path, count: int) -> dict[str, float]:
     """Extract `count` small images with xmap-tiny, then plan it again: what a run costs besides a large model."""
     draw = np.random.default_rng(0)
@@ -88,10 +75,10 @@ def extraction(folder: Path, count: int) -> dict[str, float]:
         path = folder / "data" / f"class{number % 10}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draw.integers(0, 256, (48, 48, 3), np.uint8)).save(path)
-    words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--store", str(folder / "store")]
-    seconds, _ = process(words)
-    again, megabytes = process(words)
-    return {"extract, s": seconds, "plan, s": again, "plan, MB": megabytes}
+    words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet"]
+    words += ["--store", str(folder / "store")]
+    first, again = measure(words), measure(words)
+    return {"extract, s": first.seconds, "plan, s": again.seconds, "plan, MB": again.peak / 1e6}
 
 
 def index(folder: Path, count: int) -> dict[str, float]:
@@ -175,8 +162,8 @@ def main() -> None:
     lines: dict[str, Line] = {}
     table = []
     with tempfile.TemporaryDirectory() as name:
-        for what, (sizes, measure) in parts.items():
-            found = {size: measure(Path(name) / f"{what}-{size}", size) for size in sizes}
+        for what, (sizes, work) in parts.items():
+            found = {size: work(Path(name) / f"{what}-{size}", size) for size in sizes}
             fitted = {name: Line.through(name, found, sizes) for name in found[sizes[0]]}
             table += checks(found, sizes, fitted)
             lines |= fitted

@@ -144,7 +144,7 @@ def image_paths(given: Sequence[Path | str]) -> list[Path]:
     found: list[Path] = []
     for entry in map(Path, given):
         if entry.is_dir():
-            below = sorted(Scan(entry).below(entry))
+            below = sorted(path for path in Scan(entry).below(entry) if isinstance(path, Path))
             if not below:
                 raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
             found += below

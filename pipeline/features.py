@@ -16,6 +16,7 @@ from store.artifact import Artifact, Identity, Store, safe_name
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import explain
 from store.hashes import HashMemory
+from store.notes import Notes
 
 if TYPE_CHECKING:
     from stages.resolve import EncoderIdentity
@@ -125,14 +126,15 @@ def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
+    from stages.datasets.hashing import hash_places
     from stages.datasets.open import open_dataset
     from stages.extract import image_identity, parts, text_identity
     from stages.resolve import resolve
 
-    dataset = open_dataset(config.data)
-    memory = HashMemory(store.root / HASHES, rehash)
+    memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
+    dataset = open_dataset(config.data, notes=notes)
     encoder = resolve(config.encoder, memory, store.root / RECORDS)
-    hashes = memory.hash_files(sample.path for sample in dataset.samples)
+    hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
     where = config.flags()
     command = f"xmap extract {where}".strip()
     images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)

@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.commands import config_of
+from pipeline.features import HASHES
 from pipeline.lineage import find_artifact
 from stages.datasets.dataset import TEST
 from stages.datasets.open import open_dataset
+from stages.datasets.places import Place
 from stages.report.gather import Run, gather
 from stages.report.page import page
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, XmapError
 from store.files import make_folder, write_bytes
+from store.notes import Notes
 from store.sql import connect
 
 FOLDER = "reports"
@@ -32,7 +35,7 @@ def report(
     evaluations = _evaluations(store, names)
     by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
     titles = _titles(evaluations)
-    runs = [_run(evaluation, by_print, title, data) for evaluation, title in zip(evaluations, titles, strict=True)]
+    runs = [_run(store, evaluation, by_print, title, data) for evaluation, title in zip(evaluations, titles, strict=True)]
     with connect(store.root) as connection:
         found = gather(connection, runs, limit)
     title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
@@ -59,25 +62,25 @@ def _titles(evaluations: Sequence[Artifact]) -> list[str]:
     return [found.name if count[found.name] == 1 else f"{found.name} {found.fingerprint[:8]}" for found in evaluations]
 
 
-def _run(evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
+def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
     texts = by_print.get(evaluation.inputs["texts"])
     if texts is None:
         raise ArtifactMissing("texts", evaluation.inputs["texts"][:8], f"run `{evaluation.manifest['command']}` again.")
     parts = (found for found in by_print.values() if found.summary.get("parts", {}).get(TEST) == evaluation.inputs["test"])
     images = next(parts, None)
     adapters = {name: by_print[digest] for name, digest in evaluation.inputs.items() if name.startswith("adapter ") and digest in by_print}
-    paths, remarks = _images(images, data)
+    paths, remarks = _images(images, data, Notes(store.root / HASHES))
     return Run(evaluation, texts, images, adapters, paths, title, remarks)
 
 
-def _images(images: Artifact | None, data: str) -> tuple[Mapping[str, Path], tuple[str, ...]]:
+def _images(images: Artifact | None, data: str, notes: Notes) -> tuple[Mapping[str, Place], tuple[str, ...]]:
     """Where each sample's image is, and a remark where that cannot be known."""
     if images is None or (not data and "content" not in images.fields):
         return {}, ("the features were imported, so there are no images to show",) if images else ()
     try:
         config = config_of(str(images.manifest["command"]), ("data",)).data
-        dataset = open_dataset(config.model_copy(update={"data": data}) if data else config)
+        dataset = open_dataset(config.model_copy(update={"data": data}) if data else config, notes=notes)
     except XmapError as error:
         return {}, (f"the images are not shown: {error} Name their folder with --data DIR.",)
-    found = {sample.sample_id: sample.path for sample in dataset.samples}
+    found = {sample.sample_id: sample.place for sample in dataset.samples}
     return found, ()

@@ -24,7 +24,7 @@ class Config(BaseModel):
 class DataConfig(Config):
     """Which images, in which classes and splits."""
 
-    data: str = Field("", description="Folder of class folders, folder of train/val/test folders, a CSV or Parquet table, or coop:NAME.")
+    data: str = Field("", description="Folder of class folders, CSV or Parquet table, tars or Parquet of images, coop:NAME; path or URL.")
     root: str = Field("", description="Folder that holds the benchmarks in CoOp's layout, for coop:NAME; see `xmap datasets`.")
     classes: str = Field("", description="Text file with one class name a line, in label order; default: folder names, sorted.")
     templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")

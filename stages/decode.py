@@ -16,15 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from stages.datasets.places import MAX_BYTES
+
 # Pillow's own bound for "this is a decompression bomb".
 MAX_PIXELS = 2 * 89_478_485
-MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class BadImage:
     """Why a sample has no image. `kind` is one of missing, link-loop, not-a-file, unreadable, empty, too-large, not-an-image,
-    truncated, damaged, unsupported; `message` holds no path and no address, so that equal images give equal messages.
+    truncated, damaged, unsupported, or unreachable, which is no fault of the image and ends a run; `message` holds no path and no
+    address, so that equal images give equal messages.
     """
 
     kind: str
@@ -41,7 +43,7 @@ def read_image(path: Path) -> bytes | BadImage:
             return BadImage("too-large", f"the file has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
-        return _unread(error)
+        return unread(error)
     return data or BadImage("empty", "the file has 0 bytes")
 
 
@@ -73,7 +75,8 @@ def load_image(path: Path) -> Image.Image | BadImage:
     return data if isinstance(data, BadImage) else decode_image(data)
 
 
-def _unread(error: OSError) -> BadImage:
+def unread(error: OSError) -> BadImage:
+    """Why an image could not be read, from the system's error."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return BadImage("missing", "there is no such file, or it is a link to none")
     if error.errno == errno.ELOOP:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.datasets.places import unit
 from stages.engine import LOCAL, Engine
 from stages.progress import Progress
 from stages.resolve import EncoderIdentity
-from stages.shards import STAGE, VERSION, Hashes
+from stages.shards import STAGE, VERSION, Hashes, units
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 from store.fingerprint import Json, fingerprint
@@ -104,4 +105,7 @@ def extract_texts(
 
 
 def _content(samples: Sequence[Sample], hashes: Hashes) -> str:
-    return fingerprint([[sample.sample_id, sample.label, hashes.get(sample.path)] for sample in samples])
+    listed = [[sample.sample_id, sample.label, hashes.get(sample.place)] for sample in samples]
+    cuts = [len(part) for part in units(samples)]
+    # Shards end where a tar or table does, so where these end determines bytes too.
+    return fingerprint({"samples": listed, "units": cuts} if any(unit(sample.place) for sample in samples) else listed)

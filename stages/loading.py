@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stages.datasets.dataset import Sample
-from stages.decode import BadImage, decode_image, read_image
+from stages.datasets.remote import UNREACHABLE
+from stages.decode import BadImage, decode_image
+from stages.reading import read_place
 from stages.views import ViewMaker
 from store.errors import XmapError
 
@@ -41,9 +43,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Changed:
-    """The file is not the one that was planned with."""
+    """The file is not the one that was planned with, or cannot be had any more."""
 
     sample_id: str
+    why: str = "changed while features were extracted"
 
 
 Loaded = Tensor | BadImage | Changed
@@ -69,9 +72,11 @@ class ViewDataset(Dataset[Loaded]):
 
 def read_planned(request: Request) -> bytes | BadImage | Changed:
     """The bytes of a request's file, if they are those that were hashed when the work was planned."""
-    data = read_image(request.sample.path)
+    data = read_place(request.sample.place)
     if isinstance(data, bytes):
         return data if blake3(data).hexdigest() == request.content else Changed(request.sample.sample_id)
+    if data.kind == UNREACHABLE:
+        return Changed(request.sample.sample_id, f"cannot be reached any more ({data.message})")
     planned_bad = request.content is None or data.kind in UNHASHED or (data.kind == "empty" and request.content == blake3().hexdigest())
     return data if planned_bad else Changed(request.sample.sample_id)
 

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -119,7 +118,7 @@ def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advanc
     for sample in shard.samples:
         answer = next(answers)
         if isinstance(answer, Changed):
-            raise InputError(f"{sample.path} changed while features were extracted; run the same command again.")
+            raise InputError(f"{sample.place} {answer.why}; run the same command again.")
         advance(1)
         if isinstance(answer, BadImage):
             bad.append(error_row(sample, answer))
@@ -151,7 +150,7 @@ def full_batches(images: Iterable[Tensor | None], views: int, size: Sequence[int
 def error_row(sample: Sample, bad: BadImage) -> ErrorRow:
     """What errors.parquet says of a bad image."""
     # The id's last parts as they are on disk: the id is normalised, and a normalised name may not open the file.
-    written = Path(*sample.path.parts[-len(Path(sample.sample_id).parts) :]).as_posix()
+    written = "/".join(str(sample.place).split("/")[-len(sample.sample_id.split("/")) :])
     return ErrorRow(sample.sample_id, sample.split, written, bad.kind, bad.message)
 
 

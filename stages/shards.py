@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.datasets.places import Place, unit
 from store.artifact import Store
 from store.errors import ArtifactDamaged
 from store.fingerprint import Fields, fingerprint
@@ -26,7 +28,7 @@ STAGE = "images"
 # Raise when the same declared fields would give other bytes: another augmentation, another order of rows.
 VERSION = 1
 
-Hashes = Mapping[Path, str]
+Hashes = Mapping[Place, str]
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,22 @@ class Shard:
 def plan_shards(dataset: Dataset, hashes: Hashes, extract: ExtractConfig, fields: Fields) -> list[Shard]:
     """All shards of an extraction; only training images have augmented views.
 
-    A sample is never divided: a shard may hold a few rows less than its batches could.
+    A sample is never divided: a shard may hold a few rows less than its batches could. Nor does a shard hold samples of two tars or
+    tables, so that replacing one of these encodes its own samples alone.
     """
     shards = []
     for split in SPLITS:
-        samples, views = dataset.split(split), extract.views if split == TRAIN else 0
+        views = extract.views if split == TRAIN else 0
         step = max(1, extract.batch_size * extract.shard_batches // (1 + views))
-        for number, start in enumerate(range(0, len(samples), step)):
-            part = samples[start : start + step]
-            shards.append(Shard(split, number, part, tuple(hashes.get(sample.path) for sample in part), views, fields))
+        parts = (samples[start : start + step] for samples in units(dataset.split(split)) for start in range(0, len(samples), step))
+        for number, part in enumerate(parts):
+            shards.append(Shard(split, number, part, tuple(hashes.get(sample.place) for sample in part), views, fields))
     return shards
+
+
+def units(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+    """Samples of one split in order, divided where one tar or table ends and the next begins."""
+    return [tuple(part) for _, part in groupby(samples, key=lambda sample: unit(sample.place))]
 
 
 def find_rows(path: Path, shard: Shard) -> ImageFeatures | None:

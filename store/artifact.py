@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch, XmapError
+from store.errors import ArtifactDamaged, ArtifactMissing, InputError, SchemaMismatch, XmapError
 from store.files import clear_temporaries, hash_file, make_folder, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
 from store.locks import LOCKS, at_work, held
@@ -281,5 +281,9 @@ def safe_name(name: str, limit: int = 80) -> str:
 
 
 def store_root(explicit: Path | str | None) -> Path:
-    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`."""
-    return Path(explicit or os.environ.get("XMAP_STORE") or ".xmap")
+    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`. Raises `InputError` for a URL."""
+    where = explicit or os.environ.get("XMAP_STORE") or ".xmap"
+    if "://" in str(where):
+        # Locks, renames and synced folders are what its promises stand on.
+        raise InputError(f"--store {where} is a URL, but the store is a folder of this machine; only --data may be remote.")
+    return Path(where)

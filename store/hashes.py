@@ -32,7 +32,7 @@ class HashMemory:
 
     def hash_files(self, paths: Iterable[Path]) -> dict[Path, str]:
         """The blake3 of each file that can be read; unreadable ones are left out, the caller reports them."""
-        wanted = [(path, key) for path in paths if (key := _key(path)) is not None]
+        wanted = [(path, key) for path in paths if (key := file_key(path)) is not None]
         known = {} if self.rehash else self._recall([path for path, _ in wanted])
         hashes = {path: known[path][1] for path, key in wanted if path in known and known[path][0] == key}
         missing = [(path, key) for path, key in wanted if path not in hashes]
@@ -55,16 +55,9 @@ class HashMemory:
                     rows = {row[0]: row for row in found if row}
         except sqlite3.DatabaseError:
             # A damaged memory only costs time: start it anew.
-            self._forget()
+            forget(self.path)
             return {}
         return {path: (row[1:5], row[5]) for path in paths if (row := rows.get(_name(path)))}
-
-    def _forget(self) -> None:
-        try:
-            self.path.unlink(missing_ok=True)
-        except OSError:
-            # It cannot be removed, so it cannot be used either; every file is read instead.
-            return
 
     def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
         now = time.time_ns()
@@ -87,11 +80,21 @@ class HashMemory:
         return database
 
 
+def forget(path: Path) -> None:
+    """Remove a damaged side file, so that the next run begins another."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # It cannot be removed, so it cannot be used either; every file is read instead.
+        return
+
+
 def _name(path: Path) -> bytes:
     return os.fsencode(os.path.abspath(path))
 
 
-def _key(path: Path) -> Key | None:
+def file_key(path: Path) -> Key | None:
+    """Size, times and inode of a regular file; None for anything else."""
     try:
         status = os.stat(path)
     except OSError:

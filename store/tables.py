@@ -8,8 +8,9 @@ see them. Equal tables give equal bytes with the same pyarrow.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +89,16 @@ def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
                 yield pa.Table.from_batches([batch])
     except UNREADABLE as error:
         raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+
+
+@contextmanager
+def open_foreign(file: BinaryIO, name: str) -> Iterator[Any]:
+    """A Parquet file of others, as pyarrow's `ParquetFile`, to be read a row group at a time. Raises `ArtifactDamaged`."""
+    try:
+        with pq.ParquetFile(file, page_checksum_verification=True) as table:
+            yield table
+    except UNREADABLE as error:
+        raise ArtifactDamaged(name, first_line(error), "write it again.") from error
 
 
 def vectors_column(vectors: Array) -> pa.FixedSizeListArray:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.s3 import Bucket, environment, server
+
 # The same examples in every run, so that a red test is red again; nothing is written beside the sources.
 settings.register_profile("xmap", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("xmap")
@@ -97,3 +99,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             whole = {"cases": 1, "lost": int(report.nodeid in failed)}
             tried.setdefault(found["failure"], Counter()).update(found.get("cases") or whole)
     Path(target).write_text(json.dumps(tried, indent=1, sort_keys=True))
+
+
+# ---- a server that speaks S3
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of a real S3-compatible server."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket on it, with credentials in the environment of this test alone."""
+    for name, value in environment(s3_address).items():
+        monkeypatch.setenv(name, value)
+    return Bucket()

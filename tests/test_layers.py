@@ -19,6 +19,7 @@ OWNERS = {
     "duckdb": "store/sql.py",
     "open_clip": "stages/encoder.py",
     "ray": "pipeline/cluster.py",
+    "fsspec": "stages/datasets/remote.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -115,7 +116,7 @@ def test_help_imports_neither_torch_nor_faiss() -> None:
     script = (
         "import sys\nfrom cli.main import app\nfrom typer.testing import CliRunner\nresult = CliRunner().invoke(app, ['--help'])\n"
         "assert result.exit_code == 0, result.output\nassert 'extract' in result.output\n"
-        "print(sorted({'torch', 'faiss', 'open_clip', 'torchvision', 'ray'} & set(sys.modules)))"
+        "print(sorted({'torch', 'faiss', 'open_clip', 'torchvision', 'ray', 'fsspec'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "[]", run.stdout + run.stderr

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from stages.config import DataConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.datasets.files import text_of
+from stages.datasets.places import Location, Place, location
 from stages.datasets.splits import draw_splits, keep_few, named
 from store.errors import InputError
 
@@ -17,7 +18,7 @@ class Item:
     """One image as a reader found it: `key` is its class before display names, `split` is empty where the data has none."""
 
     sample_id: str
-    path: Path
+    place: Place
     key: str
     split: str
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -28,7 +29,7 @@ def assemble(name: str, items: Sequence[Item], keys: Sequence[str], config: Data
 
     Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes.
     """
-    keys, names = _names(Path(config.classes), keys) if config.classes else (keys, keys)
+    keys, names = _names(location(config.classes), keys) if config.classes else (keys, keys)
     labels = {key: label for label, key in enumerate(keys)}
     splits = {item.sample_id: item.split for item in items}
     drawn: tuple[str, ...] = ()
@@ -40,15 +41,15 @@ def assemble(name: str, items: Sequence[Item], keys: Sequence[str], config: Data
         train = [(item.sample_id, item.key) for item in items if splits[item.sample_id] == TRAIN]
         left_out, kept = keep_few(train, config.split_seed, config.train_per_class)
         items, drawn = [item for item in items if item.sample_id not in left_out], (*drawn, *kept)
-    samples = [Sample(item.sample_id, item.path, labels[item.key], splits[item.sample_id], item.extra) for item in items]
+    samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id], item.extra) for item in items]
     samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
     return Dataset(name, tuple(samples), tuple(names), config.templates, (*remarks, *drawn))
 
 
-def _names(path: Path, keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def _names(path: Location, keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Class keys in label order and their display names, from a file of names or of `key<TAB>name` lines."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the class names in {path}: {reason}; give --classes a UTF-8 text file.") from error
@@ -66,7 +67,7 @@ def _names(path: Path, keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str
     return ordered, names
 
 
-def _pairs(path: Path, lines: Sequence[str]) -> tuple[list[str], list[str]]:
+def _pairs(path: Location, lines: Sequence[str]) -> tuple[list[str], list[str]]:
     pairs = [tuple(part.strip() for part in line.split("\t", 1)) for line in lines]
     for number, pair in enumerate(pairs, 1):
         if len(pair) != 2 or not all(pair):
@@ -74,7 +75,7 @@ def _pairs(path: Path, lines: Sequence[str]) -> tuple[list[str], list[str]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _same(path: Path, ordered: Sequence[str], keys: Sequence[str]) -> None:
+def _same(path: Location, ordered: Sequence[str], keys: Sequence[str]) -> None:
     missing, unknown = sorted(set(keys) - set(ordered)), sorted(set(ordered) - set(keys))
     problems = [f"lacks {named(missing)}"] * bool(missing) + [f"names {named(unknown)}, which the data has not"] * bool(unknown)
     if not problems and len(ordered) != len(set(ordered)):

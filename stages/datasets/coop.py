@@ -23,7 +23,9 @@ from stages.datasets.layouts import (
     read_split,
     read_target,
 )
+from stages.datasets.places import Location
 from store.errors import InputError, UnknownName
+from store.notes import Notes
 
 SCHEME = "coop:"
 GUIDE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
@@ -121,10 +123,10 @@ def _plain(name: str) -> str:
 class CoopSource:
     """The entry for `coop:NAME`, a benchmark under `root`."""
 
-    def matches(self, path: Path) -> bool:
-        return str(path).startswith(SCHEME)
+    def matches(self, data: Location) -> bool:
+        return str(data).startswith(SCHEME)
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The benchmark `name`. Raises `UnknownName`, and `InputError` for what is missing or cannot be read.
 
         A benchmark comes with its published prompts unless `templates` differ from xmap's default.
@@ -201,7 +203,7 @@ def check(entry: Benchmark, root: Path) -> Check:
         listing = entry.reader(entry, root)
     except InputError as error:
         return Check(entry, (), str(error), 0, {}, ())
-    absent = tuple(sorted(item.sample_id for item in listing.items if not item.path.is_file()))
+    absent = tuple(sorted(item.sample_id for item in listing.items if not (isinstance(item.place, Path) and item.place.is_file())))
     gone = set(absent)
     images = Counter(item.split for item in listing.items if item.sample_id not in gone)
     classes = len({item.key for item in listing.items if item.split == TEST}) if entry.target else len(listing.keys)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from stages.datasets.places import Place
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
@@ -13,10 +14,10 @@ SPLITS = (TRAIN, VAL, TEST)
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: `sample_id` is its relative path (NFC, POSIX), `path` opens it, `label` indexes the classes."""
+    """One image: `sample_id` is its relative path (NFC, POSIX), `place` is where its bytes are, `label` indexes the classes."""
 
     sample_id: str
-    path: Path
+    place: Place
     label: int
     split: str
     extra: Mapping[str, str] = field(default_factory=dict)

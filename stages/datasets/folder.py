@@ -15,8 +15,10 @@ from pathlib import Path
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.places import Location, relative
 from stages.datasets.splits import named
 from store.errors import EmptyInput, InputError
+from store.notes import Notes
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
@@ -24,58 +26,66 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 UNDIVIDED = ""
 
-Classes = Mapping[str, list[Path]]
+Classes = Mapping[str, list[Location]]
 
 
 class FolderSource:
     """The entry for folders of class folders."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_dir()
+    def matches(self, data: Location) -> bool:
+        return isinstance(data, Path) and data.is_dir()
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
-        """The dataset under `config.data`.
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
+        """The dataset under `data`.
 
         Raises `EmptyInput` without images, and `InputError` for folders that cannot be listed, splits of different classes,
         a class without training images, and names that are one after Unicode normalisation.
         """
-        root = Path(config.data)
-        scan = Scan(root)
-        folders, stray = scan.entries(root)
+        scan = self.scan(data)
+        folders, stray = scan.entries(data)
         splits = _split_folders(scan, folders)
-        found = {split: scan.classes(root / split) for split in splits} if splits else {UNDIVIDED: scan.classes(root)}
+        found = {split: scan.classes(data / split) for split in splits} if splits else {UNDIVIDED: scan.classes(data)}
         if not any(images for classes in found.values() for images in classes.values()):
-            raise EmptyInput(root, " ".join(IMAGE_SUFFIXES), scan.found(stray))
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found(stray))
         if splits:
             _refuse_mixed(scan, [folder for folder in folders if folder.name not in SPLITS])
         keys, remarks = _check(found)
-        items = _items(root, found)
+        items = _items(data, found)
         return assemble(name, items, keys, config, (*remarks, *scan.remarks()))
+
+    def scan(self, root: Location) -> Scan:
+        """A walk over the folders in `root`."""
+        return Scan(root)
 
 
 class Scan:
     """A walk over folders that remembers what it left out."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Location) -> None:
         self.root = root
         self.ignored: Counter[str] = Counter()
-        self.strays: set[Path] = set()
+        self.strays: set[Location] = set()
         self.nameless: set[str] = set()
         self.loops: set[str] = set()
 
-    def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
+    def again(self) -> Scan:
+        """Another walk over the same folders."""
+        return Scan(self.root)
+
+    def entries(self, folder: Location) -> tuple[list[Location], list[Location]]:
         """The folders and the would-be images directly in `folder`, sorted. Raises `InputError` where it cannot be listed."""
         try:
-            with os.scandir(folder) as listing:
+            with os.scandir(str(folder)) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             raise InputError(f"cannot list {folder}: {error.strerror}; make it readable or move it out of the data.") from error
-        folders, images = [], []
+        folders: list[Location] = []
+        images: list[Location] = []
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if not _decodable(entry.name):
-                self.nameless.add(repr(os.fsencode(os.path.relpath(entry.path, self.root))))
+                self.nameless.add(repr(os.fsencode(os.path.relpath(entry.path, str(self.root)))))
             elif _is_folder(entry):
                 folders.append(Path(entry.path))
             elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
@@ -84,9 +94,9 @@ class Scan:
                 self.ignored[Path(entry.name).suffix.lower() or "no suffix"] += 1
         return folders, images
 
-    def classes(self, folder: Path) -> Classes:
+    def classes(self, folder: Location) -> Classes:
         """The class folders in `folder`, NFC, each with the images anywhere below it."""
-        found: dict[str, list[Path]] = {}
+        found: dict[str, list[Location]] = {}
         folders, stray = self.entries(folder)
         self.strays.update(stray)
         for path in folders:
@@ -96,23 +106,23 @@ class Scan:
             found[name] = self.below(path)
         return found
 
-    def below(self, folder: Path) -> list[Path]:
+    def below(self, folder: Location) -> list[Location]:
         """The images anywhere below `folder`; links to folders are followed, but never into a folder they lie in."""
-        images: list[Path] = []
+        images: list[Location] = []
         waiting = [(folder, frozenset[tuple[int, int]]())]
         while waiting:
             path, above = waiting.pop()
-            status = os.stat(path)
+            status = os.stat(str(path))
             here = (status.st_dev, status.st_ino)
             if here in above:
-                self.loops.add(os.path.relpath(path, self.root))
+                self.loops.add(os.path.relpath(str(path), str(self.root)))
                 continue
             folders, inside = self.entries(path)
             images += inside
             waiting += [(inner, above | {here}) for inner in folders]
         return images
 
-    def found(self, stray: Sequence[Path]) -> str:
+    def found(self, stray: Sequence[Location]) -> str:
         """What was found instead of images, in words."""
         parts = [f"{count} {suffix}" for suffix, count in sorted(self.ignored.items())]
         parts += [f"{len(stray)} images outside class folders"] * bool(stray)
@@ -151,10 +161,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _split_folders(scan: Scan, folders: Sequence[Path]) -> list[str]:
+def _split_folders(scan: Scan, folders: Sequence[Location]) -> list[str]:
     """The splits among `folders`, empty where these are classes. A class may be called "train": it then has no folders in it."""
     present = [folder for folder in folders if folder.name in SPLITS]
-    inner = Scan(scan.root)
+    inner = scan.again()
     if any(inner.entries(folder)[0] for folder in present):
         return [split for split in SPLITS if any(folder.name == split for folder in present)]
     if present and len(present) == len(folders) and any(inner.entries(folder)[1] for folder in present):
@@ -162,9 +172,9 @@ def _split_folders(scan: Scan, folders: Sequence[Path]) -> list[str]:
     return []
 
 
-def _refuse_mixed(scan: Scan, others: Sequence[Path]) -> None:
+def _refuse_mixed(scan: Scan, others: Sequence[Location]) -> None:
     """A folder of images beside train/ is either a forgotten class or not data: guessing would be wrong half the time."""
-    inner = Scan(scan.root)
+    inner = scan.again()
     holding = [folder.name for folder in others if inner.below(folder)]
     if holding:
         raise InputError(f"{scan.root} has split folders and beside them {named(holding)} with images; move these out, or into the splits.")
@@ -200,12 +210,12 @@ def _require_training(found: Mapping[str, Classes], filled: Sequence[str]) -> No
         raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
 
 
-def _items(root: Path, found: Mapping[str, Classes]) -> list[Item]:
+def _items(root: Location, found: Mapping[str, Classes]) -> list[Item]:
     items: dict[str, Item] = {}
     for split, classes in found.items():
         for key, images in classes.items():
             for path in images:
-                sample_id = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+                sample_id = unicodedata.normalize("NFC", relative(root, path))
                 if sample_id in items:
                     raise InputError(f"two files are both {sample_id!r} after Unicode normalisation; rename one of them.")
                 items[sample_id] = Item(sample_id, path, key, split)

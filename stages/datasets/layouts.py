@@ -15,6 +15,7 @@ from typing import Any
 from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TEST, TRAIN
 from stages.datasets.folder import Scan
+from stages.datasets.places import Location, relative
 from stages.datasets.splits import named
 from store.errors import InputError
 
@@ -143,7 +144,7 @@ def _target(entry: Benchmark, root: Path, folders: dict[str, str]) -> tuple[Item
     return items
 
 
-def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, list[Path]]:
+def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, list[Location]]:
     """The images of each class of `keys` (folder name: class key). Raises `InputError` for a class that is not among them."""
     found = Scan(folder).classes(folder)
     unknown = sorted(name for name, images in found.items() if images and name not in keys)
@@ -152,9 +153,9 @@ def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, list[Path]]:
     return {keys[name]: images for name, images in found.items() if images}
 
 
-def _items(base: Path, found: dict[str, list[Path]], split: str) -> tuple[Item, ...]:
+def _items(base: Path, found: dict[str, list[Location]], split: str) -> tuple[Item, ...]:
     listed = ((key, path) for key, paths in found.items() for path in paths)
-    items = (Item(unicodedata.normalize("NFC", path.relative_to(base).as_posix()), path, key, split) for key, path in listed)
+    items = (Item(unicodedata.normalize("NFC", relative(base, path)), path, key, split) for key, path in listed)
     return _distinct(base, items)
 
 

@@ -6,35 +6,52 @@ from pathlib import Path
 from typing import Protocol
 
 from stages.config import DataConfig
+from stages.datasets.containers import is_pattern
 from stages.datasets.coop import CoopSource
 from stages.datasets.dataset import Dataset
 from stages.datasets.folder import FolderSource
-from stages.datasets.table import TableSource
+from stages.datasets.parquet import ParquetSource
+from stages.datasets.places import Location, location
+from stages.datasets.remote_folder import RemoteFolderSource
+from stages.datasets.table import CSV, PARQUET, TableSource
+from stages.datasets.webdataset import TAR, TarSource
 from store.errors import InputError
+from store.notes import Notes
+
+FORMS = "a folder of class folders, a CSV or Parquet table, or a folder of WebDataset tars or Parquet files with images"
 
 
 class Source(Protocol):
     """A kind of data: what it looks like and how it is read."""
 
-    def matches(self, path: Path) -> bool:
-        """Whether `path` is data of this kind: something that exists, or a name with a scheme of its own."""
+    def matches(self, data: Location) -> bool:
+        """Whether `data` is of this kind: something that exists, a pattern, or a name with a scheme of its own."""
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
-        """The dataset at `config.data`, called `name`. Raises `InputError`."""
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
+        """The dataset at `data`, called `name`; `notes` remember what is costly to read. Raises `InputError`."""
 
 
 # The first that matches reads.
-SOURCES: tuple[Source, ...] = (CoopSource(), TableSource(), FolderSource())
+SOURCES: tuple[Source, ...] = (CoopSource(), TarSource(), ParquetSource(), TableSource(), FolderSource(), RemoteFolderSource())
 
 
-def open_dataset(config: DataConfig, name: str | None = None) -> Dataset:
+def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | None = None) -> Dataset:
     """The dataset at `config.data`; its name is `name` or that of the file or folder. Raises `InputError`."""
     if not config.data:
-        raise InputError("no data is given; point --data at a folder of class folders, or at a CSV or Parquet table.")
-    path = Path(config.data)
+        raise InputError(f"no data is given; point --data at {FORMS}.")
+    data = location(config.data)
     for source in SOURCES:
-        if source.matches(path):
-            return source.read(config, name or (path.stem if path.is_file() else path.resolve().name))
-    if not path.exists():
-        raise InputError(f"--data {path} does not exist; give a folder of class folders, or a CSV or Parquet table.")
-    raise InputError(f"--data {path} is neither a folder nor a .csv or .parquet table; give a folder of class folders, or such a table.")
+        if source.matches(data):
+            return source.read(config, data, name or _name(data), notes or Notes())
+    if isinstance(data, Path) and not data.exists():
+        raise InputError(f"--data {data} does not exist; give {FORMS}.")
+    raise InputError(f"--data {data} is neither a folder nor a .csv, .parquet or .tar file; give {FORMS}.")
+
+
+def _name(data: Location) -> str:
+    """The file's name without suffix, the folder's name, or that of the folder in which a pattern begins to be one."""
+    while is_pattern(data):
+        data = data.parent
+    if not isinstance(data, Path):
+        return data.stem if data.suffix.lower() in (CSV, PARQUET, TAR) else data.name
+    return data.stem if data.is_file() else data.resolve().name

@@ -6,16 +6,23 @@ Relative paths start at the table's own folder. An image's id is its path as wri
 from __future__ import annotations
 
 import csv
+import io
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.dataset import SPLITS, Dataset
+from stages.datasets.files import as_file, opened
+from stages.datasets.labels import check_splits, in_order
+from stages.datasets.places import Location, Remote, is_url
+from stages.datasets.remote import look_up
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
+from store.notes import Notes
 
 CSV, PARQUET = ".csv", ".parquet"
 REQUIRED = ("path", "label")
@@ -26,28 +33,27 @@ Row = tuple[int, Mapping[str, str]]
 class TableSource:
     """The entry for tables of images."""
 
-    def matches(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in (CSV, PARQUET)
+    def matches(self, data: Location) -> bool:
+        return data.suffix.lower() in (CSV, PARQUET) and as_file(data) is not None
 
-    def read(self, config: DataConfig, name: str) -> Dataset:
-        """The dataset of the table `config.data`.
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
+        """The dataset of the table `data`.
 
         Raises `EmptyInput` without rows and `InputError`, with the row's number (a CSV's line), for what cannot be used.
         """
-        path = Path(config.data)
-        columns, rows = _read_csv(path) if path.suffix.lower() == CSV else _read_parquet(path)
+        columns, rows = _read_csv(data) if data.suffix.lower() == CSV else _read_parquet(data)
         missing = [column for column in REQUIRED if column not in columns]
         if missing:
-            raise InputError(f"{path} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
-        items = _items(path, rows, "split" in columns)
+            raise InputError(f"{data} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
+        items = _looked_up(_items(data, rows, "split" in columns))
         if not items:
-            raise EmptyInput(path, "rows", "a table without rows")
-        return assemble(name, items, _order({item.key for item in items}), config, _check(items))
+            raise EmptyInput(str(data), "rows", "a table without rows")
+        return assemble(name, items, in_order({item.key for item in items}), config, check_splits(items))
 
 
-def _read_csv(path: Path) -> tuple[Sequence[str], list[Row]]:
+def _read_csv(path: Location) -> tuple[Sequence[str], list[Row]]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with opened(path) as data, io.TextIOWrapper(data, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             rows: list[Row] = []
             for row in reader:
@@ -60,11 +66,12 @@ def _read_csv(path: Path) -> tuple[Sequence[str], list[Row]]:
         raise InputError(f"cannot read the table {path}: {reason}; give a UTF-8 CSV file with a header line.") from error
 
 
-def _read_parquet(path: Path) -> tuple[Sequence[str], list[Row]]:
-    from store.tables import read_table
+def _read_parquet(path: Location) -> tuple[Sequence[str], list[Row]]:
+    from store.tables import open_foreign
 
     try:
-        table = read_table(path)
+        with opened(path) as file, open_foreign(file, str(path)) as found:
+            table = found.read()
     except ArtifactDamaged as error:
         raise InputError(f"cannot read the table {path}: {error.problem}; give a Parquet file with columns path and label.") from error
     rows: list[Row] = [(number, {key: _text(value) for key, value in row.items()}) for number, row in enumerate(table.to_pylist(), 1)]
@@ -75,7 +82,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _items(path: Path, rows: Iterable[Row], divided: bool) -> list[Item]:
+def _items(path: Location, rows: Iterable[Row], divided: bool) -> list[Item]:
     items: dict[str, tuple[int, Item]] = {}
     for number, row in rows:
         item = _item(path, number, row, divided)
@@ -85,7 +92,7 @@ def _items(path: Path, rows: Iterable[Row], divided: bool) -> list[Item]:
     return [item for _, item in items.values()]
 
 
-def _item(path: Path, number: int, row: Mapping[str, str], divided: bool) -> Item:
+def _item(path: Location, number: int, row: Mapping[str, str], divided: bool) -> Item:
     for column in REQUIRED:
         if not row[column].strip() or "\0" in row[column]:
             raise InputError(f"{path} row {number} has no usable {column} ({row[column]!r}); fill it in or remove the row.")
@@ -94,34 +101,36 @@ def _item(path: Path, number: int, row: Mapping[str, str], divided: bool) -> Ite
         raise InputError(f"{path} row {number} has split {split!r}; write one of {', '.join(SPLITS)}.")
     extra = {column: value for column, value in row.items() if column not in (*REQUIRED, "split")}
     key = unicodedata.normalize("NFC", row["label"].strip())
-    return Item(_identity(path, row["path"]), path.parent / row["path"], key, split, extra)
+    return Item(_identity(path, row["path"]), _place(path, number, row["path"]), key, split, extra)
 
 
-def _identity(table: Path, written: str) -> str:
+def _place(table: Location, number: int, written: str) -> Location:
+    """Where the image of a row is: at a URL, or at a path from the table's folder on."""
+    if is_url(written):
+        return Remote(written)
+    if isinstance(table, Path):
+        return table.parent / written
+    scheme, _, folder = table.parent.url.partition("://")
+    inside = posixpath.normpath(f"{folder}/{written}")
+    if written.startswith("/") or inside.startswith(".."):
+        raise InputError(f"{table} row {number} has the path {written!r}, which leads out of the storage; write it below the table.")
+    return Remote(f"{scheme}://{inside}")
+
+
+def _looked_up(items: Sequence[Item]) -> list[Item]:
+    """The items, those at URLs with what listings tell of them: an unchanged file is then not read again."""
+    remote = {item.place.url: item.place for item in items if isinstance(item.place, Remote)}
+    if not remote:
+        return list(items)
+    known = {place.url: place for place in look_up(list(remote.values()))}
+    return [replace(item, place=known[item.place.url]) if isinstance(item.place, Remote) else item for item in items]
+
+
+def _identity(table: Location, written: str) -> str:
     """The id of a path: relative to the table where it can be, so that moving the whole folder changes nothing."""
+    if is_url(written):
+        return unicodedata.normalize("NFC", written.removeprefix(f"{table.parent}/"))
     image = Path(written)
-    folder = table.parent.resolve()
+    folder = table.parent.resolve() if isinstance(table, Path) else Path()
     inside = image.relative_to(folder) if image.is_relative_to(folder) else image
     return unicodedata.normalize("NFC", posixpath.normpath(inside.as_posix()))
-
-
-def _order(keys: Iterable[str]) -> list[str]:
-    """Classes by name; where all are whole numbers, as label columns of other tools are, by value."""
-    if all(key.isascii() and key.isdigit() for key in keys):
-        return sorted(keys, key=lambda key: (int(key), key))
-    return sorted(keys)
-
-
-def _check(items: Sequence[Item]) -> tuple[str, ...]:
-    """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
-    found: dict[str, set[str]] = {}
-    for item in items:
-        found.setdefault(item.split, set()).add(item.key)
-    if "" in found:
-        return ()
-    everywhere = {item.key for item in items}
-    untrained = sorted(everywhere - found.get(TRAIN, set()))
-    if untrained:
-        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some rows, or remove the class.")
-    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
-    return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
+from stages.datasets.places import Place
 from stages.metrics import paired_difference
 from stages.report import samples, series
 from stages.report.thumbnails import thumbnails
@@ -31,7 +31,7 @@ class Run:
     texts: Artifact
     images: Artifact | None
     adapters: Mapping[str, Artifact]
-    paths: Mapping[str, Path]
+    paths: Mapping[str, Place]
     name: str
     remarks: tuple[str, ...] = ()
 

@@ -48,7 +48,7 @@ def test_the_real_split_files_give_the_published_splits(name: str, shared_data: 
     for path, label, classname in rows:
         assert samples[path].label == label
         assert dataset.classes[label] == classname.replace("_", " ")
-    assert samples[rows[0][0]].path.is_file()
+    assert samples[rows[0][0]].place.is_file()
     found = check(entry, tmp_path)
     assert found.remarks == () if whole else found.absent
     assert found.complete == whole
@@ -66,7 +66,7 @@ def test_every_benchmark_is_read_from_a_made_tree(tmp_path: Path) -> None:
         else:
             assert counts["train"] >= 6
             assert counts["test"] == 6
-        assert all(sample.path.is_file() for sample in dataset.samples)
+        assert all(sample.place.is_file() for sample in dataset.samples)
         assert len(dataset.classes) == 3
         assert check(entry, tmp_path).complete
         assert entry.folder in "\n".join(layout(entry))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import stages.decode
+from stages.datasets.places import MAX_BYTES
 from stages.decode import BadImage, decode_image, load_image, read_image
 
 
@@ -193,7 +194,7 @@ def test_a_failing_disk_is_unreadable(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "sparse.tif", "wb") as file:
-        file.truncate(stages.decode.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     found = read_image(tmp_path / "sparse.tif")
     assert isinstance(found, BadImage)
     assert found.kind == "too-large"

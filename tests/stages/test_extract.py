@@ -22,7 +22,9 @@ import stages.loading
 import stages.shard_encoder
 from stages.config import DataConfig, EncoderConfig, ExtractConfig
 from stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
+from stages.datasets.hashing import hash_places
 from stages.datasets.open import open_dataset
+from stages.datasets.places import Place
 from stages.decode import load_image
 from stages.encoder import Encoder, plain_transform, resolve
 from stages.extract import extract_images, extract_texts, image_identity, parts, text_identity
@@ -65,7 +67,7 @@ class Job:
 
     store: Store
     dataset: Dataset
-    hashes: dict[Path, str]
+    hashes: dict[Place, str]
     encoder: EncoderIdentity
     config: ExtractConfig
 
@@ -89,7 +91,7 @@ def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig =
     memory = HashMemory(store / "hashes.sqlite")
     dataset = open_dataset(DataConfig(data=str(root), **data))
     encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), memory, store / "encoders")
-    return Job(made, dataset, memory.hash_files([sample.path for sample in dataset.samples]), encoder, config)
+    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory), encoder, config)
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def test_a_feature_is_the_encoders_output_for_the_view(plan: Plan) -> None:
     model = Encoder.load(job.encoder, "cpu")
     maker = ViewMaker(plain_transform(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
     sample = job.dataset.split(TRAIN)[3]
-    image = load_image(sample.path)
+    image = load_image(sample.place)
     assert isinstance(image, Image.Image)
     expected = model.encode_images(maker.views(image, sample.sample_id, 2))
     found = rows.features[[row for row, name in enumerate(rows.sample_ids) if name == sample.sample_id]]

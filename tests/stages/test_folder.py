@@ -37,7 +37,7 @@ def test_splits_in_folders_are_taken_as_they_are(tmp_path: Path) -> None:
     assert [sample.sample_id for sample in found.split(TRAIN)] == ["train/cat/a.PNG", "train/cat/deep/er/c.jpeg", "train/dog/b.jpg"]
     assert [(sample.sample_id, sample.label) for sample in found.split(TEST)] == [("test/cat/t.tiff", 0), ("test/dog/t.gif", 1)]
     assert len(found.split(VAL)) == 2
-    assert all(sample.path.is_file() for sample in found.samples)
+    assert all(sample.place.is_file() for sample in found.samples)
     assert found.remarks == ()
 
 
@@ -88,7 +88,7 @@ def test_ids_are_nfc_and_paths_open_the_file(tmp_path: Path) -> None:
     found = read(touch(tmp_path, f"train/{decomposed}", f"test/{decomposed}"))
     assert found.classes == ("café",)
     assert [sample.sample_id for sample in found.samples] == ["train/café/é.jpg", "test/café/é.jpg"]
-    assert found.samples[0].path.is_file()
+    assert found.samples[0].place.is_file()
 
 
 @pytest.mark.parametrize("names", [("é/1.jpg", "{}/1.jpg"), ("a/é.jpg", "a/{}.jpg")])

@@ -30,7 +30,7 @@ def test_a_csv_with_splits_and_extra_columns(tmp_path: Path) -> None:
     assert (found.name, found.classes, found.remarks) == ("table", ("cat", "dog"), ("test has no image of 'dog'",))
     assert [sample.sample_id for sample in found.split(TRAIN)] == ["img/a.jpg", "img/b.jpg"]
     assert dict(found.split(TRAIN)[1].extra) == {"": "0", "place": "Bonn, DE"}
-    assert found.split(TEST)[0].path == tmp_path / "img/c.jpg"
+    assert found.split(TEST)[0].place == tmp_path / "img/c.jpg"
 
 
 def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_number_labels_are_ordered_by_value(tmp_path: Path) -> None:
 def test_an_absolute_path_inside_the_folder_gets_a_relative_id(tmp_path: Path) -> None:
     found = read(csv_file(tmp_path, f"path,label,split\n{tmp_path}/x/a.jpg,c,train\n/other/b.jpg,c,train\n"))
     assert [sample.sample_id for sample in found.samples] == ["/other/b.jpg", "x/a.jpg"]
-    assert found.samples[1].path == tmp_path / "x/a.jpg"
+    assert found.samples[1].place == tmp_path / "x/a.jpg"
 
 
 @pytest.mark.parametrize(

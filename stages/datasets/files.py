@@ -1,0 +1,74 @@
+"""Files and folders, here or at URLs, asked in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from stages.datasets.places import Location
+from stages.datasets.remote import RemoteError, children, files_below, look, open_remote, read_bytes
+from store.errors import InputError
+
+
+def as_file(where: Location) -> Location | None:
+    """`where`, if a file is there; of a remote one what its listing tells of it."""
+    if isinstance(where, Path):
+        return where if where.is_file() else None
+    return look(where)
+
+
+def contents(folder: Location) -> tuple[list[Location], list[Location]]:
+    """The folders and the files directly in a folder, but for hidden ones, sorted; none where there is no folder.
+
+    Raises `InputError` where it cannot be listed.
+    """
+    if isinstance(folder, Path):
+        found = _listed(folder) if folder.is_dir() else []
+        folders: list[Location] = [path for path in found if path.is_dir()]
+        files: list[Location] = [path for path in found if path.is_file()]
+        return folders, files
+    try:
+        inner, below = children(folder)
+    except RemoteError as error:
+        if error.kind == "missing":
+            return [], []
+        raise
+    shown = [sorted((item for item in items if not item.name.startswith(".")), key=str) for items in (inner, below)]
+    return [*shown[0]], [*shown[1]]
+
+
+def everything_below(folder: Location) -> Iterator[Location]:
+    """All files below a folder, in no order."""
+    if isinstance(folder, Path):
+        yield from (path for path in folder.rglob("*") if path.is_file())
+    else:
+        yield from files_below(folder)
+
+
+@contextmanager
+def opened(where: Location) -> Iterator[BinaryIO]:
+    """A file to be read. Raises `InputError` where it cannot be."""
+    if isinstance(where, Path):
+        try:
+            with open(where, "rb") as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"cannot read {where}: {error.strerror}; make it readable, or move it out of the data.") from error
+    else:
+        with open_remote(where) as remote:
+            yield remote
+
+
+def text_of(where: Location) -> str:
+    """The text of a UTF-8 file. Raises `OSError` or `RemoteError`, and `UnicodeDecodeError`."""
+    data = where.read_bytes() if isinstance(where, Path) else read_bytes(where)
+    return data.decode("utf-8-sig")
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"cannot list {folder}: {error.strerror}; make it readable or move it out of the data.") from error

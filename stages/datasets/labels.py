@@ -1,0 +1,45 @@
+"""Labels as tables and tars give them: the order of their classes, and whether every split has what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stages.datasets.assemble import Item
+from stages.datasets.dataset import SPLITS, TRAIN
+from stages.datasets.splits import named
+from store.errors import InputError
+
+
+def all_numbers(keys: Iterable[str]) -> bool:
+    """Whether all classes are whole numbers, as label columns of other tools are."""
+    return all(key.isascii() and key.isdigit() for key in keys)
+
+
+def in_order(keys: Iterable[str]) -> list[str]:
+    """Classes by name; where all are whole numbers, by value."""
+    found = list(keys)
+    return sorted(found, key=lambda key: (int(key), key)) if all_numbers(found) else sorted(found)
+
+
+def refuse_twins(items: Iterable[Item]) -> None:
+    """Raise `InputError` where two images have one id: their files differ in Unicode's form of a name alone."""
+    seen: set[str] = set()
+    for item in items:
+        if item.sample_id in seen:
+            raise InputError(f"two images are both {item.sample_id!r} after Unicode normalisation; rename one of their files.")
+        seen.add(item.sample_id)
+
+
+def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
+    """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
+    found: dict[str, set[str]] = {}
+    for item in items:
+        found.setdefault(item.split, set()).add(item.key)
+    if "" in found:
+        return ()
+    everywhere = {item.key for item in items}
+    untrained = sorted(everywhere - found.get(TRAIN, set()))
+    if untrained:
+        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
+    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
+    return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)

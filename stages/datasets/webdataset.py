@@ -1,0 +1,90 @@
+"""WebDataset tars: members that share a key are one sample. The key is the name up to the first dot of its last part.
+
+`dog/0007.jpg` with `dog/0007.cls` (a class number or name) or `dog/0007.json` (with class_name, class or label). An image's id is the
+path of its tar and its own name in it, so that neither the order of members nor that of tars matters.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from typing import Any
+
+from stages.config import DataConfig
+from stages.datasets.assemble import Item, assemble
+from stages.datasets.containers import Found, find_containers
+from stages.datasets.dataset import Dataset
+from stages.datasets.files import as_file, opened
+from stages.datasets.folder import IMAGE_SUFFIXES
+from stages.datasets.labels import all_numbers, check_splits, in_order, refuse_twins
+from stages.datasets.listings import list_all
+from stages.datasets.places import Container, Location, Member
+from stages.datasets.splits import named
+from stages.datasets.tar_samples import list_tar
+from store.errors import EmptyInput, InputError
+from store.notes import Notes
+
+TAR = ".tar"
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+CLASSNAMES = "classnames.txt"
+# The form of a listing: raise the number when it changes.
+KIND = "tar1"
+
+
+class TarSource:
+    """The entry for WebDataset tars."""
+
+    def matches(self, data: Location) -> bool:
+        return bool(find_containers(data, TAR, *PACKED))
+
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
+        """The dataset of the tars that `data` names.
+
+        Raises `InputError` for tars that `stages.datasets.tar` refuses, for an image without label or of two, and `EmptyInput`.
+        """
+        tars = find_containers(data, TAR, *PACKED)
+        packed = [tar.where for tar in tars if tar.name.lower().endswith(PACKED)]
+        if packed:
+            raise InputError(
+                f"{packed[0]} is compressed, so no image in it can be reached by itself; unpack it to a .tar, as with `gunzip`."
+            )
+        listed = list_all(tars, _list, notes, KIND)
+        items = [item for found, (container, tar) in zip(tars, listed, strict=True) for item in _items(found, container, tar)]
+        left_out = sum((Counter(tar["left_out"]) for _, tar in listed), Counter[str]())
+        if not items:
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
+        refuse_twins(items)
+        keys = in_order({item.key for item in items})
+        bare = [key for _, tar in listed for key in tar["bare"]]
+        remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
+        remarks += [f"{len(bare)} keys have a label and no image: {named(bare)}"] * bool(bare)
+        return assemble(name, items, keys, _with_names(config, data, keys), (*check_splits(items), *remarks))
+
+
+def _with_names(config: DataConfig, data: Location, keys: list[str]) -> DataConfig:
+    """Class numbers take their names from a classnames.txt beside the tars, unless --classes names another file."""
+    if config.classes or not all_numbers(keys):
+        return config
+    folder = data.parent if data.suffix.lower() == TAR else data
+    beside = folder / CLASSNAMES
+    return config.model_copy(update={"classes": str(beside)}) if as_file(beside) else config
+
+
+def _items(found: Found, container: Container, tar: Any) -> list[Item]:
+    return [
+        Item(f"{_nfc(found.name)}/{_nfc(name)}", Member(container, name, offset, size, content), label, found.split)
+        for name, offset, size, content, label in tar["images"]
+    ]
+
+
+def _list(found: Found) -> dict[str, Any]:
+    with opened(found.where) as file:
+        return list_tar(file, str(found.where))
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _counted(count: Counter[str]) -> str:
+    return ", ".join(f"{number} {suffix}" for suffix, number in sorted(count.items()))

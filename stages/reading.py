@@ -1,0 +1,93 @@
+"""The bytes of an image, wherever they lie, or the reason why there are none.
+
+A process keeps a few tars open, and one row group of one Parquet table: images are read in the order in which they lie there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from stages.datasets.files import opened
+from stages.datasets.places import MAX_BYTES, Cell, Container, Member, Place, Remote
+from stages.datasets.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
+from stages.decode import BadImage, read_image, unread
+from store.errors import ArtifactDamaged
+
+
+def read_place(place: Place) -> bytes | BadImage:
+    """The bytes of an image. They may be others than were listed: compare their hash."""
+    if isinstance(place, Path):
+        return read_image(place)
+    if isinstance(place, Remote) and (place.size or 0) > MAX_BYTES:
+        return _too_large(place.size or 0)
+    try:
+        data = _bytes(place)
+    except OSError as error:
+        return unread(error)
+    except ArtifactDamaged as error:
+        return BadImage("damaged", error.problem)
+    except RemoteError as error:
+        # A missing file in the words that a local one gets: the same images have the same errors wherever they lie.
+        return unread(FileNotFoundError(errno.ENOENT, "")) if error.kind == MISSING else BadImage(UNREACHABLE, error.reason)
+    if data is None:
+        return BadImage("missing", "the cell holds no image")
+    if len(data) > MAX_BYTES:
+        return _too_large(len(data))
+    return data or BadImage("empty", "the file has 0 bytes")
+
+
+def _too_large(size: int) -> BadImage:
+    return BadImage("too-large", f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}")
+
+
+def _bytes(place: Member | Cell | Remote) -> bytes | None:
+    if isinstance(place, Remote):
+        return read_bytes(place)
+    return _member(place) if isinstance(place, Member) else _cell(place)
+
+
+def _member(member: Member) -> bytes:
+    where = member.container.where
+    if isinstance(where, Path):
+        # Named, so that it stays open while it is read from.
+        file = _opened(where, member.container.stamp)
+        return os.pread(file.descriptor, member.size, member.offset)
+    return read_bytes(where, member.offset, member.offset + member.size)
+
+
+class _Open:
+    """An open file, closed when the last who reads from it lets go: other threads may be reading when it leaves the cache."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, stamp: str) -> _Open:
+    # By its stamp too: a tar that was replaced and listed again is another.
+    return _Open(path)
+
+
+def _cell(cell: Cell) -> bytes | None:
+    column = _group(cell.container, cell.column, cell.group)
+    data: bytes | None = column[cell.inside].as_py() if cell.inside < len(column) else b""
+    return data
+
+
+@lru_cache(maxsize=1)
+def _group(container: Container, column: str, group: int) -> Any:
+    from stages.datasets.cells import read_group
+
+    if isinstance(container.where, Path):
+        with open(container.where, "rb") as file:
+            return read_group(file, str(container.where), column, group)
+    with opened(container.where) as file:
+        return read_group(file, str(container.where), column, group)

@@ -1,0 +1,314 @@
+"""Data at URLs, on a real S3-compatible server: the same features as from the disk, and one sentence for whatever fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from s3fs import S3FileSystem
+from typer.testing import CliRunner
+
+import stages.datasets.hashing
+import stages.datasets.listings
+import stages.datasets.webdataset
+from cli.main import app
+from stages.config import DataConfig, EncoderConfig, ExtractConfig
+from stages.datasets.dataset import TRAIN, Dataset
+from stages.datasets.hashing import hash_places
+from stages.datasets.open import open_dataset
+from stages.datasets.places import Remote
+from stages.decode import BadImage
+from stages.encoder import resolve
+from stages.reading import read_place
+from store.artifact import Store, store_root
+from store.errors import EmptyInput, InputError
+from store.features import read_errors
+from store.hashes import HashMemory
+from store.notes import Notes
+from tests.s3 import Bucket, environment, server
+from tests.stages.conftest import write_images
+from tests.stages.tars import END, header, samples, write_tar
+from tests.stages.test_extract import SMALL, Job, tree
+
+Plan = Callable[..., Job]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(data: str, **config: object) -> Dataset:
+    return open_dataset(DataConfig(data=data, **config))
+
+
+@pytest.fixture
+def plan(tiny_model_dir: Path, tmp_path: Path) -> Plan:
+    """`plan(data, store)`: an extraction, all inputs resolved as a run would."""
+
+    def planned(data: str | Path, store: str, config: ExtractConfig = SMALL) -> Job:
+        made, memory = Store(tmp_path / store), HashMemory(tmp_path / store / "hashes.sqlite")
+        notes = Notes(tmp_path / store / "hashes.sqlite")
+        dataset = open_dataset(DataConfig(data=str(data)), notes=notes)
+        encoder = resolve(EncoderConfig(model=f"local-dir:{tiny_model_dir}"), memory, tmp_path / store / "encoders")
+        return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory, notes), encoder, config)
+
+    return planned
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_same_images_at_a_url_give_the_same_bytes(bucket: Bucket, photos: Path, plan: Plan, workers: int) -> None:
+    (photos / "train" / "dog" / "web.png").write_text("<html>")
+    (photos / "train" / "dog" / "none.gif").touch()
+    local, remote = plan(photos, "local").run(), plan(bucket.put(photos), "remote").run(workers)
+    assert remote.fingerprint == local.fingerprint
+    assert tree(remote) == tree(local)
+    assert [row.path for row in read_errors(remote.file("errors.parquet"))] == ["train/dog/none.gif", "train/dog/web.png"]
+
+
+@pytest.mark.parametrize("kind", ["tars", "images in Parquet", "CSV", "Parquet"])
+def test_tars_and_tables_at_a_url_give_the_same_bytes(bucket: Bucket, photos: Path, plan: Plan, tmp_path: Path, kind: str) -> None:
+    root, data = tmp_path / "data", ""
+    names = [path.relative_to(photos).as_posix() for path in sorted(photos.rglob("*.*"))]
+    if kind == "tars":
+        write_tar(root / "train/a.tar", samples({"1": "0", "2": "1", "3": "0"}))
+        write_tar(root / "test/a.tar", samples({"1": "0", "2": "1"}, 4), tarfile.PAX_FORMAT)
+        (root / "classnames.txt").write_text("cat\ndog\n")
+    elif kind == "images in Parquet":
+        images = [(photos / name).read_bytes() for name in names]
+        for split in ("train", "test"):
+            root.mkdir(exist_ok=True)
+            part = [image for name, image in zip(names, images, strict=True) if name.startswith(split)]
+            labels = [name.split("/")[1] for name in names if name.startswith(split)]
+            pq.write_table(pa.table({"image": part, "label": labels}), root / f"{split}-0.parquet", row_group_size=2)
+    else:
+        shutil.copytree(photos, root)
+        rows = {"path": names, "label": [name.split("/")[1] for name in names], "split": [name.split("/")[0] for name in names]}
+        data = "t.csv" if kind == "CSV" else "t.parquet"
+        if kind == "CSV":
+            lines = [",".join(row) for row in zip(*rows.values(), strict=True)]
+            (root / data).write_text("\n".join(["path,label,split", *lines]))
+        else:
+            pq.write_table(pa.table(rows), root / data)
+    url = bucket.put(root)
+    local, remote = plan(root / data, "local").run(), plan(f"{url}/{data}".rstrip("/"), "remote").run(2)
+    assert remote.fingerprint == local.fingerprint
+    assert tree(remote) == tree(local)
+    assert local.summary["classes"] == remote.summary["classes"] == ["cat", "dog"]
+
+
+def test_folders_at_a_url_are_read_as_local_ones(bucket: Bucket, tmp_path: Path) -> None:
+    names = [
+        "b/x.png",
+        "b/it's [1] *?.png",
+        "a/deep/er/é.jpg",
+        "a/deep/y.JPG",
+        ".hidden/z.png",
+        "a/.z.png",
+        "a/notes.txt",
+        "stray.png",
+        "é/1.png",
+    ]
+    root = write_images(tmp_path / "pets.v2", [name for name in names if not name.endswith(".txt")])
+    (root / "a" / "notes.txt").touch()
+    local, remote = read(str(root)), read(bucket.put(root))
+    assert (remote.name, remote.classes, remote.remarks) == (local.name, local.classes, local.remarks) == (
+        "pets.v2", ("a", "b", "é"), local.remarks,
+    )  # fmt: skip
+    told = [(sample.sample_id, sample.label, sample.split) for sample in local.samples]
+    assert [(sample.sample_id, sample.label, sample.split) for sample in remote.samples] == told
+    for here, there in zip(local.samples, remote.samples, strict=True):
+        assert read_place(here.place) == read_place(there.place)
+    write_images(tmp_path / "more", ["train/a/1.png", "train/b/1.png", "test/a/1.png"])
+    with pytest.raises(InputError, match="the splits differ in their classes: test lacks 'b'"):
+        read(bucket.put(tmp_path / "more"))
+
+
+def test_patterns_and_single_files_at_a_url(bucket: Bucket, tmp_path: Path) -> None:
+    for number in range(4):
+        write_tar(tmp_path / "shards" / f"data-{number:03}.tar", samples({"k": "a", "l": "a"}, number))
+    url = bucket.put(tmp_path / "shards")
+    whole = read(url)
+    assert len(whole.samples) == 8
+    assert read(f"{url}/data-*.tar").samples == read(f"{url}/data-{{000..003}}.tar").samples == whole.samples
+    assert read(f"{url}/data-{{000..003}}.tar").name == "shards"
+    one = read(f"{url}/data-001.tar")
+    assert (one.name, {sample.sample_id for sample in one.samples}) == ("data-001", {"data-001.tar/k.png", "data-001.tar/l.png"})
+    for pattern in ("data-{000..009}.tar", "none-*.tar"):
+        with pytest.raises(InputError, match="where no file is; correct the pattern"):
+            read(f"{url}/{pattern}")
+
+
+def test_an_unchanged_object_is_read_once(
+    bucket: Bucket, photos: Path, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.put(photos)
+    write_tar(tmp_path / "tars/a.tar", samples({"1": "a", "2": "b", "3": "a", "4": "b"}))
+    tars = bucket.put(tmp_path / "tars")
+    first = [plan(place, "store").hashes for place in (url, tars)]
+    with monkeypatch.context() as patch:
+        patch.setattr(stages.datasets.hashing, "read_bytes", None)
+        patch.setattr(stages.datasets.webdataset, "list_tar", None)
+        assert [plan(place, "store").hashes for place in (url, tars)] == first
+    write_images(photos, ["train/cat/0.jpg"], 50)
+    bucket.put(photos / "train/cat/0.jpg", "photos/train/cat/0.jpg")
+    changed = {
+        place.url for place, digest in plan(url, "store").hashes.items() if isinstance(place, Remote) and first[0].get(place) != digest
+    }
+    assert changed == {f"{url}/train/cat/0.jpg"}
+
+
+def test_rows_may_name_urls(bucket: Bucket, photos: Path, tmp_path: Path) -> None:
+    url = bucket.put(photos)
+    (tmp_path / "t.csv").write_text(f"path,label\n{url}/train/cat/0.jpg,cat\nphotos/train/cat/1.jpg,cat\n{url}/no.jpg,cat\n")
+    found = {sample.sample_id: sample.place for sample in read(str(tmp_path / "t.csv")).samples}
+    assert set(found) == {f"{url}/train/cat/0.jpg", "photos/train/cat/1.jpg", f"{url}/no.jpg"}
+    known = found[f"{url}/train/cat/0.jpg"]
+    assert isinstance(known, Remote)
+    assert known.stamp
+    assert read_place(known) == (photos / "train/cat/0.jpg").read_bytes()
+    assert read_place(found[f"{url}/no.jpg"]) == BadImage("missing", "there is no such file, or it is a link to none")
+    there = bucket.put(tmp_path / "t.csv", "t.csv")
+    assert {sample.sample_id for sample in read(there).samples} == {"photos/train/cat/0.jpg", "photos/train/cat/1.jpg", "photos/no.jpg"}
+    for path in ("/etc/passwd", "../../../x.jpg"):
+        (tmp_path / "t.csv").write_text(f"path,label\n{path},a\n")
+        with pytest.raises(InputError, match=r"row 2 has the path .* which leads out of the storage"):
+            read(bucket.put(tmp_path / "t.csv", "t.csv"))
+
+
+# ---- what fails
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("s3://no-such-bucket/pets", "s3://no-such-bucket/pets is not there; check the bucket and the path"),
+        ("s3://no-such-bucket/a.tar", "is not there; check the bucket"),
+        ("odd://x/y", r"Protocol not known: odd\); give a URL such as s3://bucket/folder"),
+        ("gs://bucket/x", r"needs a library that is not installed .*; for S3 do `pip install 'xmap\[remote\]'`"),
+        ("simplecache::s3://bucket/x", "chains several storages"),
+        ("http://127.0.0.1:1/x.tar", "cannot be reached .* run the same command again"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_sentence(bucket: Bucket, data: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        read(data)
+    assert "\n" not in str(found.value)
+    result = CliRunner().invoke(app, ["extract", "--data", data, "--model", "xmap-tiny"])
+    assert result.exit_code == 2
+
+
+def test_an_empty_folder_and_a_file_of_no_kind(bucket: Bucket, photos: Path) -> None:
+    with pytest.raises(EmptyInput, match="found no files"):
+        read(f"s3://{bucket.name}/empty")
+    url = bucket.put(photos / "test/cat/t.jpg", "t.jpg")
+    with pytest.raises(InputError, match=r"is neither a folder nor a \.csv"):
+        read(url)
+
+
+def test_without_credentials_it_is_said(bucket: Bucket, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = bucket.put(photos)
+    S3FileSystem.clear_instance_cache()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(InputError, match=r"may not be read \(Unable to locate credentials\); check the credentials"):
+        read(url)
+    S3FileSystem.clear_instance_cache()
+
+
+def test_without_the_library_the_remedy_is_said() -> None:
+    script = "import sys; sys.modules['s3fs'] = None; from cli.main import main; main()"
+    command = [sys.executable, "-c", script, "extract", "--data", "s3://bucket/x"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert ended.returncode == 2
+    assert ended.stderr.strip().endswith("install it; for S3 do `pip install 'xmap[remote]'`.")
+
+
+def test_a_hostile_tar_at_a_url_is_refused(bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(header("../a.png") + END)
+    with pytest.raises(InputError, match=r"x.tar: the member '../a.png' climbs out"):
+        read(bucket.put(tmp_path / "x.tar"))
+    whole = write_tar(tmp_path / "x.tar", samples({"1": "a"})).read_bytes()
+    (tmp_path / "x.tar").write_bytes(whole[:2000])
+    with pytest.raises(InputError, match="is cut short"):
+        read(bucket.put(tmp_path / "x.tar"))
+
+
+@pytest.mark.failure("lost connection")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_lost_connection_is_one_sentence_and_no_bad_image(
+    photos: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    with server() as address:
+        for name, value in environment(address).items():
+            monkeypatch.setenv(name, value)
+        job = plan(Bucket().put(photos), "store")
+    with pytest.raises(InputError, match=r"train/cat/0.jpg cannot be reached any more .*; run the same command again") as found:
+        job.run(workers)
+    assert "\n" not in str(found.value)
+    with pytest.raises(InputError, match="cannot be reached"):
+        plan(str(job.dataset.split(TRAIN)[0].place).partition("/train")[0], "other")
+
+
+@pytest.mark.failure("lost connection")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_credentials_that_run_out_make_no_image_bad(
+    bucket: Bucket, photos: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    url = bucket.put(photos)
+    job = plan(url, "store")
+    with monkeypatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.delenv(name)
+        S3FileSystem.clear_instance_cache()
+        with pytest.raises(InputError, match=r"cannot be reached any more \(Unable to locate credentials\); run the same command again"):
+            job.run(workers)
+        with pytest.raises(InputError, match="Unable to locate credentials"):
+            hash_places([sample.place for sample in job.dataset.samples], HashMemory(Path("none")))
+    S3FileSystem.clear_instance_cache()
+    assert tree(job.run(workers)) == tree(plan(photos, "local").run())
+
+
+@pytest.mark.failure("changed input")
+def test_an_object_that_changes_during_the_work_is_noticed(bucket: Bucket, photos: Path, plan: Plan) -> None:
+    job = plan(bucket.put(photos), "store")
+    bucket.put(photos / "train/cat/1.jpg", "photos/train/cat/0.jpg")
+    with pytest.raises(InputError, match=r"train/cat/0.jpg changed while features were extracted"):
+        job.run()
+    bucket.files.rm_file(f"{bucket.name}/photos/train/cat/0.jpg")
+    with pytest.raises(InputError, match=r"train/cat/0.jpg changed while features were extracted"):
+        job.run()
+
+
+def test_the_store_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(app, ["status", "--store", "s3://bucket/store"])
+    assert result.exit_code == 2
+    with pytest.raises(InputError, match="--store s3://bucket/x is a URL, but the store is a folder of this machine"):
+        store_root("s3://bucket/x")
+    monkeypatch.setenv("XMAP_STORE", "s3://bucket/y")
+    with pytest.raises(InputError, match="s3://bucket/y"):
+        store_root(None)
+
+
+class WholeFiles(SimpleHTTPRequestHandler):
+    """A web server that knows no parts of files."""
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+def test_a_server_that_gives_no_parts_of_files_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "x.tar", samples({"1": "a", "2": "b"}))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(WholeFiles, directory=str(tmp_path))) as web:
+        Thread(target=web.serve_forever, daemon=True).start()
+        found = read(f"http://127.0.0.1:{web.server_port}/x.tar")
+        assert {sample.sample_id for sample in found.samples} == {"x.tar/1.png", "x.tar/2.png"}
+        assert read_place(found.samples[0].place) == BadImage("unreachable", "it gives whole files only, no parts of them")
+        web.shutdown()

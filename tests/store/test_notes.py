@@ -1,0 +1,99 @@
+"""Notes never outlive what they were made of, and losing them costs time alone."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+import store.notes
+from store.hashes import HashMemory
+from store.notes import Notes, file_stamp
+
+STAMPS = {"s3://b/é": "1:x", os.fsdecode(b"/bad\xff"): "2:y"}
+NOTES = dict.fromkeys(STAMPS, '{"images": []}')
+
+
+def test_a_note_is_known_under_its_stamp_alone(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "side" / "hashes.sqlite")
+    assert notes.recall(STAMPS) == {}
+    notes.remember(STAMPS, NOTES)
+    assert notes.recall(STAMPS) == NOTES
+    assert notes.recall(dict.fromkeys(STAMPS, "3:z")) == {}
+    notes.remember(dict.fromkeys(STAMPS, "3:z"), dict.fromkeys(STAMPS, "new"))
+    assert notes.recall(STAMPS) == {}
+    assert set(notes.recall(dict.fromkeys(STAMPS, "3:z")).values()) == {"new"}
+
+
+def test_many_notes(tmp_path: Path) -> None:
+    notes, stamps = Notes(tmp_path / "hashes.sqlite"), {f"x{number}": "1" for number in range(1200)}
+    notes.remember(stamps, {place: f"of {place}" for place in stamps})
+    assert notes.recall(stamps) == {place: f"of {place}" for place in stamps}
+
+
+def test_without_a_stamp_or_a_file_nothing_is_remembered(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "hashes.sqlite")
+    notes.remember({"x": ""}, {"x": "y"})
+    assert notes.recall({"x": ""}) == {}
+    assert not (tmp_path / "hashes.sqlite").exists()
+    Notes().remember(STAMPS, NOTES)
+    assert Notes().recall(STAMPS) == {}
+
+
+def test_rehash_ignores_notes_and_renews_them(tmp_path: Path) -> None:
+    Notes(tmp_path / "hashes.sqlite").remember(STAMPS, NOTES)
+    again = Notes(tmp_path / "hashes.sqlite", rehash=True)
+    assert again.recall(STAMPS) == {}
+    again.remember(STAMPS, dict.fromkeys(STAMPS, "new"))
+    assert set(Notes(tmp_path / "hashes.sqlite").recall(STAMPS).values()) == {"new"}
+
+
+def test_an_altered_note_is_not_believed(tmp_path: Path) -> None:
+    Notes(tmp_path / "hashes.sqlite").remember(STAMPS, NOTES)
+    with sqlite3.connect(tmp_path / "hashes.sqlite") as database:
+        database.execute("UPDATE notes SET note = '[]'")
+    assert Notes(tmp_path / "hashes.sqlite").recall(STAMPS) == {}
+
+
+@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "other table", "folder"])
+def test_damaged_notes_cost_time_alone(tmp_path: Path, damage: str) -> None:
+    memory = tmp_path / "hashes.sqlite"
+    Notes(memory).remember(STAMPS, NOTES)
+    data = memory.read_bytes()
+    memory.unlink()
+    if damage == "folder":
+        memory.mkdir()
+    elif damage == "other table":
+        with sqlite3.connect(memory) as database:
+            database.execute("CREATE TABLE notes (place BLOB PRIMARY KEY)")
+    else:
+        memory.write_bytes({"empty": b"", "junk": b"junk" * 4096, "cut": data[: len(data) // 2]}[damage])
+    for _ in range(2):
+        assert Notes(memory).recall(STAMPS) in ({}, NOTES)
+        Notes(memory).remember(STAMPS, NOTES)
+
+
+def test_notes_and_hashes_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.hashes.YOUNG_NS", 0)
+    path = tmp_path / "hashes.sqlite"
+    (tmp_path / "x").write_bytes(b"x")
+    Notes(path).remember(STAMPS, NOTES)
+    hashes = HashMemory(path).hash_files([tmp_path / "x"])
+    assert Notes(path).recall(STAMPS) == NOTES
+    assert HashMemory(path).hash_files([tmp_path / "x"]) == hashes
+
+
+def test_a_stamp_changes_with_the_file_and_lasts_once_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    assert file_stamp(path) == ("", False)
+    path.write_bytes(b"1")
+    first, lasting = file_stamp(path)
+    assert not lasting
+    monkeypatch.setattr(store.notes, "YOUNG_NS", 0)
+    assert file_stamp(path) == (first, True)
+    time.sleep(0.02)
+    path.write_bytes(b"2")
+    assert file_stamp(path)[0] != first
