@@ -31,8 +31,10 @@ bench: install
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.training
-	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.load 200000
 	$(BIN)/python -m benchmarks.million
+	$(BIN)/python -m benchmarks.scale
 
 ablations: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python docs/make_ablations.py

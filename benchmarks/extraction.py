@@ -1,6 +1,6 @@
 """Extraction against what it cannot avoid: images a second beside the bare forward pass and a plain open_clip loop, and its memory.
 
-python -m benchmarks.extraction PHOTOS        rewrites its section of docs/benchmarks.md; PHOTOS is a folder with train, val, test
+python -m benchmarks.extraction [PHOTOS]        rewrites its section of docs/benchmarks.md; PHOTOS is a folder with train, val, test
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ from pipeline.config import XmapConfig
 from pipeline.features import TEXTS
 from pipeline.plan import make_plan
 from pipeline.run import execute
+from stages.decode import decode_image
 from stages.resolve import BUNDLED
 from stages.resolve import MODELS as FOLDER
 from store.artifact import Store
 
+# Real photographs lie beside a development checkout.
+PHOTOS = Path(__file__).resolve().parents[2] / "shared/data/photos"
 BATCH, PASSES = 64, 3
 SMALL, LARGE = 1_000, 20_000
 MODELS = ("ViT-B-32", "xmap-tiny")
@@ -108,6 +112,27 @@ def extraction(data: Path, model: str, store: Path) -> float:
     return clock.images / (clock.ended - clock.started)
 
 
+def decoding(paths: list[Path], preprocess: Any) -> str:
+    """Milliseconds a photograph of decoding by Pillow and by torchvision, and of resizing and normalising, on one thread."""
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    files = [path.read_bytes() for path in paths]
+    tensors = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files]
+    images = [image for image in map(decode_image, files) if isinstance(image, Image.Image)]
+    steps: dict[str, Callable[[], list[Any]]] = {
+        "decoded by Pillow": lambda: [decode_image(data) for data in files],
+        "by torchvision": lambda: [decode_jpeg(data, mode=ImageReadMode.RGB) for data in tensors],
+        "resized and normalised": lambda: [preprocess(image) for image in images],
+    }
+    least = dict.fromkeys(steps, float("inf"))
+    for _ in range(3):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            least[name] = min(least[name], time.perf_counter() - started)
+    return ", ".join(f"{name} in {1000 * seconds / len(files):.2f} ms" for name, seconds in least.items())
+
+
 def memory(images: int, folder: Path) -> float:
     """Peak resident MB of `xmap extract` over so many small images, of its largest process."""
     draw = np.random.default_rng(0)
@@ -121,6 +146,8 @@ def memory(images: int, folder: Path) -> float:
 
 def main(photos: Path) -> None:
     """Measure, print and write the tables."""
+    if not photos.is_dir():
+        raise SystemExit(f"there are no photographs in {photos}; name a folder with train, val and test.")
     lines = ["| model | bare forward images/s | xmap extract | plain loop | xmap / bare | xmap / loop |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -141,12 +168,13 @@ def main(photos: Path) -> None:
             lines.append(f"| {name} | {forward:.1f} | {xmap:.1f} | {loop:.1f} | {xmap / forward:.2f} | {xmap / loop:.2f} |")
         copies = f"{len(paths):,} photographs ({PASSES} copies of each), batches of {BATCH}, float32"
         told = f"{copies}, {torch.get_num_threads()} threads; ViT-B-32 has random weights."
+        decoded = decoding(paths[: len(paths) // PASSES], preprocess)
         few, many = (memory(count, folder / str(count)) for count in (SMALL, LARGE))
     grown = f"{few:.0f} MB over {SMALL:,} images, {many:.0f} MB over {LARGE:,}: x {many / few:.2f}."
     write_section(
         "Extraction",
-        "python -m benchmarks.extraction PHOTOS",
-        [told, "", *lines, "", f"Peak memory of `xmap extract` with xmap-tiny: {grown}"],
+        "python -m benchmarks.extraction",
+        [told, "", *lines, "", f"A photograph is {decoded}.", "", f"Peak memory of `xmap extract` with xmap-tiny: {grown}"],
     )
 
 
@@ -156,4 +184,4 @@ def _numbered(number: int) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PHOTOS)
