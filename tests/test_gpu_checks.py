@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,3 +27,10 @@ def test_the_cpu_gives_its_own_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [*checks.searches(lambda index: index), *checks.training("cpu")]
     assert len(found) == 6
     assert all(check.passed for check in found)
+
+
+@pytest.mark.thorough
+def test_ray_workers_give_the_shards_of_the_local_engine(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    (found,) = checks.engines(tmp_path, "cpu")
+    assert found.passed

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu.checks import Check, runs, searches, training
+from benchmarks.gpu.checks import Check, engines, runs, searches, training
 from benchmarks.page import write_section
 from store.index import VectorIndex, gpu_count
 
@@ -35,6 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts: dict[str, Callable[[], Iterator[Check]]] = {
             "extraction to metrics": lambda: runs(Path(folder), "cuda"),
+            "Ray beside the local engine (its seconds stand under CPU)": lambda: engines(Path(folder), "cuda"),
             "search": lambda: searches(VectorIndex.on_gpu),
             "training": lambda: training("cuda"),
         }

@@ -70,6 +70,36 @@ def _run(folder: Path, name: str, device: str) -> tuple[np.ndarray, dict[str, fl
     return unit, {str(row["method"]): float(row["accuracy_mean"]) for row in results}, seconds
 
 
+def engines(folder: Path, device: str) -> Iterator[Check]:
+    """Extraction by Ray workers, one for each GPU there is, beside the local engine on one of them: the share of files that differ."""
+    from stages.digits import write_digits
+
+    write_digits(folder / "images")
+    seconds = {}
+    for engine in ("local", "ray"):
+        words = [
+            "extract",
+            "--data",
+            str(folder / "images"),
+            "--model",
+            "xmap-tiny",
+            "--views",
+            "0",
+            "--shard-batches",
+            "2",
+            "--device",
+            device,
+        ]
+        started = time.perf_counter()
+        subprocess.run([*COMMAND, *words], check=True, capture_output=True)  # noqa: S603  (our own command)
+        seconds[engine] = time.perf_counter() - started
+    trees = [{path.relative_to(folder / engine): path.read_bytes() for path in (folder / engine).rglob("*.parquet")} for engine in seconds]
+    differing = sum(trees[0].get(name) != trees[1].get(name) for name in trees[0].keys() | trees[1].keys())
+    yield Check(
+        "shards of Ray workers that differ from the local engine's", differing / len(trees[0]), 0.0, seconds["local"], seconds["ray"]
+    )
+
+
 def searches(onto: Callable[[VectorIndex], VectorIndex]) -> Iterator[Check]:
     """Nearest keys on the CPU and by the same index moved `onto` another place."""
     draw = torch.Generator().manual_seed(1)
