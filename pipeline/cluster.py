@@ -76,9 +76,12 @@ class RayEngine:
                 ray_remote_args_fn=lambda: {"max_restarts": RESTARTS},
                 **self._resources,
             )
+        return self._answers(made, advance)
+
+    def _answers(self, made: Any, advance: Advance) -> Generator[Any]:
         with _deaths(self._ray):
             for row in made.iter_rows():
-                answer: Result = _value(row["answer"])
+                answer = _value(row["answer"])
                 advance(answer.units)
                 yield answer
 

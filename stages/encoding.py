@@ -81,9 +81,9 @@ def encode_texts(
     pairs = [(label, template) for label in range(len(dataset.classes)) for template in dataset.templates]
     prompts = [template.replace("{}", dataset.classes[label]) for label, template in pairs]
     items = [PromptBatch(start, tuple(prompts[start : start + batch])) for start in range(0, len(prompts), batch)]
-    progress.start("encode prompts", len(prompts))
     make = partial(PromptEncoder, encoder, machine.device, batch)
     with closing(engine.spread(make, items, progress.advance)) as answers:
+        progress.start("encode prompts", len(prompts))
         encoded = sorted(answers, key=lambda answer: answer.start)
     cut = [prompt for answer in encoded for prompt in answer.cut]
     if cut:
@@ -111,10 +111,12 @@ class _Extraction:
         """Keep or copy the shards that exist, have the others encoded."""
         pending = self._copy([shard for shard in self.shards if not self._adopt(shard, self.draft.path / shard.name)])
         total = sum(len(shard.samples) for shard in self.shards)
-        self.progress.start("encode images", total, total - sum(len(shard.samples) for shard in pending))
+        done = total - sum(len(shard.samples) for shard in pending)
         if not pending:
+            self.progress.start("encode images", total, done)
             return
         with closing(engine.spread(make, pending, self.progress.advance)) as answers:
+            self.progress.start("encode images", total, done)
             for encoded in answers:
                 shard = encoded.shard
                 write_images(self.draft.path / shard.name, encoded.rows, shard.split, shard.fingerprint)

@@ -7,7 +7,6 @@ is made of, what it is handed and what it answers may travel to other machines.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item", contravariant=True)
@@ -44,7 +43,10 @@ class Engine(Protocol):
         """`function(*arguments)`, where the work would run. Raises what it raises."""
 
     def spread(self, make: Callable[[], Worker[Given, Result]], items: Sequence[Given], advance: Advance) -> Generator[Result]:
-        """The answers of workers to all items, in any order. `make` makes a worker. Raises what a worker raises."""
+        """The answers of workers to all items, in any order; `make` makes a worker. Raises what a worker raises.
+
+        What is ready before the first answer is asked for (a model here, room on a cluster) is no part of the work's time.
+        """
 
 
 class LocalEngine:
@@ -57,9 +59,8 @@ class LocalEngine:
         return function(*arguments)
 
     def spread(self, make: Callable[[], Worker[Given, Result]], items: Sequence[Given], advance: Advance) -> Generator[Result]:
-        """The answers of one worker, in order."""
-        with closing(make().work(items, advance)) as answers:
-            yield from answers
+        """The answers of one worker, made at once, in order."""
+        return make().work(items, advance)
 
 
 LOCAL = LocalEngine()

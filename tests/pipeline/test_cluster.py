@@ -185,6 +185,7 @@ def test_a_file_that_changed_is_one_sentence(cluster: Any, tmp_path: Path) -> No
 
     class Changing(Silent):
         def start(self, what: str, total: int, done: int = 0) -> None:
+            # Ray begins when its first answer is asked for, which is after this.
             (folder / "test" / "ant" / "0.png").write_bytes(b"other")
 
     with pytest.raises(XmapError, match=r"0.png changed while features were extracted; run the same command again\.$"):
@@ -235,7 +236,7 @@ def test_work_that_kills_every_worker_ends(cluster: Any, monkeypatch: pytest.Mon
 
 def test_a_cluster_without_room_is_refused(cluster: Any) -> None:
     with pytest.raises(InputError, match=r"has 1 GPUs and 2 CPUs for a worker \(2 machines, 0 GPUs in all\)"):
-        next(RayEngine(1, 2).spread(lambda: None, [1], lambda units: None))  # type: ignore[arg-type, return-value]
+        RayEngine(1, 2).spread(lambda: None, [1], lambda units: None)  # type: ignore[arg-type, return-value]
 
 
 def test_an_address_where_nothing_answers_is_refused_at_once(photos: Path, tmp_path: Path) -> None:
