@@ -14,13 +14,18 @@ QUERIES, NEAREST = 500, 10
 
 
 def raise_effort(index: VectorIndex, chunks: Chunks, wanted: float) -> float:
-    """Double the effort of `index` until its recall reaches `wanted` or can rise no more; the recall it has then."""
+    """Double the effort of `index` until its recall reaches `wanted` or rises no more; the recall it has then."""
     rows = np.unique(np.linspace(0, len(index) - 1, min(QUERIES, len(index))).astype(np.int64))
     queries, exact = nearest_others_exactly(chunks, rows, NEAREST)
     found = recall(index, queries, rows, exact)
     while found < wanted and index.effort is not None and index.effort < index.most_effort:
-        index.effort = min(2 * index.effort, index.most_effort)
+        before, effort = found, index.effort
+        index.effort = min(2 * effort, index.most_effort)
         found = recall(index, queries, rows, exact)
+        if found <= before:
+            # What is missed lies in the codes: searching more would only be slower.
+            index.effort = effort
+            return before
     return found
 
 
@@ -40,8 +45,10 @@ def nearest_others_exactly(chunks: Chunks, rows: Array, k: int) -> tuple[Array, 
     for chunk in chunks():
         numbers = np.arange(start, start + len(chunk))
         here = np.where(numbers == rows[:, None], -np.inf, queries @ chunk.T)
-        scores = np.concatenate([scores, here.astype(np.float32)], 1)
-        found = np.concatenate([found, np.broadcast_to(numbers, here.shape)], 1)
+        # Only the best of a chunk can be among the best of all, and a sort of all would take longer than the product.
+        near = np.argpartition(-here, min(k, len(chunk)) - 1, axis=1)[:, :k] if len(chunk) else np.empty((len(rows), 0), np.int64)
+        scores = np.concatenate([scores, np.take_along_axis(here, near, 1).astype(np.float32)], 1)
+        found = np.concatenate([found, near + start], 1)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
         start += len(chunk)

@@ -129,7 +129,7 @@ def test_auto_says_what_it_takes(world: World) -> None:
             said.append(line)
 
     images, texts = world.images({"train": world.rows("train", 12)}), world.texts()
-    for memory, factory in ((1.0, "Flat"), (1e-6, "IVF8,SQ8")):
+    for memory, factory in ((1.0, "Flat"), (1e-6, "IVF4,SQ8")):
         config = CacheConfig(shots=12, index="auto", index_memory=memory)
         identity = Identity("cache", f"toy-{factory}", {"memory": memory})
         cache = build_cache(world.store, identity, images, texts, config, 1, Heard())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.recall import nearest_others_exactly, raise_effort, recall
-from store.index import VectorIndex
+from store.index import Neighbors, VectorIndex
 from tests.stages.few_shot_world import unit
 
 
@@ -46,3 +46,19 @@ def test_a_lone_key_has_no_neighbour_to_miss() -> None:
     queries, exact = nearest_others_exactly(lambda: [stored], np.asarray([0]), 10)
     assert exact.rows.shape == (1, 0)
     assert recall(VectorIndex.build(stored), queries, np.asarray([0]), exact) == 1.0
+
+
+def test_effort_that_finds_nothing_more_is_taken_back() -> None:
+    stored = keys(2000)
+    index = VectorIndex.build(stored, "IVF32,PQ2")
+    found = raise_effort(index, lambda: [stored], 1.0)
+    assert index.effort is not None
+    assert index.effort < index.most_effort
+    index.effort *= 2
+    rows = np.unique(np.linspace(0, 1999, 500).astype(np.int64))
+    assert recall(index, *nearest_of(stored, rows)) <= found
+
+
+def nearest_of(stored: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, Neighbors]:
+    queries, exact = nearest_others_exactly(lambda: [stored], rows, 10)
+    return queries, rows, exact
