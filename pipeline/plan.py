@@ -129,14 +129,16 @@ def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity
 
 def _adapter(store: Store, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
     options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
-    texts = cache.inputs["texts"]
-    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, features.where)
+    texts, top_k = cache.inputs["texts"], config.eval.top_k
+    where = features.where
+    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, where, top_k)
 
     def build(built: Built, progress: Progress) -> Artifact:
         from stages.train import train
 
         images, key = built[features.images.fingerprint], built[cache.fingerprint]
-        return train(store, identity, images, built[texts], key, method, options, seed, protocol, shots, config.run.device, progress)
+        device = config.run.device
+        return train(store, identity, images, built[texts], key, method, options, seed, protocol, shots, device, progress, top_k)
 
     return Step(identity, f"train {method}, seed {seed}", build)
 

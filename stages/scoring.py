@@ -80,7 +80,11 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
         progress.advance(part.stop - part.start)
     found = _search(index, test.features, config.neighbors, scorer if own else None)
     columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
-    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, bool(fitted.tensors) or run.texts.stage == COOP)
+    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, _uses_support(fitted, cache, run))
+
+
+def _uses_support(fitted: Fitted, cache: Cache, run: Run) -> bool:
+    return bool(fitted.tensors) or cache.index is not None or run.texts.stage == COOP
 
 
 class _Scorer:
