@@ -7,7 +7,7 @@ key a class: every image key of a class shares it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -15,12 +15,13 @@ from typing import IO
 import numpy as np
 
 from stages.config import CacheConfig
+from stages.datasets.dataset import VAL
 from stages.identities import AUTO
 from stages.index_choice import choose_index
-from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, load_text, require_same_encoder, support_of
+from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, labelled, load_text, require_same_encoder, support_of
 from stages.progress import Progress
-from stages.recall import NEAREST, raise_effort
-from stages.support import Drawn, draw_support, take_parts, take_samples
+from stages.recall import NEAREST, even_rows, raise_effort
+from stages.support import Drawn, draw_support, index_split, splits_of, take_parts, take_samples
 from stages.task import Support, Text
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
@@ -53,7 +54,7 @@ def build_cache(
             keys = _Keys(images, drawn, config.shots, text.classes, scratch)
             require_same_encoder(images, texts, keys.width, text)
             progress.advance(1)
-            facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX)
+            facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX, lambda: _queries(images))
         # One key a class: always exact, whatever the image side needs.
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
@@ -108,8 +109,8 @@ class _Keys:
         return views, width
 
 
-def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path) -> dict[str, Json]:
-    """Build and save the image index, and say what it finds of what Flat would; facts for the summary."""
+def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path, queries: Callable[[], Array | None]) -> dict[str, Json]:
+    """Build and save the image index, and say what it finds for `queries` of what Flat would; facts for the summary."""
     factory = config.index
     if factory == AUTO:
         choice = choose_index(len(keys), keys.width, config.index_memory, config.recall)
@@ -118,11 +119,20 @@ def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path
     index = VectorIndex.build_in_chunks(keys.chunks, len(keys), keys.width, factory)
     facts: dict[str, Json] = {"index": factory}
     if factory != FLAT:
-        found = raise_effort(index, keys.chunks, config.recall)
+        found = raise_effort(index, keys.chunks, config.recall, queries())
         facts |= {"recall": round(found, 4), "effort": index.effort}
         progress.say(_told(factory, index, found, config.recall))
     index.save(path)
     return facts
+
+
+def _queries(images: Artifact) -> Array | None:
+    """A few validation features at even steps, to measure recall with; None where there are none."""
+    if VAL not in splits_of(images):
+        return None
+    ids = index_split(images, VAL).sample_ids
+    chosen = {ids[row] for row in even_rows(len(ids)).tolist()}
+    return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
 
 
 def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:

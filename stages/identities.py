@@ -64,6 +64,7 @@ def coop_identity(
 def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
     """The cache of features `name`: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
 
+    The recall of an index other than Flat is raised on validation samples, which are then an input.
     `where` is the part of the command line that names the features.
     """
     part = support_part(name, parts, config.shots)
@@ -73,7 +74,7 @@ def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, see
         CACHE,
         f"{name}-{config.shots}shot{suffix}",
         {"schema": CACHE_SCHEMA, **config.model_dump(mode="json", exclude=_idle(config)), "seed": drawn},
-        {"texts": texts, "support": parts[part]},
+        {"texts": texts, "support": parts[part], **({"validation": parts[VAL]} if config.index != FLAT and VAL in parts else {})},
         _command("build-cache", where, config.shots, seeds=[seed]),
     )
 

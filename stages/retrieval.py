@@ -7,13 +7,11 @@ at even steps stand for all of it in the training log.
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from stages.inputs import IMAGE_INDEX, VALUES, load_segments, support_of
 from stages.memory import available_bytes
 from stages.support import support_split, take_samples
-from stages.task import KeyIndex, Retrieved, Support
+from stages.task import KeyIndex, Support
 from store.artifact import Artifact
 from store.errors import InputError
 from store.index import VectorIndex
@@ -27,13 +25,7 @@ COPIES = 3
 
 def key_index(cache: Artifact, k: int) -> KeyIndex:
     """The keys of a cache, in the index that `build-cache` left."""
-    index = VectorIndex.load(cache.file(IMAGE_INDEX))
-
-    def search(features: Tensor, k: int) -> Retrieved:
-        found = index.search(features.cpu().numpy(), k)
-        return Retrieved(torch.from_numpy(found.scores).to(features.device), torch.from_numpy(found.rows).to(features.device))
-
-    return KeyIndex(load_segments(cache), k, search)
+    return KeyIndex(VectorIndex.load(cache.file(IMAGE_INDEX)), load_segments(cache), k)
 
 
 def logged_rows(total: int) -> Array:

@@ -63,7 +63,7 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
     fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     own = run.adapter.files(prefix=IMAGE_INDEX)
-    index = VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
+    index = cache.index.keys if cache.index else VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
     scorer = _Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
     columns: dict[str, Array] = {}
     seconds = 0.0

@@ -5,13 +5,15 @@ Rows of the support are sorted by class, then sample id, whatever order they cam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from store.index import VectorIndex
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,16 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class KeyIndex:
-    """Keys that stay in the index of their cache: the class of each, how many a query retrieves, and the search."""
+    """Keys that stay in the index of their cache: the index, the class of each key, and how many a query retrieves."""
 
+    keys: VectorIndex
     segments: Segments
     k: int
-    search: Callable[[Tensor, int], Retrieved]
 
     def retrieve(self, features: Tensor) -> Retrieved:
-        """The `k` nearest keys of unit features (B, C)."""
-        return self.search(features, self.k)
+        """The `k` nearest keys of unit features (B, C), on their device."""
+        found = self.keys.search(features.cpu().numpy(), self.k)
+        return Retrieved(torch.from_numpy(found.scores).to(features.device), torch.from_numpy(found.rows).to(features.device))
 
     def to(self, device: str) -> KeyIndex:
         """The same index, with the classes of its keys on `device`."""

@@ -217,7 +217,9 @@ def write_log(
     rows = observed.pop("row")
     labels = support.labels.numpy()
     logged = np.arange(len(support)) if task.index is None else logged_rows(len(cached.sample_ids))
-    found = nearest_others(VectorIndex.load(cache.file(IMAGE_INDEX)), support.keys.numpy(), NEIGHBORS, logged)
+    # Opened a second time, what is mapped would count twice.
+    index = VectorIndex.load(cache.file(IMAGE_INDEX)) if task.index is None else task.index.keys
+    found = nearest_others(index, support.keys.numpy(), NEIGHBORS, logged)
     zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))

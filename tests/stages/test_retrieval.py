@@ -17,7 +17,7 @@ from stages.memory import available_bytes
 from stages.methods import tip_adapter
 from stages.methods.method import Cache, NoLog, options_of
 from stages.retrieval import logged_rows, require_room
-from stages.task import FewShotTask, KeyIndex, Retrieved
+from stages.task import FewShotTask, KeyIndex
 from stages.train import load_adapter
 from store.artifact import Artifact, Identity
 from store.errors import InputError
@@ -31,13 +31,8 @@ OPTIONS = options_of("tip-adapter", {})
 
 def in_index(task: FewShotTask, k: int) -> FewShotTask:
     """The same task with its keys in an exact index."""
-    index = VectorIndex.build(task.support.keys.numpy())
-
-    def search(features: torch.Tensor, k: int) -> Retrieved:
-        found = index.search(features.numpy(), k)
-        return Retrieved(torch.from_numpy(found.scores), torch.from_numpy(found.rows))
-
-    return FewShotTask(task.text, task.support, task.validation, task.seed, "validation", KeyIndex(task.segments, k, search))
+    index = KeyIndex(VectorIndex.build(task.support.keys.numpy()), task.segments, k)
+    return FewShotTask(task.text, task.support, task.validation, task.seed, "validation", index)
 
 
 @settings(max_examples=25, deadline=None)
