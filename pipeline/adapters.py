@@ -49,7 +49,8 @@ class Adapter:
         from store.log import read_values
 
         own = self.artifact.files(prefix=IMAGE_INDEX)
-        index = VectorIndex.load(own[0] if own else self.cache_artifact.file(IMAGE_INDEX))
+        kept = self.cache.index
+        index = kept.keys if kept else VectorIndex.load(own[0] if own else self.cache_artifact.file(IMAGE_INDEX))
         return Predictor(self.method, self.fitted, self.cache, index, bool(own), read_values(self.cache_artifact.file(VALUES)))
 
     def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:

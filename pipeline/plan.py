@@ -133,11 +133,12 @@ def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity
 
 def _adapter(trainings: Trainings, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
     options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
-    texts = cache.inputs["texts"]
-    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, features.where)
+    texts, top_k = cache.inputs["texts"], config.eval.top_k
+    where = features.where
+    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, where, top_k)
 
     inputs = features.images.fingerprint, texts, cache.fingerprint
-    training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device)
+    training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device, top_k)
     trainings.waiting.append(training)
     return Step(identity, f"train {method}, seed {seed}", partial(trainings.build, training))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.features import Built
-from stages.config import Config, Device
+from stages.config import Config, Device, TopK
 from stages.datasets.dataset import TEST
 from stages.engine import Advance, Engine
 from stages.progress import Progress, Silent
@@ -42,6 +42,7 @@ class Training:
     protocol: ValidationProtocol
     shots: int
     device: Device
+    top_k: TopK = "all"
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -65,6 +66,7 @@ class Training:
             self.shots,
             self.device,
             progress,
+            self.top_k,
         )
 
 

@@ -7,19 +7,21 @@ key a class: every image key of a class shares it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
 from stages.config import CacheConfig
+from stages.datasets.dataset import VAL
 from stages.identities import AUTO
 from stages.index_choice import choose_index
-from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, load_text, require_same_encoder, support_of
+from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, labelled, load_text, require_same_encoder, support_of
 from stages.progress import Progress
-from stages.recall import NEAREST, raise_effort
-from stages.support import Drawn, draw_support, take_samples
+from stages.recall import NEAREST, even_rows, raise_effort
+from stages.support import Drawn, draw_support, index_split, splits_of, take_parts, take_samples
 from stages.task import Support, Text
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
@@ -48,10 +50,11 @@ def build_cache(
         drawn = draw_support(images, config, text.names, seed)
         for remark in drawn.remarks:
             progress.say(remark)
-        keys = _Keys(images, drawn, config.shots, text.classes)
-        require_same_encoder(images, texts, keys.width, text)
-        progress.advance(1)
-        facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX)
+        with TemporaryFile(dir=held.path) as scratch:
+            keys = _Keys(images, drawn, config.shots, text.classes, scratch)
+            require_same_encoder(images, texts, keys.width, text)
+            progress.advance(1)
+            facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX, lambda: _queries(images))
         # One key a class: always exact, whatever the image side needs.
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
@@ -60,36 +63,54 @@ def build_cache(
 
 
 class _Keys:
-    """The support's keys, sorted by (label, sample id), read from the feature files a chunk at a time."""
+    """The support's keys, sorted by (label, sample id), a chunk at a time.
 
-    def __init__(self, images: Artifact, drawn: Drawn, shots: int, classes: int) -> None:
+    A support of more than a chunk goes to the `scratch` file first, so that each feature file is read once, whatever order its
+    samples are in and however often the keys are gone over.
+    """
+
+    def __init__(self, images: Artifact, drawn: Drawn, shots: int, classes: int, scratch: IO[bytes]) -> None:
         labels, ids = drawn.index.labels.tolist(), drawn.index.sample_ids
         rows = sorted(range(len(ids)), key=lambda row: (labels[row], ids[row]))
         self.sample_ids, self.labels = tuple(ids[row] for row in rows), drawn.index.labels[rows]
-        self._read = partial(_keys_of, images, drawn.split, shots, classes)
-        first = self._read(self.sample_ids[:CHUNK])
-        self.views, self.width = first.views.shape[1:]
-        self._first = first.keys.numpy()
+        self._scratch, self._whole = scratch, np.empty((0, 0), np.float32)
+        if len(self) <= CHUNK:
+            support = support_of(take_samples(images, drawn.split, set(ids)), shots, classes)
+            self.views, self.width = support.views.shape[1:]
+            self._whole = support.keys.numpy()
+        else:
+            parts = take_parts(images, drawn.split, set(ids))
+            self.views, self.width = self._spool(support_of(part, shots, classes) for part in parts if len(part))
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def chunks(self) -> Iterator[Array]:
-        """The unit keys (m, C), in row order. Raises `InputError` where samples differ in their views."""
-        yield self._first
-        for start in range(CHUNK, len(self), CHUNK):
-            part = self._read(self.sample_ids[start : start + CHUNK])
-            if part.views.shape[1] != self.views:
-                raise InputError(f"the support's samples have {self.views} or {part.views.shape[1]} views; extract them with one --views.")
-            yield part.keys.numpy()
+        """The unit keys (m, C), in row order."""
+        if len(self) <= CHUNK:
+            yield self._whole
+            return
+        for start in range(0, len(self), CHUNK):
+            self._scratch.seek(start * self.width * 4)
+            yield np.frombuffer(self._scratch.read(CHUNK * self.width * 4), np.float32).reshape(-1, self.width)
+
+    def _spool(self, parts: Iterator[Support]) -> tuple[int, int]:
+        """Write the keys of all parts to their rows of the scratch file: their views and width. Raises `InputError` for mixed views."""
+        places, views, width = {sample: row for row, sample in enumerate(self.sample_ids)}, 0, 0
+        for part in parts:
+            if views and part.views.shape[1] != views:
+                raise InputError(f"the support's samples have {views} or {part.views.shape[1]} views; extract them with one --views.")
+            views, width = part.views.shape[1:]
+            keys, rows = part.keys.numpy(), np.asarray([places[sample] for sample in part.sample_ids])
+            # A part is sorted as the rows are; neighbours go in one piece.
+            for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+                self._scratch.seek(int(rows[run[0]]) * width * 4)
+                self._scratch.write(keys[run[0] : run[-1] + 1].tobytes())
+        return views, width
 
 
-def _keys_of(images: Artifact, split: str, shots: int, classes: int, ids: Sequence[str]) -> Support:
-    return support_of(take_samples(images, split, set(ids)), shots, classes)
-
-
-def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path) -> dict[str, Json]:
-    """Build and save the image index, and say what it finds of what Flat would; facts for the summary."""
+def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path, queries: Callable[[], Array | None]) -> dict[str, Json]:
+    """Build and save the image index, and say what it finds for `queries` of what Flat would; facts for the summary."""
     factory = config.index
     if factory == AUTO:
         choice = choose_index(len(keys), keys.width, config.index_memory, config.recall)
@@ -98,11 +119,20 @@ def _index_keys(keys: _Keys, config: CacheConfig, progress: Progress, path: Path
     index = VectorIndex.build_in_chunks(keys.chunks, len(keys), keys.width, factory)
     facts: dict[str, Json] = {"index": factory}
     if factory != FLAT:
-        found = raise_effort(index, keys.chunks, config.recall)
+        found = raise_effort(index, keys.chunks, config.recall, queries())
         facts |= {"recall": round(found, 4), "effort": index.effort}
         progress.say(_told(factory, index, found, config.recall))
     index.save(path)
     return facts
+
+
+def _queries(images: Artifact) -> Array | None:
+    """A few validation features at even steps, to measure recall with; None where there are none."""
+    if VAL not in splits_of(images):
+        return None
+    ids = index_split(images, VAL).sample_ids
+    chosen = {ids[row] for row in even_rows(len(ids)).tolist()}
+    return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
 
 
 def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:

@@ -76,6 +76,8 @@ class CacheConfig(Config):
 class EvalConfig(Config):
     """How adapters are evaluated."""
 
-    top_k: TopK = Field("all", description="Image keys retrieved per query: all (the dense formula) or a number.")
+    top_k: TopK = Field(
+        "all", description="Image keys retrieved per query, while tip-adapter is trained too: all (the dense formula) or a number."
+    )
     neighbors: int = Field(5, ge=1, le=1000, description="Nearest cached images logged for each test sample.")
     bins: int = Field(15, ge=2, description="Bins of the expected calibration error.")

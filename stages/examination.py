@@ -25,7 +25,7 @@ def examine(module: Method, fitted: Fitted, task: FewShotTask) -> dict[str, Json
 
     A side has `correct`, and `better` and `worse`: samples that the fusion gets right and the side wrong, and the other way round.
     """
-    cache = Cache(task.text, task.support.segments)
+    cache = Cache.of(task)
     rows = torch.linspace(0, len(task.support) - 1, min(len(task.support), MOST)).long()
     support = right(module, fitted, cache, task.support.keys[rows], task.support.labels[rows])
     facts: dict[str, Json] = {"support": _count(support)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stages.config import CacheConfig, Config, EvalConfig, TextConfig
+from stages.config import CacheConfig, Config, EvalConfig, TextConfig, TopK
 from stages.datasets.dataset import TEST, TRAIN, VAL
 from stages.options import method_entry
 from store.artifact import Identity
@@ -64,6 +64,7 @@ def coop_identity(
 def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
     """The cache of features `name`: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
 
+    The recall of an index other than Flat is raised on validation samples, which are then an input.
     `where` is the part of the command line that names the features.
     """
     part = support_part(name, parts, config.shots)
@@ -73,7 +74,7 @@ def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, see
         CACHE,
         f"{name}-{config.shots}shot{suffix}",
         {"schema": CACHE_SCHEMA, **config.model_dump(mode="json", exclude=_idle(config)), "seed": drawn},
-        {"texts": texts, "support": parts[part]},
+        {"texts": texts, "support": parts[part], **({"validation": parts[VAL]} if config.index != FLAT and VAL in parts else {})},
         _command("build-cache", where, config.shots, seeds=[seed]),
     )
 
@@ -94,8 +95,12 @@ def adapter_identity(
     protocol: str,
     shots: int,
     where: str = "",
+    top_k: TopK = "all",
 ) -> Identity:
-    """The adapter of one method and seed on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
+    """The adapter of one method and seed on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`.
+
+    `top_k` matters to methods whose keys stay in the cache's index; "all" is a dense adapter, whose fields do not mention it.
+    """
     inputs = {"texts": texts, "cache": cache.fingerprint, **_validation(name, parts, shots)}
     return Identity(
         ADAPTER,
@@ -107,10 +112,16 @@ def adapter_identity(
             "options": options.model_dump(mode="json"),
             "seed": seed,
             "protocol": protocol,
+            **({} if trained_on(method, top_k) is None else {"top_k": top_k}),
         },
         inputs,
         _command("train", where, shots, [method], [seed]),
     )
+
+
+def trained_on(method: str, top_k: TopK) -> int | None:
+    """How many keys a query retrieves while `method` is trained; None where it meets all of them. Raises `UnknownName`."""
+    return None if top_k == "all" or not method_entry(method).retrieves else top_k
 
 
 def eval_identity(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS, CLEAR, MEMINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
 # What Linux takes as "forget the highest resident size so far".
 RESET_PEAK = "5"
 
@@ -41,6 +41,15 @@ def peak_memory(device: str) -> Iterator[Memory]:
         yield memory
     finally:
         memory.peak_bytes = torch.cuda.max_memory_allocated() if device == "cuda" else _resident_peak()
+
+
+def available_bytes() -> int | None:
+    """The memory that can be taken before the system swaps or kills; None where it does not tell (only Linux does)."""
+    with suppress(OSError):
+        for line in MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _resident_peak() -> int | None:

@@ -88,17 +88,19 @@ class XMAdapterPaperOptions(TipAdapterOptions):
 class MethodEntry:
     """A registered method: its options, the module that holds it, and the version of its mathematics.
 
-    `version` enters the fingerprint: raise it when the same options would give other numbers.
+    `version` enters the fingerprint: raise it when the same options would give other numbers. `retrieves`: its keys are the
+    cache's own, so that with a top k it is trained on those that the cache's index finds, and keeps none itself.
     """
 
     options: type[Config]
     module: str
     version: int = 1
+    retrieves: bool = False
 
 
 METHODS: Mapping[str, MethodEntry] = {
-    "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot"),
-    "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter"),
+    "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot", retrieves=True),
+    "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter", retrieves=True),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
     "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 5),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),

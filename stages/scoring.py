@@ -63,7 +63,7 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
     fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     own = run.adapter.files(prefix=IMAGE_INDEX)
-    index = VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
+    index = cache.index.keys if cache.index else VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
     scorer = _Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
     columns: dict[str, Array] = {}
     seconds = 0.0
@@ -80,7 +80,11 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
         progress.advance(part.stop - part.start)
     found = _search(index, test.features, config.neighbors, scorer if own else None)
     columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
-    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, bool(fitted.tensors) or run.texts.stage == COOP)
+    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, _uses_support(fitted, cache, run))
+
+
+def _uses_support(fitted: Fitted, cache: Cache, run: Run) -> bool:
+    return bool(fitted.tensors) or cache.index is not None or run.texts.stage == COOP
 
 
 class _Scorer:

@@ -7,7 +7,7 @@ Nothing here opens the test split.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -181,22 +181,24 @@ def index_split(images: Artifact, split: str) -> SplitIndex:
 
 
 def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> ImageFeatures:
-    """The rows of the given samples (all views, or view 0 alone), in file order; one file is in memory at a time.
+    """The rows of the given samples (all views, or view 0 alone), in file order. Raises `InputError` when the split lacks one of them."""
+    return join(list(take_parts(images, split, ids, plain)))
 
-    Raises `InputError` when the split lacks one of them.
-    """
-    parts = []
+
+def take_parts(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> Iterator[ImageFeatures]:
+    """What `take_samples` gives, one file after the other: a file holds whole samples, and one is in memory at a time."""
+    found: set[str] = set()
     for path in split_files(images, split):
         if not any(sample in ids for sample in read_table(path, types=IDS)["sample_id"].to_pylist()):
             continue
         rows = read_images([path])
         keep = [row for row, sample in enumerate(rows.sample_ids) if sample in ids and not (plain and rows.views[row])]
-        parts.append(rows.take(np.asarray(keep, dtype=np.int64)))
-    found = {sample for part in parts for sample in part.sample_ids}
+        part = rows.take(np.asarray(keep, dtype=np.int64))
+        found.update(part.sample_ids)
+        yield part
     missing = sorted(set(ids) - found)
     if missing:
         raise InputError(f"features {images.name!r} have no {split} sample {missing[0]!r}; the cache was built from other features.")
-    return join(parts)
 
 
 def split_files(images: Artifact, split: str) -> list[Path]:

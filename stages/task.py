@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from store.index import VectorIndex
+
 
 @dataclass(frozen=True)
 class Text:
@@ -55,6 +57,32 @@ class Segments:
         """Keys per class where all classes have equally many, else None."""
         first = int(self.counts[0])
         return first if first > 0 and bool((self.counts == first).all()) else None
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The image keys retrieved for each query, in place of all of them: similarities (B, k) and key rows (B, k)."""
+
+    scores: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """Keys that stay in the index of their cache: the index, the class of each key, and how many a query retrieves."""
+
+    keys: VectorIndex
+    segments: Segments
+    k: int
+
+    def retrieve(self, features: Tensor) -> Retrieved:
+        """The `k` nearest keys of unit features (B, C), on their device."""
+        found = self.keys.search(features.cpu().numpy(), self.k)
+        return Retrieved(torch.from_numpy(found.scores).to(features.device), torch.from_numpy(found.rows).to(features.device))
+
+    def to(self, device: str) -> KeyIndex:
+        """The same index, with the classes of its keys on `device`."""
+        return replace(self, segments=Segments(self.segments.labels.to(device), self.segments.counts.to(device), self.segments.shots))
 
 
 @dataclass(frozen=True)
@@ -117,7 +145,8 @@ class Labelled:
 class FewShotTask:
     """All that a method is handed: texts, support, validation samples to choose on (or none), and the seed.
 
-    `selected_on` says in words what the validation samples are.
+    `selected_on` says in words what the validation samples are. With an `index` the cache's keys are in it alone, and the support
+    is those of its samples that the log tells of.
     """
 
     text: Text
@@ -125,6 +154,12 @@ class FewShotTask:
     validation: Labelled | None
     seed: int
     selected_on: str
+    index: KeyIndex | None = None
+
+    @property
+    def segments(self) -> Segments:
+        """Which key of the cache belongs to which class."""
+        return self.support.segments if self.index is None else self.index.segments
 
     def to(self, device: str) -> FewShotTask:
         """The same task with its tensors on `device`."""
@@ -133,7 +168,7 @@ class FewShotTask:
         validation = self.validation and replace(
             self.validation, labels=self.validation.labels.to(device), features=self.validation.features.to(device)
         )
-        return replace(self, text=text, support=support, validation=validation)
+        return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device))
 
     def without_validation(self) -> FewShotTask:
         """The task with nothing to choose on: methods fall back to settings they are given or to fixed defaults."""

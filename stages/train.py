@@ -17,17 +17,19 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from stages.config import Config
+from stages.config import Config, TopK
 from stages.datasets.dataset import TRAIN
 from stages.device import repeatable, resolve_device
 from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
 from stages.examination import examine
+from stages.identities import trained_on
 from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_segments, load_support, load_text, require_same_encoder
 from stages.memory import peak_memory
 from stages.methods.method import Cache, Fitted, Method, NoLog, Selection, TrainLog
 from stages.methods.method import method as load_method
 from stages.options import method_entry
 from stages.progress import Progress
+from stages.retrieval import key_index, logged_rows, logged_support, require_room
 from stages.support import SplitIndex, ValidationProtocol, draw_validation
 from stages.task import FewShotTask, Segments, Support, Text
 from store.artifact import Artifact, Identity, Store
@@ -56,8 +58,11 @@ def train(
     shots: int,
     device: str,
     progress: Progress,
+    top_k: TopK = "all",
 ) -> Artifact:
     """Fit `method` on the support of `cache` and store the adapter, its index and its affinity log.
+
+    With a number as `top_k`, a method whose keys are the cache's own leaves them in the cache's index, and meets those it finds.
 
     Raises `UnknownName` for a method that is not registered and `InputError` for a device that is not there or inputs that
     do not belong together.
@@ -68,7 +73,12 @@ def train(
         if isinstance(held, Artifact):
             return held
         progress.start(f"train {method}, seed {seed}", 1)
-        task = assemble(images, texts, cache, seed, protocol, shots)
+        k = trained_on(method, top_k)
+        if k is None:
+            require_room(method, cache, load_text(texts).weights.shape[1])
+        task = assemble(images, texts, cache, seed, protocol, shots, k)
+        if len(task.support) < int(cache.summary["entries"]):
+            progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
         recorder = Recorder()
         with repeatable(seed, place), peak_memory(place) as memory:
             started = time.monotonic()
@@ -85,20 +95,27 @@ def train(
         return held.commit({**facts, **asdict(memory), "examination": examine(module, fitted, task)}, device=place)
 
 
-def assemble(images: Artifact, texts: Artifact, cache: Artifact, seed: int, protocol: ValidationProtocol, shots: int) -> FewShotTask:
-    """The task: texts, the support of `cache`, and the validation samples that `protocol` allows."""
+def assemble(
+    images: Artifact, texts: Artifact, cache: Artifact, seed: int, protocol: ValidationProtocol, shots: int, k: int | None = None
+) -> FewShotTask:
+    """The task: texts, the support of `cache` or with `k` its index, and the validation samples that `protocol` allows."""
     text = load_text(texts)
-    support = load_support(images, cache, shots)
+    support = load_support(images, cache, shots) if k is None else logged_support(images, cache, shots)
     require_same_encoder(images, texts, support.views.shape[2], text)
-    rows, selected_on = draw_validation(images, shots, seed, protocol, support.sample_ids, text.classes)
-    return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on)
+    cached = support.sample_ids if k is None else read_values(cache.file(VALUES)).sample_ids
+    rows, selected_on = draw_validation(images, shots, seed, protocol, cached, text.classes)
+    index = None if k is None else key_index(cache, k)
+    return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on, index)
 
 
 def fit(module: Method, task: FewShotTask, options: Config, log: TrainLog) -> Fitted:
-    """Fit with choices made on validation samples, else on held-out support, else with fixed defaults."""
+    """Fit with choices made on validation samples, else on held-out support, else with fixed defaults.
+
+    Keys in an index cannot be held out of it: without validation samples these meet fixed defaults.
+    """
     if task.validation is not None:
         return module.fit(task, options, None, log)
-    held = held_out(task.support, task.seed)
+    held = held_out(task.support, task.seed) if task.index is None else torch.empty(0, dtype=torch.int64)
     if not len(held):
         return module.fit(task.without_validation(), options, None, log)
     per_class = torch.bincount(task.support.labels[held], minlength=task.support.classes)
@@ -126,7 +143,7 @@ def held_out(support: Support, seed: int) -> torch.Tensor:
 
 def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) -> None:
     """One row a support sample, epoch 0, for a method that did not train: its scores on the support keys (which meet themselves)."""
-    cache = Cache(task.text, task.support.segments)
+    cache = Cache.of(task)
     keys = task.support.keys
     for part in batches(len(keys), BATCH):
         with torch.no_grad():
@@ -172,7 +189,8 @@ def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[
     selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
     loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
     fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
-    return fitted, Cache(load_text(texts), load_segments(cache))
+    index = key_index(cache, int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None
+    return fitted, Cache(load_text(texts), load_segments(cache) if index is None else index.segments, index)
 
 
 def on_device(fitted: Fitted, device: str) -> Fitted:
@@ -184,7 +202,7 @@ def cache_on_device(cache: Cache, device: str) -> Cache:
     """The same cache with its tensors on `device`."""
     text: Text = replace(cache.text, weights=cache.text.weights.to(device))
     segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
-    return Cache(text, segments)
+    return Cache(text, segments, cache.index and cache.index.to(device))
 
 
 def write_log(
@@ -198,7 +216,10 @@ def write_log(
     observed = recorder.columns()
     rows = observed.pop("row")
     labels = support.labels.numpy()
-    found = nearest_others(VectorIndex.load(cache.file(IMAGE_INDEX)), support.keys.numpy(), NEIGHBORS)
+    logged = np.arange(len(support)) if task.index is None else logged_rows(len(cached.sample_ids))
+    # Opened a second time, what is mapped would count twice.
+    index = VectorIndex.load(cache.file(IMAGE_INDEX)) if task.index is None else task.index.keys
+    found = nearest_others(index, support.keys.numpy(), NEIGHBORS, logged)
     zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))

@@ -24,6 +24,9 @@ FLAT = "Flat"
 MAPPED_FROM = 1 << 28
 # What k-means learns from: keys a list of an IVF index, and at least so many in all (a product quantiser's 256 words want them).
 SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
+# Keys that the coarse codes of a `...,Refine(...)` index hand to its fine ones, for each that is asked for: at 1, faiss's default,
+# the coarse codes decide alone.
+CANDIDATES = 8.0
 
 Chunks = Callable[[], Iterable[Array]]
 # The limits of faiss's reader are one for the whole process.
@@ -62,6 +65,9 @@ class VectorIndex:
         faiss = _faiss()
         try:
             index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
+            outer = faiss.downcast_index(index)
+            if hasattr(outer, "k_factor"):
+                outer.k_factor = CANDIDATES
             if not index.is_trained:
                 index.train(_sample(chunks(), total, width, _wanted(faiss, index)))
             _reserve(faiss, index, total)
@@ -139,6 +145,7 @@ class VectorIndex:
         if lists is not None:
             return lists, "nprobe"
         inner = faiss.downcast_index(self._index)
+        inner = faiss.downcast_index(inner.base_index) if hasattr(inner, "base_index") else inner
         return (inner.hnsw, "efSearch") if hasattr(inner, "hnsw") else None
 
     @property
@@ -218,9 +225,12 @@ def _sample(chunks: Iterable[Array], total: int, width: int, wanted: int) -> Arr
 
 def _reserve(faiss: Any, index: Any, total: int) -> None:
     """Take the room of all codes at once: growing by doubling would need up to twice as much for a moment."""
-    codes: Any = getattr(faiss.downcast_index(index), "codes", None)
+    inner = faiss.downcast_index(index)
+    # What refines holds the larger codes.
+    inner = faiss.downcast_index(inner.refine_index) if hasattr(inner, "refine_index") else inner
+    codes: Any = getattr(inner, "codes", None)
     if hasattr(codes, "resize"):
-        codes.resize(total * int(index.sa_code_size()))
+        codes.resize(total * int(inner.sa_code_size()))
         codes.resize(0)
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from stages.config import Config
 from stages.options import method_entry
-from stages.task import FewShotTask, Segments, Text
+from stages.task import FewShotTask, KeyIndex, Segments, Text
+from stages.task import Retrieved as Retrieved
 
 Settings = Mapping[str, float | int | str]
 
@@ -46,14 +47,6 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Retrieved:
-    """The image keys retrieved for each query, in place of all of them: similarities (B, k) and key rows (B, k)."""
-
-    scores: Tensor
-    rows: Tensor
-
-
-@dataclass(frozen=True)
 class Scores:
     """Logits (B, N), and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
 
@@ -65,10 +58,16 @@ class Scores:
 
 @dataclass(frozen=True)
 class Cache:
-    """What scores need beside an adapter's own tensors: the class texts and which key belongs to which class."""
+    """What scores need beside an adapter's own tensors: the class texts, which key belongs to which class, and for an adapter
+    without keys of its own the index that has them."""
 
     text: Text
     segments: Segments
+    index: KeyIndex | None = None
+
+    @classmethod
+    def of(cls, task: FewShotTask) -> Cache:
+        return cls(task.text, task.segments, task.index)
 
 
 class TrainLog(Protocol):

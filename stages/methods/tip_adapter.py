@@ -20,17 +20,20 @@ BETAS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0)
 
 
 def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
-    """Choose alpha and beta on validation samples; keep the keys as they are."""
-    keys = task.support.keys
+    """Choose alpha and beta on validation samples; keep the keys as they are, or where they are."""
+    tensors = {} if task.index else {"keys": task.support.keys}
+    kept = {"top_k": task.index.k} if task.index else {}
     if settings is None and task.validation is not None:
-        choice = search_cache(task, keys, task.validation)
-        return Fitted({"keys": keys}, choice.values, as_selection(choice, task.selected_on))
+        choice = search_cache(task, tensors.get("keys"), task.validation)
+        return Fitted(tensors, {**choice.values, **kept}, as_selection(choice, task.selected_on))
     fixed = settings or {"alpha": options.alpha * alpha_scale(task), "beta": options.beta}
-    return Fitted({"keys": keys}, fixed, Selection(task.selected_on))
+    return Fitted(tensors, {**fixed, **kept}, Selection(task.selected_on))
 
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
     """Zero-shot logits plus alpha times the class sums of the image affinities."""
+    if retrieved is None and cache.index is not None:
+        retrieved = cache.index.retrieve(features)
     image = image_sums(fitted, cache.segments, features, retrieved)
     return Scores(cache.text.logits(features) + float(fitted.settings["alpha"]) * image, image=image)
 
@@ -48,17 +51,25 @@ def alpha_scale(task: FewShotTask) -> float:
     return task.text.logit_scale / 100.0 * 16.0 / max(task.support.shots, 1)
 
 
-def search_cache(task: FewShotTask, keys: Tensor, validation: Labelled) -> Choice:
-    """Search alpha and beta of an image cache on validation samples."""
-    similarity = validation.features @ keys.T
+def search_cache(task: FewShotTask, keys: Tensor | None, validation: Labelled) -> Choice:
+    """Search alpha and beta of an image cache on validation samples: over all `keys`, or over those that the task's index finds."""
     zero_shot = task.text.logits(validation.features)
-    sums = _memory(lambda beta: class_sums(affinity(similarity, beta), task.support.segments))
+    sums = _memory(_sums_of(task, keys, validation.features))
 
     def logits(point: Mapping[str, float]) -> Tensor:
         return zero_shot + point["alpha"] * sums(point["beta"])
 
     scale = alpha_scale(task)
     return search({"beta": Grid(BETAS), "alpha": Grid(tuple(scale * alpha for alpha in ALPHAS))}, validation.labels, logits)
+
+
+def _sums_of(task: FewShotTask, keys: Tensor | None, features: Tensor) -> Callable[[float], Tensor]:
+    """Class sums (B, N) for any beta, from similarities that are computed, or keys that are retrieved, once."""
+    if task.index is not None:
+        found = task.index.retrieve(features)
+        return lambda beta: sparse_class_sums(found.scores, found.rows, beta, task.segments)
+    similarity = features @ (task.support.keys if keys is None else keys).T
+    return lambda beta: class_sums(affinity(similarity, beta), task.segments)
 
 
 def as_selection(choice: Choice, selected_on: str, more_trials: int = 0) -> Selection:

@@ -62,7 +62,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "cache.index": (("Flat", "HNSW8", "auto"), LATER),
     "cache.recall": ((0.95, 0.5), LATER),
     "cache.index_memory": ((4.0, 1.0), LATER),
-    "eval.top_k": (("all", 3), {EVAL}),
+    "eval.top_k": (("all", 3), {ADAPTER, EVAL}),
     "eval.neighbors": ((5, 2), {EVAL}),
     "eval.bins": ((15, 10), {EVAL}),
     "run.methods": ((["zero-shot"], ["zero-shot", "tip-adapter"]), {ADAPTER, EVAL}),

@@ -55,7 +55,9 @@ class World:
                 for number, start in enumerate(range(0, max(len(rows), 1), shard * views)):
                     part = rows.take(np.arange(start, min(start + shard * views, len(rows))))
                     write_images(held.path / f"{split}-{number:05d}.parquet", part, split, "f")
-            return held.commit({"dataset": name, "classes": self.names, "logit_scale": SCALE, "counts": counts, "parts": {}})
+            return held.commit(
+                {"dataset": name, "classes": self.names, "logit_scale": SCALE, "counts": counts, "parts": dict.fromkeys(splits, name)}
+            )
 
     def texts(self, templates: int = 2, width: int | None = None) -> Artifact:
         """A texts artifact: the centres seen through `templates` prompts."""

@@ -10,6 +10,7 @@ import pytest
 
 from stages.build_cache import build_cache
 from stages.config import CacheConfig
+from stages.identities import cache_identity
 from stages.inputs import class_weights, load_segments, load_support, load_text, support_of
 from stages.progress import Silent
 from store.artifact import Artifact, Identity
@@ -129,7 +130,7 @@ def test_auto_says_what_it_takes(world: World) -> None:
             said.append(line)
 
     images, texts = world.images({"train": world.rows("train", 12)}), world.texts()
-    for memory, factory in ((1.0, "Flat"), (1e-6, "IVF8,SQ8")):
+    for memory, factory in ((1.0, "Flat"), (1e-6, "IVF4,SQ8")):
         config = CacheConfig(shots=12, index="auto", index_memory=memory)
         identity = Identity("cache", f"toy-{factory}", {"memory": memory})
         cache = build_cache(world.store, identity, images, texts, config, 1, Heard())
@@ -155,3 +156,12 @@ def test_half_precision_features_become_single_precision_keys(world: World) -> N
     half = ImageFeatures(rows.sample_ids, rows.labels, rows.views, rows.features.astype(np.float16))
     cache = build(world, world.images({"support-2": half}), world.texts(), seed=None, shots=2)
     np.testing.assert_allclose(np.linalg.norm(VectorIndex.load(cache.file("image.faiss")).keys(), axis=1), 1.0, rtol=1e-5)
+
+
+def test_validation_samples_measure_the_recall_and_are_an_input_then_alone(world: World) -> None:
+    images, texts = world.images({"train": world.rows("train", 12), "val": world.rows("val", 5)}), world.texts()
+    cache = build(world, images, texts, shots=12, index="IVF8,Flat", recall=1.0)
+    assert cache.summary["recall"] == 1.0
+    parts = {"train": "t", "val": "v"}
+    inputs = [cache_identity("toy", parts, "x", CacheConfig(index=index), 1).inputs for index in ("Flat", "IVF8,Flat", "auto")]
+    assert ["validation" in found for found in inputs] == [False, True, True]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.recall import nearest_others_exactly, raise_effort, recall
+from stages.recall import nearest_exactly, nearest_others_exactly, raise_effort, recall
 from store.index import VectorIndex
 from tests.stages.few_shot_world import unit
 
@@ -46,3 +46,23 @@ def test_a_lone_key_has_no_neighbour_to_miss() -> None:
     queries, exact = nearest_others_exactly(lambda: [stored], np.asarray([0]), 10)
     assert exact.rows.shape == (1, 0)
     assert recall(VectorIndex.build(stored), queries, np.asarray([0]), exact) == 1.0
+
+
+def test_effort_that_finds_hardly_more_is_taken_back() -> None:
+    centers = keys(8)
+    stored = np.repeat(centers, 200, axis=0) + 0.01 * np.random.default_rng(1).normal(size=(1600, 16)).astype(np.float32)
+    index = VectorIndex.build(stored, "IVF64,PQ2")
+    found = raise_effort(index, lambda: [stored], 1.0)
+    assert found < 1.0
+    assert index.effort is not None
+    assert index.effort < index.most_effort
+
+
+def test_queries_from_outside_meet_every_key() -> None:
+    stored, queries = keys(300), keys(40)[30:] + 0.1
+    own = np.full(10, -1)
+    found = nearest_exactly(lambda: np.split(stored, [7, 250]), queries, own, 5)
+    np.testing.assert_array_equal(found.rows, np.argsort(-(queries @ stored.T), axis=1)[:, :5])
+    assert nearest_exactly(lambda: [stored], queries, own, 1000).rows.shape == (10, 300)
+    index = VectorIndex.build(stored, "IVF16,Flat")
+    assert raise_effort(index, lambda: [stored], 0.9, queries) >= 0.9

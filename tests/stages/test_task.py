@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.task import FewShotTask, Labelled, Segments, Support, Text
+from stages.task import FewShotTask, KeyIndex, Labelled, Segments, Support, Text
 from tests.stages.few_shot_world import random_support, random_text, unit
 
 
@@ -70,6 +70,6 @@ def test_zero_shot_logits_are_scaled_cosines() -> None:
 @pytest.mark.promise
 def test_a_task_has_no_room_for_test_features() -> None:
     """Hyper-parameters are never chosen on test: no type a method is handed has a field for it."""
-    names = {name.name for kind in (FewShotTask, Support, Labelled, Text, Segments) for name in fields(kind)}
-    assert {field.name for field in fields(FewShotTask)} == {"text", "support", "validation", "seed", "selected_on"}
+    names = {name.name for kind in (FewShotTask, Support, Labelled, Text, Segments, KeyIndex) for name in fields(kind)}
+    assert {field.name for field in fields(FewShotTask)} == {"text", "support", "validation", "seed", "selected_on", "index"}
     assert not any("test" in name or "query" in name for name in names)

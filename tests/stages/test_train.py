@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from stages.build_cache import build_cache
-from stages.config import CacheConfig
+from stages.config import CacheConfig, TopK
 from stages.device import resolve_device
 from stages.evidence import Recorder
 from stages.methods.method import method as load_method
@@ -39,13 +39,15 @@ class Scene:
     texts: Artifact
     cache: Artifact
 
-    def train(self, method: str, seed: int = 1, protocol: Any = "few", device: str = "cpu", **options: Any) -> Artifact:
+    def train(
+        self, method: str, seed: int = 1, protocol: Any = "few", device: str = "cpu", top_k: TopK = "all", number: int = 1, **options: Any
+    ) -> Artifact:
         chosen = options_of(method, options)
-        fields = {"method": method, "seed": seed, "protocol": protocol, **options}
+        fields = {"method": method, "seed": seed, "protocol": protocol, "top_k": top_k, "number": number, **options}
         identity = Identity("adapter", method, fields, {"cache": self.cache.fingerprint})
         shots = int(self.cache.summary["shots"])
         return train(
-            self.world.store, identity, self.images, self.texts, self.cache, method, chosen, seed, protocol, shots, device, Silent()
+            self.world.store, identity, self.images, self.texts, self.cache, method, chosen, seed, protocol, shots, device, Silent(), top_k
         )
 
 

@@ -16,6 +16,8 @@ from store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
 from store.index import VectorIndex, gpu_count
 from tests.faults import Case
 
+REFINED = "IVF4,PQ8x4fs,Refine(SQfp16)"
+
 
 def unit(rows: int, width: int, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).standard_normal((rows, width)).astype(np.float32)
@@ -37,7 +39,7 @@ def test_flat_is_brute_force(keys: int, queries: int, width: int, k: int, seed: 
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "HNSW8"])
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "HNSW8", REFINED, "HNSW8,Refine(SQ8)", "OPQ8,IVF4,PQ8x4fs,RFlat"])
 def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str, mapped: bool) -> None:
     index = VectorIndex.build(unit(300, 16), factory)
     index.save(tmp_path / "image.faiss")
@@ -64,7 +66,7 @@ def test_equal_keys_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "IVF4,PQ4x4", "SQ8"])
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "IVF4,PQ4x4", "SQ8", REFINED])
 def test_an_index_built_in_chunks_has_the_bytes_of_one_built_at_once(tmp_path: Path, factory: str) -> None:
     keys = unit(700, 16)
     VectorIndex.build(keys, factory).save(tmp_path / "whole")
@@ -81,13 +83,25 @@ def test_what_an_index_learns_comes_from_keys_at_even_steps(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-@pytest.mark.parametrize("factory", ["IVF8,Flat", "PCA4,IVF8,Flat", "HNSW8"])
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "PCA4,IVF8,Flat", "HNSW8", "IVF8,PQ4x4fs,Refine(SQfp16)", "HNSW8,RFlat"])
 def test_the_effort_of_a_search_is_kept_in_the_file(tmp_path: Path, factory: str, mapped: bool) -> None:
     index = VectorIndex.build(unit(400, 8), factory)
     index.effort = 5
     index.save(tmp_path / "a")
     assert VectorIndex.load(tmp_path / "a", mapped).effort == 5
-    assert index.most_effort == (400 if factory == "HNSW8" else 8)
+    assert index.most_effort == (400 if factory.startswith("HNSW8") else 8)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_fine_codes_rank_what_coarse_ones_let_through(tmp_path: Path, mapped: bool) -> None:
+    keys, queries = unit(1000, 16), unit(50, 16, 1)
+    VectorIndex.build(keys, "IVF1,PQ8x4fs,Refine(SQfp16)").save(tmp_path / "a")
+    found = VectorIndex.load(tmp_path / "a", mapped).search(queries, 10)
+    scores = queries @ keys.T
+    # The scores are those of half-precision keys, not of 4-bit codes, and the best is nearly always among eight times as many.
+    np.testing.assert_allclose(np.take_along_axis(scores, found.rows, 1), found.scores, atol=2e-3)
+    assert (found.rows[:, 0] == scores.argmax(1)).mean() > 0.9
+    np.testing.assert_allclose(VectorIndex.load(tmp_path / "a", mapped).keys(slice(3, 9)), keys[3:9], atol=1e-3)
 
 
 def test_an_exact_index_has_no_effort() -> None:
@@ -135,7 +149,7 @@ def test_other_floats_are_taken_as_numbers(dtype: type) -> None:
 
 # A large one, which is mapped, that ends early is not always seen by faiss; `Artifact.file` checks the size before any open.
 @pytest.mark.failure("cut or missing file")
-@pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF4,Flat"])
+@pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF4,Flat", REFINED])
 def test_an_index_cut_anywhere_is_damage(tmp_path: Path, factory: str, case: Case) -> None:
     path = tmp_path / "a"
     VectorIndex.build(unit(50, 8), factory).save(path)
