@@ -38,6 +38,11 @@ class Refused:
     """An expected error of a worker, in words: an answer, so that Ray neither wraps it nor tries again."""
 
     message: str
+    input: bool
+
+    @classmethod
+    def of(cls, error: XmapError) -> Refused:
+        return cls(str(error), isinstance(error, InputError))
 
 
 class RayEngine:
@@ -55,7 +60,8 @@ class RayEngine:
     def call(self, function: Callable[..., Value], *arguments: object) -> Value:
         """`function(*arguments)` on one machine of the cluster."""
         remote = self._ray.remote(**self._resources)(_quiet)
-        answer: Value | Refused = self._ray.get(remote.remote(self._threads, function, arguments))
+        with _deaths(self._ray):
+            answer: Value | Refused = self._ray.get(remote.remote(self._threads, function, arguments))
         return _value(answer)
 
     def spread(self, make: Callable[[], Worker[Given, Result]], items: Sequence[Given], advance: Advance) -> Generator[Result]:
@@ -157,13 +163,15 @@ def _connect(ray: Any, address: str) -> None:
 
 @contextmanager
 def _deaths(ray: Any) -> Iterator[None]:
-    """Turn the end of a worker that died again and again into a sentence."""
+    """Turn the end of a worker that died again and again, or of the cluster, into a sentence. Defects keep their traceback."""
     try:
         yield
-    except ray.exceptions.RayActorError as error:
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
         raise XmapError(
-            f"a Ray worker died {RESTARTS} times and more ({first_line(error)}); it may have run out of memory: "
-            "run the same command again with a smaller --batch-size or fewer --workers (finished shards are kept)."
+            f"a Ray worker died, {RESTARTS} times over where it could begin again ({first_line(error)}); it may have run out of memory: "
+            "give workers more, or change --batch-size, and run the same command again, finished parts are kept."
         ) from error
 
 
@@ -179,7 +187,7 @@ class _Actor:
         try:
             (answer,) = self._made.work([row["item"]], _unheard)
         except XmapError as error:
-            return {"answer": Refused(str(error))}
+            return {"answer": Refused.of(error)}
         return {"answer": answer}
 
 
@@ -191,12 +199,12 @@ def _quiet(threads: int, function: Callable[..., Value], arguments: Sequence[obj
     try:
         return function(*arguments)
     except XmapError as error:
-        return Refused(str(error))
+        return Refused.of(error)
 
 
 def _value(answer: Value | Refused) -> Value:
     if isinstance(answer, Refused):
-        raise XmapError(answer.message)
+        raise InputError(answer.message) if answer.input else XmapError(answer.message)
     return answer
 
 

@@ -47,6 +47,14 @@ class RunConfig(Config):
     )
     gpus_per_worker: float | None = Field(None, ge=0, description="GPUs of a Ray worker; default 1 where there are any.")
 
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _share(cls, value: float | None) -> float | None:
+        # What Ray can count.
+        if value is not None and (value != round(value, 4) or (value > 1 and value != int(value))):
+            raise ValueError("give a whole number of GPUs, or a share of one with at most four decimals")
+        return value
+
     @field_validator("methods", "seeds")
     @classmethod
     def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,12 +6,16 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
 from pipeline.engines import engine_of
+from stages.datasets.coop import SCHEME
 from stages.datasets.dataset import TRAIN, Dataset
+from stages.datasets.places import is_url
 from stages.progress import Progress
+from stages.resolve import LOCAL
 from store.artifact import Artifact, Identity, Store, safe_name
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import explain
@@ -131,9 +135,11 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from stages.extract import image_identity, parts, text_identity
     from stages.resolve import resolve
 
+    engine = engine_of(config.run)
     memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
-    dataset = open_dataset(config.data, notes=notes)
-    encoder = resolve(config.encoder, memory, store.root / RECORDS)
+    placed = grounded(config) if engine.away else config
+    dataset = open_dataset(placed.data, notes=notes)
+    encoder = resolve(placed.encoder, memory, store.root / RECORDS)
     hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
     where = config.flags()
     command = f"xmap extract {where}".strip()
@@ -144,16 +150,30 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         from stages.extract import extract_images
 
         run = config.run
-        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress, engine_of(run))
+        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress, engine)
 
     def build_texts(built: Built, progress: Progress) -> Artifact:
         from stages.extract import extract_texts
 
-        return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine_of(config.run))
+        return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine)
 
     return Features(
         images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks, encoder
     )
+
+
+def grounded(config: XmapConfig) -> XmapConfig:
+    """The config with whole paths to images and weights: workers elsewhere start in other folders. No name or fingerprint changes."""
+    data, root = config.data.data, config.data.root
+    model, weights = config.encoder.model, config.encoder.pretrained
+    whole = {"data.root": root and str(Path(root).absolute())}
+    if not (is_url(data) or data.startswith(SCHEME)):
+        whole["data.data"] = str(Path(data).absolute())
+    if model.startswith(LOCAL):
+        whole["encoder.model"] = f"{LOCAL}{Path(model.removeprefix(LOCAL)).expanduser().absolute()}"
+    if weights and Path(weights).expanduser().is_file():
+        whole["encoder.pretrained"] = str(Path(weights).expanduser().absolute())
+    return config.override(whole)
 
 
 def _shortest(dataset: Dataset) -> tuple[int, str] | None:

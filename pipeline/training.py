@@ -95,13 +95,14 @@ class Trainer:
             digest = training.identity.fingerprint
             try:
                 made = training.build(self._store, self._built, Silent())
-                yield Trained(digest, pack(made))
+                trained = Trained(digest, pack(made))
                 self._store.remove(made)
             except XmapError as error:
-                yield Trained(digest, None, str(error))
+                trained = Trained(digest, None, str(error))
             except Exception as error:
                 # A defect, or a machine out of memory: told in full where the step is done.
-                yield Trained(digest, None, "".join(traceback.format_exception(error)), expected=False)
+                trained = Trained(digest, None, "".join(traceback.format_exception(error)), expected=False)
+            yield trained
             advance(1)
 
 
@@ -131,6 +132,9 @@ class Trainings:
         Of the images, the shards of the test split stay here.
         """
         missing = {training.identity.fingerprint: training for training in self.waiting if self.store.find(training.identity) is None}
+        if not missing:
+            # Another process has just finished them.
+            return
         inputs = {digest: built[digest] for training in missing.values() for digest in training.inputs}
         parcels = [pack(artifact, _not_test) for artifact in inputs.values()]
         progress.start("train", len(missing))

@@ -81,7 +81,7 @@ def encode_texts(
     pairs = [(label, template) for label in range(len(dataset.classes)) for template in dataset.templates]
     prompts = [template.replace("{}", dataset.classes[label]) for label, template in pairs]
     items = [PromptBatch(start, tuple(prompts[start : start + batch])) for start in range(0, len(prompts), batch)]
-    make = partial(PromptEncoder, encoder, machine.device, batch)
+    make = partial(PromptEncoder, encoder, machine, batch)
     with closing(engine.spread(make, items, progress.advance)) as answers:
         progress.start("encode prompts", len(prompts))
         encoded = sorted(answers, key=lambda answer: answer.start)

@@ -17,6 +17,8 @@ from store.fingerprint import Fields, Json, fingerprint
 COOP, CACHE, ADAPTER, EVAL = "coop", "cache", "adapter", "eval"
 COOP_SCHEMA = 1
 CACHE_SCHEMA = 1
+# Indexes other than Flat: how they are chosen, what their recall is measured on, how far their effort is raised.
+INDEXED_SCHEMA = 2
 ADAPTER_SCHEMA = 2
 EVAL_SCHEMA = 3
 FLAT, AUTO = "Flat", "auto"
@@ -70,10 +72,15 @@ def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, see
     part = support_part(name, parts, config.shots)
     drawn = seed if part == TRAIN else None
     suffix = "" if drawn is None else f"-seed{drawn}"
+    schema = CACHE_SCHEMA if config.index == FLAT else INDEXED_SCHEMA
     return Identity(
         CACHE,
         f"{name}-{config.shots}shot{suffix}",
-        {"schema": CACHE_SCHEMA, **config.model_dump(mode="json", exclude=_idle(config)), "seed": drawn},
+        {
+            "schema": CACHE_SCHEMA if config.index == FLAT else INDEXED_SCHEMA,
+            **config.model_dump(mode="json", exclude=_idle(config)),
+            "seed": drawn,
+        },
         {"texts": texts, "support": parts[part], **({"validation": parts[VAL]} if config.index != FLAT and VAL in parts else {})},
         _command("build-cache", where, config.shots, seeds=[seed]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 import sys
 from collections import deque
@@ -29,6 +30,7 @@ from store.errors import XmapError
 TIMEOUT_SECONDS = 300
 # Bad images whose bytes were never read, or not kept, although the file could be hashed.
 UNHASHED = ("too-large",)
+AGAIN = "run the same command again, finished shards are kept"
 DEATHS = ("exited unexpectedly", "is killed by signal", "timed out")
 
 
@@ -75,6 +77,8 @@ def read_planned(request: Request) -> bytes | BadImage | Changed:
     data = read_place(request.sample.place)
     if isinstance(data, bytes):
         return data if blake3(data).hexdigest() == request.content else Changed(request.sample.sample_id)
+    if data.kind == "missing" and request.content is not None:
+        return Changed(request.sample.sample_id, f"was there when the work was planned and is not, as machine {platform.node()} sees it")
     if data.kind == UNREACHABLE:
         return Changed(request.sample.sample_id, f"cannot be reached any more ({data.message})")
     planned_bad = request.content is None or data.kind in UNHASHED or (data.kind == "empty" and request.content == blake3().hexdigest())
@@ -90,9 +94,11 @@ def load_ahead(requests: Sequence[Request], maker: ViewMaker, ahead: int, worker
         for number in range(len(requests)):
             waiting.append(pool.submit(images.__getitem__, number))
             if len(waiting) > ahead:
-                yield waiting.popleft().result()
+                yield waiting.popleft().result(TIMEOUT_SECONDS)
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft().result(TIMEOUT_SECONDS)
+    except TimeoutError as error:
+        raise XmapError(f"an image took more than {TIMEOUT_SECONDS} s to load: a disk, mount or server hangs; {AGAIN}.") from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stages.encoder import Encoder
 from stages.engine import Advance
 from stages.resolve import EncoderIdentity
-from stages.shard_encoder import require_finite
+from stages.shard_encoder import Machine, require_finite, require_kind
 from store.tables import Array
 
 
@@ -37,8 +37,10 @@ class EncodedPrompts:
 class PromptEncoder:
     """One model at work on prompts: a `stages.engine.Worker`."""
 
-    def __init__(self, encoder: EncoderIdentity, device: str, size: int) -> None:
-        self._model, self._size = Encoder.load(encoder, device), size
+    def __init__(self, encoder: EncoderIdentity, machine: Machine, size: int) -> None:
+        """Raises `InputError` where this machine is not of the kind that the work was planned on."""
+        require_kind(machine)
+        self._model, self._size = Encoder.load(encoder, machine.device), size
 
     def work(self, batches: Sequence[PromptBatch], advance: Advance) -> Generator[EncodedPrompts]:
         """Encode batches in order, each filled up to `size`. Raises `InputError` for features that are not finite."""

@@ -49,8 +49,8 @@ def this_machine(device: str) -> Machine:
     return Machine(place, made_by)
 
 
-def _require_kind(planned: Machine) -> None:
-    """Machines of several kinds would make one artifact of which no rerun gives the same bytes."""
+def require_kind(planned: Machine) -> None:
+    """Raise `InputError` where this machine is of another kind: no rerun would give the bytes of an artifact that several kinds made."""
     here = this_machine(planned.device).made_by
     differing = [f"{name} {here.get(name)} in place of {wanted}" for name, wanted in planned.made_by.items() if here.get(name) != wanted]
     if differing:
@@ -76,7 +76,7 @@ class ShardEncoder:
 
     def __init__(self, encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, load: Load) -> None:
         """Raises `InputError` where this machine is not of the kind that the extraction was planned on."""
-        _require_kind(machine)
+        require_kind(machine)
         self._model, self._extract, self._load = Encoder.load(encoder, machine.device), extract, load
 
     def work(self, shards: Sequence[Shard], advance: Advance) -> Generator[Encoded]:

@@ -31,9 +31,11 @@ class AwayEngine(LocalEngine):
 
     def __init__(self) -> None:
         self.items: list[Any] = []
+        self.made: Any = None
 
     def spread(self, make: Callable[[], Any], items: Sequence[Any], advance: Advance) -> Generator[Any]:
         self.items += items
+        self.made = make
         return super().spread(make, items, advance)
 
 
@@ -67,12 +69,25 @@ def test_elsewhere_all_that_are_missing_are_trained_at_once(store: Store, tmp_pa
 
 
 def test_a_worker_is_handed_no_test_features(store: Store) -> None:
-    _, built = trainings(store, LOCAL)
-    (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
-    names = set(pack(images, _not_test).files)
-    assert names
+    engine = AwayEngine()
+    found, built = trainings(store, engine)
+    found.build(found.waiting[0], built, Silent())
+    (parcels,) = engine.made.args
+    assert sorted(parcel.stage for parcel in parcels) == ["cache", "images", "texts"]
+    names = {name for parcel in parcels for name in parcel.files}
+    assert any(name.startswith("support-") for name in names)
     assert not any("test" in name for name in names)
+    (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
     assert any("test" in path.name for path in images.path.iterdir())
+
+
+def test_nothing_is_spread_where_another_process_has_finished_all(store: Store) -> None:
+    found, built = trainings(store, LOCAL)
+    made = [found.build(training, built, Silent()).fingerprint for training in found.waiting]
+    engine = AwayEngine()
+    again, _ = trainings(store, engine)
+    assert [again.build(training, built, Silent()).fingerprint for training in again.waiting] == made
+    assert engine.items == []
 
 
 def answer(store: Store, training: Training) -> Trained:
