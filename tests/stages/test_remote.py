@@ -146,6 +146,13 @@ def test_patterns_and_single_files_at_a_url(bucket: Bucket, tmp_path: Path) -> N
             read(f"{url}/{pattern}")
 
 
+def test_an_empty_member_of_a_tar_at_a_url_is_one_bad_image(bucket: Bucket, tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [("none.png", b""), ("none.cls", b"a"), *samples({"1": "a"})])
+    found = {sample.sample_id: read_place(sample.place) for sample in read(bucket.put(tmp_path / "x.tar")).samples}
+    assert found["x.tar/none.png"] == BadImage("empty", "the file has 0 bytes")
+    assert isinstance(found["x.tar/1.png"], bytes)
+
+
 def test_an_unchanged_object_is_read_once(
     bucket: Bucket, photos: Path, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
