@@ -9,6 +9,7 @@ import errno
 import os
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from stages.datasets.files import opened
@@ -47,7 +48,7 @@ def _too_large(size: int) -> BadImage:
 def _bytes(place: Member | Cell | Remote) -> bytes | None:
     if isinstance(place, Remote):
         return read_bytes(place)
-    return _member(place) if isinstance(place, Member) else _cell(place)
+    return _member(place) if isinstance(place, Member) else _GROUP.image(place)
 
 
 def _member(member: Member) -> bytes:
@@ -76,14 +77,35 @@ def _opened(path: Path, stamp: str) -> _Open:
     return _Open(path)
 
 
-def _cell(cell: Cell) -> bytes | None:
-    column = _group(cell.container, cell.column, cell.group)
-    data: bytes | None = column[cell.inside].as_py() if cell.inside < len(column) else b""
-    return data
+class _Group:
+    """The row group that was read last, behind a lock: threads that miss it together would each read it, and hold a copy."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Container, str, int] | None = None
+        self._column: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Another lock, for a forked process: the old one may be held by a thread that is not there."""
+        self._lock = Lock()
+
+    def image(self, cell: Cell) -> bytes | None:
+        """The bytes of a cell; None where it is null."""
+        key = (cell.container, cell.column, cell.group)
+        with self._lock:
+            if key != self._key:
+                # Let go of first, so that a process never holds two.
+                self._key = self._column = None
+                self._column, self._key = _read_group(*key), key
+            data: bytes | None = self._column[cell.inside].as_py() if cell.inside < len(self._column) else b""
+        return data
 
 
-@lru_cache(maxsize=1)
-def _group(container: Container, column: str, group: int) -> Any:
+_GROUP = _Group()
+os.register_at_fork(after_in_child=_GROUP.renew)
+
+
+def _read_group(container: Container, column: str, group: int) -> Any:
     from stages.datasets.cells import read_group
 
     if isinstance(container.where, Path):
