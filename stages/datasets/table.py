@@ -18,7 +18,7 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.labels import check_splits, in_order
-from stages.datasets.places import Location, Remote, is_url
+from stages.datasets.places import Location, Remote, is_of_this_machine, is_url, location
 from stages.datasets.remote import look_up
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
@@ -105,14 +105,20 @@ def _item(path: Location, number: int, row: Mapping[str, str], divided: bool) ->
 
 
 def _place(table: Location, number: int, written: str) -> Location:
-    """Where the image of a row is: at a URL, or at a path from the table's folder on."""
+    """Where the image of a row is: at a URL, or at a path from the table's folder on.
+
+    A table at a URL may come from anybody: its paths stay in its own bucket or on its host, and it names no files of this machine.
+    """
     if is_url(written):
-        return Remote(written)
+        place = location(written)
+        if not isinstance(table, Path) and is_of_this_machine(written):
+            raise InputError(f"{table} row {number} has the path {written!r:.200}, which is a file of this machine; give it a remote URL.")
+        return place
     if isinstance(table, Path):
         return table.parent / written
     scheme, _, folder = table.parent.url.partition("://")
     inside = posixpath.normpath(f"{folder}/{written}")
-    if written.startswith("/") or inside.startswith(".."):
+    if written.startswith("/") or inside.partition("/")[0] != folder.partition("/")[0]:
         raise InputError(f"{table} row {number} has the path {written!r}, which leads out of the storage; write it below the table.")
     return Remote(f"{scheme}://{inside}")
 
