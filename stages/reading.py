@@ -23,8 +23,8 @@ def read_place(place: Place) -> bytes | BadImage:
     """The bytes of an image. They may be others than were listed: compare their hash."""
     if isinstance(place, Path):
         return read_image(place)
-    if isinstance(place, Remote) and (place.size or 0) > MAX_BYTES:
-        return _too_large(place.size or 0)
+    if isinstance(place, Remote) and place.size is not None and place.size > MAX_BYTES:
+        return BadImage("too-large", f"the file has {place.size:,} bytes, the limit is {MAX_BYTES:,}")
     try:
         data = _bytes(place)
     except OSError as error:
@@ -37,12 +37,8 @@ def read_place(place: Place) -> bytes | BadImage:
     if data is None:
         return BadImage("missing", "the cell holds no image")
     if len(data) > MAX_BYTES:
-        return _too_large(len(data))
+        return BadImage("too-large", f"the file has more than {MAX_BYTES:,} bytes, which is the limit")
     return data or BadImage("empty", "the file has 0 bytes")
-
-
-def _too_large(size: int) -> BadImage:
-    return BadImage("too-large", f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}")
 
 
 def _bytes(place: Member | Cell | Remote) -> bytes | None:
