@@ -130,6 +130,18 @@ UNFIT = {
         table_of(ONE_IMAGE).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "a"]}}}}'}),
         "its class names are not different",
     ),
+    "broken names": (
+        table_of(ONE_IMAGE).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["\\ud800", "a"]}}}}'}),
+        "its class names are not different, non-empty names (it is no UTF-8 text)",
+    ),
+    "two lines": (table_of(ONE_IMAGE, ["a\nb"]), "(it holds a control character or a line end)"),
+    "long label": (table_of(ONE_IMAGE, ["9" * 5000]), "(it has 5,000 characters, the limit is 1,000)"),
+    "two images": (pa.table([ONE_IMAGE, ONE_IMAGE, [1]], names=["image", "image", "label"]), "has several columns 'image'; rename"),
+    "two labels": (pa.table([ONE_IMAGE, [1], [1]], names=["image", "label", "label"]), "has several columns 'label'; rename"),
+    "deep bytes": (
+        table_of(pa.array([{"bytes": {"bytes": b"x"}}], pa.struct([("bytes", pa.struct([("bytes", pa.binary())]))]))),
+        "has no column 'path' but image, label",
+    ),
     "unnamed": (
         table_of(ONE_IMAGE, [3]).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "b"]}}}}'}),
         "row 1 has the label 3, the table names 2 classes",
