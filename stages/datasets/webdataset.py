@@ -28,7 +28,7 @@ TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 CLASSNAMES = "classnames.txt"
 # The form of a listing: raise the number when it changes.
-KIND = "tar1"
+KIND = "tar2"
 
 
 class TarSource:

@@ -143,6 +143,8 @@ def test_labels_are_numbers_or_names_in_cls_or_json(tmp_path: Path) -> None:
     assert label(tmp_path, ("k.json", b'{"label": 3, "class_name": "owl"}')) == "owl"
     assert label(tmp_path, ("k.json", b'{"class": "owl", "label": null}')) == "owl"
     assert label(tmp_path, ("k.json", b'{"label": 3}'), ("k.cls", b"4")) == "4"
+    # Beyond what any tool counts: a name.
+    assert label(tmp_path, ("k.cls", b"9" * 1000)) == "9" * 1000
 
 
 def test_numbers_take_their_names_from_a_file(tmp_path: Path) -> None:
@@ -183,6 +185,12 @@ UNFIT = {
     "no json": ([("k.png", PNG), ("k.json", b"{")], "'k.json' is no JSON"),
     "deep json": ([("k.png", PNG), ("k.json", b"[" * 100_000)], "'k.json' is no JSON"),
     "long number": ([("k.png", PNG), ("k.json", b'{"label": ' + b"9" * 9999 + b"}")], "'k.json' is no JSON"),
+    "no unicode": ([("k.png", PNG), ("k.json", b'{"label": "\\ud800"}')], r"but '\ud800' (it is no UTF-8 text)"),
+    "two lines": ([("k.png", PNG), ("k.cls", b"a\nb")], r"but 'a\nb' (it holds a control character or a line end)"),
+    "a tab": ([("k.png", PNG), ("k.json", b'{"label": "a\\tb"}')], "it holds a control character"),
+    "many digits": ([("k.png", PNG), ("k.cls", b"9" * 5000)], "(it has 5,000 characters, the limit is 1,000)"),
+    "two cls": ([("k.png", PNG), ("k.cls", b"a"), ("k.CLS", b"b")], "'k.CLS' is a second .cls of the key 'k'"),
+    "two json": ([("k.png", PNG), ("k.JSON", b'{"label": "a"}'), ("k.json", b"{}")], "'k.json' is a second .json of the key 'k'"),
     "long label": ([("k.png", PNG), ("k.cls", bytes(1 << 21))], "is a label of 2,097,152 bytes"),
 }
 
