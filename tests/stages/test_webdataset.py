@@ -109,6 +109,21 @@ def test_a_pattern_that_names_no_file_is_refused(tmp_path: Path, missing: str) -
         read(tmp_path / "data-{0..999999999}.tar")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("**.tar", r"is no pattern .*; write `\*\*` as a folder of its own: `\*\*/\*.tar`"),
+        (f"{'x' * 300}*.tar", "too long for the file system"),
+        (f"{'x' * 300}-{{0..1}}.tar", "too long for the file system"),
+        (f"{'x' * 300}.tar", "too long for the file system"),
+    ],
+)
+def test_a_pattern_that_cannot_be_one_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        read(tmp_path / pattern)
+    assert len(str(found.value)) < 300
+
+
 def test_a_name_with_a_patterns_characters_is_only_a_name(tmp_path: Path) -> None:
     write_tar(tmp_path / "a[1]{2,3}*.tar", samples({"1": "a", "2": "a"}))
     assert {sample.sample_id for sample in read(tmp_path / "a[1]{2,3}*.tar").samples} == {"a[1]{2,3}*.tar/1.png", "a[1]{2,3}*.tar/2.png"}
@@ -167,6 +182,13 @@ def test_other_members_are_counted_and_left_out(tmp_path: Path) -> None:
         "3 members that are not images were left out: 1 .mask.png, 1 .txt, 1 no suffix",
         "1 keys have a label and no image: 'd/lone'",
     )
+
+
+def test_parquet_files_beside_tars_are_counted(shards: Path) -> None:
+    for name in ("train/a.parquet", "train/b.parquet", "stats.parquet"):
+        (shards / name).touch()
+    assert read(shards).remarks == ("3 Parquet files beside the tars were left out",)
+    assert "3 Parquet files" not in str(read(shards / "train/*.tar").remarks)
 
 
 PNG = encoded(picture(0))
