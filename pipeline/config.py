@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
+from stages.datasets.places import shown
 from stages.options import METHODS, method_entry
 from store.errors import InputError, XmapError
 from store.files import write_bytes
@@ -124,7 +125,8 @@ def _typed(field: str, value: Any) -> list[str]:
         return [flag if value else f"--no-{flag[2:]}"]
     if field == "templates":
         return [word for template in value for word in ("--template", template)]
-    return [flag, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    # What repeats a command is written down, and goes on to others.
+    return [flag, ",".join(map(str, value)) if isinstance(value, tuple) else shown(str(value))]
 
 
 def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None, read: bool = True) -> XmapConfig:

@@ -9,6 +9,7 @@ import errno
 import os
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from stages.datasets.files import opened
@@ -22,8 +23,8 @@ def read_place(place: Place) -> bytes | BadImage:
     """The bytes of an image. They may be others than were listed: compare their hash."""
     if isinstance(place, Path):
         return read_image(place)
-    if isinstance(place, Remote) and (place.size or 0) > MAX_BYTES:
-        return _too_large(place.size or 0)
+    if isinstance(place, Remote) and place.size is not None and place.size > MAX_BYTES:
+        return BadImage("too-large", f"the file has {place.size:,} bytes, the limit is {MAX_BYTES:,}")
     try:
         data = _bytes(place)
     except OSError as error:
@@ -36,18 +37,14 @@ def read_place(place: Place) -> bytes | BadImage:
     if data is None:
         return BadImage("missing", "the cell holds no image")
     if len(data) > MAX_BYTES:
-        return _too_large(len(data))
+        return BadImage("too-large", f"the file has more than {MAX_BYTES:,} bytes, which is the limit")
     return data or BadImage("empty", "the file has 0 bytes")
-
-
-def _too_large(size: int) -> BadImage:
-    return BadImage("too-large", f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}")
 
 
 def _bytes(place: Member | Cell | Remote) -> bytes | None:
     if isinstance(place, Remote):
         return read_bytes(place)
-    return _member(place) if isinstance(place, Member) else _cell(place)
+    return _member(place) if isinstance(place, Member) else _GROUP.image(place)
 
 
 def _member(member: Member) -> bytes:
@@ -76,14 +73,35 @@ def _opened(path: Path, stamp: str) -> _Open:
     return _Open(path)
 
 
-def _cell(cell: Cell) -> bytes | None:
-    column = _group(cell.container, cell.column, cell.group)
-    data: bytes | None = column[cell.inside].as_py() if cell.inside < len(column) else b""
-    return data
+class _Group:
+    """The row group that was read last, behind a lock: threads that miss it together would each read it, and hold a copy."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Container, str, int] | None = None
+        self._column: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Another lock, for a forked process: the old one may be held by a thread that is not there."""
+        self._lock = Lock()
+
+    def image(self, cell: Cell) -> bytes | None:
+        """The bytes of a cell; None where it is null."""
+        key = (cell.container, cell.column, cell.group)
+        with self._lock:
+            if key != self._key:
+                # Let go of first, so that a process never holds two.
+                self._key = self._column = None
+                self._column, self._key = _read_group(*key), key
+            data: bytes | None = self._column[cell.inside].as_py() if cell.inside < len(self._column) else b""
+        return data
 
 
-@lru_cache(maxsize=1)
-def _group(container: Container, column: str, group: int) -> Any:
+_GROUP = _Group()
+os.register_at_fork(after_in_child=_GROUP.renew)
+
+
+def _read_group(container: Container, column: str, group: int) -> Any:
     from stages.datasets.cells import read_group
 
     if isinstance(container.where, Path):

@@ -20,6 +20,10 @@ from store.files import hash_file, make_folder
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
 YOUNG_NS = 2_000_000_000
+# Seconds for another run to finish writing.
+WAIT = 10.0
+# Of a file that no run can use: other errors, such as a lock, pass.
+DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 COLUMNS = "path, size, mtime, ctime, inode, blake3"
 
 
@@ -53,9 +57,8 @@ class HashMemory:
                     one = f"SELECT {COLUMNS} FROM hashes WHERE path = ?"  # noqa: S608
                     found = (database.execute(one, (_name(path),)).fetchone() for path in paths)
                     rows = {row[0]: row for row in found if row}
-        except sqlite3.DatabaseError:
-            # A damaged memory only costs time: start it anew.
-            forget(self.path)
+        except sqlite3.DatabaseError as error:
+            forget_damaged(self.path, error)
             return {}
         return {path: (row[1:5], row[5]) for path in paths if (row := rows.get(_name(path)))}
 
@@ -73,15 +76,21 @@ class HashMemory:
             return
 
     def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=10)
+        database = sqlite3.connect(self.path, timeout=WAIT)
         database.execute(
             "CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)"
         )
         return database
 
 
-def forget(path: Path) -> None:
-    """Remove a damaged side file, so that the next run begins another."""
+def forget_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
+    """Remove a side file that is damaged or of another form, so that the next run begins another: it only costs time.
+
+    One that is merely locked or out of reach stays: another run may be writing to it.
+    """
+    # The low byte is the kind of error; text that cannot be decoded has none.
+    if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in DAMAGES:
+        return
     try:
         path.unlink(missing_ok=True)
     except OSError:

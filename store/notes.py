@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from store.errors import XmapError
 from store.files import make_folder
-from store.hashes import YOUNG_NS, file_key, forget
+from store.hashes import WAIT, YOUNG_NS, file_key, forget_damaged
 
 TABLE = "CREATE TABLE IF NOT EXISTS notes (place BLOB PRIMARY KEY, stamp TEXT, note TEXT, blake3 TEXT)"
 MANY = 500
@@ -40,9 +40,8 @@ class Notes:
         try:
             with closing(self._connect(self._path)) as database:
                 rows = list(_rows(database, list(wanted)))
-        except sqlite3.DatabaseError:
-            # A damaged memory only costs time: start it anew.
-            forget(self._path)
+        except sqlite3.DatabaseError as error:
+            forget_damaged(self._path, error)
             return {}
         return {place: note for place, stamp, note, digest in rows if wanted.get(place) == stamp and digest == _digest(note)}
 
@@ -60,7 +59,7 @@ class Notes:
             return
 
     def _connect(self, path: Path) -> sqlite3.Connection:
-        database = sqlite3.connect(path, timeout=10)
+        database = sqlite3.connect(path, timeout=WAIT)
         database.execute(TABLE)
         return database
 

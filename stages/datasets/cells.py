@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from blake3 import blake3
 
 from stages.datasets.containers import WORDS
+from stages.datasets.labels import unfit
 from store.errors import InputError
 from store.tables import open_foreign
 
@@ -43,7 +44,7 @@ def list_cells(file: BinaryIO, place: str) -> dict[str, Any] | None:
 def read_group(file: BinaryIO, place: str, column: str, group: int) -> pa.ChunkedArray:
     """The bytes of all images of a row group. Raises `ArtifactDamaged`."""
     with open_foreign(file, place) as table:
-        if group >= table.num_row_groups or column not in table.schema_arrow.names:
+        if group >= table.num_row_groups or table.schema_arrow.names.count(column) != 1:
             raise pa.ArrowInvalid("it is not the table that was listed")
         # Loading processes are many already.
         return _bytes(table.read_row_group(group, [column], use_threads=False)[column])
@@ -59,7 +60,11 @@ def _image_column(schema: pa.Schema, place: str) -> str | None:
 
 def _is_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return kind.get_field_index(BYTES) >= 0 and _is_bytes(kind.field(BYTES).type)
+        return kind.get_field_index(BYTES) >= 0 and _is_binary(kind.field(BYTES).type)
+    return _is_binary(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
@@ -72,6 +77,9 @@ def _require(table: Any, column: str, place: str) -> None:
     if LABEL not in names:
         listed = ", ".join(map(repr, names))
         raise InputError(f"{place} has images in {column!r} and no column 'label' but {listed}; rename its column of labels.")
+    doubled = next((name for name in (column, LABEL, SPLIT) if names.count(name) > 1), None)
+    if doubled:
+        raise InputError(f"{place} has several columns {doubled!r}; rename all but one.")
     for number in range(table.num_row_groups):
         group = table.metadata.row_group(number)
         parts = (group.column(index) for index in range(group.num_columns))
@@ -95,8 +103,11 @@ def _class_names(schema: pa.Schema, place: str) -> list[str] | None:
     if names is None:
         return None
     plain = [unicodedata.normalize("NFC", name.strip()) for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    if not plain or not all(plain) or len(set(plain)) != len(names):
-        raise InputError(f"{place}: its class names are not different, non-empty names; give names with --classes FILE and remove these.")
+    why = next(filter(None, map(unfit, plain)), "")
+    if not plain or not all(plain) or why or len(set(plain)) != len(names):
+        raise InputError(
+            f"{place}: its class names are not different, non-empty names{why}; give names with --classes FILE and remove these."
+        )
     return plain
 
 
@@ -118,8 +129,9 @@ def _rows(table: Any, column: str, names: list[str] | None, place: str) -> Itera
 
 def _label(value: object, names: list[str] | None, row: str) -> str:
     text = unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else str(value) if type(value) is int else ""
-    if not text or "\0" in text or (type(value) is int and value < 0):
-        raise InputError(f"{row} has no usable label ({value!r:.80}); give each row a class number or name, or remove the row.")
+    why = unfit(text)
+    if not text or why or (type(value) is int and value < 0):
+        raise InputError(f"{row} has no usable label ({value!r:.80}){why}; give each row a class number or name, or remove the row.")
     if names is None or type(value) is not int:
         return text
     if value >= len(names):

@@ -96,14 +96,27 @@ def _fitting(root: Location, part: str) -> list[Location]:
         one = as_file(root / part)
         return [one] if one else []
     if isinstance(root, Path):
-        return [path for path in sorted(root.glob(part)) if path.is_file()]
+        try:
+            return [path for path in sorted(root.glob(part)) if path.is_file()]
+        except ValueError as error:
+            raise InputError(f"--data {root / part} is no pattern ({error}); write `**` as a folder of its own: `**/*.tar`.") from error
     return [*fitting(root, part)]
 
 
-def _in_folder(folder: Location, endings: tuple[str, ...]) -> list[Location]:
+def beside(data: Location, *endings: str) -> int:
+    """How many files of other `endings` lie where `find_containers` looks in a folder."""
+    return 0 if is_pattern(data) else len(_ending(data, endings)[1])
+
+
+def _ending(folder: Location, endings: tuple[str, ...]) -> tuple[list[Location], list[Location]]:
+    """The folders in a folder, and the files with one of the `endings` in it and in its folders of splits."""
     folders, files = contents(folder)
     inside = [file for inner in folders if inner.name in INSIDE for file in contents(inner)[1]]
-    found = [file for file in (*files, *inside) if file.name.lower().endswith(endings)]
+    return folders, [file for file in (*files, *inside) if file.name.lower().endswith(endings)]
+
+
+def _in_folder(folder: Location, endings: tuple[str, ...]) -> list[Location]:
+    folders, found = _ending(folder, endings)
     has_images = found and any(file.suffix.lower() in IMAGE_SUFFIXES for inner in folders for file in everything_below(inner))
     return [] if has_images else found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from stages.datasets.places import Cell, Member, Place, Remote
+from stages.datasets.places import MAX_BYTES, Cell, Member, Place, Remote
 from stages.datasets.remote import AHEAD, MISSING, RemoteError, open_remote, read_bytes
 from store.hashes import HashMemory
 from store.notes import Notes
@@ -61,10 +61,14 @@ def _digest(place: Remote) -> str | None:
     try:
         if place.size is not None and place.size <= AHEAD:
             return blake3(read_bytes(place)).hexdigest()
-        digest = blake3()
+        # A web server that tells no length may never end: nothing beyond the limit is an image anyway.
+        digest, left = blake3(), MAX_BYTES if place.size is None else place.size
         with open_remote(place) as file:
             while chunk := file.read(AHEAD):
                 digest.update(chunk)
+                left -= len(chunk)
+                if left < 0:
+                    return None
         return digest.hexdigest()
     except RemoteError as error:
         # With credentials that ran out half of the images would be called bad.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from stages.datasets.assemble import Item
@@ -9,10 +10,24 @@ from stages.datasets.dataset import SPLITS, TRAIN
 from stages.datasets.splits import named
 from store.errors import InputError
 
+MAX_LABEL = 1000
+# Longer ones are names: no tool counts so far, and Python reads no number of thousands of digits.
+MAX_DIGITS = 18
+
+
+def unfit(label: str) -> str:
+    """Why a label cannot be the name of a class, as ` (reason)`; empty if it can. Lists of names are lines of UTF-8 text."""
+    if len(label) > MAX_LABEL:
+        return f" (it has {len(label):,} characters, the limit is {MAX_LABEL:,})"
+    kinds = {unicodedata.category(character) for character in label}
+    if "Cs" in kinds:
+        return " (it is no UTF-8 text)"
+    return " (it holds a control character or a line end)" if kinds & {"Cc", "Zl", "Zp"} else ""
+
 
 def all_numbers(keys: Iterable[str]) -> bool:
     """Whether all classes are whole numbers, as label columns of other tools are."""
-    return all(key.isascii() and key.isdigit() for key in keys)
+    return all(key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS for key in keys)
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

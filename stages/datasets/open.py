@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Protocol
 
@@ -40,9 +41,14 @@ def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | Non
     if not config.data:
         raise InputError(f"no data is given; point --data at {FORMS}.")
     data = location(config.data)
-    for source in SOURCES:
-        if source.matches(data):
-            return source.read(config, data, name or _name(data), notes or Notes())
+    try:
+        for source in SOURCES:
+            if source.matches(data):
+                return source.read(config, data, name or _name(data), notes or Notes())
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(f"--data {data!s:.80} ... has a name that is too long for the file system; correct it.") from error
     if isinstance(data, Path) and not data.exists():
         raise InputError(f"--data {data} does not exist; give {FORMS}.")
     raise InputError(f"--data {data} is neither a folder nor a .csv, .parquet or .tar file; give {FORMS}.")

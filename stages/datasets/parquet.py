@@ -19,13 +19,12 @@ from stages.datasets.labels import check_splits, in_order, refuse_twins
 from stages.datasets.listings import list_all
 from stages.datasets.places import Cell, Container, Location
 from stages.datasets.splits import named
-from stages.datasets.table import TableSource
+from stages.datasets.table import PARQUET, TableSource
 from store.errors import ArtifactDamaged, EmptyInput, InputError
 from store.notes import Notes
 
-PARQUET = ".parquet"
 # The form of a listing: raise the number when it changes.
-KIND = "cells1"
+KIND = "cells2"
 
 
 class ParquetSource:

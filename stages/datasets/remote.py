@@ -7,12 +7,13 @@ file is not read again. Nothing is written, here or there.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
-from stages.datasets.places import Remote
+from stages.datasets.places import MAX_BYTES, WEB, Remote, shown
 from store.errors import InputError
 
 # What may change with the bytes, in the words of several storages.
@@ -20,6 +21,9 @@ TAGS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "Last-Modified"
 DENIED = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError")
 AHEAD = 8 << 20
 AT_ONCE = 16
+PIECE = 1 << 20
+# Of a web address that a library's error repeats.
+QUERY = re.compile(r"\?[^\s'\")>]*=[^\s'\")>]*")
 MISSING, UNREADABLE, UNREACHABLE = "missing", "unreadable", "unreachable"
 
 
@@ -28,6 +32,7 @@ class RemoteError(InputError):
 
     def __init__(self, url: str, kind: str, reason: str) -> None:
         self.url, self.kind, self.reason = url, kind, reason
+        url = shown(url)
         said = {
             MISSING: f"{url} is not there; check the bucket and the path",
             UNREADABLE: f"{url} may not be read ({reason}); check the credentials that the environment gives",
@@ -87,7 +92,7 @@ def look_up(places: Sequence[Remote]) -> list[Remote]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = {file.url: file for files in pool.map(_files_in, folders.values()) for file in files}
         # Web servers list no folders.
-        alone = [place for place in places if place.url.startswith("http")]
+        alone = [place for place in places if is_web(place)]
         found |= {file.url: file for file in pool.map(look, alone) if file is not None}
     return [found.get(place.url, place) for place in places]
 
@@ -112,29 +117,51 @@ def open_remote(place: Remote) -> Iterator[BinaryIO]:
 
 
 def read_bytes(place: Remote, start: int | None = None, end: int | None = None) -> bytes:
-    """The bytes of a file, or those from `start` to `end`. Raises `RemoteError`."""
+    """The bytes of a file, or those from `start` to `end`; one byte too many of a file above `MAX_BYTES`. Raises `RemoteError`."""
+    if start is not None and start == end:
+        # A range has no form for nothing: S3 would give the whole file.
+        return b""
     with _explained(place.url):
         files, path = _filesystem(place.url)
-        data = bytes(files.cat_file(path, start=start, end=end))
+        data = _streamed(files, path, start, end) if is_web(place) else bytes(files.cat_file(path, start=start, end=end))
     if start is not None and end is not None and len(data) > end - start:
         raise RemoteError(place.url, UNREACHABLE, "it gives whole files only, no parts of them")
     return data
 
 
+def is_web(place: Remote) -> bool:
+    """Whether a web server gives the file, which may say neither how long it is nor end."""
+    return place.url.lower().startswith(WEB)
+
+
+def _streamed(files: Any, path: str, start: int | None, end: int | None) -> bytes:
+    """What a web server gives, but no more than was asked and one byte: some ignore the range, some never end."""
+    part = start is not None and end is not None
+    headers = {"Range": f"bytes={start}-{(end or 0) - 1}"} if part else {}
+    left = (end or 0) - (start or 0) + 1 if part else MAX_BYTES + 1
+    pieces = []
+    # Any size: without one fsspec would ask for it first.
+    with closing(files.open(path, "rb", block_size=0, size=1, headers=headers)) as file:
+        while left and (piece := file.read(min(left, PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
+    return b"".join(pieces)
+
+
 def _filesystem(url: str) -> tuple[Any, str]:
     """The storage of a URL and the path in it. fsspec keeps one storage a process: a forked one gets its own."""
     if "::" in url:
-        raise InputError(f"{url} chains several storages, of which some write copies to disk; give one plain URL.")
+        raise InputError(f"{shown(url)} chains several storages, of which some write copies to disk; give one plain URL.")
     try:
         from fsspec.core import url_to_fs
 
         files, path = url_to_fs(url)
     except ImportError as error:
         raise InputError(
-            f"{url} needs a library that is not installed ({_line(error)}); install it; for S3 do `pip install 'xmap[remote]'`."
+            f"{shown(url)} needs a library that is not installed ({_line(error)}); install it; for S3 do `pip install 'xmap[remote]'`."
         ) from error
     except ValueError as error:
-        raise InputError(f"{url} cannot be used ({_line(error)}); give a URL such as s3://bucket/folder.") from error
+        raise InputError(f"{shown(url)} cannot be used ({_line(error)}); give a URL such as s3://bucket/folder.") from error
     return files, str(path)
 
 
@@ -190,4 +217,4 @@ def _below(path: str, name: str) -> str:
 
 
 def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return QUERY.sub("", next(iter(str(error).strip().splitlines()), type(error).__name__))

@@ -17,8 +17,8 @@ from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, Dataset
 from stages.datasets.files import as_file, opened
-from stages.datasets.labels import check_splits, in_order
-from stages.datasets.places import Location, Remote, is_url
+from stages.datasets.labels import check_splits, in_order, unfit
+from stages.datasets.places import Location, Remote, is_of_this_machine, is_url, location
 from stages.datasets.remote import look_up
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
@@ -45,6 +45,9 @@ class TableSource:
         missing = [column for column in REQUIRED if column not in columns]
         if missing:
             raise InputError(f"{data} has no column {named(missing)} but {', '.join(columns) or 'none at all'}; rename its columns.")
+        doubled = [column for column in (*REQUIRED, "split") if list(columns).count(column) > 1]
+        if doubled:
+            raise InputError(f"{data} has several columns {named(doubled)}; rename all but one.")
         items = _looked_up(_items(data, rows, "split" in columns))
         if not items:
             raise EmptyInput(str(data), "rows", "a table without rows")
@@ -94,8 +97,11 @@ def _items(path: Location, rows: Iterable[Row], divided: bool) -> list[Item]:
 
 def _item(path: Location, number: int, row: Mapping[str, str], divided: bool) -> Item:
     for column in REQUIRED:
-        if not row[column].strip() or "\0" in row[column]:
-            raise InputError(f"{path} row {number} has no usable {column} ({row[column]!r}); fill it in or remove the row.")
+        text = row[column].strip()
+        # A path is bytes to the system, and may be any but this one.
+        why = unfit(text) if column == "label" else ""
+        if not text or "\0" in text or why:
+            raise InputError(f"{path} row {number} has no usable {column} ({row[column]!r:.200}){why}; fill it in or remove the row.")
     split = row["split"].strip() if divided else ""
     if divided and split not in SPLITS:
         raise InputError(f"{path} row {number} has split {split!r}; write one of {', '.join(SPLITS)}.")
@@ -105,14 +111,20 @@ def _item(path: Location, number: int, row: Mapping[str, str], divided: bool) ->
 
 
 def _place(table: Location, number: int, written: str) -> Location:
-    """Where the image of a row is: at a URL, or at a path from the table's folder on."""
+    """Where the image of a row is: at a URL, or at a path from the table's folder on.
+
+    A table at a URL may come from anybody: its paths stay in its own bucket or on its host, and it names no files of this machine.
+    """
     if is_url(written):
-        return Remote(written)
+        place = location(written)
+        if not isinstance(table, Path) and is_of_this_machine(written):
+            raise InputError(f"{table} row {number} has the path {written!r:.200}, which is a file of this machine; give it a remote URL.")
+        return place
     if isinstance(table, Path):
         return table.parent / written
     scheme, _, folder = table.parent.url.partition("://")
     inside = posixpath.normpath(f"{folder}/{written}")
-    if written.startswith("/") or inside.startswith(".."):
+    if written.startswith("/") or inside.partition("/")[0] != folder.partition("/")[0]:
         raise InputError(f"{table} row {number} has the path {written!r}, which leads out of the storage; write it below the table.")
     return Remote(f"{scheme}://{inside}")
 

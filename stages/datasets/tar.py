@@ -18,7 +18,8 @@ from store.errors import InputError
 BLOCK = 512
 MAX_MEMBERS = 1 << 20
 # Long names and the like: far more than any of them needs.
-MAX_EXTENSION = 1 << 20
+MAX_EXTENSION = 1 << 16
+PIECE = 1 << 20
 FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 PAX, PAX_OF_ALL = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.XGLTYPE
@@ -134,14 +135,16 @@ def _extension(header: tarfile.TarInfo, data: bytes, place: str) -> dict[str, st
 
 def _records(data: bytes) -> Iterator[tuple[str, str]]:
     """The `length key=value` lines of a pax header. Raises `ValueError`."""
-    while data.strip(b"\0"):
-        digits, _, _ = data.partition(b" ")
+    position, end = 0, len(data.rstrip(b"\0"))
+    while position < end:
+        digits, _, _ = data[position : position + 8].partition(b" ")
         length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
-        key, equals, value = data[len(digits) + 1 : length - 1].partition(b"=")
-        if not equals or length > len(data) or data[length - 1 : length] != b"\n":
+        record = data[position : position + length]
+        key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
+        if not equals or len(record) != length or not record.endswith(b"\n"):
             raise ValueError("not a pax record")
         yield key.decode(), value.decode("utf-8", "surrogateescape")
-        data = data[length:]
+        position += length
 
 
 def _plain_name(header: tarfile.TarInfo, extensions: Mapping[str, str], place: str) -> str:
@@ -172,10 +175,10 @@ def _is_text(name: str) -> bool:
 
 
 def _refuse_rest(file: BinaryIO, position: int, place: str) -> None:
-    """Tars that were joined with `cat` have members behind the first end mark, which would vanish."""
+    """Tars that were joined with `cat` have members behind the first end mark, which would vanish. Any zeros are only padding."""
     file.seek(position)
-    rest = file.read(1 << 20)
-    if any(rest) or len(rest) == 1 << 20:
-        raise InputError(
-            f"{place} goes on behind its end mark, so what follows would be lost; divide it into tars that end where they say."
-        )
+    while rest := file.read(PIECE):
+        if any(rest):
+            raise InputError(
+                f"{place} goes on behind its end mark, so what follows would be lost; divide it into tars that end where they say."
+            )

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from blake3 import blake3
 
 from stages.datasets.folder import IMAGE_SUFFIXES
+from stages.datasets.labels import unfit
 from stages.datasets.tar import Entry, entries, read_member, refuse
 from store.errors import InputError
 
@@ -45,6 +46,7 @@ class _Samples:
     images: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def take(self, file: BinaryIO, entry: Entry) -> None:
@@ -62,10 +64,8 @@ class _Samples:
         if suffix.endswith(IMAGE_SUFFIXES):
             content = blake3(read_member(file, entry, self.place)).hexdigest()
             self.images.setdefault(key, []).append((entry, content))
-        elif suffix == LABEL:
-            self.labels[key] = self._label(entry, self._text(file, entry))
-        elif suffix == FACTS:
-            self.facts |= self._facts(key, entry, self._text(file, entry))
+        elif suffix in (LABEL, FACTS):
+            self._tell(key, suffix, entry, self._text(file, entry))
         else:
             self.left_out[suffix or "no suffix"] += 1
 
@@ -100,6 +100,16 @@ class _Samples:
         except UnicodeDecodeError as error:
             raise refuse(self.place, entry.name, "is a label that is not UTF-8 text") from error
 
+    def _tell(self, key: str, suffix: str, entry: Entry, text: str) -> None:
+        """Note what a member says of its key: `k.cls` and `k.CLS` may say two things, and neither comes first."""
+        if (key, suffix) in self.told:
+            raise refuse(self.place, entry.name, f"is a second {suffix} of the key {key!r}")
+        self.told.add((key, suffix))
+        if suffix == LABEL:
+            self.labels[key] = self._label(entry, text)
+        else:
+            self.facts |= self._facts(key, entry, text)
+
     def _facts(self, key: str, entry: Entry, text: str) -> dict[str, str]:
         try:
             facts = json.loads(text)
@@ -111,6 +121,7 @@ class _Samples:
     def _label(self, entry: Entry, value: Any) -> str:
         """A class number or name as text: `007` and 7 are one class."""
         text = unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else str(value) if type(value) is int else ""
-        if not text or "\0" in text or text.removeprefix("-").isdigit() != text.isdigit():
-            raise refuse(self.place, entry.name, f"holds no class number or name but {str(value)[:80]!r}")
+        why = unfit(text)
+        if not text or why or text.removeprefix("-").isdigit() != text.isdigit():
+            raise refuse(self.place, entry.name, f"holds no class number or name but {str(value)[:80]!r}{why}")
         return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else text

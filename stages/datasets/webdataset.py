@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.containers import Found, find_containers
+from stages.datasets.containers import Found, beside, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.folder import IMAGE_SUFFIXES
@@ -20,6 +20,7 @@ from stages.datasets.labels import all_numbers, check_splits, in_order, refuse_t
 from stages.datasets.listings import list_all
 from stages.datasets.places import Container, Location, Member
 from stages.datasets.splits import named
+from stages.datasets.table import PARQUET
 from stages.datasets.tar_samples import list_tar
 from store.errors import EmptyInput, InputError
 from store.notes import Notes
@@ -28,7 +29,7 @@ TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 CLASSNAMES = "classnames.txt"
 # The form of a listing: raise the number when it changes.
-KIND = "tar1"
+KIND = "tar2"
 
 
 class TarSource:
@@ -57,6 +58,9 @@ class TarSource:
         keys = in_order({item.key for item in items})
         bare = [key for _, tar in listed for key in tar["bare"]]
         remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
+        tables = 0 if data.suffix.lower() == TAR else beside(data, PARQUET)
+        # Such as img2dataset writes, with a row for each image.
+        remarks += [f"{tables} Parquet files beside the tars were left out"] * bool(tables)
         remarks += [f"{len(bare)} keys have a label and no image: {named(bare)}"] * bool(bare)
         return assemble(name, items, keys, _with_names(config, data, keys), (*check_splits(items), *remarks))
 

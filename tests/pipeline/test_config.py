@@ -124,6 +124,11 @@ def test_flags_repeat_what_differs_from_the_defaults() -> None:
     assert XmapConfig().flags() == ""
 
 
+@pytest.mark.parametrize("data", ["https://host/x.tar?X-Amz-Signature=secret", "https://user:secret@host/x.tar"])
+def test_flags_repeat_no_credentials(data: str) -> None:
+    assert XmapConfig().override({"data.data": data}).flags() == "--data https://host/x.tar"
+
+
 @pytest.mark.parametrize("number", ["inf", "-inf", "nan"])
 @pytest.mark.parametrize("field", ["data.val_share", "methods.tip-adapter.alpha", "methods.tip-adapter-f.learning_rate"])
 def test_a_number_that_no_fingerprint_can_hold_is_refused(field: str, number: str) -> None:

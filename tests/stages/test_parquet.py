@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,18 @@ UNFIT = {
     "equal names": (
         table_of(ONE_IMAGE).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "a"]}}}}'}),
         "its class names are not different",
+    ),
+    "broken names": (
+        table_of(ONE_IMAGE).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["\\ud800", "a"]}}}}'}),
+        "its class names are not different, non-empty names (it is no UTF-8 text)",
+    ),
+    "two lines": (table_of(ONE_IMAGE, ["a\nb"]), "(it holds a control character or a line end)"),
+    "long label": (table_of(ONE_IMAGE, ["9" * 5000]), "(it has 5,000 characters, the limit is 1,000)"),
+    "two images": (pa.table([ONE_IMAGE, ONE_IMAGE, [1]], names=["image", "image", "label"]), "has several columns 'image'; rename"),
+    "two labels": (pa.table([ONE_IMAGE, [1], [1]], names=["image", "label", "label"]), "has several columns 'label'; rename"),
+    "deep bytes": (
+        table_of(pa.array([{"bytes": {"bytes": b"x"}}], pa.struct([("bytes", pa.struct([("bytes", pa.binary())]))]))),
+        "has no column 'path' but image, label",
     ),
     "unnamed": (
         table_of(ONE_IMAGE, [3]).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "b"]}}}}'}),
@@ -254,6 +268,24 @@ def test_a_table_that_changes_during_the_work_is_noticed(plan: Plan, tables: Pat
         path.unlink()
     with pytest.raises(InputError, match=r"train-00000-of-00002.parquet/00000000 changed while features were extracted; run the same"):
         job.run()
+
+
+def test_threads_that_want_a_row_group_together_read_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [f"{number}".encode() for number in range(64)]
+    pq.write_table(pa.table({"image": images, "label": [0] * 64}), tmp_path / "t.parquet", row_group_size=32)
+    places = sorted((sample.place for sample in read(tmp_path / "t.parquet").samples), key=str)
+    real, groups = stages.datasets.cells.read_group, []
+
+    def slowly(*arguments: Any) -> Any:
+        groups.append(arguments[-1])
+        time.sleep(0.05)
+        return real(*arguments)
+
+    monkeypatch.setattr(stages.datasets.cells, "read_group", slowly)
+    with ThreadPoolExecutor(8) as pool:
+        for start in (0, 32):
+            assert list(pool.map(read_place, places[start : start + 32])) == images[start : start + 32]
+    assert groups == [0, 1]
 
 
 def test_a_table_that_is_gone_has_no_image(tables: Path) -> None:

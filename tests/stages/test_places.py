@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.datasets.places import Cell, Container, Member, Place, Remote, is_url, location, relative, unit
+from stages.datasets.places import Cell, Container, Member, Place, Remote, is_url, location, relative, shown, unit
+from store.errors import InputError
 
 TAR, TABLE = Container(Path("a/x.tar"), "1:2"), Container(Remote("s3://b/t.parquet", 9, "tag"), "9:tag")
 PLACES: list[tuple[Place, str, object]] = [
@@ -42,3 +43,45 @@ def test_what_is_a_url() -> None:
     for text in ("", "a/b", "/a/b", "coop:dtd", "C:\\x", "://x", "a b://c", "./s3://b"):
         assert not is_url(text)
         assert location(text) == Path(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://KEY:secret@bucket/x", "s3://bucket/x"),
+        ("s3://KEY:se/cr+et@bucket/x", "s3://bucket/x"),
+        ("https://user:secret@host/x.tar", "https://host/x.tar"),
+        ("https://secret@host:80/x.tar", "https://host:80/x.tar"),
+        ("sftp://user:secret@host/x", "sftp://host/x"),
+        ("simplecache::s3://KEY:secret@bucket/x", "simplecache::s3://bucket/x"),
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str, said: str) -> None:
+    with pytest.raises(InputError, match=r"leave them out, credentials come from the environment") as found:
+        location(url)
+    assert str(found.value).startswith(f"{said} has")
+    assert "secret" not in str(found.value)
+    assert shown(url) == said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a:b@2x.png",
+        "s3://arn:aws:s3:eu-west-1:1:accesspoint/x/a@2x.png",
+        "abfs://container@account.dfs.core.windows.net/x",
+        "sftp://user@host/x",
+        "http://127.0.0.1:80/a@b.png",
+        "s3://bucket/data-?.tar",
+        "a/b?c=d@e",
+    ],
+)
+def test_what_only_looks_like_credentials_stays(url: str) -> None:
+    assert str(location(url)) == shown(url) == url
+
+
+def test_a_signature_is_used_and_not_said() -> None:
+    signed = location("https://host/a/x.tar?X-Amz-Signature=secret/=")
+    assert isinstance(signed, Remote)
+    assert signed.url.endswith("secret/=")
+    assert (str(signed), signed.name, signed.suffix, str(signed.parent)) == ("https://host/a/x.tar", "x.tar", ".tar", "https://host/a")

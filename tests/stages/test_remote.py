@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -20,13 +21,15 @@ from typer.testing import CliRunner
 
 import stages.datasets.hashing
 import stages.datasets.listings
+import stages.datasets.remote
 import stages.datasets.webdataset
+import stages.reading
 from cli.main import app
 from stages.config import DataConfig, EncoderConfig, ExtractConfig
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.datasets.hashing import hash_places
 from stages.datasets.open import open_dataset
-from stages.datasets.places import Remote
+from stages.datasets.places import Container, Member, Remote
 from stages.decode import BadImage
 from stages.encoder import resolve
 from stages.reading import read_place
@@ -146,6 +149,13 @@ def test_patterns_and_single_files_at_a_url(bucket: Bucket, tmp_path: Path) -> N
             read(f"{url}/{pattern}")
 
 
+def test_an_empty_member_of_a_tar_at_a_url_is_one_bad_image(bucket: Bucket, tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", [("none.png", b""), ("none.cls", b"a"), *samples({"1": "a"})])
+    found = {sample.sample_id: read_place(sample.place) for sample in read(bucket.put(tmp_path / "x.tar")).samples}
+    assert found["x.tar/none.png"] == BadImage("empty", "the file has 0 bytes")
+    assert isinstance(found["x.tar/1.png"], bytes)
+
+
 def test_an_unchanged_object_is_read_once(
     bucket: Bucket, photos: Path, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,10 +187,25 @@ def test_rows_may_name_urls(bucket: Bucket, photos: Path, tmp_path: Path) -> Non
     assert read_place(found[f"{url}/no.jpg"]) == BadImage("missing", "there is no such file, or it is a link to none")
     there = bucket.put(tmp_path / "t.csv", "t.csv")
     assert {sample.sample_id for sample in read(there).samples} == {"photos/train/cat/0.jpg", "photos/train/cat/1.jpg", "photos/no.jpg"}
-    for path in ("/etc/passwd", "../../../x.jpg"):
-        (tmp_path / "t.csv").write_text(f"path,label\n{path},a\n")
-        with pytest.raises(InputError, match=r"row 2 has the path .* which leads out of the storage"):
-            read(bucket.put(tmp_path / "t.csv", "t.csv"))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/etc/passwd", "leads out of the storage"),
+        ("../../../x.jpg", "leads out of the storage"),
+        ("../../other/x.jpg", "leads out of the storage"),
+        ("file:///etc/x.jpg", "is a file of this machine"),
+        ("local:///etc/x.jpg", "is a file of this machine"),
+        ("FILE:///etc/x.jpg", "is a file of this machine"),
+        ("simplecache::file:///etc/x.jpg", "is a file of this machine"),
+    ],
+)
+def test_a_table_at_a_url_stays_in_its_storage(bucket: Bucket, tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label\n{path},a\n")
+    url = bucket.put(tmp_path / "t.csv", "a/t.csv")
+    with pytest.raises(InputError, match=f"row 2 has the path .* which {message}"):
+        read(url)
 
 
 # ---- what fails
@@ -194,6 +219,8 @@ def test_rows_may_name_urls(bucket: Bucket, photos: Path, tmp_path: Path) -> Non
         ("odd://x/y", r"Protocol not known: odd\); give a URL such as s3://bucket/folder"),
         ("gs://bucket/x", r"needs a library that is not installed .*; for S3 do `pip install 'xmap\[remote\]'`"),
         ("simplecache::s3://bucket/x", "chains several storages"),
+        ("s3://KEY:secret@bucket/x", "s3://bucket/x has a user or password in it"),
+        ("http://127.0.0.1:1/x.tar?X-Amz-Signature=secret", "http://127.0.0.1:1/x.tar cannot be reached"),
         ("http://127.0.0.1:1/x.tar", "cannot be reached .* run the same command again"),
     ],
 )
@@ -201,6 +228,7 @@ def test_a_url_that_cannot_be_used_is_one_sentence(bucket: Bucket, data: str, me
     with pytest.raises(InputError, match=message) as found:
         read(data)
     assert "\n" not in str(found.value)
+    assert "secret" not in str(found.value)
     result = CliRunner().invoke(app, ["extract", "--data", data, "--model", "xmap-tiny"])
     assert result.exit_code == 2
 
@@ -304,11 +332,66 @@ class WholeFiles(SimpleHTTPRequestHandler):
         return None
 
 
-def test_a_server_that_gives_no_parts_of_files_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_tar(tmp_path / "x.tar", samples({"1": "a", "2": "b"}))
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(WholeFiles, directory=str(tmp_path))) as web:
+class Endless(BaseHTTPRequestHandler):
+    """A web server that says no length, knows no parts of files and does not end; `sent` are the pieces that were taken."""
+
+    protocol_version = "HTTP/1.1"
+    sent = 0
+
+    def do_HEAD(self) -> None:
+        self.send_response(403 if "secret" in self.path else 200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.close_connection = True
+        try:
+            while "secret" not in self.path:
+                self.wfile.write(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+                type(self).sent += 1
+        except OSError:
+            return
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+@contextmanager
+def web_server(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         Thread(target=web.serve_forever, daemon=True).start()
-        found = read(f"http://127.0.0.1:{web.server_port}/x.tar")
+        yield f"http://127.0.0.1:{web.server_port}"
+        web.shutdown()
+
+
+def test_a_server_that_gives_no_parts_of_files_is_not_believed(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", samples({"1": "a", "2": "b"}))
+    with web_server(partial(WholeFiles, directory=str(tmp_path))) as url:
+        found = read(f"{url}/x.tar")
         assert {sample.sample_id for sample in found.samples} == {"x.tar/1.png", "x.tar/2.png"}
         assert read_place(found.samples[0].place) == BadImage("unreachable", "it gives whole files only, no parts of them")
-        web.shutdown()
+
+
+@pytest.mark.failure("lost connection")
+def test_what_does_not_end_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (stages.datasets.remote, stages.datasets.hashing, stages.reading):
+        monkeypatch.setattr(module, "MAX_BYTES", 1 << 20)
+    with web_server(Endless) as url:
+        image = Remote(f"{url}/x.png")
+        assert read_place(image) == BadImage("too-large", "the file has more than 1,048,576 bytes, which is the limit")
+        assert hash_places([image], HashMemory(Path("none"))) == {}
+        member = Member(Container(Remote(f"{url}/x.tar")), "k.png", 512, 100, "hash")
+        assert read_place(member) == BadImage("unreachable", "it gives whole files only, no parts of them")
+    # What the sockets' buffers hold was sent too.
+    assert Endless.sent < 1000
+
+
+def test_a_signed_url_is_read_and_its_signature_said_nowhere(tmp_path: Path) -> None:
+    write_tar(tmp_path / "x.tar", samples({"1": "a", "2": "b"}))
+    with web_server(partial(WholeFiles, directory=str(tmp_path))) as url:
+        found = read(f"{url}/x.tar?X-Amz-Signature=abc")
+    assert (found.name, {sample.sample_id for sample in found.samples}) == ("x", {"x.tar/1.png", "x.tar/2.png"})
+    with web_server(Endless) as url, pytest.raises(InputError, match=r"/x.tar cannot be reached \(403") as refused:
+        read(f"{url}/x.tar?X-Amz-Signature=secret")
+    assert "secret" not in str(refused.value)

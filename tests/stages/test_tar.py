@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_long_name_of_gnu_and_of_pax() -> None:
         assert read(before + FILE + END) == [(name, b"abc")]
 
 
+def test_padding_of_any_length_is_no_harm() -> None:
+    assert read(FILE + END + bytes((2 << 20) + 1)) == [("a.jpg", b"abc")]
+
+
+def test_the_time_for_a_pax_header_grows_with_its_length_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages.datasets.tar, "MAX_EXTENSION", 1 << 21)
+    data = extension(b"x", b"5 a=\n" * (1 << 18) + pax(path="b.jpg")) + FILE + END
+    start = time.process_time()
+    assert read(data) == [("b.jpg", b"abc")]
+    # Copying the rest for each record takes half a minute.
+    assert time.process_time() - start < 5
+
+
 def test_comments_on_all_members_are_no_harm() -> None:
     assert read(extension(tarfile.XGLTYPE, pax(comment="by git")) + FILE + END) == [("a.jpg", b"abc")]
 
@@ -102,6 +116,7 @@ HOSTILE = {
     "size of all": (extension(b"g", pax(size="600")) + FILE, "sets the size of all members"),
     "folder with a size": (header("d/", tarfile.DIRTYPE, 512) + bytes(512), "disagree on its size"),
     "endless extension": (header("x", b"x", 1 << 40), "an extension header of 1,099,511,627,776 bytes"),
+    "long extension": (extension(b"x", pax(comment="x" * (1 << 16))), "an extension header of 65,551 bytes"),
     "broken pax": (extension(b"x", b"99 path=a\n") + FILE, "a damaged extension header"),
     "pax without length": (extension(b"x", b"path=a\n") + FILE, "a damaged extension header"),
     "no UTF-8": (extension(b"L", b"a\xff.jpg\0") + FILE, r"'a\udcff.jpg' has a name that is not UTF-8"),
@@ -109,6 +124,7 @@ HOSTILE = {
     "no tar": (b"<html>" * 200, "x.tar is no tar"),
     "damaged later": (FILE + b"junk" * 128, "x.tar is damaged at byte 1,024"),
     "two tars in one": (FILE + END + FILE, "goes on behind its end mark"),
+    "two tars far apart": (FILE + END + bytes(3 << 20) + FILE, "goes on behind its end mark"),
 }
 
 

@@ -109,6 +109,21 @@ def test_a_pattern_that_names_no_file_is_refused(tmp_path: Path, missing: str) -
         read(tmp_path / "data-{0..999999999}.tar")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("**.tar", r"is no pattern .*; write `\*\*` as a folder of its own: `\*\*/\*.tar`"),
+        (f"{'x' * 300}*.tar", "too long for the file system"),
+        (f"{'x' * 300}-{{0..1}}.tar", "too long for the file system"),
+        (f"{'x' * 300}.tar", "too long for the file system"),
+    ],
+)
+def test_a_pattern_that_cannot_be_one_is_refused(tmp_path: Path, pattern: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        read(tmp_path / pattern)
+    assert len(str(found.value)) < 300
+
+
 def test_a_name_with_a_patterns_characters_is_only_a_name(tmp_path: Path) -> None:
     write_tar(tmp_path / "a[1]{2,3}*.tar", samples({"1": "a", "2": "a"}))
     assert {sample.sample_id for sample in read(tmp_path / "a[1]{2,3}*.tar").samples} == {"a[1]{2,3}*.tar/1.png", "a[1]{2,3}*.tar/2.png"}
@@ -143,6 +158,8 @@ def test_labels_are_numbers_or_names_in_cls_or_json(tmp_path: Path) -> None:
     assert label(tmp_path, ("k.json", b'{"label": 3, "class_name": "owl"}')) == "owl"
     assert label(tmp_path, ("k.json", b'{"class": "owl", "label": null}')) == "owl"
     assert label(tmp_path, ("k.json", b'{"label": 3}'), ("k.cls", b"4")) == "4"
+    # Beyond what any tool counts: a name.
+    assert label(tmp_path, ("k.cls", b"9" * 1000)) == "9" * 1000
 
 
 def test_numbers_take_their_names_from_a_file(tmp_path: Path) -> None:
@@ -167,6 +184,13 @@ def test_other_members_are_counted_and_left_out(tmp_path: Path) -> None:
     )
 
 
+def test_parquet_files_beside_tars_are_counted(shards: Path) -> None:
+    for name in ("train/a.parquet", "train/b.parquet", "stats.parquet"):
+        (shards / name).touch()
+    assert read(shards).remarks == ("3 Parquet files beside the tars were left out",)
+    assert "3 Parquet files" not in str(read(shards / "train/*.tar").remarks)
+
+
 PNG = encoded(picture(0))
 UNFIT = {
     "no label": ([("a/k.png", PNG), ("a/k.txt", b"cat")], "'a/k' has an image and no label; add 'a/k.cls'"),
@@ -183,6 +207,12 @@ UNFIT = {
     "no json": ([("k.png", PNG), ("k.json", b"{")], "'k.json' is no JSON"),
     "deep json": ([("k.png", PNG), ("k.json", b"[" * 100_000)], "'k.json' is no JSON"),
     "long number": ([("k.png", PNG), ("k.json", b'{"label": ' + b"9" * 9999 + b"}")], "'k.json' is no JSON"),
+    "no unicode": ([("k.png", PNG), ("k.json", b'{"label": "\\ud800"}')], r"but '\ud800' (it is no UTF-8 text)"),
+    "two lines": ([("k.png", PNG), ("k.cls", b"a\nb")], r"but 'a\nb' (it holds a control character or a line end)"),
+    "a tab": ([("k.png", PNG), ("k.json", b'{"label": "a\\tb"}')], "it holds a control character"),
+    "many digits": ([("k.png", PNG), ("k.cls", b"9" * 5000)], "(it has 5,000 characters, the limit is 1,000)"),
+    "two cls": ([("k.png", PNG), ("k.cls", b"a"), ("k.CLS", b"b")], "'k.CLS' is a second .cls of the key 'k'"),
+    "two json": ([("k.png", PNG), ("k.JSON", b'{"label": "a"}'), ("k.json", b"{}")], "'k.json' is a second .json of the key 'k'"),
     "long label": ([("k.png", PNG), ("k.cls", bytes(1 << 21))], "is a label of 2,097,152 bytes"),
 }
 

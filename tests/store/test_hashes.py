@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,20 @@ def test_a_damaged_memory_costs_time_alone(tmp_path: Path, damage: str) -> None:
         memory.write_bytes({"empty": b"", "junk": b"junk" * 4096, "cut": data[: len(data) // 2]}[damage])
     for _ in range(2):
         assert HashMemory(memory).hash_files(paths) == {path: hash_file(path) for path in paths}
+
+
+def test_a_locked_memory_is_left_to_who_holds_it(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.hashes, "WAIT", 0.05)
+    paths, memory = make(tmp_path, 3), HashMemory(tmp_path / "hashes.sqlite")
+    known = memory.hash_files(paths)
+    with closing(sqlite3.connect(memory.path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        before = memory.path.stat().st_ino
+        assert memory.hash_files(paths) == known
+        assert memory.path.stat().st_ino == before
+    assert reads.since() == 6
+    assert memory.hash_files(paths) == known
+    assert reads.since() == 0
 
 
 def test_an_unwritable_memory_costs_time_alone(tmp_path: Path) -> None:

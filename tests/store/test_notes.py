@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,17 @@ def test_damaged_notes_cost_time_alone(tmp_path: Path, damage: str) -> None:
     for _ in range(2):
         assert Notes(memory).recall(STAMPS) in ({}, NOTES)
         Notes(memory).remember(STAMPS, NOTES)
+
+
+def test_locked_notes_are_left_to_who_holds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.notes, "WAIT", 0.05)
+    path = tmp_path / "hashes.sqlite"
+    Notes(path).remember(STAMPS, NOTES)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert Notes(path).recall(STAMPS) == {}
+        Notes(path).remember(STAMPS, dict.fromkeys(STAMPS, "new"))
+    assert Notes(path).recall(STAMPS) == NOTES
 
 
 def test_notes_and_hashes_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
