@@ -77,7 +77,7 @@ def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, see
         CACHE,
         f"{name}-{config.shots}shot{suffix}",
         {
-            "schema": CACHE_SCHEMA if config.index == FLAT else INDEXED_SCHEMA,
+            "schema": schema,
             **config.model_dump(mode="json", exclude=_idle(config)),
             "seed": drawn,
         },

@@ -71,6 +71,8 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "run.features": (("",), set()),
     "run.device": (("auto", "cpu"), set()),
     "run.workers": ((2, 0), set()),
+    "run.engine": (("local", "ray"), set()),
+    "run.gpus_per_worker": ((None,), set()),
 }
 # CoOp chooses its epoch on validation samples, which the protocol names.
 JUDGED_BY_COOP = ("run.protocol",)
