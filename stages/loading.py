@@ -11,23 +11,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import AuthenticationError
+from queue import Queue
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from blake3 import blake3
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stages.datasets.dataset import Sample
 from stages.datasets.remote import UNREACHABLE
 from stages.decode import BadImage, decode_image
 from stages.reading import read_place
-from stages.views import ViewMaker
+from stages.views import Pixels, ViewMaker
 from store.errors import XmapError
 
 # Far beyond what the largest allowed image takes; only a stuck disk or network mount reaches it.
 TIMEOUT_SECONDS = 300
+# What a thread that receives images gets to end in.
+PATIENCE = 2.0
 # Bad images whose bytes were never read, or not kept, although the file could be hashed.
 UNHASHED = ("too-large",)
 AGAIN = "run the same command again, finished shards are kept"
@@ -51,11 +55,11 @@ class Changed:
     why: str = "changed while features were extracted"
 
 
-Loaded = Tensor | BadImage | Changed
+Loaded = Pixels | BadImage | Changed
 
 
 class ViewDataset(Dataset[Loaded]):
-    """Requests by number, each answered with its views (1 + V, 3, H, W) float32, or with why not."""
+    """Requests by number, each answered with its views (1 + V, H, W, 3) uint8, or with why not."""
 
     def __init__(self, requests: Sequence[Request], maker: ViewMaker) -> None:
         self._requests, self._maker = requests, maker
@@ -123,12 +127,43 @@ def load_views(requests: Sequence[Request], maker: ViewMaker, ahead: int, worker
     with _unsignalled():
         answers = iter(loader)
     try:
-        yield from answers
+        yield from _received(answers, ahead) if count else answers
     finally:
         if count:
             # torch ends its workers when the iterator is collected, which an error that is being told holds off; and a main
             # process that exits waits for workers that its SIGTERM cannot reach.
             answers._shutdown_workers()  # type: ignore[attr-defined]
+
+
+def _received(answers: Iterator[Loaded], ahead: int) -> Generator[Loaded]:
+    """The answers of processes, which a thread receives while the encoder works: unpacking them costs a millisecond each."""
+    ready: Queue[Loaded | BaseException | None] = Queue(ahead)
+    stopped = Event()
+
+    def receive() -> None:
+        last: BaseException | None = None
+        try:
+            for answer in answers:
+                ready.put(answer)
+                if stopped.is_set():
+                    break
+        except BaseException as error:
+            last = error
+        ready.put(last)
+
+    thread = Thread(target=receive, daemon=True)
+    thread.start()
+    try:
+        while isinstance(answer := ready.get(), np.ndarray | BadImage | Changed):
+            yield answer
+        if answer is not None:
+            raise answer
+    finally:
+        stopped.set()
+        while thread.is_alive() and not ready.empty():
+            ready.get()
+            # A hung process would be waited for in vain; it is ended next.
+            thread.join(PATIENCE)
 
 
 @contextmanager

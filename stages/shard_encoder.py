@@ -9,18 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import Sample
 from stages.decode import BadImage
 from stages.device import resolve_device
-from stages.encoder import Encoder, plain_transform
+from stages.encoder import Encoder, plain_crop
 from stages.engine import Advance
 from stages.loading import Changed, Loaded, Request, worker_failures
 from stages.resolve import EncoderIdentity
 from stages.shards import Shard
-from stages.views import ViewMaker
+from stages.views import Pixels, ViewMaker, normalised
 from store.errors import InputError
 from store.features import ErrorRow, ImageFeatures
 from store.manifest import versions
@@ -90,15 +89,15 @@ class ShardEncoder:
             Request(sample, content, shard.views) for shard in shards for sample, content in zip(shard.samples, shard.contents, strict=True)
         ]
         preprocess = self._model.identity.preprocess
-        maker = ViewMaker(plain_transform(preprocess), preprocess, self._extract.view_seed)
+        maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed)
         return self._load(requests, maker, self._extract.batch_size)
 
     def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
         """Encode one shard, whose answers come next."""
         bad: list[ErrorRow] = []
-        size, views = self._model.identity.preprocess["size"], 1 + shard.views
-        batches = full_batches(_images(shard, answers, bad, advance), views, size, self._extract.batch_size)
-        features = np.concatenate([self._model.encode_images(batch) for batch in batches])
+        preprocess, views = self._model.identity.preprocess, 1 + shard.views
+        batches = full_batches(_images(shard, answers, bad, advance), views, preprocess["size"], self._extract.batch_size)
+        features = np.concatenate([self._model.encode_images(normalised(batch, preprocess)) for batch in batches])
         lost = {row.sample_id for row in bad}
         good = np.repeat([sample.sample_id not in lost for sample in shard.samples], views)
         kept = features[: len(good)][good]
@@ -113,7 +112,7 @@ class ShardEncoder:
         return Encoded(shard, rows, tuple(bad), self._model.logit_scale)
 
 
-def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advance: Advance) -> Iterator[Tensor | None]:
+def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advance: Advance) -> Iterator[Pixels | None]:
     """The views of each sample of `shard`, None for a bad image, which is put into `bad`. Raises `InputError` for a changed file."""
     for sample in shard.samples:
         answer = next(answers)
@@ -127,12 +126,12 @@ def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advanc
             yield answer
 
 
-def full_batches(images: Iterable[Tensor | None], views: int, size: Sequence[int], batch_size: int) -> Iterator[Tensor]:
-    """All batches (batch_size, 3, H, W), each of full size: matrix products at other sizes differ in the last bits.
+def full_batches(images: Iterable[Pixels | None], views: int, size: Sequence[int], batch_size: int) -> Iterator[Pixels]:
+    """All batches (batch_size, H, W, 3) uint8, each of full size: matrix products at other sizes differ in the last bits.
 
-    The `views` places of a bad image, and those after the last image, are zero.
+    The `views` places of a bad image, and those after the last image, are black.
     """
-    batch, filled = torch.zeros(batch_size, 3, *size), 0
+    batch, filled = np.zeros((batch_size, *size, 3), np.uint8), 0
     for image in images:
         done = 0
         while done < views:
@@ -142,7 +141,7 @@ def full_batches(images: Iterable[Tensor | None], views: int, size: Sequence[int
             done, filled = done + count, filled + count
             if filled == batch_size:
                 yield batch
-                batch, filled = torch.zeros(batch_size, 3, *size), 0
+                batch, filled = np.zeros((batch_size, *size, 3), np.uint8), 0
     if filled:
         yield batch
 

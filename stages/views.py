@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from blake3 import blake3
 from PIL.Image import Image, Resampling, Transpose
@@ -22,32 +23,39 @@ RATIO = (3 / 4, 4 / 3)
 TRIES = 10
 
 Box = tuple[int, int, int, int]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ViewMaker:
-    """Makes the views of images: `plain` gives view 0 (3, H, W); `preprocess` says size, mean and std of the others."""
+    """Makes the pixels of views: `plain` cuts view 0 (an RGB image of `preprocess`'s size) out of an image.
 
-    plain: Callable[[Image], Tensor]
+    Pixels stay bytes, a quarter of what they become: `normalised` makes numbers of whole batches.
+    """
+
+    plain: Callable[[Image], Image]
     preprocess: Mapping[str, Any]
     seed: int
 
-    def views(self, image: Image, sample_id: str, count: int) -> Tensor:
-        """View 0 and `count` augmented views (1 + count, 3, H, W) float32 of an RGB image."""
-        return torch.stack([self.plain(image), *(self.augmented(image, sample_id, view) for view in range(1, count + 1))])
+    def views(self, image: Image, sample_id: str, count: int) -> Pixels:
+        """View 0 and `count` augmented views (1 + count, H, W, 3) uint8 of an RGB image."""
+        cut = [self.plain(image), *(self.augmented(image, sample_id, view) for view in range(1, count + 1))]
+        return np.stack([np.asarray(view) for view in cut])
 
-    def augmented(self, image: Image, sample_id: str, view: int) -> Tensor:
-        """One augmented view (3, H, W) float32: a random resized crop, bicubic, flipped half of the time."""
+    def augmented(self, image: Image, sample_id: str, view: int) -> Image:
+        """One augmented view: a random resized crop, bicubic, flipped half of the time."""
         draws = uniforms(self.seed, sample_id, view)
         flip = next(draws) < 0.5
         height, width = self.preprocess["size"]
         crop = image.resize((width, height), Resampling.BICUBIC, box=crop_box(image.width, image.height, draws))
-        return self._normalised(crop.transpose(Transpose.FLIP_LEFT_RIGHT) if flip else crop)
+        return crop.transpose(Transpose.FLIP_LEFT_RIGHT) if flip else crop
 
-    def _normalised(self, image: Image) -> Tensor:
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255)
-        mean, std = (torch.tensor(self.preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
-        return (pixels - mean) / std
+
+def normalised(pixels: Pixels, preprocess: Mapping[str, Any]) -> Tensor:
+    """Pixels (B, H, W, 3) uint8 as the encoder takes them (B, 3, H, W) float32: as open_clip's own preprocessing does it, bit for bit."""
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    mean, std = (torch.tensor(preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
+    return batch.sub_(mean).div_(std)
 
 
 def uniforms(seed: int, sample_id: str, view: int) -> Iterator[float]:

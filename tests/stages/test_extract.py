@@ -26,13 +26,13 @@ from stages.datasets.hashing import hash_places
 from stages.datasets.open import open_dataset
 from stages.datasets.places import Place
 from stages.decode import load_image
-from stages.encoder import Encoder, plain_transform, resolve
+from stages.encoder import Encoder, plain_crop, resolve
 from stages.extract import extract_images, extract_texts, image_identity, parts, text_identity
 from stages.progress import Silent
 from stages.resolve import EncoderIdentity
 from stages.shard_encoder import full_batches
 from stages.shards import plan_shards
-from stages.views import ViewMaker
+from stages.views import ViewMaker, normalised
 from store.artifact import Artifact, Draft, Identity, Store
 from store.errors import InputError, XmapError
 from store.features import read_errors, read_images, read_texts
@@ -138,11 +138,11 @@ def test_a_feature_is_the_encoders_output_for_the_view(plan: Plan) -> None:
     job = plan()
     rows = read_images(job.run().files("train-"))
     model = Encoder.load(job.encoder, "cpu")
-    maker = ViewMaker(plain_transform(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
+    maker = ViewMaker(plain_crop(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
     sample = job.dataset.split(TRAIN)[3]
     image = load_image(sample.place)
     assert isinstance(image, Image.Image)
-    expected = model.encode_images(maker.views(image, sample.sample_id, 2))
+    expected = model.encode_images(normalised(maker.views(image, sample.sample_id, 2), job.encoder.preprocess))
     found = rows.features[[row for row, name in enumerate(rows.sample_ids) if name == sample.sample_id]]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(found[0] - found[1]).max() > 1e-3
@@ -476,12 +476,12 @@ def test_cuda_without_a_gpu_is_refused(plan: Plan) -> None:
 
 @pytest.mark.parametrize(("views", "batch"), [(1, 4), (3, 4), (5, 2), (4, 4)])
 def test_batches_are_full_and_hold_the_views_in_order(views: int, batch: int) -> None:
-    images = [torch.full((views, 3, 2, 2), float(number)) for number in range(1, 6)]
+    images = [np.full((views, 2, 2, 3), number, np.uint8) for number in range(1, 6)]
     images[2] = None  # type: ignore[call-overload]
     batches = list(full_batches(images, views, (2, 2), batch))
-    assert all(found.shape == (batch, 3, 2, 2) for found in batches)
-    rows = torch.cat(batches)[:, 0, 0, 0].tolist()
-    expected = [number for number in (1.0, 2.0, 0.0, 4.0, 5.0) for _ in range(views)]
+    assert all(found.shape == (batch, 2, 2, 3) for found in batches)
+    rows = np.concatenate(batches)[:, 0, 0, 0].tolist()
+    expected = [number for number in (1, 2, 0, 4, 5) for _ in range(views)]
     assert rows[: len(expected)] == expected
     assert not any(rows[len(expected) :])
     assert len(rows) - len(expected) < batch
