@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from stages.allocator import kept_memory
 from stages.config import ExtractConfig
 from stages.datasets.dataset import Sample
 from stages.decode import BadImage
@@ -80,7 +81,7 @@ class ShardEncoder:
 
     def work(self, shards: Sequence[Shard], advance: Advance) -> Generator[Encoded]:
         """Encode shards in order; the next ones' images load meanwhile. Raises `InputError` for a file that changed."""
-        with worker_failures(), closing(self._answers(shards)) as answers:
+        with worker_failures(), kept_memory(self._model.device), closing(self._answers(shards)) as answers:
             for shard in shards:
                 yield self._encode(shard, answers, advance)
 
