@@ -146,7 +146,7 @@ def _received(answers: Iterator[Loaded], ahead: int) -> Generator[Loaded]:
             for answer in answers:
                 ready.put(answer)
                 if stopped.is_set():
-                    break
+                    return
         except BaseException as error:
             last = error
         ready.put(last)
@@ -160,10 +160,11 @@ def _received(answers: Iterator[Loaded], ahead: int) -> Generator[Loaded]:
             raise answer
     finally:
         stopped.set()
-        while thread.is_alive() and not ready.empty():
+        # Room for the one answer that it may be handing over; then it sees that it is stopped.
+        while not ready.empty():
             ready.get()
-            # A hung process would be waited for in vain; it is ended next.
-            thread.join(PATIENCE)
+        # A hung process would be waited for in vain; it is ended next.
+        thread.join(PATIENCE)
 
 
 @contextmanager
