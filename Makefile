@@ -33,6 +33,7 @@ bench: install
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.load 200000
+	$(BIN)/python -m benchmarks.load 1000000 keys
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.scale
 

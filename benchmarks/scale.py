@@ -5,6 +5,7 @@ python -m benchmarks.scale        rewrites the tables of docs/scale.md
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,11 +140,19 @@ def checks(found: Mapping[int, Mapping[str, float]], sizes: Sequence[int], lines
             yield f"| {name} | {size:,} | {predicted:,.4g} | {seen:,.4g} | {seen / predicted:.2f} |"
 
 
-def carried(lines: Mapping[str, Line], forward: float) -> list[str]:
+def listed_bytes(store: Path) -> float:
+    """Bytes of a manifest for each shard that it lists."""
+    (manifest,) = (store / "images").glob("*/manifest.json")
+    files = json.loads(manifest.read_bytes())["files"]
+    return len(json.dumps(files, indent=1)) / len(files)
+
+
+def carried(lines: Mapping[str, Line], forward: float, listed: float) -> list[str]:
     """The model at a billion images."""
     images = lines["extract, s"].each + forward
     days = BILLION * images / 86_400
     plan, memory = lines["plan, s"], lines["plan, MB"]
+    manifest = BILLION // SHARD * listed / 1e6
     found = {
         "images, read twice: hashed, then decoded": f"{2 * BILLION * IMAGE_BYTES / 1e12:,.0f} TB at {IMAGE_BYTES / 1000:.0f} kB an image",
         **{f"ViT-B-32 on {count:,} machines of this kind": f"{days / count:,.1f} days" for count in MACHINES},
@@ -153,6 +162,7 @@ def carried(lines: Mapping[str, Line], forward: float) -> list[str]:
             for count in GPUS
         },
         "feature files, float32": f"{BILLION * lines['features, bytes'].each / 1e12:,.2f} TB in {BILLION // SHARD:,} shards",
+        "their manifest": f"{manifest:,.0f} MB; {manifest / 16:,.0f} MB with --shard-batches 256",
         "planning, on one machine": f"{BILLION * plan.each / 3600:,.1f} hours, {BILLION * memory.each / 1000:,.0f} GB of memory",
         f"index {factory(BILLION)}, at most {MEMORY:.0f} GB": f"{lines['build, s'].at(BILLION) / 86_400:,.1f} days to build on one machine",
         f"a query of {PROBES} lists of it": f"{lines['query, ms'].at(BILLION):,.1f} ms",
@@ -176,6 +186,7 @@ def main() -> None:
             fitted = {name: Line.through(name, found, sizes) for name in found[sizes[0]]}
             table += checks(found, sizes, fitted)
             lines |= fitted
+        listed = listed_bytes(Path(name) / f"images-{IMAGES[-1]}" / "store")
     forward = forward_seconds()
     constants = [f"| {name} | {line.fixed:,.3g} | {line.each:.3g} | {DRIVERS[name][0]} |" for name, line in lines.items()]
     constants.append(f"| ViT-B-32's forward pass, s |  | {forward:.3g} | images |")
@@ -185,7 +196,7 @@ def main() -> None:
         {
             "constants": [f"{machine()}.", "", "| cost | fixed | each | of |", "|---|---|---|---|", *constants],
             "checks": ["| cost | images or keys | predicted | measured | measured / predicted |", "|---|---|---|---|---|", *table],
-            "billion": carried(lines, forward),
+            "billion": carried(lines, forward, listed),
         },
     )
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from benchmarks.page import write_section
+from benchmarks.process import COMMAND
 
 RUNS = 7
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 def seconds(arguments: list[str]) -> list[float]:

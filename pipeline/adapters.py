@@ -27,8 +27,8 @@ class Adapter:
     """A trained adapter: `predict` takes image files, `predict_proba` image features of its encoder."""
 
     def __init__(self, store: Store, artifact: Artifact) -> None:
+        from stages.adapter import load_adapter
         from stages.methods.method import method
-        from stages.train import load_adapter
 
         self.store, self.artifact = store, artifact
         self.cache_artifact, self.texts = (_input(store, artifact, name) for name in ("cache", "texts"))

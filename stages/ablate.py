@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from stages.ablations import METHOD, Variant
+from stages.adapter import on_device
 from stages.config import Config
 from stages.datasets.dataset import VAL
 from stages.device import repeatable
@@ -25,7 +26,7 @@ from stages.metrics import RESAMPLES, bootstrap_interval, paired_difference
 from stages.selection import few
 from stages.support import splits_of
 from stages.task import Labelled, Segments
-from stages.train import assemble, on_device
+from stages.train import assemble
 from store.artifact import Artifact
 from store.errors import InputError
 from store.tables import Array

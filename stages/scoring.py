@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from stages import metrics
+from stages.adapter import cache_on_device, load_adapter, on_device
 from stages.config import EvalConfig, TopK
 from stages.evidence import agreement, batches, neighbor_column, sample_columns
 from stages.identities import COOP
 from stages.inputs import IMAGE_INDEX, VALUES
-from stages.methods.method import Cache, Fitted, Method, Retrieved, Scores, index_queries
+from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
 from stages.methods.method import method as load_method
 from stages.progress import Progress
-from stages.task import Labelled
-from stages.train import cache_on_device, load_adapter, on_device
+from stages.task import Labelled, Retrieved
 from store.artifact import Artifact
 from store.index import Neighbors, VectorIndex, gpu_count
 from store.log import NeighborColumn, read_values
@@ -107,14 +107,16 @@ class _Scorer:
 
     def index_queries(self, features: Tensor) -> Tensor:
         """Unit features (B, C) as the adapter's own index takes them, on the CPU."""
+        return self._queries(features).cpu()
+
+    def _queries(self, features: Tensor) -> Tensor:
         with torch.no_grad():
-            return index_queries(self._method, self._fitted, features.to(self._device)).cpu()
+            return index_queries(self._method, self._fitted, features.to(self._device))
 
     def _retrieved(self, features: Tensor) -> Retrieved | None:
         if self._index is None or not self._top_k:
             return None
-        found = self._index.search(self.index_queries(features).numpy(), self._top_k)
-        return Retrieved(torch.from_numpy(found.scores).to(self._device), torch.from_numpy(found.rows).to(self._device))
+        return Retrieved.of(self._index, self._queries(features), self._top_k)
 
 
 def _columns(scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:

@@ -66,6 +66,12 @@ class Retrieved:
     scores: Tensor
     rows: Tensor
 
+    @classmethod
+    def of(cls, index: VectorIndex, queries: Tensor, k: int) -> Retrieved:
+        """The `k` nearest keys of unit queries (B, C), on the device of these."""
+        found = index.search(queries.cpu().numpy(), k)
+        return cls(torch.from_numpy(found.scores).to(queries.device), torch.from_numpy(found.rows).to(queries.device))
+
 
 @dataclass(frozen=True)
 class KeyIndex:
@@ -77,8 +83,7 @@ class KeyIndex:
 
     def retrieve(self, features: Tensor) -> Retrieved:
         """The `k` nearest keys of unit features (B, C), on their device."""
-        found = self.keys.search(features.cpu().numpy(), self.k)
-        return Retrieved(torch.from_numpy(found.scores).to(features.device), torch.from_numpy(found.rows).to(features.device))
+        return Retrieved.of(self.keys, features, self.k)
 
     def to(self, device: str) -> KeyIndex:
         """The same index, with the classes of its keys on `device`."""

@@ -11,35 +11,31 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from stages.adapter import on_device, selection_facts, write_adapter
 from stages.config import Config, TopK
 from stages.datasets.dataset import TRAIN
 from stages.device import repeatable, resolve_device
 from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
 from stages.examination import examine
 from stages.identities import trained_on
-from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_segments, load_support, load_text, require_same_encoder
+from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_support, load_text, require_same_encoder
 from stages.memory import peak_memory
-from stages.methods.method import Cache, Fitted, Method, NoLog, Selection, TrainLog
+from stages.methods.method import Cache, Fitted, Method, NoLog, TrainLog
 from stages.methods.method import method as load_method
-from stages.options import method_entry
 from stages.progress import Progress
 from stages.retrieval import key_index, logged_rows, logged_support, require_room
 from stages.support import SplitIndex, ValidationProtocol, draw_validation
-from stages.task import FewShotTask, Segments, Support, Text
+from stages.task import FewShotTask, Support
 from store.artifact import Artifact, Identity, Store
-from store.errors import InputError
 from store.fingerprint import Json
 from store.index import Neighbors, VectorIndex
 from store.log import Column, NeighborColumn, read_values, write_affinity
-from store.tensors import read_tensors, write_tensors
 
-ADAPTER = "adapter.safetensors"
 TRAIN_LOG = "affinity/train.parquet"
 NEIGHBORS = 5
 BATCH = 1024
@@ -151,60 +147,6 @@ def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) ->
         log.add(0, torch.arange(part.start, part.stop), columns)
 
 
-def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str, effort: int | None = None) -> int:
-    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
-
-    `effort` is how much a query of the cache's own index searches.
-    """
-    tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
-    metadata: dict[str, Json] = {
-        "method": method,
-        "options": options.model_dump(mode="json"),
-        "settings": dict(fitted.settings),
-        "selection": _selection(fitted.selection),
-        "trainable_parameters": fitted.trainable_parameters,
-    }
-    write_tensors(folder / ADAPTER, tensors, metadata)
-    if "keys" in tensors:
-        built = VectorIndex.build(tensors["keys"], index)
-        if effort is not None:
-            built.effort = effort
-        built.save(folder / IMAGE_INDEX)
-    return (folder / ADAPTER).stat().st_size
-
-
-def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
-    """An adapter from the store and what its scores need, on the CPU.
-
-    Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
-    """
-    name = str(artifact.summary["method"])
-    current = method_entry(name).version
-    found = artifact.fields.get("version", current)
-    if found != current:
-        raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
-    tensors, stored = read_tensors(artifact.file(ADAPTER))
-    metadata: Mapping[str, Any] = stored
-    chosen = metadata["selection"]
-    selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
-    loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
-    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
-    index = key_index(cache, int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None
-    return fitted, Cache(load_text(texts), load_segments(cache) if index is None else index.segments, index)
-
-
-def on_device(fitted: Fitted, device: str) -> Fitted:
-    """The same adapter with its tensors on `device`, detached from training."""
-    return replace(fitted, tensors={name: tensor.detach().to(device) for name, tensor in fitted.tensors.items()})
-
-
-def cache_on_device(cache: Cache, device: str) -> Cache:
-    """The same cache with its tensors on `device`."""
-    text: Text = replace(cache.text, weights=cache.text.weights.to(device))
-    segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
-    return Cache(text, segments, cache.index and cache.index.to(device))
-
-
 def write_log(
     path: Path, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: Artifact, run: Mapping[str, str | int], digest: str
 ) -> None:
@@ -237,10 +179,6 @@ def write_log(
     write_affinity(path, columns, digest)
 
 
-def _selection(selection: Selection) -> dict[str, Json]:
-    return {**asdict(selection), "grid": {name: list(values) for name, values in selection.grid.items()}, "edges": list(selection.edges)}
-
-
 def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: Config, seconds: float, stored: int) -> dict[str, Json]:
     return {
         "method": method,
@@ -248,7 +186,7 @@ def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: Config
         "shots": shots,
         "options": options.model_dump(mode="json"),
         "settings": dict(fitted.settings),
-        "selection": _selection(fitted.selection),
+        "selection": selection_facts(fitted.selection),
         "trainable_parameters": fitted.trainable_parameters,
         "train_seconds": round(seconds, 3),
         "stored_bytes": stored,

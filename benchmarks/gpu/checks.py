@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from benchmarks.process import COMMAND
 from stages.task import Segments
 from stages.trained_keys import TrainedKeySums
 from store.artifact import Store
 from store.features import read_images
 from store.index import VectorIndex
 
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 FEATURES, POINTS, SCORES, SUMS = 1e-3, 0.5, 1e-3, 1e-3
 KEYS, WIDTH, QUERIES, NEAREST = 100_000, 512, 4096, 10
 SEARCHED = {"Flat": 0.999, "IVF256,Flat": 0.99}
@@ -75,29 +74,18 @@ def engines(folder: Path, device: str) -> Iterator[Check]:
     from stages.digits import write_digits
 
     write_digits(folder / "images")
-    seconds = {}
+    seconds: dict[str, float] = {}
+    trees: list[dict[Path, bytes]] = []
     for engine in ("local", "ray"):
-        words = [
-            "extract",
-            "--data",
-            str(folder / "images"),
-            "--model",
-            "xmap-tiny",
-            "--views",
-            "0",
-            "--shard-batches",
-            "2",
-            "--device",
-            device,
-        ]
+        words = ["extract", "--data", str(folder / "images"), "--model", "xmap-tiny", "--views", "0", "--shard-batches", "2"]
+        words += ["--device", device, "--engine", engine, "--store", str(folder / engine)]
         started = time.perf_counter()
         subprocess.run([*COMMAND, *words], check=True, capture_output=True)  # noqa: S603  (our own command)
         seconds[engine] = time.perf_counter() - started
-    trees = [{path.relative_to(folder / engine): path.read_bytes() for path in (folder / engine).rglob("*.parquet")} for engine in seconds]
-    differing = sum(trees[0].get(name) != trees[1].get(name) for name in trees[0].keys() | trees[1].keys())
-    yield Check(
-        "shards of Ray workers that differ from the local engine's", differing / len(trees[0]), 0.0, seconds["local"], seconds["ray"]
-    )
+        trees.append({path.relative_to(folder / engine): path.read_bytes() for path in (folder / engine).rglob("*.parquet")})
+    one, other = trees
+    differing = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
+    yield Check("share of files that differ between Ray and the local engine", len(differing) / len(one), 0.0, *seconds.values())
 
 
 def searches(onto: Callable[[VectorIndex], VectorIndex]) -> Iterator[Check]:

@@ -21,10 +21,10 @@ from torch.nn.functional import normalize
 from stages.affinity import affinity, class_sums
 from stages.competitors_options import ApeOptions
 from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
 from stages.selection import Grid, search
-from stages.task import FewShotTask
+from stages.task import FewShotTask, Retrieved
 
 SHARES = (0.5, 0.7, 0.9, 1.0)
 GAMMAS = (0.0, 0.1, 0.3)

@@ -22,13 +22,13 @@ from stages.competitors_options import ApeTOptions
 from stages.methods import tip_adapter
 from stages.methods.ape import channel_order, kept
 from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, NoLog, Retrieved, Scores, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, NoLog, Scores, Settings, TrainLog
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
 from stages.options import TipAdapterOptions
 from stages.selection import Grid
-from stages.task import FewShotTask, Segments
+from stages.task import FewShotTask, Retrieved, Segments
 
 RATES = (1e-4, 1e-3)
 DECAY = 0.1

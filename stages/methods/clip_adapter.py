@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, relu
 
 from stages.competitors_options import ClipAdapterOptions
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
 from stages.selection import Grid
-from stages.task import FewShotTask, Text
+from stages.task import FewShotTask, Retrieved, Text
 
 RATES = (3e-4, 1e-3, 3e-3)
 RATIOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

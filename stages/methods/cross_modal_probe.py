@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stages.competitors_options import CrossModalOptions
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
-from stages.task import FewShotTask
+from stages.task import FewShotTask, Retrieved
 
 RATES = (1e-4, 3e-4, 1e-3)
 

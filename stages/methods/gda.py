@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from stages.competitors_options import GdaOptions
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import as_selection
 from stages.selection import Grid, search
-from stages.task import FewShotTask, Support
+from stages.task import FewShotTask, Retrieved, Support
 
 ALPHAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 TINY = 1e-12

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from stages.affinity import class_scale, class_sums
-from stages.methods.method import Retrieved
-from stages.task import Segments
+from stages.task import Retrieved, Segments
 
 
 def at_keys(values: Tensor, retrieved: Retrieved | None) -> Tensor:

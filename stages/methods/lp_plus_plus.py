@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stages.competitors_options import LpPlusPlusOptions
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step
 from stages.methods.trials import AfterEpoch, Point, Trainer, run_sgd, train_and_choose
-from stages.task import FewShotTask
+from stages.task import FewShotTask, Retrieved
 
 
 def fit(task: FewShotTask, options: LpPlusPlusOptions, settings: Settings | None, log: TrainLog) -> Fitted:

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from stages.config import Config
 from stages.options import method_entry
-from stages.task import FewShotTask, KeyIndex, Segments, Text
-from stages.task import Retrieved as Retrieved
+from stages.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
 
 Settings = Mapping[str, float | int | str]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from stages.affinity import affinity, class_sums, sparse_class_sums
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.options import TipAdapterOptions
 from stages.selection import Choice, Grid, search
-from stages.task import FewShotTask, Labelled, Segments
+from stages.task import FewShotTask, Labelled, Retrieved, Segments
 
 ALPHAS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0)
 BETAS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0)

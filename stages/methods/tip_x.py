@@ -20,10 +20,10 @@ from torch import Tensor
 from stages.affinity import affinity, class_sums
 from stages.competitors_options import TipXOptions
 from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
 from stages.selection import Grid, search
-from stages.task import FewShotTask, Text
+from stages.task import FewShotTask, Retrieved, Text
 
 GAMMAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 CHUNK = 512

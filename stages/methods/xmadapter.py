@@ -23,10 +23,10 @@ from torch.nn.functional import cross_entropy, normalize
 from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from stages.methods.discriminant import Spaces, learn_spaces
 from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.options import XMAdapterOptions
-from stages.task import FewShotTask, Labelled, Segments, Support
+from stages.task import FewShotTask, Labelled, Retrieved, Segments, Support
 from stages.trained_keys import TrainedKeySums
 
 ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)

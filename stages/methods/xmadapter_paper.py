@@ -17,12 +17,12 @@ from torch.nn.functional import cross_entropy, normalize
 from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from stages.methods import tip_adapter
 from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
-from stages.methods.method import Cache, Fitted, NoLog, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
 from stages.methods.text_cache import Kernel, start_nets, text_affinity
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
 from stages.options import XMAdapterPaperOptions
 from stages.selection import Grid, quality, search
-from stages.task import FewShotTask, Labelled, Segments, Text
+from stages.task import FewShotTask, Labelled, Retrieved, Segments, Text
 
 ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 FIXED_GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stages.methods.method import Cache, Fitted, Retrieved, Scores, Selection, Settings, TrainLog
+from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.options import ZeroShotOptions
-from stages.task import FewShotTask
+from stages.task import FewShotTask, Retrieved
 
 
 def fit(task: FewShotTask, options: ZeroShotOptions, settings: Settings | None, log: TrainLog) -> Fitted:

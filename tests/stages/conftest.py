@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,3 +96,15 @@ def photos(tmp_path: Path) -> Path:
     train = [f"train/{name}/{number}.jpg" for name, count in (("cat", 4), ("dog", 3)) for number in range(count)]
     rest = ["val/cat/v.png", "val/dog/v.png", "test/cat/t.jpg", "test/dog/t.jpg", "test/dog/u.webp"]
     return write_images(tmp_path / "photos", train + rest)
+
+
+@pytest.fixture
+def plan(photos: Path, tiny_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
+    """`plan(config=, store=, root=, **data)`: the extraction of the photos folder, not yet run."""
+    # It imports this module.
+    from tests.stages.extraction_world import SMALL, plan_job
+
+    def planned(config: Any = SMALL, store: str = "store", root: Path = photos, **data: object) -> Any:
+        return plan_job(root, tiny_model_dir, tmp_path / store, config, **data)
+
+    return planned

@@ -71,3 +71,12 @@ def _record(text: str) -> bytes:
 
 
 END = bytes(1024)
+
+
+def write_shards(root: Path) -> Path:
+    """Two training tars of three samples, one tar for each other split."""
+    write_tar(root / "train/a.tar", samples({"1": "cat", "2": "dog", "3": "cat"}))
+    write_tar(root / "train/b.tar", samples({"1": "dog", "2": "dog", "3": "cat"}, 3))
+    write_tar(root / "val/a.tar", samples({"1": "dog", "2": "cat"}, 6))
+    write_tar(root / "test/a.tar", samples({"1": "dog", "2": "cat"}, 8))
+    return root

@@ -9,104 +9,28 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import stages.encoding
 import stages.loading
 import stages.shard_encoder
-from stages.config import DataConfig, EncoderConfig, ExtractConfig
-from stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
-from stages.datasets.hashing import hash_places
-from stages.datasets.open import open_dataset
-from stages.datasets.places import Place
-from stages.decode import load_image
-from stages.encoder import Encoder, plain_crop, resolve
-from stages.extract import extract_images, extract_texts, image_identity, parts, text_identity
+from stages.config import ExtractConfig
+from stages.datasets.dataset import TEST, TRAIN, VAL
+from stages.encoder import Encoder
+from stages.extract import extract_images, parts, text_identity
 from stages.progress import Silent
-from stages.resolve import EncoderIdentity
-from stages.shard_encoder import full_batches
 from stages.shards import plan_shards
-from stages.views import ViewMaker, normalised
-from store.artifact import Artifact, Draft, Identity, Store
+from store.artifact import Draft
 from store.errors import InputError, XmapError
 from store.features import read_errors, read_images, read_texts
-from store.hashes import HashMemory
 from store.tables import read_footer
 from tests.stages.conftest import picture, write_images
-
-SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
-
-
-class Told(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.starts: list[tuple[str, int, int]] = []
-        self.advanced = 0
-
-    def start(self, what: str, total: int, done: int = 0) -> None:
-        self.starts.append((what, total, done))
-
-    def advance(self, units: int) -> None:
-        self.advanced += units
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One extraction of a folder, all inputs resolved as a run would."""
-
-    store: Store
-    dataset: Dataset
-    hashes: dict[Place, str]
-    encoder: EncoderIdentity
-    config: ExtractConfig
-
-    @property
-    def identity(self) -> Identity:
-        return image_identity(self.dataset, self.encoder, self.config, self.hashes)
-
-    def run(self, workers: int = 0, progress: Silent | None = None) -> Artifact:
-        told = progress or Silent()
-        return extract_images(self.store, self.identity, self.dataset, self.hashes, self.encoder, self.config, "cpu", workers, told)
-
-    def texts(self, progress: Silent | None = None) -> Artifact:
-        return extract_texts(self.store, text_identity(self.dataset, self.encoder), self.dataset, self.encoder, "cpu", progress or Silent())
-
-
-Plan = Callable[..., Job]
-
-
-def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig = SMALL, **data: object) -> Job:
-    made = Store(store)
-    memory = HashMemory(store / "hashes.sqlite")
-    dataset = open_dataset(DataConfig(data=str(root), **data))
-    encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), memory, store / "encoders")
-    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory), encoder, config)
-
-
-@pytest.fixture
-def plan(photos: Path, tiny_model_dir: Path, tmp_path: Path) -> Plan:
-    """`plan(config=, store=, root=, **data)`: the extraction of the photos folder, not yet run."""
-
-    def planned(config: ExtractConfig = SMALL, store: str = "store", root: Path = photos, **data: object) -> Job:
-        return plan_job(root, tiny_model_dir, tmp_path / store, config, **data)
-
-    return planned
-
-
-def tree(artifact: Artifact | Path) -> dict[str, bytes]:
-    folder = artifact if isinstance(artifact, Path) else artifact.path
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
 
 
 def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
@@ -132,20 +56,6 @@ def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
     assert summary["parts"] == parts(job.identity)
     assert read_errors(artifact.file("errors.parquet")) == []
     assert artifact.verify() == []
-
-
-def test_a_feature_is_the_encoders_output_for_the_view(plan: Plan) -> None:
-    job = plan()
-    rows = read_images(job.run().files("train-"))
-    model = Encoder.load(job.encoder, "cpu")
-    maker = ViewMaker(plain_crop(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
-    sample = job.dataset.split(TRAIN)[3]
-    image = load_image(sample.place)
-    assert isinstance(image, Image.Image)
-    expected = model.encode_images(normalised(maker.views(image, sample.sample_id, 2), job.encoder.preprocess))
-    found = rows.features[[row for row, name in enumerate(rows.sample_ids) if name == sample.sample_id]]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    assert np.abs(found[0] - found[1]).max() > 1e-3
 
 
 def test_texts_are_classes_times_templates(plan: Plan) -> None:
@@ -241,24 +151,6 @@ def test_every_skipped_image_is_listed(plan: Plan, bad_photos: Path, workers: in
     assert artifact.summary["counts"]["train"] == 8
     assert artifact.summary["bad"] == 6
     assert any(line.startswith("6 of 19 images could not be used: 1 empty, 1 link-loop") for line in told.lines)
-
-
-def test_a_bad_image_does_not_move_the_others(plan: Plan, photos: Path) -> None:
-    """Its places in the batch stay zero, so that every other image meets the batch it would have met."""
-    job = plan()
-    control = read_images(job.run().files("train-"))
-    (photos / "train" / "cat" / "1.jpg").write_bytes(b"gone bad")
-    found = read_images(plan().run().files("train-"))
-    same = [row for row, name in enumerate(control.sample_ids) if name != "train/cat/1.jpg"]
-    np.testing.assert_array_equal(found.features, control.features[same])
-
-
-def test_a_shard_of_bad_images_only_is_empty(plan: Plan, photos: Path) -> None:
-    for name in ("0.jpg", "1.jpg"):
-        (photos / "train" / "cat" / name).write_bytes(b"bad")
-    artifact = plan().run()
-    assert len(read_images([artifact.file("train-00000.parquet")])) == 0
-    assert read_images(artifact.files("train-")).features.shape == (15, 32)
 
 
 def test_only_bad_images_are_an_error(plan: Plan, tmp_path: Path) -> None:
@@ -461,30 +353,11 @@ def test_the_death_of_a_worker_is_told(plan: Plan, monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
-def test_features_that_are_not_finite_are_refused(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Encoder, "encode_images", lambda self, batch: np.full((len(batch), 32), np.nan, np.float32))
-    with pytest.raises(InputError, match="not finite at --precision fp32"):
-        plan().run()
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused(plan: Plan) -> None:
     job = plan()
     with pytest.raises(InputError, match="torch sees no GPU; use --device cpu"):
         extract_images(job.store, job.identity, job.dataset, job.hashes, job.encoder, job.config, "cuda", 0, Silent())
-
-
-@pytest.mark.parametrize(("views", "batch"), [(1, 4), (3, 4), (5, 2), (4, 4)])
-def test_batches_are_full_and_hold_the_views_in_order(views: int, batch: int) -> None:
-    images = [np.full((views, 2, 2, 3), number, np.uint8) for number in range(1, 6)]
-    images[2] = None  # type: ignore[call-overload]
-    batches = list(full_batches(images, views, (2, 2), batch))
-    assert all(found.shape == (batch, 2, 2, 3) for found in batches)
-    rows = np.concatenate(batches)[:, 0, 0, 0].tolist()
-    expected = [number for number in (1, 2, 0, 4, 5) for _ in range(views)]
-    assert rows[: len(expected)] == expected
-    assert not any(rows[len(expected) :])
-    assert len(rows) - len(expected) < batch
 
 
 def test_real_photographs(plan: Plan, shared_data: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.methods import tip_adapter, zero_shot
-from stages.methods.method import Cache, Fitted, NoLog, Retrieved
+from stages.methods.method import Cache, Fitted, NoLog
 from stages.options import TipAdapterOptions, ZeroShotOptions
-from stages.task import FewShotTask, Labelled, Support, Text
+from stages.task import FewShotTask, Labelled, Retrieved, Support, Text
 from store.index import VectorIndex
 from tests.stages.few_shot_world import SCALE, random_labelled, random_support, random_text
 

@@ -30,8 +30,8 @@ from store.errors import EmptyInput, InputError
 from store.features import read_errors, read_images
 from store.notes import Notes
 from tests.stages.conftest import picture, write_images
+from tests.stages.extraction_world import Job, Told, plan_job, tree
 from tests.stages.tars import encoded
-from tests.stages.test_extract import Job, Told, plan_job, tree
 
 ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
 NESTED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -40,8 +40,8 @@ from store.hashes import HashMemory
 from store.notes import Notes
 from tests.s3 import Bucket, environment, server
 from tests.stages.conftest import write_images
+from tests.stages.extraction_world import SMALL, Job, tree
 from tests.stages.tars import END, header, samples, write_tar
-from tests.stages.test_extract import SMALL, Job, tree
 
 Plan = Callable[..., Job]
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stages.retrieval
+from stages.adapter import load_adapter
 from stages.identities import adapter_identity
 from stages.memory import available_bytes
 from stages.methods import tip_adapter
 from stages.methods.method import Cache, NoLog, options_of
 from stages.retrieval import logged_rows, require_room
 from stages.task import FewShotTask, KeyIndex
-from stages.train import load_adapter
 from store.artifact import Artifact, Identity
 from store.errors import InputError
 from store.index import VectorIndex

@@ -100,7 +100,7 @@ HOSTILE = {
     "absolute": (header("/etc/passwd", size=3) + padded(b"abc"), "'/etc/passwd' has an absolute name"),
     "above": (header("a/../../b.jpg", size=3) + padded(b"abc"), "'a/../../b.jpg' climbs out"),
     "above by its long name": (extension(b"L", b"../" * 99 + b"x\0") + FILE, "climbs out"),
-    "absolute by pax": (extension(b"x", pax(path="/root/x.jpg")) + FILE, "'/root/x.jpg' has an absolute name"),
+    "absolute by pax": (extension(b"x", pax(path="/abs/x.jpg")) + FILE, "'/abs/x.jpg' has an absolute name"),
     "link": (header("a.jpg", tarfile.SYMTYPE, linkname="/etc/passwd"), "'a.jpg' is a link"),
     "hard link": (header("a.jpg", tarfile.LNKTYPE, linkname="/etc/passwd"), "'a.jpg' is a hard link"),
     "device": (header("a.jpg", tarfile.CHRTYPE), "is a device"),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from stages.adapter import load_adapter
 from stages.build_cache import build_cache
 from stages.config import CacheConfig, TopK
 from stages.device import resolve_device
@@ -19,7 +20,7 @@ from stages.methods.method import method as load_method
 from stages.methods.method import options_of
 from stages.progress import Silent
 from stages.support import rank
-from stages.train import held_out, load_adapter, train
+from stages.train import held_out, train
 from store.artifact import Artifact, Identity
 from store.errors import InputError, UnknownName
 from store.index import VectorIndex

@@ -7,8 +7,8 @@ import pytest
 
 from stages.competitors_options import ApeOptions
 from stages.methods import ape
-from stages.methods.method import Cache, NoLog, Retrieved
-from stages.task import FewShotTask
+from stages.methods.method import Cache, NoLog
+from stages.task import FewShotTask, Retrieved
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax, unit
 

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from stages.methods import ape_t
-from stages.methods.method import Cache, Fitted, Retrieved, Selection
-from stages.task import FewShotTask
+from stages.methods.method import Cache, Fitted, Selection
+from stages.task import FewShotTask, Retrieved
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
 

@@ -8,7 +8,8 @@ import torch
 
 from stages.competitors_options import TipXOptions
 from stages.methods import tip_x
-from stages.methods.method import Cache, NoLog, Retrieved
+from stages.methods.method import Cache, NoLog
+from stages.task import Retrieved
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax
 

@@ -12,9 +12,9 @@ from torch.nn.functional import normalize
 
 from stages.methods import xmadapter
 from stages.methods.discriminant import Metric, discriminant, fit_meta_net, learn_spaces
-from stages.methods.method import Cache, NoLog, Retrieved
+from stages.methods.method import Cache, NoLog
 from stages.options import XMAdapterOptions
-from stages.task import FewShotTask, Labelled, Support, Text
+from stages.task import FewShotTask, Labelled, Retrieved, Support, Text
 from stages.trained_keys import TrainedKeySums
 
 Matrix = npt.NDArray[np.float64]

@@ -1,0 +1,83 @@
+"""Adapters on disk: tensors, settings and how these were chosen; and back from there, with what their scores need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.config import Config
+from stages.inputs import IMAGE_INDEX, load_segments, load_text
+from stages.methods.method import Cache, Fitted, Selection
+from stages.options import method_entry
+from stages.retrieval import key_index
+from stages.task import Segments, Text
+from store.artifact import Artifact
+from store.errors import InputError
+from store.fingerprint import Json
+from store.index import VectorIndex
+from store.tensors import read_tensors, write_tensors
+
+ADAPTER = "adapter.safetensors"
+
+
+def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str, effort: int | None = None) -> int:
+    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
+
+    `effort` is how much a query of the cache's own index searches.
+    """
+    tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
+    metadata: dict[str, Json] = {
+        "method": method,
+        "options": options.model_dump(mode="json"),
+        "settings": dict(fitted.settings),
+        "selection": selection_facts(fitted.selection),
+        "trainable_parameters": fitted.trainable_parameters,
+    }
+    write_tensors(folder / ADAPTER, tensors, metadata)
+    if "keys" in tensors:
+        built = VectorIndex.build(tensors["keys"], index)
+        if effort is not None:
+            built.effort = effort
+        built.save(folder / IMAGE_INDEX)
+    return (folder / ADAPTER).stat().st_size
+
+
+def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
+    """An adapter from the store and what its scores need, on the CPU.
+
+    Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
+    """
+    name = str(artifact.summary["method"])
+    current = method_entry(name).version
+    found = artifact.fields.get("version", current)
+    if found != current:
+        raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
+    tensors, stored = read_tensors(artifact.file(ADAPTER))
+    metadata: Mapping[str, Any] = stored
+    chosen = metadata["selection"]
+    selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
+    loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
+    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
+    index = key_index(cache, int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None
+    return fitted, Cache(load_text(texts), load_segments(cache) if index is None else index.segments, index)
+
+
+def on_device(fitted: Fitted, device: str) -> Fitted:
+    """The same adapter with its tensors on `device`, detached from training."""
+    return replace(fitted, tensors={name: tensor.detach().to(device) for name, tensor in fitted.tensors.items()})
+
+
+def cache_on_device(cache: Cache, device: str) -> Cache:
+    """The same cache with its tensors on `device`."""
+    text: Text = replace(cache.text, weights=cache.text.weights.to(device))
+    segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
+    return Cache(text, segments, cache.index and cache.index.to(device))
+
+
+def selection_facts(selection: Selection) -> dict[str, Json]:
+    """What was chosen and on what, as JSON values."""
+    return {**asdict(selection), "grid": {name: list(values) for name, values in selection.grid.items()}, "edges": list(selection.edges)}

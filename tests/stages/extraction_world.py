@@ -1,0 +1,77 @@
+"""Extractions of a folder, all inputs resolved as a run would, and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.config import DataConfig, EncoderConfig, ExtractConfig
+from stages.datasets.dataset import Dataset
+from stages.datasets.hashing import hash_places
+from stages.datasets.open import open_dataset
+from stages.datasets.places import Place
+from stages.encoder import resolve
+from stages.extract import extract_images, extract_texts, image_identity, text_identity
+from stages.progress import Silent
+from stages.resolve import EncoderIdentity
+from store.artifact import Artifact, Identity, Store
+from store.hashes import HashMemory
+
+SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.starts: list[tuple[str, int, int]] = []
+        self.advanced = 0
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        self.starts.append((what, total, done))
+
+    def advance(self, units: int) -> None:
+        self.advanced += units
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One extraction of a folder, all inputs resolved as a run would."""
+
+    store: Store
+    dataset: Dataset
+    hashes: dict[Place, str]
+    encoder: EncoderIdentity
+    config: ExtractConfig
+
+    @property
+    def identity(self) -> Identity:
+        return image_identity(self.dataset, self.encoder, self.config, self.hashes)
+
+    def run(self, workers: int = 0, progress: Silent | None = None) -> Artifact:
+        told = progress or Silent()
+        return extract_images(self.store, self.identity, self.dataset, self.hashes, self.encoder, self.config, "cpu", workers, told)
+
+    def texts(self, progress: Silent | None = None) -> Artifact:
+        return extract_texts(self.store, text_identity(self.dataset, self.encoder), self.dataset, self.encoder, "cpu", progress or Silent())
+
+
+Plan = Callable[..., Job]
+
+
+def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig = SMALL, **data: object) -> Job:
+    made = Store(store)
+    memory = HashMemory(store / "hashes.sqlite")
+    dataset = open_dataset(DataConfig(data=str(root), **data))
+    encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), memory, store / "encoders")
+    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory), encoder, config)
+
+
+def tree(artifact: Artifact | Path) -> dict[str, bytes]:
+    folder = artifact if isinstance(artifact, Path) else artifact.path
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
