@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from multiprocessing import AuthenticationError
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+import stages.loading
 from stages.datasets.dataset import Sample
 from stages.decode import BadImage
 from stages.encoder import plain_crop
 from stages.loading import Loaded, Request, _but_for_hung_up, load_ahead, load_views
 from stages.resolve import PREPROCESS
 from stages.views import ViewMaker
+from store.errors import XmapError
 from tests.stages.conftest import picture
 
 
@@ -55,10 +59,37 @@ def same(one: Loaded, other: Loaded) -> bool:
 
 
 def test_threads_that_are_left_early_load_no_more(tmp_path: Path) -> None:
-    picture(1).save(tmp_path / "1.png")
-    preprocess = {**PREPROCESS, "size": [16, 16]}
-    request = Request(Sample("1.png", tmp_path / "1.png", 0, "train"), blake3((tmp_path / "1.png").read_bytes()).hexdigest(), 0)
-    answers = load_ahead([request] * 50, ViewMaker(plain_crop(preprocess), preprocess, 1), 2, 1)
+    requests, maker = requests_of(tmp_path, 50)
+    answers = load_ahead(requests, maker, 2, 1)
     assert isinstance(next(answers), np.ndarray)
     answers.close()
     assert list(answers) == []
+
+
+def requests_of(folder: Path, count: int) -> tuple[list[Request], ViewMaker]:
+    picture(1).save(folder / "1.png")
+    preprocess = {**PREPROCESS, "size": [16, 16]}
+    request = Request(Sample("1.png", folder / "1.png", 0, "train"), blake3((folder / "1.png").read_bytes()).hexdigest(), 0)
+    return [request] * count, ViewMaker(plain_crop(preprocess), preprocess, 1)
+
+
+@pytest.mark.timeout(30)
+def test_processes_that_are_left_early_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that receives had its queue full, waited for room twice, and was waited for in vain in between."""
+    monkeypatch.setattr(stages.loading, "PATIENCE", 60.0)
+    requests, maker = requests_of(tmp_path, 200)
+    answers = load_views(requests, maker, 2, 1)
+    assert isinstance(next(answers), np.ndarray)
+    time.sleep(0.5)
+    answers.close()
+    assert list(answers) == []
+
+
+def test_an_image_that_hangs_in_a_thread_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(stages.loading, "read_planned", lambda request: released.wait(20) and b"")
+    monkeypatch.setattr(stages.loading, "TIMEOUT_SECONDS", 0.1)
+    requests, maker = requests_of(tmp_path, 1)
+    with pytest.raises(XmapError, match=r"more than 0\.1 s to load: a disk, mount or server hangs"):
+        list(load_ahead(requests, maker, 1, 1))
+    released.set()
