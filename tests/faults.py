@@ -124,9 +124,19 @@ def in_child(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
+            _alone()
             work()
             os._exit(0)
         except BaseException as error:
             print(error, file=sys.stderr)
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _alone() -> None:
+    """Compute on one thread: a forked child has none of its parent's OpenMP threads, and would wait for them for ever."""
+    import torch
+
+    torch.set_num_threads(1)
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(1)
