@@ -24,7 +24,7 @@ def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None
     tensors = {} if task.index else {"keys": task.support.keys}
     kept = {"top_k": task.index.k} if task.index else {}
     if settings is None and task.validation is not None:
-        choice = search_cache(task, tensors.get("keys"), task.validation)
+        choice = search_cache(task, task.support.keys, task.validation)
         return Fitted(tensors, {**choice.values, **kept}, as_selection(choice, task.selected_on))
     fixed = settings or {"alpha": options.alpha * alpha_scale(task), "beta": options.beta}
     return Fitted(tensors, {**fixed, **kept}, Selection(task.selected_on))
@@ -51,8 +51,9 @@ def alpha_scale(task: FewShotTask) -> float:
     return task.text.logit_scale / 100.0 * 16.0 / max(task.support.shots, 1)
 
 
-def search_cache(task: FewShotTask, keys: Tensor | None, validation: Labelled) -> Choice:
-    """Search alpha and beta of an image cache on validation samples: over all `keys`, or over those that the task's index finds."""
+def search_cache(task: FewShotTask, keys: Tensor, validation: Labelled) -> Choice:
+    """Search alpha and beta of an image cache on validation samples: over all `keys`, or where the task has an index
+    over those that it finds."""
     zero_shot = task.text.logits(validation.features)
     sums = _memory(_sums_of(task, keys, validation.features))
 
@@ -63,12 +64,12 @@ def search_cache(task: FewShotTask, keys: Tensor | None, validation: Labelled) -
     return search({"beta": Grid(BETAS), "alpha": Grid(tuple(scale * alpha for alpha in ALPHAS))}, validation.labels, logits)
 
 
-def _sums_of(task: FewShotTask, keys: Tensor | None, features: Tensor) -> Callable[[float], Tensor]:
+def _sums_of(task: FewShotTask, keys: Tensor, features: Tensor) -> Callable[[float], Tensor]:
     """Class sums (B, N) for any beta, from similarities that are computed, or keys that are retrieved, once."""
     if task.index is not None:
         found = task.index.retrieve(features)
         return lambda beta: sparse_class_sums(found.scores, found.rows, beta, task.segments)
-    similarity = features @ (task.support.keys if keys is None else keys).T
+    similarity = features @ keys.T
     return lambda beta: class_sums(affinity(similarity, beta), task.segments)
 
 
