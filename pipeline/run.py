@@ -92,10 +92,12 @@ def execute(
     for remark in plan.remarks:
         progress.say(remark)
     # Where all is there nothing is written, and a store that may only be read serves too.
-    complete = all(store.find(step.identity) is not None for step in plan.steps)
+    there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
+    complete = len(there) == len(plan.steps)
     with nullcontext() if complete else at_work(store.root):
         for step in plan.steps:
-            artifact, outcome = _do(store, step, artifacts, progress, step.stage in build)
+            found = there.get(step.identity.fingerprint)
+            artifact, outcome = (found, _outcome(step)) if found else _do(store, step, artifacts, progress, step.stage in build)
             artifacts[step.identity.fingerprint] = artifact
             outcomes.append(outcome)
             if report:
@@ -115,9 +117,7 @@ def preview(store: Store, plan: Plan) -> list[StepOutcome]:
 
 
 def _do(store: Store, step: Step, artifacts: Mapping[str, Artifact], progress: Progress, may_build: bool) -> tuple[Artifact, StepOutcome]:
-    found = store.find(step.identity)
-    if found is not None:
-        return found, _outcome(step)
+    """Build a step that was not there when the run began; an engine may have done it with another one."""
     if not may_build:
         raise ArtifactMissing(step.stage, step.identity.name, f"run `{step.identity.command}` first, or `xmap run` for all stages.")
     reason = why(store, step.identity)
@@ -132,7 +132,8 @@ def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: s
 
 def why(store: Store, identity: Identity) -> str:
     """Why a step is built, in words: what differs from the nearest artifact of its stage."""
-    others = store.artifacts(identity.stage)
+    # What an engine did with another step is there already.
+    others = [other for other in store.artifacts(identity.stage) if other.fingerprint != identity.fingerprint]
     same = (other for other in reversed(others) if all(other.fields.get(name) == identity.fields.get(name) for name in NAMING))
     declared: Iterator[Fields] = ({"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in same)
     changes = min((explain(before, identity.declared) for before in declared), key=len, default=[])

@@ -113,6 +113,7 @@ def test_two_machines_give_the_bytes_of_the_local_engine(cluster: Any, photos: P
     """Shards, prompts, adapters and answers."""
     found = run(Store(tmp_path / "ray"), settings(photos))
     assert list(found.artifacts) == list(local.artifacts), "the same fingerprints"
+    assert {outcome.state for outcome in found.outcomes} == {"built"}
     assert features(found) == features(local)
     assert len(features(found)) == 6 * 2 + 3 * 1 + 5 + 2
     for digest, artifact in local.artifacts.items():
