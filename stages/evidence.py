@@ -16,8 +16,6 @@ from store.tables import Array
 
 FLOATS = ("gamma", "affinity_image", "affinity_text", "difference", "weight", "loss", "margin")
 OBSERVED = ("predicted", *FLOATS)
-# Queries in one search of neighbours; the largest few-shot support in use is one batch.
-SEARCHED = 16_384
 
 
 def sample_columns(scores: Scores, labels: Tensor) -> dict[str, Tensor]:
@@ -84,9 +82,7 @@ def _copied(column: Tensor, size: int) -> Array:
 
 def nearest_others(index: VectorIndex, queries: Array, k: int, rows: Array | None = None) -> Neighbors:
     """The `k` nearest other keys of the index's own keys `queries` (Q, C), those at `rows` or all in row order: (Q, at most M - 1)."""
-    # Searches by codes keep tables for each query: 50,000 at once would be a gigabyte.
-    parts = [index.search(queries[part], k + 1) for part in batches(len(queries), SEARCHED)]
-    found = Neighbors(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "rows")))
+    found = index.search(queries, k + 1)
     own = found.rows == (np.arange(len(queries)) if rows is None else rows)[:, None]
     # The own key goes last (in a crowd of duplicates it may not be among those found: then the last one goes).
     order = np.argsort(own, axis=1, kind="stable")[:, : min(k, max(len(index) - 1, 0))]

@@ -27,6 +27,8 @@ SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
 # Keys that the coarse codes of a `...,Refine(...)` index hand to its fine ones, for each that is asked for: at 1, faiss's default,
 # the coarse codes decide alone.
 CANDIDATES = 8.0
+# Queries searched at a time, and of an IVF index queries times the lists they search: faiss keeps books on each (some 25 bytes).
+SEARCHED, SEARCHED_LISTS = 16_384, 1 << 23
 
 Chunks = Callable[[], Iterable[Array]]
 # The limits of faiss's reader are one for the whole process.
@@ -102,15 +104,17 @@ class VectorIndex:
             faiss.write_index(self._index, writer)
 
     def search(self, queries: Array, k: int) -> Neighbors:
-        """The `k` best keys (at most all) of each query (B, C). Raises `InputError`."""
+        """The `k` best keys (at most all) of each query (B, C), in bounded memory beside the answer. Raises `InputError`."""
         vectors = _matrix(queries, self.width)
         if k < 1 or not len(self):
             return Neighbors(np.empty((len(vectors), 0), np.float32), np.empty((len(vectors), 0), np.int64))
+        size = min(SEARCHED, max(1, SEARCHED_LISTS // (self.effort or 1)))
         try:
-            scores, rows = self._index.search(vectors, min(k, len(self)))
+            parts = [self._index.search(vectors[start : start + size], min(k, len(self))) for start in range(0, max(len(vectors), 1), size)]
         except RuntimeError as error:
             # The parts of a damaged index need not fit each other.
             raise InputError("faiss cannot search this index; run `xmap verify` to see whether it is damaged.") from error
+        scores, rows = (np.concatenate(found) for found in zip(*parts, strict=True))
         scores[rows < 0] = -np.inf
         return Neighbors(scores, rows)
 
