@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import FrameType
 from typing import Any, TypeVar
 
 from stages.engine import Advance, Answer, Worker
@@ -61,7 +64,8 @@ class RayEngine:
         """`function(*arguments)` on one machine of the cluster."""
         remote = self._ray.remote(**self._resources)(_quiet)
         with _deaths(self._ray):
-            answer: Value | Refused = self._ray.get(remote.remote(self._threads, function, arguments))
+            # `ray.get` waits in C++, which swallows what a signal handler raises.
+            answer: Value | Refused = remote.remote(self._threads, function, arguments).future().result()
         return _value(answer)
 
     def spread(self, make: Callable[[], Worker[Given, Result]], items: Sequence[Given], advance: Advance) -> Generator[Result]:
@@ -85,8 +89,9 @@ class RayEngine:
         return self._answers(made, advance)
 
     def _answers(self, made: Any, advance: Advance) -> Generator[Any]:
-        with _deaths(self._ray):
+        with _deaths(self._ray), _signals() as raise_unheard:
             for row in made.iter_rows():
+                raise_unheard()
                 answer = _value(row["answer"])
                 advance(answer.units)
                 yield answer
@@ -97,6 +102,8 @@ class RayEngine:
         # Nothing about a run is sent anywhere, and stderr is for our own progress.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        # Else a thread of Ray Data that outlives the connection begins another one.
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
         try:
             import ray
             import ray.data
@@ -154,11 +161,41 @@ def _connect(ray: Any, address: str) -> None:
         if port.isdigit() and "//" not in host:
             socket.create_connection((host, int(port)), ANSWER).close()
         start = {"include_dashboard": False} if address == LOCALLY else {}
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **start)
+        with _signals() as raise_unheard:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **start)
+        raise_unheard()
+    except SystemExit as error:
+        # Its own handler's answer to SIGTERM.
+        raise KeyboardInterrupt from error
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(
             f"no Ray cluster can be had at {address!r} ({first_line(error)}); check RAY_ADDRESS, or use --engine local."
         ) from error
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], None]]:
+    """Keep the handlers of SIGINT and SIGTERM, which Ray replaces when it connects; what is handed over raises what they raised in
+    a call of Ray that swallowed it."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    unheard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        unheard.append(number)
+        before[signal.Signals(number)](number, frame)
+
+    def raise_unheard() -> None:
+        for number in unheard:
+            before[signal.Signals(number)](number, None)
+
+    for number in before:
+        signal.signal(number, hear)
+    try:
+        yield raise_unheard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

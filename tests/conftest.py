@@ -32,6 +32,11 @@ def pytest_report_header() -> str:
     return "xmap with " + ", ".join(found)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A cluster first: the head of a queue is not handed to the other process, so only one has a cluster on this machine."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+
+
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store and a home that this test alone uses; nothing is looked for on a model hub."""
