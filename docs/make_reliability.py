@@ -29,6 +29,7 @@ WHAT = {
     "interrupted": "SIGINT and SIGTERM in mid-run",
     "killed": "`kill -9` at a write point of a stage, then a rerun compared with an undisturbed control",
     "lost connection": "a storage that stops answering between planning and reading",
+    "machine of a cluster killed": "one of three machines of a Ray cluster killed while features are extracted",
     "no permission": "a folder that may not be read or written",
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
