@@ -28,7 +28,7 @@ SHARES = {"train": 0.48, "val": 0.04, "test": 0.48}
 KEY_SHARES = {"train": 1.0, "val": 0.002, "test": 0.02}
 # Noise that is six times as long as the class's direction: neither solved nor hopeless.
 NOISE = 6 * WIDTH**-0.5
-# Noise between keys that leaves them in heaps that lists can follow, as images of a class are; above 3 no index of lists is of use.
+# Less noise, so that keys lie in heaps which the lists of an index can follow.
 KEY_NOISE = 2 * WIDTH**-0.5
 LIMIT = 4.0
 SETTINGS = ["--shots", "4", "--seeds", "1", "--methods", "zero-shot,tip-adapter"]

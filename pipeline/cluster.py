@@ -161,9 +161,8 @@ def _connect(ray: Any, address: str) -> None:
         if port.isdigit() and "//" not in host:
             socket.create_connection((host, int(port)), ANSWER).close()
         start = {"include_dashboard": False} if address == LOCALLY else {}
-        with _signals() as raise_unheard:
+        with _signals():
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **start)
-        raise_unheard()
     except SystemExit as error:
         # Its own handler's answer to SIGTERM.
         raise KeyboardInterrupt from error
@@ -175,19 +174,20 @@ def _connect(ray: Any, address: str) -> None:
 
 @contextmanager
 def _signals() -> Iterator[Callable[[], None]]:
-    """Keep the handlers of SIGINT and SIGTERM, which Ray replaces when it connects; what is handed over raises what they raised in
-    a call of Ray that swallowed it."""
+    """Keep the handlers of SIGINT and SIGTERM, which Ray replaces when it connects. What they raised in a call of Ray that swallowed
+    it is raised again at the end, and by what is handed over."""
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    before = {int(number): handler for number in numbers if callable(handler := signal.getsignal(number))}
     unheard: list[int] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
         unheard.append(number)
-        before[signal.Signals(number)](number, frame)
+        before[number](number, frame)
 
     def raise_unheard() -> None:
-        for number in unheard:
-            before[signal.Signals(number)](number, None)
+        while unheard:
+            number = unheard.pop()
+            before[number](number, None)
 
     for number in before:
         signal.signal(number, hear)
@@ -196,6 +196,7 @@ def _signals() -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    raise_unheard()
 
 
 @contextmanager

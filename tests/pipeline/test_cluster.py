@@ -198,16 +198,22 @@ def test_the_command_finds_the_cluster_by_its_address_and_ends_when_told_to(
     assert made == features(local)
 
 
-def test_a_signal_that_a_call_of_ray_swallows_is_raised_after_it() -> None:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_signal_that_a_call_of_ray_swallows_is_raised_after_it(at_once: bool) -> None:
+    def work() -> None:
         with _signals() as raise_unheard:
             raise_unheard()
             with contextlib.suppress(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGTERM)
-            with pytest.raises(KeyboardInterrupt):
-                raise_unheard()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            if at_once:
+                raise_unheard()
+                pytest.fail("it was not raised")
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
