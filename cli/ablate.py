@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import interval, points, print_json, print_table
 from cli.options import Settings, with_settings
-from cli.show import interval, points, print_json, print_table, progress_on_stderr
+from cli.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from pipeline.ablate import Result

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import interval, points, print_json, print_table
 from cli.options import Settings, with_settings
-from cli.show import interval, outcome_line, points, print_costs, print_json, print_table, progress_on_stderr
+from cli.progress import outcome_line, progress_on_stderr
+from cli.results import print_costs
 from store.errors import InputError
 
 if TYPE_CHECKING:

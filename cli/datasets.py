@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import print_json, print_table
 from cli.options import JsonOption
-from cli.show import print_json, print_table
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:

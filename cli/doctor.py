@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import typer
 
+from cli.console import plain, print_json
 from cli.options import Settings, with_settings
-from cli.show import plain, print_json
 from pipeline.doctor import Finding, examine
 
 

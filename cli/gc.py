@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import plain, print_json, print_table, say, size, warn
 from cli.options import Settings, with_settings
-from cli.show import plain, print_json, print_table, say, size, warn
 from pipeline.collect import Waste, in_use, remove, waste
 from store.fingerprint import SHORT
 

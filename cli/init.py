@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cli.console import print_json
 from cli.options import Settings, with_settings
-from cli.show import print_json
 from pipeline.config import write_config
 
 

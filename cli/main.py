@@ -104,7 +104,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
             function(*args, **given)
             sys.stdout.flush()
         except XmapError as error:
-            from cli.show import warn
+            from cli.console import warn
 
             warn(str(error))
             raise typer.Exit(error.exit_code) from None
@@ -116,7 +116,7 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno not in MACHINE:
                 raise
-            from cli.show import warn
+            from cli.console import warn
 
             place = f"{error.filename}: " if error.filename else ""
             warn(f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.console import plain, print_table
 from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
-from cli.show import plain, print_table, progress_on_stderr
+from cli.progress import progress_on_stderr
 from store.artifact import Store, store_root
 from store.errors import InputError, UnknownName
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cli.console import print_json, size
 from cli.options import JsonOption, QuietOption, StoreOption, artifact_names
-from cli.show import print_json, progress_on_stderr, size
+from cli.progress import progress_on_stderr
 from store.artifact import Store, store_root
 
 

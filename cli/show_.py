@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.console import plain, print_json, print_table, size
 from cli.options import JsonOption, StoreOption, artifact_names
-from cli.show import plain, print_json, print_results, print_table, size
+from cli.results import print_results
 from pipeline.lineage import Lineage, find_artifact
 from store.artifact import Artifact, Store, store_root
 from store.fingerprint import SHORT

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from cli.console import print_json, print_table, warn
 from cli.options import StoreOption
-from cli.show import print_json, print_table, warn
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Any
 
 import typer
 
+from cli.console import duration, plain, print_json, print_table, size
 from cli.options import Settings, with_settings
-from cli.show import duration, outcome_line, plain, print_json, print_table, size
+from cli.progress import outcome_line
 from pipeline.lineage import Lineage
 from pipeline.plan import make_plan
 from pipeline.run import StepOutcome, preview

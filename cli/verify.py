@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from cli.console import plain, print_json
 from cli.options import JsonOption, QuietOption, StoreOption
-from cli.show import plain, print_json, progress_on_stderr
+from cli.progress import progress_on_stderr
 from store.artifact import Store, read_artifact, store_root
 from store.errors import XmapError
 from store.manifest import MANIFEST

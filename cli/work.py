@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
+from cli.console import print_json, warn
 from cli.options import Settings
-from cli.show import outcome_line, print_json, print_results, progress_on_stderr, warn
+from cli.progress import outcome_line, progress_on_stderr
+from cli.results import print_results
 from pipeline.run import RunResult, run
 from stages.identities import EVAL
 
