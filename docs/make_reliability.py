@@ -35,6 +35,7 @@ WHAT = {
     "other order": "another listing order, worker count, place or number of shards",
     "random bytes": "files and words changed at random, read in a child process",
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",
+    "wrong layout": "class files of every form, split folders under other names, folders too high, single classes, tables beside images",
 }
 
 

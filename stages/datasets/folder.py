@@ -1,6 +1,6 @@
 """Class folders: `root/class/*.jpg`, or `root/{train,val,test}/class/*`; images may lie deeper inside a class.
 
-Identity never depends on the file system: ids and class names are NFC, sorted by code point, while the name on disk opens the
+Identity never depends on the file system: ids and class names are NFC, in an order of their own, while the name on disk opens the
 file. What looks like an image by its suffix stays a sample even when it is a broken link or a pipe: extraction lists it.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.order import in_order
 from stages.datasets.places import Location, relative
 from stages.datasets.splits import named
 from store.errors import EmptyInput, InputError
@@ -183,7 +184,7 @@ def _refuse_mixed(scan: Scan, others: Sequence[Location]) -> None:
 def _check(found: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:
     """The class keys in label order, and remarks. Raises `InputError` where splits differ in their classes."""
     names = {name for classes in found.values() for name in classes}
-    filled = sorted({name for classes in found.values() for name, images in classes.items() if images})
+    filled = in_order({name for classes in found.values() for name, images in classes.items() if images})
     empty = sorted(names - set(filled))
     remarks = [f"{len(empty)} empty class folders were left out: {named(empty)}"] * bool(empty)
     lacking = {split: [name for name in filled if name not in classes] for split, classes in found.items()}

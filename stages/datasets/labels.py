@@ -1,4 +1,4 @@
-"""Labels as tables and tars give them: the order of their classes, and whether every split has what it needs."""
+"""Labels as tables and tars give them: which can be classes, and whether every split has what it needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from stages.datasets.splits import named
 from store.errors import InputError
 
 MAX_LABEL = 1000
-# Longer ones are names: no tool counts so far, and Python reads no number of thousands of digits.
-MAX_DIGITS = 18
 
 
 def unfit(label: str) -> str:
@@ -23,17 +21,6 @@ def unfit(label: str) -> str:
     if "Cs" in kinds:
         return " (it is no UTF-8 text)"
     return " (it holds a control character or a line end)" if kinds & {"Cc", "Zl", "Zp"} else ""
-
-
-def all_numbers(keys: Iterable[str]) -> bool:
-    """Whether all classes are whole numbers, as label columns of other tools are."""
-    return all(key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS for key in keys)
-
-
-def in_order(keys: Iterable[str]) -> list[str]:
-    """Classes by name; where all are whole numbers, by value."""
-    found = list(keys)
-    return sorted(found, key=lambda key: (int(key), key)) if all_numbers(found) else sorted(found)
 
 
 def refuse_twins(items: Iterable[Item]) -> None:

@@ -15,8 +15,9 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.containers import Found, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import opened
-from stages.datasets.labels import check_splits, in_order, refuse_twins
+from stages.datasets.labels import check_splits, refuse_twins
 from stages.datasets.listings import list_all
+from stages.datasets.order import in_order
 from stages.datasets.places import Cell, Container, Location
 from stages.datasets.splits import named
 from stages.datasets.table import PARQUET, TableSource

@@ -17,7 +17,8 @@ from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, Dataset
 from stages.datasets.files import as_file, opened
-from stages.datasets.labels import check_splits, in_order, unfit
+from stages.datasets.labels import check_splits, unfit
+from stages.datasets.order import in_order
 from stages.datasets.places import Location, Remote, is_of_this_machine, is_url, location
 from stages.datasets.remote import look_up
 from stages.datasets.splits import named

@@ -16,8 +16,9 @@ from stages.datasets.containers import Found, beside, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.folder import IMAGE_SUFFIXES
-from stages.datasets.labels import all_numbers, check_splits, in_order, refuse_twins
+from stages.datasets.labels import check_splits, refuse_twins
 from stages.datasets.listings import list_all
+from stages.datasets.order import all_numbers, in_order
 from stages.datasets.places import Container, Location, Member
 from stages.datasets.splits import named
 from stages.datasets.table import PARQUET
