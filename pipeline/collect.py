@@ -18,7 +18,7 @@ from pipeline.plan import make_plan
 from stages.identities import ADAPTER, CACHE, COOP
 from store.artifact import Artifact, Identity, Store, Survey
 from store.errors import ArtifactMissing, InputError, XmapError
-from store.files import TEMPORARY, system_errors
+from store.files import TEMPORARY, read_plain, system_errors
 from store.fingerprint import SHORT
 from store.locks import LOCKS, alone
 from store.manifest import MANIFEST
@@ -144,7 +144,7 @@ def _provides(artifact: Artifact) -> Iterable[str]:
 def _digests(manifest: Path) -> Iterator[str]:
     """All that could be a fingerprint in a manifest that cannot be trusted."""
     try:
-        data = manifest.read_bytes()
+        data = read_plain(manifest, below=manifest.parents[2])
     except OSError:
         return
     for digest in _DIGEST.findall(data):

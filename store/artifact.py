@@ -21,8 +21,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from store.errors import ArtifactDamaged, ArtifactMissing, InputError, SchemaMismatch, XmapError
-from store.files import clear_temporaries, hash_file, make_folder, write_bytes
+from store.errors import ArtifactDamaged, ArtifactMissing, InputError, NotPlain, SchemaMismatch, XmapError
+from store.files import LIMIT, clear_temporaries, hash_file, make_folder, read_plain, require_plain, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
 from store.locks import LOCKS, at_work, held
 from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
@@ -93,13 +93,15 @@ class Artifact:
         return summary
 
     def file(self, name: str) -> Path:
-        """The path of one of its files, its size checked against the manifest. Raises `ArtifactDamaged`."""
+        """The path of one of its files: plain, reached without links, of the size in the manifest. Raises `ArtifactDamaged`."""
         entry = next((entry for entry in self.manifest["files"] if entry["name"] == name), None)
         if entry is None:
             raise ArtifactDamaged(self.path, f"its manifest lists no {name}", self.remedy)
         path = self.path / name
         try:
-            size: int | None = path.stat().st_size
+            size: int | None = require_plain(path, self.root)
+        except NotPlain as error:
+            raise self._damaged(name, error.problem) from error
         except (OSError, ValueError):
             # A name too long or beyond the file system's encoding is as absent as one that was deleted.
             size = None
@@ -113,14 +115,25 @@ class Artifact:
         names = [str(entry["name"]) for entry in self.manifest["files"]]
         return [self.file(name) for name in names if name.startswith(prefix) and name.endswith(suffix)]
 
+    def read(self, name: str, limit: int = LIMIT) -> bytes:
+        """All bytes of one of its files. Raises `ArtifactDamaged`."""
+        try:
+            return read_plain(self.file(name), limit, self.root)
+        except OSError as error:
+            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
+
+    @property
+    def root(self) -> Path:
+        """The store it lies in."""
+        return self.path.parent.parent
+
     @property
     def remedy(self) -> str:
         return f"delete {self.path} and {self._again}."
 
     @property
     def _again(self) -> str:
-        root = self.path.parent.parent
-        elsewhere = "" if root == store_root(None) else f" --store {shlex.quote(str(root))}"
+        elsewhere = "" if self.root == store_root(None) else f" --store {shlex.quote(str(self.root))}"
         return f"run `{self.manifest['command']}{elsewhere}` to build it again"
 
     def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
@@ -238,7 +251,10 @@ class Store:
     def reason(self, identity: Identity) -> list[Change]:
         """Why nothing fits: the fields that differ from the nearest artifact of the same stage; empty if there is none."""
         others = self.artifacts(identity.stage)
-        changes = [explain(_declared(other), identity.declared) for other in reversed(others)]
+        declared: list[Fields] = [
+            {"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in reversed(others)
+        ]
+        changes = [explain(before, identity.declared) for before in declared]
         return min(changes, key=len, default=[])
 
     @contextmanager
@@ -268,10 +284,6 @@ class Store:
 def read_artifact(path: Path) -> Artifact:
     """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
     return Artifact(path, read_manifest(path))
-
-
-def _declared(artifact: Artifact) -> Fields:
-    return {"stage": artifact.stage, "fields": artifact.fields, "inputs": dict(artifact.inputs)}
 
 
 def safe_name(name: str, limit: int = 80) -> str:

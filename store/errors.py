@@ -89,6 +89,19 @@ class StoreDenied(XmapError, PermissionError):
         return str(self.args[0])
 
 
+class NotPlain(XmapError, OSError):
+    """Where a file should be lies something else: a link, a FIFO, a device, a folder, or more bytes than are read at once."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        self.path, self.problem = str(path), problem
+        XmapError.__init__(self, f"{self.path} is not read: {problem}; put a plain file in its place.")
+        # What callers who speak of any `OSError` say.
+        self.strerror = problem
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class StoreBusy(XmapError):
     """Another process works in the store, which somebody wants for himself."""
 

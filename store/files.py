@@ -1,7 +1,8 @@
-"""Writing a file so that it is whole or absent.
+"""Files: written so that they are whole or absent, and read only where a plain file lies.
 
 A file is written under a temporary name in its own folder, synced, renamed over the final name, and the folder is synced:
-after a crash at any moment the final name holds the old bytes, the new bytes, or nothing.
+after a crash at any moment the final name holds the old bytes, the new bytes, or nothing. What is read may have been put there by
+anybody: links, FIFOs, devices and folders in a file's place are refused before they are opened, and no file is read without a limit.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
-from store.errors import InputError, StoreDenied, StoreFull, XmapError
+from store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
 
 TEMPORARY = ".partial"
+# Bytes of a manifest, a config, a query or a list of names: hundreds of times what any of them takes.
+LIMIT = 64 << 20
 
 
 @contextmanager
@@ -107,10 +111,52 @@ def clear_temporaries(folder: Path) -> None:
         _remove(leftover)
 
 
+def require_plain(path: Path, below: Path) -> int:
+    """The size of the plain file at `path`. Neither it nor a folder between it and `below` may be a link.
+
+    For files whose readers open them by name. Raises `NotPlain`, and the system's `OSError` where there is nothing.
+    """
+    for folder in path.relative_to(below).parents:
+        if stat.S_ISLNK(os.lstat(below / folder).st_mode) and folder.parts:
+            raise NotPlain(path, "it is reached through a link")
+    found = os.lstat(path)
+    _require_regular(path, found.st_mode)
+    return found.st_size
+
+
+def open_plain(path: Path | str | bytes, below: Path | None = None) -> BinaryIO:
+    """Open a plain file for reading, without waiting for anybody.
+
+    A file that the user named may be a link to one. Of what others may have put below the folder `below`, nothing may be a link.
+    Raises `NotPlain`, and the system's `OSError` where there is nothing or no permission.
+    """
+    if below is None:
+        _require_regular(path, os.stat(path).st_mode)
+    else:
+        require_plain(Path(os.fsdecode(path)), below)
+    # It may have changed since: neither a FIFO nor a link that took its place is waited for or followed.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if below is None else os.O_NOFOLLOW))
+    try:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_plain(path: Path | str, limit: int = LIMIT, below: Path | None = None) -> bytes:
+    """All bytes of a plain file (see `open_plain`), which may be `limit` at most. Raises `NotPlain` and `OSError`."""
+    with open_plain(path, below) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise NotPlain(path, f"it has more than {limit:,} bytes")
+    return data
+
+
 def hash_file(path: Path | str | bytes) -> str:
-    """The blake3 of a file's bytes, as 64 hex digits; reads 1 MiB at a time."""
+    """The blake3 of a plain file's bytes, as 64 hex digits; reads 1 MiB at a time. Raises `NotPlain` and `OSError`."""
     digest = blake3()
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
@@ -125,6 +171,21 @@ def _explained(error: BaseException, path: Path, needed: int | None) -> XmapErro
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreDenied(path)
     return None
+
+
+_KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def _require_regular(path: Path | str | bytes, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise NotPlain(os.fsdecode(path), f"it is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
 
 
 def _size(path: Path) -> int:

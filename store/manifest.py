@@ -18,6 +18,7 @@ from typing import Any
 from blake3 import blake3
 
 from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
+from store.files import read_plain
 from store.fingerprint import fingerprint
 
 SCHEMA_VERSION = 1
@@ -45,7 +46,7 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     """Read and check the manifest of the artifact at `path`. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
     remedy = f"delete {path} and run `xmap run` to build it again."
     try:
-        data = (path / MANIFEST).read_bytes()
+        data = read_plain(path / MANIFEST, below=path.parent.parent)
         manifest = json.loads(data)
     except FileNotFoundError as error:
         raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error

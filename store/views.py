@@ -190,7 +190,7 @@ def _results(artifact: Artifact) -> list[dict[str, Any]]:
     results: Any = artifact.summary.get("results")
     if results is None and any(entry["name"] == METRICS for entry in artifact.manifest["files"]):
         try:
-            metrics = json.loads(artifact.file(METRICS).read_bytes())
+            metrics = json.loads(artifact.read(METRICS))
         except (ValueError, RecursionError) as error:
             raise ArtifactDamaged(artifact.path / METRICS, "it is not JSON", artifact.remedy) from error
         results = metrics.get("results") if isinstance(metrics, dict) else None

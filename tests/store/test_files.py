@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import store.files
-from store.errors import InputError, StoreDenied, StoreFull, XmapError
-from store.files import atomic_file, clear_temporaries, free_bytes, hash_file, make_folder, require_space, write_bytes
+from store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
+from store.files import (
+    atomic_file,
+    clear_temporaries,
+    free_bytes,
+    hash_file,
+    make_folder,
+    open_plain,
+    read_plain,
+    require_plain,
+    require_space,
+    write_bytes,
+)
 
 
 def test_a_written_file_holds_its_bytes_and_no_temporary_stays(tmp_path: Path) -> None:
@@ -122,3 +135,63 @@ def test_the_hash_is_blake3(tmp_path: Path) -> None:
     first = hash_file(tmp_path / "b")
     write_bytes(tmp_path / "b", data[:-1] + bytes([data[-1] ^ 1]))
     assert hash_file(tmp_path / "b") != first
+
+
+# ---- reading
+
+
+def put_socket(path: Path) -> None:
+    # A socket's name may have 100 bytes, a test's folder has more.
+    here = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{here}/{path.name}")
+    os.close(here)
+
+
+PLACED: dict[str, Callable[[Path], object]] = {
+    "a FIFO": os.mkfifo,
+    "a folder": os.mkdir,
+    "a socket": put_socket,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("kind", PLACED)
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    PLACED[kind](tmp_path / "x")
+    for read in (open_plain, read_plain, hash_file):
+        with pytest.raises(NotPlain, match=f"x is not read: it is {kind}, not a file; ") as caught:
+            read(tmp_path / "x")
+        assert caught.value.strerror == f"it is {kind}, not a file"
+
+
+@pytest.mark.failure("received folder")
+def test_links_are_followed_where_the_user_put_them_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    write_bytes(tmp_path / "outside" / "secret", b"secret")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").symlink_to(tmp_path / "outside" / "secret")
+    (tmp_path / "in" / "folder").symlink_to(tmp_path / "outside")
+    (tmp_path / "in" / "lost").symlink_to("nowhere")
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    assert read_plain(tmp_path / "in" / "file") == b"secret"
+    for name in ("file", "folder", "lost", "loop", "folder/secret"):
+        path = tmp_path / "in" / name
+        for refuse in (read_plain, require_plain):
+            with pytest.raises(NotPlain, match="link"):
+                refuse(path, below=tmp_path / "in")
+    assert read_plain(tmp_path / "in" / "folder" / "secret", below=tmp_path / "in" / "folder") == b"secret"
+
+
+def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "x", b"12345")
+    assert read_plain(tmp_path / "x", 5, below=tmp_path) == b"12345"
+    assert require_plain(tmp_path / "x", tmp_path) == 5
+    with pytest.raises(NotPlain, match="it has more than 4 bytes"):
+        read_plain(tmp_path / "x", 4)
+    with pytest.raises(FileNotFoundError):
+        read_plain(tmp_path / "y")
+    # Some files of the system have no size and much to say.
+    with pytest.raises(NotPlain, match="it has more than 10 bytes"):
+        read_plain("/proc/self/status", 10)
