@@ -31,6 +31,7 @@ WHAT = {
     "lost connection": "a storage that stops answering between planning and reading",
     "machine of a cluster killed": "one of three machines of a Ray cluster killed while features are extracted",
     "no permission": "a folder that may not be read or written",
+    "odd label": "labels and class names of other kinds, out of range, twice, empty or not finite; features without a direction",
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
     "random bytes": "files and words changed at random, read in a child process",

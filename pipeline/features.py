@@ -102,7 +102,14 @@ def _stored(store: Store, name: str, where: str) -> Features:
         partial(_gone, images),
         partial(_gone, texts),
         where=where,
+        remarks=_remarks(images),
     )
+
+
+def _remarks(images: Artifact) -> tuple[str, ...]:
+    """What an import had to say of the classes: it holds in every run."""
+    found = images.summary.get("remarks", ())
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _newest(store: Store, stage: str, name: str) -> Artifact:

@@ -1,7 +1,6 @@
 """`xmap import tip-adapter`: features that others extracted, in Tip-Adapter's layout, as ordinary feature artifacts.
 
-This is the only module that opens `.pt` files, and it opens them as plain tensors: a file that holds anything else is refused.
-Everything is checked before the first byte is written.
+Everything is checked before the first byte is written. Class names that are there twice are told apart.
 """
 
 from __future__ import annotations
@@ -16,12 +15,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from stages.class_names import sharing, sharing_said, told_apart
 from stages.datasets.dataset import TEST, VAL
+from stages.datasets.labels import unfit
+from stages.datasets.splits import named
 from stages.identities import FIXED, part_of
 from stages.progress import Progress
+from stages.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 from store.features import ImageFeatures, TextFeatures, write_images, write_texts
@@ -39,25 +41,30 @@ SPLITS: Mapping[str, str] = {VAL: "val", TEST: "test"}
 def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float, progress: Progress) -> tuple[Artifact, Artifact]:
     """Import every `keys_K` file of `folder`, its val and test features and class texts: an images and a texts artifact.
 
-    Raises `InputError` for missing files, wrong shapes, labels out of range, values that are not finite, files that are
-    not plain tensors, and a name that other features have.
+    Raises `InputError` for missing files, wrong shapes, labels of another kind or out of range, values that are not finite in
+    float32, features and class texts of length 0, files that are not plain tensors, and a name that other features have.
     """
     if not (math.isfinite(logit_scale) and logit_scale > 0):
         raise InputError(f"--logit-scale {logit_scale}: give a number above 0; OpenAI's CLIP has 100.")
     source = _Source(folder)
     hashes = {path.name: hash_file(path) for path in source.paths}
-    images, texts = _identities(folder, name, logit_scale, hashes)
+    images, texts = _identities(source, name, logit_scale, hashes)
     _refuse_collision(store, images, texts)
     progress.start(f"import {name}", 2 * len(source.splits) + 1)
     source.check(progress)
+    for remark in source.remarks:
+        progress.say(remark)
     stored = _store_images(store, images, source, _parts(hashes), logit_scale, progress)
     progress.advance(1)
     return stored, _store_texts(store, texts, source, logit_scale, progress)
 
 
-def _identities(folder: Path, name: str, logit_scale: float, hashes: Mapping[str, str]) -> tuple[Identity, Identity]:
-    command = shlex.join(["xmap", "import", LAYOUT, str(folder), "--name", name, "--logit-scale", f"{logit_scale:g}"])
+def _identities(source: _Source, name: str, logit_scale: float, hashes: Mapping[str, str]) -> tuple[Identity, Identity]:
+    command = shlex.join(["xmap", "import", LAYOUT, str(source.folder), "--name", name, "--logit-scale", f"{logit_scale:g}"])
     common: dict[str, Json] = {"schema": SCHEMA, "layout": LAYOUT, "name": name, "logit_scale": logit_scale}
+    if source.renamed:
+        # Features imported before names were told apart are others.
+        common["renamed"] = list(source.renamed)
     text_files = {file: hashes[file] for file in (TEXT_WEIGHTS, CLASS_NAMES)}
     image_files = {file: digest for file, digest in hashes.items() if file != TEXT_WEIGHTS}
     images = Identity("images", name, {**common, "files": image_files}, command=command)
@@ -105,8 +112,9 @@ def _store_texts(store: Store, identity: Identity, source: _Source, logit_scale:
 
 
 def _facts(identity: Identity, source: _Source, logit_scale: float) -> dict[str, Json]:
-    width = source.text_weights.shape[0]
-    return {"dataset": identity.name, "classes": list(source.classes), "logit_scale": logit_scale, "width": width, "imported": LAYOUT}
+    about: dict[str, Json] = {"dataset": identity.name, "classes": list(source.classes), "logit_scale": logit_scale}
+    remarks: dict[str, Json] = {"remarks": list(source.remarks)} if source.remarks else {}
+    return {**about, "width": source.text_weights.shape[0], "imported": LAYOUT, **remarks}
 
 
 @dataclass(frozen=True)
@@ -140,23 +148,45 @@ class _Source:
         return [self.folder / name for name in names]
 
     @cached_property
-    def classes(self) -> tuple[str, ...]:
+    def written(self) -> tuple[str, ...]:
+        """Class names in label order, as they are written."""
         path = self.folder / CLASS_NAMES
         try:
             names = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is not JSON; it should be a list of class names in label order.") from error
-        if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
+        if not (isinstance(names, list) and names and all(isinstance(name, str) and name.strip() for name in names)):
             raise InputError(f"{path} should be a list of class names in label order.")
+        odd = next((number for number, name in enumerate(names) if unfit(name)), None)
+        if odd is not None:
+            raise InputError(f"{path}: name {odd} cannot be used{unfit(names[odd])}; correct it.")
         return tuple(names)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order, each once."""
+        return told_apart(self.written)
+
+    @property
+    def renamed(self) -> tuple[str, ...]:
+        return tuple(name for name, given in zip(self.classes, self.written, strict=True) if name != given)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the classes."""
+        renamed = f"{CLASS_NAMES} gives several classes one name; they are told apart: {named(self.renamed)}"
+        return (*(renamed,) * bool(self.renamed), *sharing_said(sharing(self.classes, self.text_weights.T.contiguous().numpy())))
 
     @cached_property
     def text_weights(self) -> Tensor:
         """C x N."""
         path = self.folder / TEXT_WEIGHTS
-        weights = _matrix(path)
+        weights = read_matrix(path)
         if weights.shape[1] != len(self.classes):
             raise InputError(f"{path} has {weights.shape[1]} columns, {CLASS_NAMES} names {len(self.classes)} classes.")
+        lost = [self.classes[label] for label in undirected(weights.T).nonzero().flatten().tolist()]
+        if lost:
+            raise InputError(f"{path}: the text of {named(lost)} is all zero, or too long for float32; make the class texts again.")
         return weights
 
     def check(self, progress: Progress) -> None:
@@ -174,61 +204,25 @@ class _Source:
             yield split, self._split(split, stem)
 
     def _support(self, count: int) -> ImageFeatures:
-        keys, path = _matrix(self.folder / f"keys_{count}shots.pt").T, self.folder / f"values_{count}shots.pt"
-        values = _matrix(path)
+        keys, path = read_matrix(self.folder / f"keys_{count}shots.pt").T, self.folder / f"values_{count}shots.pt"
+        values = read_matrix(path)
         wanted = (len(keys), len(self.classes))
         if tuple(values.shape) != wanted:
-            raise InputError(f"{path} is {_shape(values)}; {wanted[0]} keys of {wanted[1]} classes need {wanted[0]} x {wanted[1]}.")
+            raise InputError(f"{path} is {shape_of(values)}; {wanted[0]} keys of {wanted[1]} classes need {wanted[0]} x {wanted[1]}.")
         if not bool(((values == 0) | (values == 1)).all()) or not bool((values.sum(1) == 1).all()):
             raise InputError(f"{path} should hold one-hot rows: one 1 a row, the rest 0.")
         return self._rows(keys, values.argmax(1), "support", f"keys_{count}shots.pt")
 
     def _split(self, split: str, stem: str) -> ImageFeatures:
-        features, path = _matrix(self.folder / f"{stem}_f.pt"), self.folder / f"{stem}_l.pt"
-        labels = _tensor(path)
-        if labels.dim() != 1 or labels.is_floating_point() or labels.is_complex() or len(labels) != len(features):
-            raise InputError(f"{path} is {_shape(labels)} of {labels.dtype}; it should be {len(features)} whole numbers.")
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise InputError(f"{path} has labels from {low} to {high}; {len(self.classes)} classes need 0 to {len(self.classes) - 1}.")
+        features, path = read_matrix(self.folder / f"{stem}_f.pt"), self.folder / f"{stem}_l.pt"
+        labels = read_labels(path, len(features), len(self.classes))
         return self._rows(features, labels, split, f"{stem}_f.pt")
 
     def _rows(self, features: Tensor, labels: Tensor, prefix: str, file: str) -> ImageFeatures:
         width = self.text_weights.shape[0]
         if features.shape[1] != width:
             raise InputError(f"{self.folder / file} has features of width {features.shape[1]}, {TEXT_WEIGHTS} of width {width}.")
+        require_directions(features, self.folder / file, "features")
         ids = tuple(f"{prefix}/{row:05d}" for row in range(len(features)))
         vectors: Array = features.contiguous().numpy()
         return ImageFeatures(ids, labels.numpy().astype(np.int32), np.zeros(len(ids), np.int16), vectors)
-
-
-def _matrix(path: Path) -> Tensor:
-    """A matrix of finite float16 or float32 numbers, at least one by one."""
-    tensor = _tensor(path)
-    if tensor.dim() != 2 or not tensor.is_floating_point() or not tensor.numel():
-        raise InputError(f"{path} is {_shape(tensor)} of {tensor.dtype}; it should be a matrix of floating-point numbers.")
-    if not bool(torch.isfinite(tensor).all()):
-        raise InputError(f"{path} holds numbers that are not finite; extract it again.")
-    return tensor if tensor.dtype in (torch.float16, torch.float32) else tensor.float()
-
-
-def _tensor(path: Path) -> Tensor:
-    """The tensor in a file. No code in it is run: anything but a plain tensor is refused."""
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch raises whatever the broken bytes lead to; whichever it is, the file is no tensor.
-        raise InputError(f"{path} is not a plain tensor file ({_first_line(error)}); save the tensor alone with torch.save.") from error
-    if not isinstance(loaded, Tensor) or loaded.layout != torch.strided:
-        raise InputError(f"{path} holds a {type(loaded).__name__}, not one plain tensor; save the tensor alone with torch.save.")
-    return loaded.detach()
-
-
-def _first_line(error: Exception) -> str:
-    if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
-        return "it holds more than tensors, and xmap runs no code from files"
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:120]}"
-
-
-def _shape(tensor: Tensor) -> str:
-    return " x ".join(str(size) for size in tensor.shape) or "one number"

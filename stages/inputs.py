@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from stages.class_names import told_apart
 from stages.support import support_split, take_samples
 from stages.task import Labelled, Segments, Support, Text
 from store.artifact import Artifact
@@ -22,7 +23,8 @@ TEXT_INDEX = "text.faiss"
 
 def load_text(texts: Artifact) -> Text:
     """The class texts of a texts artifact. Raises `ArtifactDamaged` when a class has no row."""
-    names = tuple(str(name) for name in texts.summary["classes"])
+    # Features that were imported by an older xmap may have one name twice.
+    names = told_apart([str(name) for name in texts.summary["classes"]])
     rows = read_texts(texts.file(TEXTS))
     if set(rows.class_ids.tolist()) != set(range(len(names))):
         raise ArtifactDamaged(texts.path / TEXTS, f"its rows are not of the {len(names)} classes", texts.remedy)
