@@ -11,6 +11,7 @@ from cli.console import plain, print_json, print_table, size
 from cli.options import JsonOption, StoreOption, artifact_names
 from cli.results import print_results
 from pipeline.lineage import Lineage, find_artifact
+from stages.searched import GRIDS
 from store.artifact import Artifact, Store, store_root
 from store.fingerprint import SHORT
 
@@ -44,6 +45,7 @@ def command(
         typer.echo(plain(f"  {label:<12}{value}"))
     _print_inputs(artifact, Lineage.of(opened.artifacts()))
     _print_fields("fields that made it", artifact.fields)
+    _print_settings(artifact)
     came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
     _print_fields("what came out", came_out)
     if "results" in artifact.summary:
@@ -64,6 +66,34 @@ def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
         parent = lineage.inputs[artifact.fingerprint][label]
         named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
         typer.echo(plain(f"  {label:<{wide}}  {named}"))
+
+
+def _print_settings(artifact: Artifact) -> None:
+    """Of an adapter: what each setting is, and whether it was given, chosen, or chosen from a grid that was given."""
+    settings = artifact.summary.get("settings")
+    if not settings:
+        return
+    selection, given = artifact.summary["selection"], artifact.fields["options"].get(GRIDS, {})
+    typer.echo(f"\nsettings; chosen on: {plain(selection['selected_on'])}")
+    print_table(
+        ("setting", "value", "how"),
+        [
+            (plain(name), f"{value:.6g}" if isinstance(value, float) else plain(str(value)), _how(name, given, selection))
+            for name, value in settings.items()
+        ],
+        right=("value",),
+    )
+
+
+def _how(name: str, given: Mapping[str, list[float]], selection: Mapping[str, Any]) -> str:
+    """Where a setting comes from; what is given of a weight is in the units of the option."""
+    values, tried = given.get(name, []), selection["grid"].get(name, [])
+    listed = ", ".join(f"{value:g}" for value in values)
+    if len(values) == 1:
+        return f"fixed: {listed} was given"
+    if values:
+        return f"grid given: {listed}" if selection["trials"] else f"the default's nearest of {listed}: nothing to choose on"
+    return f"chosen from {len(tried)} values, {tried[0]:g} to {tried[-1]:g}" if tried else "not chosen"
 
 
 def _print_fields(title: str, fields: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
 from stages.datasets.places import shown
 from stages.options import METHODS, method_entry
+from stages.searched import MethodOptions
 from store.errors import InputError, XmapError
 from store.files import write_bytes
 
@@ -74,9 +75,9 @@ class XmapConfig(Config):
     cache: CacheConfig = _defaults(CacheConfig)
     eval: EvalConfig = _defaults(EvalConfig)
     run: RunConfig = _defaults(RunConfig)
-    methods: Mapping[str, SerializeAsAny[Config]] = Field(default_factory=dict)
+    methods: Mapping[str, SerializeAsAny[MethodOptions]] = Field(default_factory=dict)
 
-    def options(self, method: str) -> Config:
+    def options(self, method: str) -> MethodOptions:
         """The options of a method. Raises `UnknownName`."""
         default = method_entry(method).options
         return self.methods.get(method) or default()
@@ -92,7 +93,7 @@ class XmapConfig(Config):
                     words += _typed(field, value)
         for name, options in self.methods.items():
             changed = options.model_dump(mode="json", exclude_defaults=True)
-            words += [word for field, value in changed.items() for word in ("--set", f"methods.{name}.{field}={value}")]
+            words += [word for field, value in changed.items() for word in ("--set", f"methods.{name}.{field}={_text(value)}")]
         return shlex.join(words)
 
     def override(self, settings: Mapping[str, Any]) -> XmapConfig:
@@ -126,7 +127,11 @@ def _typed(field: str, value: Any) -> list[str]:
     if field == "templates":
         return [word for template in value for word in ("--template", template)]
     # What repeats a command is written down, and goes on to others.
-    return [flag, ",".join(map(str, value)) if isinstance(value, tuple) else shown(str(value))]
+    return [flag, shown(_text(value))]
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None, read: bool = True) -> XmapConfig:
@@ -256,9 +261,15 @@ def render(config: XmapConfig) -> str:
 def _section(name: str, about: str, values: Config) -> str:
     lines = [f"# {about.splitlines()[0]}\n[{name}]\n"]
     dumped = values.model_dump(mode="json")
+    chosen = values.searched() if isinstance(values, MethodOptions) else ()
     for field, info in type(values).model_fields.items():
         lines.append(f"# {info.description}\n" if info.description else "")
-        lines.append(f"# {field} is not set\n" if dumped[field] is None else tomli_w.dumps({field: dumped[field]}))
+        unset = (
+            f"# {field} is chosen on validation samples; one value fixes it, a list is its grid\n"
+            if field in chosen
+            else f"# {field} is not set\n"
+        )
+        lines.append(unset if dumped[field] is None else tomli_w.dumps({field: dumped[field]}))
     return "".join(lines)
 
 

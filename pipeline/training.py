@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.features import Built
-from stages.config import Config, Device, TopK
+from stages.config import Device, TopK
 from stages.datasets.dataset import TEST
 from stages.engine import Advance, Engine
 from stages.progress import Progress, Silent
+from stages.searched import MethodOptions
 from store.artifact import Artifact, Identity, Store
 from store.errors import XmapError
 from store.parcel import Parcel, lay_out, pack, take_in
@@ -37,7 +38,7 @@ class Training:
     texts: str
     cache: str
     method: str
-    options: Config
+    options: MethodOptions
     seed: int
     protocol: ValidationProtocol
     shots: int

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from stages.config import Config
 from stages.inputs import IMAGE_INDEX, load_segments, load_text
 from stages.methods.method import Cache, Fitted, Selection
 from stages.options import method_entry
 from stages.retrieval import key_index
+from stages.searched import MethodOptions
 from stages.task import Segments, Text
 from store.artifact import Artifact
 from store.errors import InputError
@@ -24,7 +24,7 @@ from store.tensors import read_tensors, write_tensors
 ADAPTER = "adapter.safetensors"
 
 
-def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, index: str, effort: int | None = None) -> int:
+def write_adapter(folder: Path, method: str, fitted: Fitted, options: MethodOptions, index: str, effort: int | None = None) -> int:
     """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
 
     `effort` is how much a query of the cache's own index searches.
@@ -32,7 +32,7 @@ def write_adapter(folder: Path, method: str, fitted: Fitted, options: Config, in
     tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
     metadata: dict[str, Json] = {
         "method": method,
-        "options": options.model_dump(mode="json"),
+        "options": options.declared(),
         "settings": dict(fitted.settings),
         "selection": selection_facts(fitted.selection),
         "trainable_parameters": fitted.trainable_parameters,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stages.config import CacheConfig, Config, EvalConfig, TextConfig, TopK
+from stages.config import CacheConfig, EvalConfig, TextConfig, TopK
 from stages.datasets.dataset import TEST, TRAIN, VAL
 from stages.options import method_entry
+from stages.searched import MethodOptions
 from store.artifact import Identity
 from store.errors import InputError
 from store.fingerprint import Fields, Json, fingerprint
@@ -97,7 +98,7 @@ def adapter_identity(
     texts: str,
     cache: Identity,
     method: str,
-    options: Config,
+    options: MethodOptions,
     seed: int,
     protocol: str,
     shots: int,
@@ -116,7 +117,7 @@ def adapter_identity(
             "schema": ADAPTER_SCHEMA,
             "method": method,
             "version": method_entry(method).version,
-            "options": options.model_dump(mode="json"),
+            "options": options.declared(),
             "seed": seed,
             "protocol": protocol,
             **({} if trained_on(method, top_k) is None else {"top_k": top_k}),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.competitors_options import (
+    ALPHAS,
+    BETAS,
     ApeOptions,
     ApeTOptions,
     ClapOptions,
@@ -23,19 +25,21 @@ from stages.competitors_options import (
     TaskResOptions,
     TipXOptions,
 )
-from stages.config import Config
+from stages.searched import Given, Grid, MethodOptions, Positive, Search, Share, Weight
 from store.errors import UnknownName
 
 
-class ZeroShotOptions(Config):
+class ZeroShotOptions(MethodOptions):
     """CLIP's zero-shot classifier has no options."""
 
 
-class TipAdapterOptions(Config):
-    """Tip-Adapter: the image cache, untrained. Defaults apply where nothing can be selected."""
+class TipAdapterOptions(MethodOptions):
+    """Tip-Adapter: the image cache, untrained."""
 
-    alpha: float = Field(1.0, gt=0, description="Weight of the cache at 16 shots and logit scale 100; rescaled for others.")
-    beta: float = Field(5.5, gt=0, description="Sharpness of the affinity.")
+    alpha: Annotated[Given[Positive], Search(1.0, ALPHAS)] = Field(
+        None, description="Weight of the cache at 16 shots and logit scale 100, rescaled for others."
+    )
+    beta: Annotated[Given[Positive], Search(5.5, BETAS)] = Field(None, description="Sharpness of the affinity.")
 
 
 class TipAdapterFOptions(TipAdapterOptions):
@@ -47,12 +51,18 @@ class TipAdapterFOptions(TipAdapterOptions):
     self_match: Literal["none", "mask"] = Field("none", description="Whether a support query meets its own key while training.")
 
 
-class XMAdapterOptions(Config):
+class XMAdapterOptions(MethodOptions):
     """XMAdapter, our default form. The defaults hold where validation does not speak clearly for other values."""
 
-    alpha: float | None = Field(None, ge=0, description="Weight of the fused affinities; default 30 to 120, growing with the shots.")
-    gamma: float | None = Field(None, ge=0, le=1, description="Share of the image affinity, 1 image only, 0 text only; default 1/3 to 5/6.")
-    residual: float | None = Field(None, ge=0, description="Share rho of the residual class weights; default min(0.75, shots / 4).")
+    alpha: Annotated[Given[Weight], Search()] = Field(
+        None, description="Weight of the fused affinities; default 30 to 120, growing with the shots."
+    )
+    gamma: Annotated[Given[Share], Search()] = Field(
+        None, description="Share of the image affinity, 1 image only, 0 text only; default 1/3 to 5/6."
+    )
+    residual: Annotated[Given[Weight], Search()] = Field(
+        None, description="Share rho of the residual class weights; default min(0.75, shots / 4)."
+    )
     beta: float = Field(2.0, gt=0, description="Sharpness of the image affinity.")
     beta_text: float = Field(3.0, gt=0, description="Sharpness of the text affinity.")
     keys: Literal["tuned", "frozen"] = Field("tuned", description="Whether the image keys are trained, from 3 shots on.")
@@ -79,9 +89,15 @@ class XMAdapterPaperOptions(TipAdapterOptions):
     depth: Literal[1, 2] = Field(1, description="Layers of MetaNet and Img2TxtNet.")
     start: Literal["shared", "random"] = Field("shared", description="The nets start as one map of the CLIP space, or as two random ones.")
     gamma_mode: Literal["fixed", "learned", "gated"] = Field("learned", description="Gamma chosen, learned, or a gate per sample.")
-    gamma: float = Field(0.5, ge=0, le=1, description="Gamma at the start of training.")
+    gamma: Annotated[Given[Share], Search(0.5, Grid((0.0, 0.2, 0.4, 0.6, 0.8, 1.0), widen=False))] = Field(
+        None, description="Gamma at the start of training; 0.5. Chosen on validation samples if gamma_mode is fixed."
+    )
     disagreement: Literal["class", "key"] = Field("class", description="Whether the two sides are compared on class sums or key by key.")
     hard_weight: float = Field(1.0, ge=0, description="Strength lambda of the hard-sample weights; 0 weights all alike.")
+
+    def searched(self) -> dict[str, Search]:
+        """A learned gamma only starts at its option."""
+        return {name: search for name, search in self.searches().items() if name != "gamma" or self.gamma_mode == "fixed"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +108,7 @@ class MethodEntry:
     cache's own, so that with a top k it is trained on those that the cache's index finds, and keeps none itself.
     """
 
-    options: type[Config]
+    options: type[MethodOptions]
     module: str
     version: int = 1
     retrieves: bool = False

@@ -14,15 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from stages.searched import Grid
+
 WIDENINGS = 3
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The values of one setting in rising order; `widen` continues it geometrically beyond either edge."""
-
-    values: tuple[float, ...]
-    widen: bool = True
 
 
 @dataclass(frozen=True)

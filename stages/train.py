@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import normalize
 
 from stages.adapter import on_device, selection_facts, write_adapter
-from stages.config import Config, TopK
+from stages.config import TopK
 from stages.datasets.dataset import TRAIN
 from stages.device import repeatable, resolve_device
 from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
@@ -29,6 +29,7 @@ from stages.methods.method import Cache, Fitted, Method, NoLog, TrainLog
 from stages.methods.method import method as load_method
 from stages.progress import Progress
 from stages.retrieval import key_index, logged_rows, logged_support, require_room
+from stages.searched import MethodOptions
 from stages.support import SplitIndex, ValidationProtocol, draw_validation
 from stages.task import FewShotTask, Support
 from store.artifact import Artifact, Identity, Store
@@ -48,7 +49,7 @@ def train(
     texts: Artifact,
     cache: Artifact,
     method: str,
-    options: Config,
+    options: MethodOptions,
     seed: int,
     protocol: ValidationProtocol,
     shots: int,
@@ -104,7 +105,7 @@ def assemble(
     return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on, index)
 
 
-def fit(module: Method, task: FewShotTask, options: Config, log: TrainLog) -> Fitted:
+def fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog) -> Fitted:
     """Fit with choices made on validation samples, else on held-out support, else with fixed defaults.
 
     Keys in an index cannot be held out of it: without validation samples these meet fixed defaults.
@@ -179,12 +180,12 @@ def write_log(
     write_affinity(path, columns, digest)
 
 
-def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: Config, seconds: float, stored: int) -> dict[str, Json]:
+def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: MethodOptions, seconds: float, stored: int) -> dict[str, Json]:
     return {
         "method": method,
         "seed": seed,
         "shots": shots,
-        "options": options.model_dump(mode="json"),
+        "options": options.declared(),
         "settings": dict(fitted.settings),
         "selection": selection_facts(fitted.selection),
         "trainable_parameters": fitted.trainable_parameters,

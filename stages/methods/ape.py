@@ -22,12 +22,10 @@ from stages.affinity import affinity, class_sums
 from stages.competitors_options import ApeOptions
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
-from stages.selection import Grid, search
+from stages.methods.tip_adapter import alpha_scale, as_selection
+from stages.selection import search
 from stages.task import FewShotTask, Retrieved
 
-SHARES = (0.5, 0.7, 0.9, 1.0)
-GAMMAS = (0.0, 0.1, 0.3)
 EPSILON = 1e-6
 
 
@@ -36,7 +34,9 @@ def fit(task: FewShotTask, options: ApeOptions, settings: Settings | None, log: 
     order = channel_order(task, options.similarity, with_keys=True)
     validation = task.validation
     if settings is not None or validation is None:
-        fixed = {"channels": options.channels, "beta": options.beta, "gamma": options.gamma, "alpha": options.alpha * alpha_scale(task)}
+        fixed = {name: options.initial(name) for name in ("channels", "beta", "gamma")} | {
+            "alpha": options.initial("alpha") * alpha_scale(task)
+        }
         chosen = settings or fixed
         return Fitted(refine(task, order, float(chosen["channels"])), chosen, Selection(task.selected_on))
     features, labels = validation.features, validation.labels
@@ -55,12 +55,7 @@ def fit(task: FewShotTask, options: ApeOptions, settings: Settings | None, log: 
     def logits(point: Mapping[str, float]) -> Tensor:
         return zero_shot + point["alpha"] * sums(point["channels"], point["beta"], point["gamma"])
 
-    grids = {
-        "channels": Grid(SHARES, widen=False),
-        "beta": Grid(BETAS),
-        "gamma": Grid(GAMMAS),
-        "alpha": Grid(tuple(alpha_scale(task) * alpha for alpha in ALPHAS)),
-    }
+    grids = {name: options.grid(name) for name in ("channels", "beta", "gamma")} | {"alpha": options.grid("alpha", alpha_scale(task))}
     choice = search(grids, labels, logits)
     return Fitted(refine(task, order, choice.values["channels"]), choice.values, as_selection(choice, task.selected_on))
 

@@ -23,14 +23,11 @@ from stages.methods import tip_adapter
 from stages.methods.ape import channel_order, kept
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, NoLog, Scores, Settings, TrainLog
-from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
 from stages.options import TipAdapterOptions
-from stages.selection import Grid
 from stages.task import FewShotTask, Retrieved, Segments
 
-RATES = (1e-4, 1e-3)
 DECAY = 0.1
 
 
@@ -60,9 +57,9 @@ def fit(task: FewShotTask, options: ApeTOptions, settings: Settings | None, log:
     def trained_logits(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
         return text_logits(scale, tensors, features) + alpha * image_sums(tensors, segments, features, beta)
 
-    fixed = {"learning_rate": options.learning_rate, "alpha": alpha, "beta": beta, **given}
+    fixed = {"learning_rate": options.initial("learning_rate"), "alpha": alpha, "beta": beta, **given}
     count = task.text.classes * len(channels) + len(task.support)
-    trainer = Trainer(train, trained_logits, fixed, {"learning_rate": RATES}, options.epochs, count)
+    trainer = Trainer(train, trained_logits, fixed, {"learning_rate": options.grid("learning_rate")}, options.epochs, count)
     fitted = train_and_choose(task, trainer, settings, log)
     if settings is not None or task.validation is None:
         return fitted
@@ -73,9 +70,8 @@ def fit(task: FewShotTask, options: ApeTOptions, settings: Settings | None, log:
     def sums(sharpness: float) -> Tensor:
         return class_sums(affinity(similarity, sharpness) * fitted.tensors["values"], segments)
 
-    grids = {"beta": Grid(BETAS), "alpha": Grid(tuple(alpha_scale(task) * factor for factor in ALPHAS))}
     counted = replace(fitted, selection=replace(fitted.selection, trials=fitted.selection.trials + start.selection.trials))
-    return choose_after(task, counted, grids, lambda point: text + point["alpha"] * sums(point["beta"]))
+    return choose_after(task, counted, tip_adapter.cache_grids(task, options), lambda point: text + point["alpha"] * sums(point["beta"]))
 
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:

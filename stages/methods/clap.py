@@ -24,8 +24,6 @@ from stages.methods.training import Schedule
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
 from stages.task import FewShotTask
 
-STRENGTHS = (30.0, 100.0, 300.0, 1000.0)
-
 scores = class_weights.scores
 
 
@@ -37,7 +35,7 @@ def fit(task: FewShotTask, options: ClapOptions, settings: Settings | None, log:
         schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed)
         train_weights(task, schedule, point["strength"] * multipliers, after_epoch, rows)
 
-    fixed, grids = {"strength": options.strength}, {"strength": STRENGTHS}
+    fixed, grids = {"strength": options.initial("strength")}, {"strength": options.grid("strength")}
     logits = partial(class_weights.task_logits, task)
     return train_and_choose(task, Trainer(train, logits, fixed, grids, options.epochs, task.text.weights.numel()), settings, log)
 

@@ -18,15 +18,12 @@ from stages.competitors_options import ClipAdapterOptions
 from stages.methods.method import Cache, Fitted, Scores, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
-from stages.selection import Grid
 from stages.task import FewShotTask, Retrieved, Text
-
-RATES = (3e-4, 1e-3, 3e-3)
-RATIOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def fit(task: FewShotTask, options: ClipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
     """Train at each rate, keep the best rate and epoch, then choose the ratio."""
+    ratio = options.initial("ratio")
     start = start_net(task.text.weights.shape[1], options.reduction, task.seed)
 
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
@@ -34,21 +31,22 @@ def fit(task: FewShotTask, options: ClipAdapterOptions, settings: Settings | Non
         schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed)
 
         def step(batch: Batch) -> Step:
-            logits = adapted_logits(task.text, net, batch.features, options.ratio)
+            logits = adapted_logits(task.text, net, batch.features, ratio)
             return Step(cross_entropy(logits, batch.labels), logits, {})
 
         run_epochs(list(net.values()), task.support, schedule, step, rows, lambda epoch: after_epoch(epoch, net))
 
     def trained_logits(net: Mapping[str, Tensor], features: Tensor) -> Tensor:
-        return adapted_logits(task.text, net, features, options.ratio)
+        return adapted_logits(task.text, net, features, ratio)
 
     count = sum(weight.numel() for weight in start.values())
-    fixed = {"learning_rate": options.learning_rate, "ratio": options.ratio}
-    fitted = train_and_choose(task, Trainer(train, trained_logits, fixed, {"learning_rate": RATES}, options.epochs, count), settings, log)
+    fixed = {"learning_rate": options.initial("learning_rate"), "ratio": ratio}
+    grids = {"learning_rate": options.grid("learning_rate")}
+    fitted = train_and_choose(task, Trainer(train, trained_logits, fixed, grids, options.epochs, count), settings, log)
     if settings is not None or task.validation is None:
         return fitted
     features = task.validation.features
-    ratios = {"ratio": Grid(RATIOS, widen=False)}
+    ratios = {"ratio": options.grid("ratio")}
     return choose_after(task, fitted, ratios, lambda point: adapted_logits(task.text, fitted.tensors, features, point["ratio"]))
 
 

@@ -21,8 +21,6 @@ from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
 from stages.task import FewShotTask, Retrieved
 
-RATES = (1e-4, 3e-4, 1e-3)
-
 
 def fit(task: FewShotTask, options: CrossModalOptions, settings: Settings | None, log: TrainLog) -> Fitted:
     """Train at each rate; keep the best rate and epoch."""
@@ -43,7 +41,7 @@ def fit(task: FewShotTask, options: CrossModalOptions, settings: Settings | None
     def logits(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
         return text.logit_scale * features @ tensors["weights"].T
 
-    fixed, grids = {"learning_rate": options.learning_rate}, {"learning_rate": RATES}
+    fixed, grids = {"learning_rate": options.initial("learning_rate")}, {"learning_rate": options.grid("learning_rate")}
     return train_and_choose(task, Trainer(train, logits, fixed, grids, options.epochs, text.weights.numel()), settings, log)
 
 

@@ -20,10 +20,9 @@ from torch.nn.functional import normalize
 from stages.competitors_options import GdaOptions
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import as_selection
-from stages.selection import Grid, search
+from stages.selection import search
 from stages.task import FewShotTask, Retrieved, Support
 
-ALPHAS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 TINY = 1e-12
 
 
@@ -33,13 +32,13 @@ def fit(task: FewShotTask, options: GdaOptions, settings: Settings | None, log: 
     scale = task.text.logit_scale / 100.0
     validation = task.validation
     if settings is not None or validation is None:
-        return Fitted(tensors, settings or {"alpha": options.alpha * scale}, Selection(task.selected_on))
+        return Fitted(tensors, settings or {"alpha": options.initial("alpha") * scale}, Selection(task.selected_on))
     zero_shot, own = task.text.logits(validation.features), evidence(tensors, validation.features)
 
     def logits(point: Mapping[str, float]) -> Tensor:
         return zero_shot + point["alpha"] * own
 
-    choice = search({"alpha": Grid(tuple(scale * alpha for alpha in ALPHAS))}, validation.labels, logits)
+    choice = search({"alpha": options.grid("alpha", scale)}, validation.labels, logits)
     return Fitted(tensors, choice.values, as_selection(choice, task.selected_on))
 
 

@@ -18,8 +18,6 @@ from stages.methods.training import Schedule
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
 from stages.task import FewShotTask
 
-RATES = (1e-3, 3e-3, 1e-2)
-
 scores = class_weights.scores
 
 
@@ -30,6 +28,6 @@ def fit(task: FewShotTask, options: LinearProbeOptions, settings: Settings | Non
         schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed)
         train_weights(task, schedule, no_penalty(task), after_epoch, rows)
 
-    fixed, grids = {"learning_rate": options.learning_rate}, {"learning_rate": RATES}
+    fixed, grids = {"learning_rate": options.initial("learning_rate")}, {"learning_rate": options.grid("learning_rate")}
     logits = partial(class_weights.task_logits, task)
     return train_and_choose(task, Trainer(train, logits, fixed, grids, options.epochs, task.text.weights.numel()), settings, log)

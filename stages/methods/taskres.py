@@ -22,8 +22,6 @@ from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
 from stages.task import FewShotTask
 
-RATES = (2e-4, 6e-4, 2e-3)
-
 scores = class_weights.scores
 
 
@@ -42,7 +40,7 @@ def fit(task: FewShotTask, options: TaskResOptions, settings: Settings | None, l
 
         run_epochs([residual], task.support, schedule, step, rows, hand_over)
 
-    fixed, grids = {"learning_rate": options.learning_rate}, {"learning_rate": RATES}
+    fixed, grids = {"learning_rate": options.initial("learning_rate")}, {"learning_rate": options.grid("learning_rate")}
     logits = partial(class_weights.task_logits, task)
     return train_and_choose(task, Trainer(train, logits, fixed, grids, options.epochs, task.text.weights.numel()), settings, log)
 

@@ -12,11 +12,9 @@ from torch import Tensor
 from stages.affinity import affinity, class_sums, sparse_class_sums
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.options import TipAdapterOptions
-from stages.selection import Choice, Grid, search
+from stages.searched import Grid, MethodOptions
+from stages.selection import Choice, search
 from stages.task import FewShotTask, Labelled, Retrieved, Segments
-
-ALPHAS = (0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0)
-BETAS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0)
 
 
 def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
@@ -24,9 +22,9 @@ def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None
     tensors = {} if task.index else {"keys": task.support.keys}
     kept = {"top_k": task.index.k} if task.index else {}
     if settings is None and task.validation is not None:
-        choice = search_cache(task, task.support.keys, task.validation)
+        choice = search_cache(task, options, task.support.keys, task.validation)
         return Fitted(tensors, {**choice.values, **kept}, as_selection(choice, task.selected_on))
-    fixed = settings or {"alpha": options.alpha * alpha_scale(task), "beta": options.beta}
+    fixed = settings or {"alpha": options.initial("alpha") * alpha_scale(task), "beta": options.initial("beta")}
     return Fitted(tensors, {**fixed, **kept}, Selection(task.selected_on))
 
 
@@ -51,7 +49,7 @@ def alpha_scale(task: FewShotTask) -> float:
     return task.text.logit_scale / 100.0 * 16.0 / max(task.support.shots, 1)
 
 
-def search_cache(task: FewShotTask, keys: Tensor, validation: Labelled) -> Choice:
+def search_cache(task: FewShotTask, options: MethodOptions, keys: Tensor, validation: Labelled) -> Choice:
     """Search alpha and beta of an image cache on validation samples: over all `keys`, or where the task has an index
     over those that it finds."""
     zero_shot = task.text.logits(validation.features)
@@ -60,8 +58,12 @@ def search_cache(task: FewShotTask, keys: Tensor, validation: Labelled) -> Choic
     def logits(point: Mapping[str, float]) -> Tensor:
         return zero_shot + point["alpha"] * sums(point["beta"])
 
-    scale = alpha_scale(task)
-    return search({"beta": Grid(BETAS), "alpha": Grid(tuple(scale * alpha for alpha in ALPHAS))}, validation.labels, logits)
+    return search(cache_grids(task, options), validation.labels, logits)
+
+
+def cache_grids(task: FewShotTask, options: MethodOptions) -> dict[str, Grid]:
+    """What is searched for beta and alpha of an image cache."""
+    return {"beta": options.grid("beta"), "alpha": options.grid("alpha", alpha_scale(task))}
 
 
 def _sums_of(task: FewShotTask, keys: Tensor, features: Tensor) -> Callable[[float], Tensor]:

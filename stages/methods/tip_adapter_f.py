@@ -55,7 +55,7 @@ def fit(task: FewShotTask, options: TipAdapterFOptions, settings: Settings | Non
     record = {"epoch": best.epoch, "train_alpha": alpha, "train_beta": beta}
     if validation is None or settings is not None:
         return Fitted({"keys": trained}, {**start.settings, **record}, Selection(task.selected_on), keys.numel())
-    choice = tip_adapter.search_cache(task, trained, validation)
+    choice = tip_adapter.search_cache(task, options, trained, validation)
     selection = tip_adapter.as_selection(choice, task.selected_on, start.selection.trials + best.trials)
     grid = {**selection.grid, "epoch": [float(epoch) for epoch in range(1, options.epochs + 1)]}
     return Fitted({"keys": trained}, {**choice.values, **record}, replace(selection, grid=grid), keys.numel())

@@ -21,11 +21,10 @@ from stages.affinity import affinity, class_sums
 from stages.competitors_options import TipXOptions
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.tip_adapter import ALPHAS, BETAS, alpha_scale, as_selection
-from stages.selection import Grid, search
+from stages.methods.tip_adapter import alpha_scale, as_selection, cache_grids
+from stages.selection import search
 from stages.task import FewShotTask, Retrieved, Text
 
-GAMMAS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 CHUNK = 512
 
 
@@ -33,7 +32,8 @@ def fit(task: FewShotTask, options: TipXOptions, settings: Settings | None, log:
     """Take the ranges and choose alpha, beta and gamma; keep the keys as they are."""
     keys, text, scale = task.support.keys, task.text, alpha_scale(task)
     tensors = {"keys": keys, "log_partition": log_partition(keys, text, options.temperature)}
-    fixed = {"alpha": scale * options.alpha, "beta": options.beta, "gamma": scale * options.gamma, "temperature": options.temperature}
+    fixed = {"alpha": scale * options.initial("alpha"), "beta": options.initial("beta"), "gamma": scale * options.initial("gamma")}
+    fixed["temperature"] = options.temperature
     validation = task.validation
     if settings is not None or validation is None:
         return Fitted(tensors, settings or {**fixed, **ranges(task, tensors, options.temperature)}, Selection(task.selected_on))
@@ -48,11 +48,7 @@ def fit(task: FewShotTask, options: TipXOptions, settings: Settings | None, log:
     def logits(point: Mapping[str, float]) -> Tensor:
         return zero_shot + point["alpha"] * image_sums(point["beta"]) + point["gamma"] * kl_sums
 
-    grids = {
-        "beta": Grid(BETAS),
-        "alpha": Grid(tuple(scale * alpha for alpha in ALPHAS)),
-        "gamma": Grid(tuple(scale * gamma for gamma in GAMMAS)),
-    }
+    grids = {**cache_grids(task, options), "gamma": options.grid("gamma", scale)}
     choice = search(grids, validation.labels, logits)
     return Fitted(tensors, {**fixed, **scaling, **choice.values}, as_selection(choice, task.selected_on))
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from stages.methods.method import Fitted, Selection, Settings, TrainLog
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
-from stages.selection import Grid, quality, search
+from stages.searched import Grid
+from stages.selection import quality, search
 from stages.task import FewShotTask, Support
 
 Point = Mapping[str, float]
@@ -23,13 +24,13 @@ class Trainer:
     """A trained method, to `train_and_choose`.
 
     `train(point, after_epoch, log)` trains at a point and hands over its tensors after each epoch; `logits(tensors, features)`
-    scores; `fixed` holds every setting's value where none is chosen; `grids` those that are (each costs a training: not widened).
+    scores; `fixed` holds every setting's value where none is chosen; `grids` those that are, not widened: each value costs a training.
     """
 
     train: Callable[[Point, AfterEpoch, TrainLog], None]
     logits: Callable[[Mapping[str, Tensor], Tensor], Tensor]
     fixed: Point
-    grids: Mapping[str, Sequence[float]]
+    grids: Mapping[str, Grid]
     epochs: int
     parameters: int
 
@@ -76,7 +77,7 @@ def train_and_choose(task: FewShotTask, trainer: Trainer, settings: Settings | N
         trainer.train({**trainer.fixed, **values}, judge, rows)
         return trainer.logits(best.tensors, features)
 
-    choice = search({name: Grid(tuple(values), widen=False) for name, values in trainer.grids.items()}, labels, trial)
+    choice = search(trainer.grids, labels, trial)
     best, rows = runs[tuple(choice.values.values())]
     rows.replay(log)
     grid = {**choice.grid, "epoch": [float(epoch) for epoch in range(1, trainer.epochs + 1)]}

@@ -26,6 +26,7 @@ from stages.methods.hard_samples import disagreement, sample_weights, weighted_m
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.options import XMAdapterOptions
+from stages.searched import Grid
 from stages.task import FewShotTask, Labelled, Retrieved, Segments, Support
 from stages.trained_keys import TrainedKeySums
 
@@ -68,16 +69,16 @@ def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None,
         "residual": residual,
     }
     fitted = Fitted(tensors, fixed, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
-    return fitted if settings is not None or task.validation is None else choose(task, fitted, task.validation)
+    return fitted if settings is not None or task.validation is None else choose(task, options, fitted, task.validation)
 
 
 def defaults(task: FewShotTask, options: XMAdapterOptions) -> Settings:
     """The settings before any choice: the image side and rho grow with the shots, which are their evidence."""
     shots = mean_shots(task)
     image = min(max(IMAGE_PER_SHOT * (shots - 1.0), IMAGE_PER_SHOT), IMAGE_MOST)
-    alpha = image + TEXT_SIDE if options.alpha is None else options.alpha
-    gamma = image / (image + TEXT_SIDE) if options.gamma is None else options.gamma
-    rho = min(0.75, shots / 4.0) if options.residual is None else options.residual
+    alpha = options.initial("alpha", image + TEXT_SIDE)
+    gamma = options.initial("gamma", image / (image + TEXT_SIDE))
+    rho = options.initial("residual", min(0.75, shots / 4.0))
     return {"alpha": alpha, "gamma": gamma, "residual": rho, "beta": options.beta, "beta_text": options.beta_text}
 
 
@@ -188,14 +189,15 @@ def class_means(values: Tensor, segments: Segments) -> Tensor:
     return sums / segments.counts.clamp(min=1.0)
 
 
-def choose(task: FewShotTask, fitted: Fitted, validation: Labelled) -> Fitted:
+def choose(task: FewShotTask, options: XMAdapterOptions, fitted: Fitted, validation: Labelled) -> Fitted:
     """Take the best (alpha, gamma, rho) on validation if it is clearly better than the defaults, else keep those."""
     start = {name: float(fitted.settings[name]) for name in ("alpha", "gamma", "residual")}
-    grid = {
+    own = {
         "residual": sorted({*RESIDUALS, start["residual"]}),
         "alpha": [start["alpha"] * factor for factor in ALPHA_FACTORS],
         "gamma": sorted({*GAMMAS, start["gamma"]}),
     }
+    grid = {name: list(options.grid(name, derived=Grid(tuple(values))).values) for name, values in own.items()}
     hits = _hits(task, fitted, validation, grid)
     base = hits[_key(start)]
     best = max(hits, key=lambda point: int(hits[point].sum()))

@@ -21,11 +21,11 @@ from stages.methods.method import Cache, Fitted, NoLog, Scores, Selection, Setti
 from stages.methods.text_cache import Kernel, start_nets, text_affinity
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
 from stages.options import XMAdapterPaperOptions
-from stages.selection import Grid, quality, search
+from stages.searched import Grid
+from stages.selection import quality, search
 from stages.task import FewShotTask, Labelled, Retrieved, Segments, Text
 
 ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
-FIXED_GAMMAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def start_tensors(task: FewShotTask, options: XMAdapterPaperOptions) -> dict[str
     device = task.support.labels.device
     width = task.support.keys.shape[1]
     nets = start_nets(width, options.width, options.depth, options.start, task.seed, device)
-    logit = torch.logit(torch.tensor(options.gamma).clamp(1e-6, 1 - 1e-6))
+    logit = torch.logit(torch.tensor(options.initial("gamma")).clamp(1e-6, 1 - 1e-6))
     gate = {"gate.weight": torch.zeros(width, device=device)} if options.gamma_mode == "gated" else {}
     return {"keys": task.support.keys.clone(), "gate.bias": logit.to(device), **nets, **gate}
 
@@ -157,9 +157,10 @@ def _select(task: FewShotTask, fitted: Fitted, validation: Labelled, options: XM
     sides = both_sides(fitted, task.text, task.support.segments, features)
     image, text, learned = sides.image, sides.text, sides.gamma
     alpha = float(fitted.settings["train_alpha"])
-    grids = {"alpha": Grid(tuple(alpha * factor for factor in ALPHA_FACTORS))}
-    if options.gamma_mode == "fixed":
-        grids["gamma"] = Grid(FIXED_GAMMAS, widen=False)
+    around = Grid(tuple(alpha * factor for factor in ALPHA_FACTORS))
+    grids = {"alpha": options.grid("alpha", tip_adapter.alpha_scale(task), around)}
+    if "gamma" in options.searched():
+        grids["gamma"] = options.grid("gamma")
     zero_shot = task.text.logits(features)
 
     def logits(point: Mapping[str, float]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,21 @@ def test_several_fingerprints_that_begin_alike_are_listed(store: Path) -> None:
     result = call("show", several, "--store", store)
     assert result.exit_code == 2
     assert "give more digits" in result.stderr
+
+
+def test_show_tells_what_was_given_and_what_was_chosen(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    photos = store.parent / "photos"
+    given = ("--set", "methods.tip-adapter.alpha=2", "--set", "methods.tip-adapter.beta=1,2,4")
+    done = call("run", "--data", photos, *RUN, *METHODS, "--shots", 2, "--store", tmp_path / "store", *given)
+    assert done.exit_code == 0, done.output
+    found = next(one for one in reversed(Store(tmp_path / "store").artifacts("adapter")) if one.summary["method"] == "tip-adapter")
+    lines = {
+        line.split()[0]: line for line in call("show", found.fingerprint, "--store", tmp_path / "store").stdout.splitlines() if line.strip()
+    }
+    assert "fixed: 2 was given" in lines["alpha"]
+    assert "grid given: 1, 2, 4" in lines["beta"]
+    old = next(one for one in Store(store).artifacts("adapter") if one.summary["method"] == "tip-adapter" and one.summary["shots"] == 2)
+    assert old.fingerprint != found.fingerprint
+    printed = call("show", old.fingerprint, "--store", store).stdout
+    assert "chosen from" in printed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.config import SECTIONS, XmapConfig, load_config, render, write_config
 from stages.config import CacheConfig
+from stages.options import METHODS
 from store.errors import InputError, UnknownName
 
 
@@ -37,7 +39,7 @@ def test_overrides_win_over_the_file_and_are_read_as_typed(tmp_path: Path) -> No
     config = load_config(path, {**overrides, "methods.tip-adapter.beta": "2.5", "data.templates": "a {}, drawn"})
     assert (config.cache.shots, config.run.seeds, config.run.methods) == (8, (4, 5), ("zero-shot", "tip-adapter"))
     assert config.eval.top_k == 7
-    assert config.options("tip-adapter").model_dump()["beta"] == 2.5
+    assert config.options("tip-adapter").model_dump()["beta"] == (2.5,)
     assert config.data.templates == ("a {}, drawn",)
 
 
@@ -122,6 +124,20 @@ def test_flags_repeat_what_differs_from_the_defaults() -> None:
     config = config.override({"data.templates": ["a {}", "b {}"], "methods.tip-adapter.beta": 2, "encoder.force_quick_gelu": True})
     assert config.flags() == ("--template 'a {}' --template 'b {}' --force-quick-gelu --short keep --set methods.tip-adapter.beta=2.0")
     assert XmapConfig().flags() == ""
+
+
+@pytest.mark.parametrize("value", ["1,2", "2, 1", [1, 2], (2.0, 1.0)])
+def test_a_grid_is_a_list_and_is_repeated_as_one(value: Any, tmp_path: Path) -> None:
+    config = XmapConfig().override({"methods.tip-adapter.alpha": value})
+    assert config.flags() == "--set methods.tip-adapter.alpha=1.0,2.0"
+    write_config(tmp_path / "xmap.toml", config)
+    assert load_config(tmp_path / "xmap.toml").options("tip-adapter").declared()["grids"] == {"alpha": [1.0, 2.0]}
+
+
+def test_a_written_config_fixes_nothing_that_was_to_be_chosen(tmp_path: Path) -> None:
+    write_config(tmp_path / "xmap.toml", XmapConfig())
+    again = load_config(tmp_path / "xmap.toml")
+    assert all(again.options(name).declared() == METHODS[name].options().declared() for name in again.run.methods)
 
 
 @pytest.mark.parametrize("data", ["https://host/x.tar?X-Amz-Signature=secret", "https://user:secret@host/x.tar"])

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.competitors_options import ALPHAS, BETAS
 from stages.methods import tip_adapter, zero_shot
 from stages.methods.method import Cache, Fitted, NoLog
 from stages.options import TipAdapterOptions, ZeroShotOptions
@@ -108,7 +109,7 @@ def test_choices_come_from_validation_and_are_counted() -> None:
     validation = random_labelled(12, 3, 6, random)
     chosen = tip_adapter.fit(task_of(text, support, validation), TipAdapterOptions(), None, NoLog())
     assert chosen.selection.selected_on == "validation"
-    assert chosen.selection.trials >= len(tip_adapter.ALPHAS) * len(tip_adapter.BETAS)
+    assert chosen.selection.trials >= len(ALPHAS.values) * len(BETAS.values)
     logits = tip_adapter.scores(chosen, Cache(text, support.segments), validation.features).logits
     assert chosen.selection.accuracy == pytest.approx(100 * float((logits.argmax(1) == validation.labels).float().mean()))
 
