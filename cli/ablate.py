@@ -24,7 +24,7 @@ MEASURED = "measured on the whole validation split with fixed settings, never on
 @partial(with_settings, without=("methods", "protocol"))
 def command(
     settings: Settings,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Ablations; default all.", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Ablations; default all.", show_default=False)] = None,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Where tables (Parquet) and figures (SVG) go.")] = "ablations",
     listed: Annotated[bool, typer.Option("--list", help="Say which ablations there are.")] = False,
 ) -> None:

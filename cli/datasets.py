@@ -19,8 +19,8 @@ INCOMPLETE = 1
 
 
 def command(
-    action: Annotated[str, typer.Argument(metavar="[check]", help="check: say what is there of a benchmark.", show_default=False)] = "list",
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A benchmark, or all.", show_default=False)] = "",
+    action: Annotated[str, typer.Argument(metavar="check", help="check: say what is there of a benchmark.", show_default=False)] = "list",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark, or all.", show_default=False)] = "",
     root: Annotated[str, typer.Option("--root", metavar="DIR", help="Folder that holds the benchmarks in CoOp's layout.")] = "",
     json: JsonOption = False,
 ) -> None:

@@ -25,7 +25,7 @@ QUERY = (
 
 
 def command(
-    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to put images and store.", show_default=False)] = "demo",
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where to put images and store.", show_default=False)] = "demo",
     quiet: QuietOption = False,
     json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def command(
     settings: Settings,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Evaluations or others to let go: names or fingerprints.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Evaluations or others to let go: names or fingerprints.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:

@@ -12,34 +12,10 @@ from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from cli.help import COMMANDS, CONTEXT, Command, Group
 from store.errors import XmapError
 
-# name: (module under cli, one line of help)
-COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("init", "Write an xmap.toml with every setting and what it means."),
-    "run": ("run", "Do every stage that is missing, and compare the methods."),
-    "extract": ("extract", "Compute the features of images and prompts, once."),
-    "import": ("import_", "Take over features that others extracted."),
-    "build-cache": ("build_cache", "Build the key-value caches from the few-shot support."),
-    "train": ("train", "Fit the methods on cached features."),
-    "eval": ("eval", "Score the test images with every method and seed."),
-    "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
-    "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
-    "ablate": ("ablate", "Vary one part of XMAdapter at a time, and measure it on validation samples."),
-    "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
-    "predict": ("predict", "Classify new images with a trained adapter, and say why."),
-    "export": ("export", "Write an adapter as one portable folder."),
-    "status": ("status", "Show what the store holds and what a run would do."),
-    "show": ("show_", "Print what an artifact is and what it was made from."),
-    "diff": ("diff", "Say which settings and which results of two artifacts differ."),
-    "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
-    "verify": ("verify", "Read every stored byte and name what is damaged."),
-    "gc": ("gc", "Remove what no evaluation was made from and no present setting uses."),
-    "doctor": ("doctor", "Try the parts xmap stands on, and say how to mend what is broken."),
-    "demo": ("demo", "Adapt a tiny CLIP to handwritten digits: the whole job, offline, command by command."),
-}
 INTERRUPTED = 130
 # System errors that say something about the machine and nothing about xmap.
 MACHINE = frozenset(
@@ -47,11 +23,8 @@ MACHINE = frozenset(
 )
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The group of all commands, each loaded when it is called."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
@@ -62,15 +35,11 @@ class Commands(TyperGroup):
             function = importlib.import_module(f"cli.{module}").command
         except KeyboardInterrupt:
             raise _interrupted() from None
-        single.command(cmd_name, short_help=about)(guarded(function))
+        single.command(cmd_name, cls=Command, short_help=about, context_settings=CONTEXT)(guarded(function))
         return typer.main.get_command(single)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
-
-app = typer.Typer(cls=Commands, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(cls=Commands, context_settings=CONTEXT, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 def _version(asked: bool) -> None:

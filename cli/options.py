@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.models import ArgumentInfo
 
 from store.artifact import Store, store_root
 from store.errors import InputError
@@ -15,21 +16,58 @@ from store.errors import InputError
 if TYPE_CHECKING:
     from pipeline.config import XmapConfig
 
+# The word of a command line that stands without a flag, and the setting that it is.
+PLACE, DATA = "place", "data.data"
+# The headings of flags in help, beside those of a command's own and the essential ones.
+GENERAL = "Store, settings and output"
+PANELS: Mapping[str, str] = {
+    "data": "Images, classes and splits",
+    "encoder": "Encoder",
+    "extract": "Features",
+    "text": "Class texts",
+    "cache": "Support and caches",
+    "eval": "Evaluation",
+    "run": "Protocol and machine",
+}
+ESSENTIAL = frozenset({"data", "model", "pretrained", "templates", "shots", "methods", "seeds", "features"})
+
 StoreOption = Annotated[
-    str, typer.Option("--store", metavar="DIR", envvar="XMAP_STORE", show_envvar=False, help="The store. [XMAP_STORE, else .xmap]")
+    str,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="XMAP_STORE",
+        show_envvar=False,
+        help="The store. [XMAP_STORE, else .xmap]",
+        rich_help_panel=GENERAL,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-RehashOption = Annotated[bool, typer.Option("--rehash", help="Read every input file again instead of trusting its size and times.")]
-ConfigOption = Annotated[str, typer.Option("--config", metavar="FILE", help="Config file. [xmap.toml, where there is one]")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", rich_help_panel=GENERAL)]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.", rich_help_panel=GENERAL)]
+RehashOption = Annotated[
+    bool,
+    typer.Option("--rehash", help="Read every input file again instead of trusting its size and times.", rich_help_panel=GENERAL),
+]
+ConfigOption = Annotated[
+    str, typer.Option("--config", metavar="FILE", help="Config file. [xmap.toml, where there is one]", rich_help_panel=GENERAL)
+]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Any setting, such as methods.tip-adapter-f.epochs=50.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.FIELD=VALUE",
+        help="Any setting, such as methods.tip-adapter-f.epochs=50.",
+        rich_help_panel=GENERAL,
+    ),
 ]
 AdapterOption = Annotated[
     str, typer.Option("--adapter", metavar="NAME", help="An adapter's name, folder or fingerprint, or an exported folder. [the newest]")
 ]
-MethodOption = Annotated[str, typer.Option("--method", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="And of this seed. [the first]", show_default=False)]
+MethodOption = Annotated[
+    str, typer.Option("--method", "--methods", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", "--seeds", help="And of this seed. [the first]", show_default=False)]
+PlaceArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The images, as --data names them.", show_default=False)]
 
 SHARED: Mapping[str, Any] = {
     "config": (ConfigOption, ""),
@@ -40,7 +78,13 @@ SHARED: Mapping[str, Any] = {
     "json": (JsonOption, False),
 }
 # Second names that users know from elsewhere.
-ALIASES: Mapping[str, tuple[str, ...]] = {"templates": ("--template", "--templates"), "seeds": ("--seeds", "--seed")}
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "templates": ("--template", "--templates"),
+    "seeds": ("--seeds", "--seed"),
+    "methods": ("--methods", "--method"),
+}
+# Fields of one value of which `xmap bench` takes a list.
+LISTS = ("shots", "features")
 
 
 def artifact_names(incomplete: str) -> list[str]:
@@ -73,21 +117,58 @@ def with_settings(function: Callable[..., None], reads: bool = True, without: tu
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     names = {parameter.name for parameter in own} | set(without)
     fields = {name: field for name, field in _fields() if name not in names}
+    placed = "data" in fields and not any(isinstance(_info(parameter), ArgumentInfo) for parameter in own)
     parameters = [
-        *own,
+        *((_parameter(PLACE, PlaceArgument, None),) if placed else ()),
+        *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own),
+        *(_parameter(name, annotation, None) for name, (_, annotation) in fields.items() if name in ESSENTIAL),
         *(_parameter(name, annotation, default) for name, (annotation, default) in SHARED.items()),
-        *(_parameter(name, annotation, None) for name, (_, annotation) in fields.items()),
+        *(_parameter(name, annotation, None) for name, (_, annotation) in fields.items() if name not in ESSENTIAL),
     ]
 
     def command(**given: Any) -> None:
         overrides = {f"{section}.{name}": given.pop(name) for name, (section, _) in fields.items()}
         chosen = {name: value for name, value in overrides.items() if value is not None}
+        _require_one(chosen)
+        chosen |= _placed(given.pop(PLACE, None) or [], chosen)
         function(_settings(given, chosen, reads), **{parameter.name: given[parameter.name] for parameter in own})
 
     command.__doc__ = function.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {}
     return command
+
+
+def _info(parameter: inspect.Parameter) -> Any:
+    return next(iter(getattr(parameter.annotation, "__metadata__", ())), None)
+
+
+def _require_one(chosen: Mapping[str, Any]) -> None:
+    """Refuse a list where one value is meant, with the command that takes lists."""
+    for name in LISTS:
+        value = next((str(value) for key, value in chosen.items() if key.endswith(f".{name}")), "")
+        if "," in value:
+            raise InputError(
+                f"--{name} {value}: one at a time here; `xmap bench --{name} {value}` runs several and prints them side by side."
+            )
+
+
+def _placed(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
+    """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
+    if not words:
+        return {}
+    from stages.options import METHODS
+
+    shown = " ".join(words)
+    if any(word.strip(",") in METHODS for word in words):
+        raise InputError(f"{shown}: write methods with commas and no blanks, such as --methods zero-shot,xmadapter.")
+    if all(word.strip(",").isdigit() for word in words):
+        raise InputError(f"{shown}: write numbers with commas and no blanks, such as --seeds 1,2,3.")
+    if len(words) > 1:
+        raise InputError(f"{shown}: images come from one place; name it with --data, and put a pattern such as 'shards/*.tar' in quotes.")
+    if DATA in chosen:
+        raise InputError(f"{shown}: --data names {chosen[DATA]} already; leave one of the two out.")
+    return {DATA: words[0]}
 
 
 def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool) -> Settings:
@@ -113,17 +194,22 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
     from pipeline.config import SECTIONS
+    from stages.options import METHODS
 
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             flag = f"--{name.replace('_', '-')}"
-            about = f"{field.description} [{_shown(field.default)}]"
+            panel = None if name in ESSENTIAL else PANELS[section]
+            known = f" all, or of: {', '.join(METHODS)}." if name == "methods" else ""
+            about = f"{field.description}{known} [{_shown(field.default)}]"
             if field.annotation is bool:
-                kind: Any = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=about)]
+                kind: Any = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=about, rich_help_panel=panel)]
             elif name == "templates":
-                kind = Annotated[list[str] | None, typer.Option(*ALIASES[name], metavar="TEXT", help=f"{about} Repeatable.")]
+                kind = Annotated[
+                    list[str] | None, typer.Option(*ALIASES[name], metavar="TEXT", help=f"{about} Repeatable.", rich_help_panel=panel)
+                ]
             else:
-                kind = Annotated[str | None, typer.Option(*ALIASES.get(name, (flag,)), metavar="VALUE", help=about)]
+                kind = Annotated[str | None, typer.Option(*ALIASES.get(name, (flag,)), metavar="VALUE", help=about, rich_help_panel=panel)]
             yield name, (section, kind)
 
 

@@ -25,7 +25,7 @@ NEIGHBORS = 5
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images or folders of images; - reads one path a line from stdin.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Images or folders of images; - reads one path a line from stdin.")],
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
     ] = False,

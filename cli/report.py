@@ -16,9 +16,7 @@ from store.artifact import Store, store_root
 def command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[EVAL...]", help="Evaluations to show, by name or fingerprint. [the newest]", autocompletion=artifact_names
-        ),
+        typer.Argument(metavar="EVAL", help="Evaluations to show, by name or fingerprint. [the newest]", autocompletion=artifact_names),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file. [reports/NAME.html in the store]")] = "",
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Where the images are now. [where they were extracted from]")] = "",

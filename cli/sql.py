@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from store.errors import InputError, UnknownName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WORD = re.compile(r"[\w.-]+")
 FORMATS = ("table", "csv", "json", "parquet")
 
 
@@ -31,7 +33,7 @@ def _names(incomplete: str) -> list[str]:
 def command(
     query: Annotated[
         str,
-        typer.Argument(metavar="[QUERY]", help="One query, or the name of a ready question.", show_default=False, autocompletion=_names),
+        typer.Argument(metavar="QUERY", help="One query, or the name of a ready question.", show_default=False, autocompletion=_names),
     ] = "",
     file: Annotated[str, typer.Option("--file", "-f", metavar="FILE", help="Read the query from a file.")] = "",
     listed: Annotated[
@@ -93,11 +95,23 @@ def _query(query: str, file: str) -> str:
     if not file:
         from store.questions import QUESTIONS
 
+        # No SQL is one word alone.
+        if query not in QUESTIONS and _WORD.fullmatch(query):
+            raise _unknown(query)
         return QUESTIONS[query].sql if query in QUESTIONS else query
     try:
         return Path(file).read_text("utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"the query file {file} cannot be read as text; check its name.") from error
+
+
+def _unknown(word: str) -> InputError:
+    from store.catalog import VIEWS
+    from store.questions import QUESTIONS
+
+    if word in VIEWS:
+        return InputError(f"{word} is a view, not a query; ask `xmap sql 'from {word} limit 20'`.")
+    return UnknownName("question", word, tuple(QUESTIONS))
 
 
 def _write(table: pa.Table, form: str, output: str) -> None:

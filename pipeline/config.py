@@ -20,6 +20,7 @@ from store.errors import InputError, XmapError
 from store.files import write_bytes
 
 FILE = "xmap.toml"
+ALL = "all"
 FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
 Seed = Annotated[int, Field(ge=0)]
@@ -56,6 +57,12 @@ class RunConfig(Config):
         if value is not None and (value != round(value, 4) or (value > 1 and value != int(value))):
             raise ValueError("give a whole number of GPUs, or a share of one with at most four decimals")
         return value
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _every(cls, value: Any) -> Any:
+        alone = list(value) if isinstance(value, tuple | list) else [value]
+        return tuple(METHODS) if alone == [ALL] else value
 
     @field_validator("methods", "seeds")
     @classmethod

@@ -7,7 +7,6 @@ answer is kept as a record in the store. The weights are always identified by th
 
 from __future__ import annotations
 
-import difflib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import Any
 
 from stages.config import EncoderConfig
 from store.artifact import safe_name
-from store.errors import InputError
+from store.errors import InputError, nearest
 from store.files import make_folder, write_bytes
 from store.fingerprint import SHORT, Fields, Json, fingerprint
 from store.hashes import HashMemory
@@ -166,7 +165,7 @@ def builtin_config(name: str) -> Mapping[str, Any]:
     folder = open_clip_folder() / "model_configs"
     names = sorted(path.stem for path in folder.glob("*.json"))
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=4, cutoff=0.4) or ["ViT-B-32-quickgelu"]
+        near = nearest(name, [*BUNDLED, *names], 4) or ["ViT-B-32-quickgelu"]
         raise InputError(f"unknown model {name!r}; near names: {', '.join(near)}; or give {LOCAL}PATH, {HUB}ORG/REPO or {TINY}.")
     config: Mapping[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return config

@@ -6,8 +6,16 @@ The command line prints that sentence and exits with `exit_code`; a traceback th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+
+def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The names that `name` may be a slip of: case, blanks, dots, slashes and underscores count for nothing."""
+    plain = {re.sub(r"[\s/._-]+", "-", word.casefold()): word for word in reversed(list(known))}
+    return [plain[word] for word in difflib.get_close_matches(re.sub(r"[\s/._-]+", "-", name.casefold()), plain, most, cutoff=0.6)]
 
 
 class XmapError(Exception):
@@ -35,7 +43,9 @@ class UnknownName(InputError):
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(self.known) or 'none'}.")
+        near = nearest(name, self.known)
+        meant = f", did you mean {near[0]!r}" if near else ""
+        super().__init__(f"unknown {kind} {name!r}{meant}; known: {', '.join(self.known) or 'none'}.")
 
 
 class ArtifactMissing(XmapError, FileNotFoundError):

@@ -1,0 +1,99 @@
+"""Slips of people who type commands: each is one sentence that names what was meant, or is understood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import COMMANDS, app
+from pipeline.config import load_config
+from stages.options import METHODS
+from store.errors import UnknownName
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+SLIPS: dict[str, tuple[Sequence[str], str]] = {
+    "method with an underscore": (["run", "x", "--methods", "tip_adapter"], "unknown method 'tip_adapter', did you mean 'tip-adapter'"),
+    "method in capitals": (["run", "x", "--methods", "XMAdapter"], "did you mean 'xmadapter'"),
+    "method without hyphens": (["run", "x", "--methods", "zeroshot"], "did you mean 'zero-shot'"),
+    "method with a blank": (["run", "x", "--methods", "tip adapter f"], "did you mean 'tip-adapter-f'"),
+    "method with a letter too many": (["run", "x", "--methods", "taskress"], "did you mean 'taskres'"),
+    "methods with blanks": (["run", "--methods", "zero-shot", "xmadapter"], "write methods with commas and no blanks"),
+    "seeds with blanks": (["run", "--seeds", "1", "2", "3"], "write numbers with commas and no blanks"),
+    "shots of a bench": (["run", "x", "--shots", "1,2,4"], "`xmap bench --shots 1,2,4` runs several"),
+    "features of a bench": (["train", "--features", "a,b"], "`xmap bench --features a,b` runs several"),
+    "two places": (["run", "a.tar", "b.tar"], "images come from one place"),
+    "a place twice": (["run", "a", "--data", "b"], "--data names b already"),
+    "a folder that is not there": (["run", "absent"], "--data absent does not exist"),
+    "question without its last letter": (["sql", "label-suspect"], "did you mean 'label-suspects'"),
+    "question with underscores": (["sql", "confident_mistakes"], "did you mean 'confident-mistakes'"),
+    "view in place of a query": (["sql", "samples"], "from samples limit 20"),
+    "model with an underscore": (["run", ".", "--model", "xmap_tiny"], "near names: xmap-tiny"),
+    "model with a slash": (["run", ".", "--model", "ViT-B/32"], "near names: ViT-B-32"),
+    "command": (["rnu"], "Did you mean 'run'"),
+    "command of another word": (["stats"], "Did you mean 'status'"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_one_sentence_that_says_what_was_meant(slip: str) -> None:
+    arguments, said = SLIPS[slip]
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["magic", "", "zz"])
+def test_what_is_near_nothing_is_no_slip(name: str) -> None:
+    assert "did you mean" not in str(UnknownName("method", name, tuple(METHODS)))
+
+
+def test_the_place_of_the_images_needs_no_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("init", "photos", "--shots", "4").exit_code == 0
+    config = load_config("xmap.toml")
+    assert (config.data.data, config.cache.shots) == ("photos", 4)
+
+
+@pytest.mark.parametrize("value", ["all", ["all"], ("all",)])
+def test_all_methods_in_every_way_of_saying_it(value: object) -> None:
+    assert load_config(overrides={"run.methods": value}, read=False).run.methods == tuple(METHODS)
+
+
+@pytest.mark.parametrize(("first", "second"), [("--methods", "--method"), ("--seeds", "--seed"), ("--template", "--templates")])
+def test_one_and_many_are_the_same_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    value = {"--methods": "tip-x", "--seeds": "7", "--template": "a {}"}[first]
+    written = []
+    for flag in (first, second):
+        assert call("init", flag, value, "--config", f"{flag}.toml").exit_code == 0
+        written.append(load_config(f"{flag}.toml"))
+    assert written[0] == written[1] != load_config(read=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_three_ways(name: str) -> None:
+    shown = {call(*words).stdout for words in ((name, "--help"), (name, "-h"), ("help", name))}
+    assert len(shown) == 1
+    assert "Usage: " in shown.pop()
+
+
+def test_help_of_all_commands_has_three_ways() -> None:
+    assert call("--help").stdout == call("-h").stdout == call("help").stdout
+    assert call("help", "nothing").exit_code == 2
+
+
+def test_the_essential_flags_come_first_and_name_the_methods() -> None:
+    shown = call("run", "--help").stdout
+    essential, _, rest = shown.partition("Store, settings and output:")
+    assert all(flag in essential for flag in ("--data", "--model", "--template", "--shots", "--methods", "--seeds"))
+    assert all(flag in rest for flag in ("--set", "--rehash", "--bins", "--store", "--json"))
+    assert all(name in essential.replace("\n", "").replace(" ", "") for name in METHODS)
