@@ -75,7 +75,7 @@ class Group(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         # Only the names are used, to suggest one for a typing error.
-        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[arg-type]
+        self.commands: Any = dict.fromkeys(COMMANDS)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
