@@ -59,8 +59,8 @@ def command(
         raise InputError("--format parquet: name the file to write with -o FILE.")
     from pipeline.adapters import image_paths, load_chosen
 
-    found = image_paths(_listed(paths))
     with progress_on_stderr(quiet) as progress:
+        found = image_paths(_listed(paths), progress)
         loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         progress.say(f"adapter {loaded.artifact.name}, {len(loaded.classes)} classes, on {encoder.device}")

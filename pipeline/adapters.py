@@ -138,14 +138,22 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     return Adapter(store, min(chosen, key=lambda found: int(found.summary["seed"])) if chosen else fitting[-1])
 
 
-def image_paths(given: Sequence[Path | str]) -> list[Path]:
-    """The image files named: files as they are, folders walked for image suffixes, sorted. Raises `InputError` where there is none."""
-    from stages.datasets.folder import IMAGE_SUFFIXES, Scan
+def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
+    """The image files named: files as they are, folders walked for pictures, sorted; `progress` hears what was left out.
+
+    Raises `InputError` where there is none.
+    """
+    from stages.datasets.folder import Scan
+    from stages.datasets.pictures import IMAGE_SUFFIXES
 
     found: list[Path] = []
+    said = progress or Silent()
     for entry in map(Path, given):
         if entry.is_dir():
-            below = sorted(path for path in Scan(entry).below(entry) if isinstance(path, Path))
+            scan = Scan(entry)
+            below = sorted(path for path in scan.below(entry) if isinstance(path, Path))
+            for remark in scan.remarks():
+                said.say(f"{entry}: {remark}")
             if not below:
                 raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
             found += below

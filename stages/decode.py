@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from stages.datasets.pictures import unread as unread_by_name
 from stages.datasets.places import MAX_BYTES
 
 # Pillow's own bound for "this is a decompression bomb".
@@ -34,7 +35,9 @@ class BadImage:
 
 
 def read_image(path: Path) -> bytes | BadImage:
-    """The bytes of the file at `path`. Pipes, devices and folders are never opened."""
+    """The bytes of the file at `path`. Pipes, devices and folders are never opened, nor pictures of a kind that is not read."""
+    if why := unread_by_name(path.name):
+        return BadImage("unsupported", why)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -7,7 +7,7 @@ extraction goes on where it was and ends with the bytes it would have had, whate
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +58,7 @@ def encode_images(
     load = partial(load_ahead if engine.away else load_views, workers=workers)
     work.run(engine, partial(ShardEncoder, encoder, extract, machine, load))
     rows = work.errors()
-    _report(rows, len(dataset.samples), draft.path / ERRORS, progress)
+    _report(rows, dataset, draft.path / ERRORS, progress)
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
     work.clear()
     lost = Counter(row.split for row in rows)
@@ -193,14 +193,31 @@ def _about(dataset: Dataset, encoder: EncoderIdentity, logit_scale: float) -> Su
     }
 
 
-def _report(rows: Sequence[ErrorRow], images: int, listed_in: Path, progress: Progress) -> None:
-    """Say how many images were bad. Raises `InputError` where all were."""
+def _report(rows: Sequence[ErrorRow], dataset: Dataset, listed_in: Path, progress: Progress) -> None:
+    """Say how many images were bad. Raises `InputError` where all were, or all of a class."""
+    images = len(dataset.samples)
     if len(rows) == images:
-        first = rows[0]
-        raise InputError(f"none of the {images} images can be used: {first.path!r} is {first.kind} ({first.message}); check --data.")
+        raise InputError(f"none of the {images} images can be used: {_why(rows[0])}; check --data.")
+    bad = {row.sample_id: row for row in rows}
+    for label, name in _without_images(dataset, bad):
+        lost = [bad[sample.sample_id] for sample in dataset.samples if sample.label == label]
+        raise InputError(
+            f"none of the {len(lost)} images of class {name!r} can be used: {_why(lost[0])}; put sound ones there, or remove the class."
+        )
     if rows:
         listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
         progress.say(f"{len(rows)} of {images} images could not be used: {listed}; they are listed in {listed_in}")
+
+
+def _without_images(dataset: Dataset, bad: Mapping[str, ErrorRow]) -> list[tuple[int, str]]:
+    """The classes that have samples, all of them bad."""
+    labels = {sample.label for sample in dataset.samples}
+    labels -= {sample.label for sample in dataset.samples if sample.sample_id not in bad}
+    return [(label, dataset.classes[label]) for label in sorted(labels)]
+
+
+def _why(row: ErrorRow) -> str:
+    return f"{row.path!r} is {row.kind} ({row.message})"
 
 
 def _kinds(rows: Sequence[ErrorRow]) -> dict[str, int]:

@@ -33,7 +33,7 @@ TIMEOUT_SECONDS = 300
 # What a thread that receives images gets to end in.
 PATIENCE = 2.0
 # Bad images whose bytes were never read, or not kept, although the file could be hashed.
-UNHASHED = ("too-large",)
+UNHASHED = ("too-large", "unsupported")
 AGAIN = "run the same command again, finished shards are kept"
 DEATHS = ("exited unexpectedly", "is killed by signal", "timed out")
 

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from stages.datasets.files import opened
+from stages.datasets.pictures import unread as unread_by_name
 from stages.datasets.places import MAX_BYTES, Cell, Container, Member, Place, Remote
 from stages.datasets.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
 from stages.decode import BadImage, read_image, unread
@@ -23,6 +24,8 @@ def read_place(place: Place) -> bytes | BadImage:
     """The bytes of an image. They may be others than were listed: compare their hash."""
     if isinstance(place, Path):
         return read_image(place)
+    if why := unread_by_name(place.name):
+        return BadImage("unsupported", why)
     if isinstance(place, Remote) and place.size is not None and place.size > MAX_BYTES:
         return BadImage("too-large", f"the file has {place.size:,} bytes, the limit is {MAX_BYTES:,}")
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stages.config import DataConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from stages.datasets.files import text_of
+from stages.datasets.pictures import unread
 from stages.datasets.places import Location, Place, location
 from stages.datasets.splits import draw_splits, keep_few, named
 from store.errors import InputError
@@ -27,8 +28,10 @@ class Item:
 def assemble(name: str, items: Sequence[Item], keys: Sequence[str], config: DataConfig, remarks: Sequence[str]) -> Dataset:
     """The dataset of `items`, whose classes are `keys` in label order unless the names file orders them otherwise.
 
-    Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes.
+    Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes, and for a class
+    of pictures alone that are not read.
     """
+    _require_readable(items)
     keys, names = _names(location(config.classes), keys) if config.classes else (keys, keys)
     labels = {key: label for label, key in enumerate(keys)}
     splits = {item.sample_id: item.split for item in items}
@@ -44,6 +47,18 @@ def assemble(name: str, items: Sequence[Item], keys: Sequence[str], config: Data
     samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id], item.extra) for item in items]
     samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
     return Dataset(name, tuple(samples), tuple(names), config.templates, (*remarks, *drawn))
+
+
+def _require_readable(items: Iterable[Item]) -> None:
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        found.setdefault(item.key, []).append(item)
+    for key, inside in found.items():
+        if all(unread(item.sample_id) for item in inside):
+            first = inside[0].sample_id
+            raise InputError(
+                f"class {key!r} has {len(inside):,} pictures and none that is read: {first!r}: {unread(first)}, or remove the class."
+            )
 
 
 def _names(path: Location, keys: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stages.datasets.files import as_file, contents, everything_below
-from stages.datasets.folder import IMAGE_SUFFIXES
+from stages.datasets.pictures import IMAGE_SUFFIXES, is_left_behind
 from stages.datasets.places import Location, relative
 from stages.datasets.remote import fitting
 from stages.datasets.splits import named
@@ -97,10 +97,10 @@ def _fitting(root: Location, part: str) -> list[Location]:
         return [one] if one else []
     if isinstance(root, Path):
         try:
-            return [path for path in sorted(root.glob(part)) if path.is_file()]
+            return [path for path in sorted(root.glob(part)) if path.is_file() and not is_left_behind(path.name)]
         except ValueError as error:
             raise InputError(f"--data {root / part} is no pattern ({error}); write `**` as a folder of its own: `**/*.tar`.") from error
-    return [*fitting(root, part)]
+    return [file for file in fitting(root, part) if not is_left_behind(file.name)]
 
 
 def beside(data: Location, *endings: str) -> int:

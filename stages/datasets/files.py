@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.datasets.places import Location
+from stages.datasets.pictures import is_left_behind, lies_in_leftovers
+from stages.datasets.places import Location, relative
 from stages.datasets.remote import RemoteError, children, files_below, look, open_remote, read_bytes
 from store.errors import InputError
 
@@ -20,7 +21,7 @@ def as_file(where: Location) -> Location | None:
 
 
 def contents(folder: Location) -> tuple[list[Location], list[Location]]:
-    """The folders and the files directly in a folder, but for hidden ones, sorted; none where there is no folder.
+    """The folders and the files directly in a folder, but for what is hidden or left behind, sorted; none where there is no folder.
 
     Raises `InputError` where it cannot be listed.
     """
@@ -35,16 +36,14 @@ def contents(folder: Location) -> tuple[list[Location], list[Location]]:
         if error.kind == "missing":
             return [], []
         raise
-    shown = [sorted((item for item in items if not item.name.startswith(".")), key=str) for items in (inner, below)]
+    shown = [sorted((item for item in items if not is_left_behind(item.name)), key=str) for items in (inner, below)]
     return [*shown[0]], [*shown[1]]
 
 
 def everything_below(folder: Location) -> Iterator[Location]:
-    """All files below a folder, in no order."""
-    if isinstance(folder, Path):
-        yield from (path for path in folder.rglob("*") if path.is_file())
-    else:
-        yield from files_below(folder)
+    """All files below a folder, but for what is hidden or left behind, in no order."""
+    files = (path for path in folder.rglob("*") if path.is_file()) if isinstance(folder, Path) else iter(files_below(folder))
+    yield from (file for file in files if not lies_in_leftovers(relative(folder, file).split("/")))
 
 
 @contextmanager
@@ -69,6 +68,6 @@ def text_of(where: Location) -> str:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not is_left_behind(path.name))
     except OSError as error:
         raise InputError(f"cannot list {folder}: {error.strerror}; make it readable or move it out of the data.") from error

@@ -16,15 +16,12 @@ from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset
 from stages.datasets.order import in_order
+from stages.datasets.pictures import IMAGE_SUFFIXES, PICTURE_SUFFIXES, is_left_behind, suffix_of, unread
 from stages.datasets.places import Location, relative
 from stages.datasets.splits import named
 from store.errors import EmptyInput, InputError
 from store.notes import Notes
 
-IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
 UNDIVIDED = ""
 
 Classes = Mapping[str, list[Location]]
@@ -65,6 +62,7 @@ class Scan:
     def __init__(self, root: Location) -> None:
         self.root = root
         self.ignored: Counter[str] = Counter()
+        self.left_behind: Counter[str] = Counter()
         self.strays: set[Location] = set()
         self.nameless: set[str] = set()
         self.loops: set[str] = set()
@@ -83,17 +81,30 @@ class Scan:
         folders: list[Location] = []
         images: list[Location] = []
         for entry in entries:
-            if entry.name.startswith("."):
+            if self._leave(entry.name):
                 continue
             if not _decodable(entry.name):
                 self.nameless.add(repr(os.fsencode(os.path.relpath(entry.path, str(self.root)))))
             elif _is_folder(entry):
                 folders.append(Path(entry.path))
-            elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
+            elif suffix_of(entry.name) in PICTURE_SUFFIXES:
                 images.append(Path(entry.path))
             else:
-                self.ignored[Path(entry.name).suffix.lower() or "no suffix"] += 1
-        return folders, images
+                self.ignored[suffix_of(entry.name) or "no suffix"] += 1
+        return folders, self._without_doubles(images)
+
+    def _without_doubles(self, images: Sequence[Location]) -> list[Location]:
+        """The images of a folder, without pictures that are not read and lie beside a readable one of their name."""
+        readable = {image.stem for image in images if not unread(image.name)}
+        doubles = [image for image in images if unread(image.name) and image.stem in readable]
+        self.ignored.update(suffix_of(image.name) for image in doubles)
+        return [image for image in images if image not in doubles] if doubles else list(images)
+
+    def _leave(self, name: str) -> bool:
+        """Whether a name is none of the user's own; those that are not hidden are counted."""
+        leave = is_left_behind(name)
+        self.left_behind[name] += leave and not name.startswith(".")
+        return leave
 
     def classes(self, folder: Location) -> Classes:
         """The class folders in `folder`, NFC, each with the images anywhere below it."""
@@ -137,6 +148,8 @@ class Scan:
             total = self.ignored.total()
             what = "file that is no image was" if total == 1 else "files that are not images were"
             lines.append(f"{total} {what} left out: {listed}")
+        if +self.left_behind:
+            lines.append(f"what systems leave behind was left out: {named(sorted(+self.left_behind))}")
         if self.strays:
             lines.append(f"{len(self.strays)} images that lie in no class folder were left out")
         if self.nameless:

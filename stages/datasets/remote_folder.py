@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stages.datasets.folder import IMAGE_SUFFIXES, FolderSource, Scan
+from stages.datasets.folder import FolderSource, Scan
+from stages.datasets.pictures import PICTURE_SUFFIXES
 from stages.datasets.places import Location, Remote, relative
 from stages.datasets.remote import files_below, look
 
@@ -40,14 +41,14 @@ class RemoteScan(Scan):
         inside = relative(self.root, folder)
         images: list[Location] = []
         for file in self._files.get(inside, []):
-            if file.name.startswith("."):
+            if self._leave(file.name):
                 continue
-            if file.suffix.lower() in IMAGE_SUFFIXES:
+            if file.suffix.lower() in PICTURE_SUFFIXES:
                 images.append(file)
             else:
                 self.ignored[file.suffix.lower() or "no suffix"] += 1
         # A key such as a//b.jpg has a folder without a name, which no path leads to.
-        return [folder / name for name in self._folders.get(inside, {}) if name and not name.startswith(".")], images
+        return [folder / name for name in self._folders.get(inside, {}) if name and not self._leave(name)], self._without_doubles(images)
 
     def below(self, folder: Location) -> list[Location]:
         folders, images = self.entries(folder)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from blake3 import blake3
 
-from stages.datasets.folder import IMAGE_SUFFIXES
 from stages.datasets.labels import unfit
+from stages.datasets.pictures import PICTURE_SUFFIXES, lies_in_leftovers, unread
 from stages.datasets.tar import Entry, entries, read_member, refuse
 from store.errors import InputError
 
@@ -58,10 +58,10 @@ class _Samples:
         folder, last = posixpath.split(entry.name)
         base, dot, ending = last.partition(".")
         key, suffix = posixpath.join(folder, base), f"{dot}{ending}".lower()
-        if not base:
-            # Hidden, such as the ._ files that macOS puts beside each file.
+        if lies_in_leftovers(entry.name.split("/")):
+            # Such as the ._ files that macOS puts beside each file.
             return
-        if suffix.endswith(IMAGE_SUFFIXES):
+        if suffix.endswith(PICTURE_SUFFIXES):
             content = blake3(read_member(file, entry, self.place)).hexdigest()
             self.images.setdefault(key, []).append((entry, content))
         elif suffix in (LABEL, FACTS):
@@ -83,7 +83,8 @@ class _Samples:
 
     def _one(self, key: str, found: list[tuple[Entry, str]]) -> tuple[Entry, str]:
         """The image of a key: `a.jpg` where there are `a.jpg` and `a.mask.png` too."""
-        whole = [pair for pair in found if pair[0].name.count(".", len(key)) == 1] or found
+        readable = [pair for pair in found if not unread(pair[0].name)] or found
+        whole = [pair for pair in readable if pair[0].name.count(".", len(key)) == 1] or readable
         if len(whole) > 1:
             names = " and ".join(repr(entry.name) for entry, _ in whole[:2])
             raise InputError(f"{self.place}: {names} share the key {key!r}, which ends at the first dot; give each image a key of its own.")

@@ -15,10 +15,10 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.containers import Found, beside, find_containers
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
-from stages.datasets.folder import IMAGE_SUFFIXES
 from stages.datasets.labels import check_splits, refuse_twins
 from stages.datasets.listings import list_all
 from stages.datasets.order import all_numbers, in_order
+from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Container, Location, Member
 from stages.datasets.splits import named
 from stages.datasets.table import PARQUET
@@ -30,7 +30,7 @@ TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 CLASSNAMES = "classnames.txt"
 # The form of a listing: raise the number when it changes.
-KIND = "tar2"
+KIND = "tar3"
 
 
 class TarSource:

@@ -182,7 +182,7 @@ def test_names_that_differ_by_case_alone_are_two_classes_and_a_remark(tmp_path: 
 
 @pytest.mark.parametrize(
     ("names", "found"),
-    [((), "no files"), (tuple(f"a/{n}.heic" for n in range(14)), "14 .heic"), (("1.jpg",), "1 images outside class folders")],
+    [((), "no files"), (tuple(f"a/{n}.mov" for n in range(14)), "14 .mov"), (("1.jpg",), "1 images outside class folders")],
 )
 def test_no_images_say_what_was_found_instead(tmp_path: Path, names: tuple[str, ...], found: str) -> None:
     touch(tmp_path, *names)

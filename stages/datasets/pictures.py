@@ -1,0 +1,59 @@
+"""What the name of a file or folder says: a picture, a picture that is not read here, or what a system leaves behind."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+# Many are TIFF inside, whose first picture is a thumbnail: they are known by their names.
+RAW = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf",
+    ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+HEIC = (".heic", ".heif", ".hif")
+CONVERT = "convert it to JPEG or PNG"
+# Pictures that people take for images: each is a sample with an error, never left out without a word.
+UNREAD: Mapping[str, str] = {
+    **dict.fromkeys(HEIC, f"HEIC is not read; {CONVERT}"),
+    **dict.fromkeys(RAW, "raw files of cameras are not read; develop it to JPEG, PNG or TIFF"),
+    ".dcm": f"DICOM is not read; {CONVERT}",
+    ".dicom": f"DICOM is not read; {CONVERT}",
+    ".exr": f"OpenEXR is not read; {CONVERT}",
+    ".j2k": f"JPEG 2000 without its frame is not read; {CONVERT}",
+    ".jxl": f"JPEG XL is not read; {CONVERT}",
+    ".psd": f"Photoshop files are not read; {CONVERT}",
+    ".svg": f"SVG is not read; {CONVERT}",
+    ".tga": f"TGA is not read; {CONVERT}",
+}
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *UNREAD)
+
+# Of Synology and QNAP, Windows, macOS and its file servers, Linux, Android; casefolded. Hidden names need no entry.
+LEFT_BEHIND = (
+    r"@eadir|@tmp|@recycle|@recently-snapshot|@transcode|#recycle|#snapshot|\$recycle\.bin|system volume information|found\.\d{3}|"
+    r"thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|__macosx|network trash folder|temporary items|icon\r|lost\+found|lost\.dir|__pycache__"
+)
+
+
+def suffix_of(name: str) -> str:
+    """The lower-case suffix of a path or URL."""
+    return posixpath.splitext(name)[1].lower()
+
+
+def unread(name: str) -> str:
+    """Why a file of this name is not read, with what to do; empty for all others."""
+    return UNREAD.get(suffix_of(name), "")
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or what a system leaves beside the user's own."""
+    return name.startswith(".") or re.fullmatch(LEFT_BEHIND, name.casefold()) is not None
+
+
+def lies_in_leftovers(parts: Iterable[str]) -> bool:
+    """Whether any part of a path is left behind."""
+    return any(map(is_left_behind, parts))
