@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from cli.console import print_json
 from cli.options import Settings, with_settings
 from pipeline.config import write_config
+from store.output import STDOUT
 
 
 @partial(with_settings, reads=False)
@@ -19,9 +19,11 @@ def command(settings: Settings, force: Annotated[bool, typer.Option("--force", h
 
     Example: xmap init --data pets --shots 8
     """
-    path = Path(settings.config_file)
+    path = settings.config_file
     write_config(path, settings.config, replace=force)
+    if path == STDOUT:
+        return
     if settings.json:
-        print_json({"path": str(path)})
+        print_json({"path": path})
     elif not settings.quiet:
         typer.echo(f"wrote {path}; `xmap run` does what it says.", err=True)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json as module
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import plain, print_table
 from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
+from cli.output import JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
 from cli.progress import progress_on_stderr
 from store.artifact import Store, store_root
-from store.errors import InputError, UnknownName
+from store.errors import InputError
 
 if TYPE_CHECKING:
     from stages.predict import Prediction
     from stages.progress import Progress
+    from store.output import Output
 
-FORMATS = ("table", "jsonl", "parquet")
+FORMATS = (TABLE, JSONL, PARQUET)
+# One JSON object a line, also under the name .json.
+BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 NEIGHBORS = 5
 
 
@@ -52,11 +55,8 @@ def command(
 
     Example: xmap predict holiday/ --explain
     """
-    chosen = "jsonl" if json else form or _by_suffix(output)
-    if chosen not in FORMATS:
-        raise UnknownName("format", chosen, FORMATS)
-    if chosen == "parquet" and not output:
-        raise InputError("--format parquet: name the file to write with -o FILE.")
+    target = chosen_output(output)
+    chosen = chosen_format(JSONL if json else form, target, FORMATS, BY_SUFFIX)
     from pipeline.adapters import image_paths, load_chosen
 
     with progress_on_stderr(quiet) as progress:
@@ -65,7 +65,7 @@ def command(
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         progress.say(f"adapter {loaded.artifact.name}, {len(loaded.classes)} classes, on {encoder.device}")
         predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0)
-        _write(_noticed(predictions, progress, len(found)), chosen, output, explain, top)
+        _write(_noticed(predictions, progress, len(found)), chosen, target, explain, top)
 
 
 def _listed(paths: list[str]) -> list[str]:
@@ -74,10 +74,6 @@ def _listed(paths: list[str]) -> list[str]:
     for path in paths:
         listed += [line for line in sys.stdin.read().splitlines() if line.strip()] if path == "-" else [path]
     return listed
-
-
-def _by_suffix(output: str) -> str:
-    return "parquet" if output.endswith(".parquet") else "jsonl" if output else "table"
 
 
 def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) -> Iterator[Prediction]:
@@ -94,21 +90,19 @@ def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) 
         raise InputError(f"none of the {total:,} images could be read; check the paths above.")
 
 
-def _write(predictions: Iterator[Prediction], form: str, output: str, explain: bool, top: int) -> None:
-    if form == "table":
-        _print(list(predictions), explain, top)
-    elif form == "parquet":
-        from stages.predict import write_predictions
+def _write(predictions: Iterator[Prediction], form: str, output: Output | None, explain: bool, top: int) -> None:
+    if output and form == PARQUET:
+        from stages.predict import encode_predictions
 
-        write_predictions(Path(output), predictions, explain)
-    elif output:
-        from store.files import atomic_file
-
-        with atomic_file(Path(output)) as file:
-            file.writelines(f"{_line(prediction, explain)}\n".encode() for prediction in predictions)
-    else:
-        for prediction in predictions:
-            typer.echo(_line(prediction, explain))
+        with output.open() as file:
+            encode_predictions(file, predictions, explain)
+        return
+    with printed_to(output):
+        if form == TABLE:
+            _print(list(predictions), explain, top)
+        else:
+            for prediction in predictions:
+                typer.echo(_line(prediction, explain))
 
 
 def _line(prediction: Prediction, explain: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from cli.console import print_json, size
 from cli.options import JsonOption, QuietOption, StoreOption, artifact_names
 from cli.progress import progress_on_stderr
 from store.artifact import Store, store_root
+from store.output import STDOUT
 
 
 def command(
@@ -34,11 +35,13 @@ def command(
     from pipeline.report import report
 
     with progress_on_stderr(quiet) as progress:
-        path, remarks = report(Store(store_root(store or None)), names or (), Path(output) if output else None, data, samples)
-        for remark in remarks:
+        made = report(Store(store_root(store or None)), names or (), output, data, samples)
+        for remark in made.remarks:
             progress.say(remark)
-        progress.say(f"{size(path.stat().st_size)}; open it in a browser:")
+        progress.say(f"{size(made.bytes)}; open it in a browser:")
+    if output == STDOUT:
+        return
     if json:
-        print_json({"path": str(path), "bytes": path.stat().st_size, "remarks": remarks})
+        print_json(asdict(made))
     else:
-        typer.echo(path)
+        typer.echo(made.path)

@@ -8,19 +8,20 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import print_json, print_table, warn
 from cli.options import StoreOption
+from cli.output import CSV, JSON, PARQUET, TABLE, chosen_format, chosen_output, printed_to
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _WORD = re.compile(r"[\w.-]+")
-FORMATS = ("table", "csv", "json", "parquet")
+FORMATS = (TABLE, CSV, JSON, PARQUET)
 
 
 def _names(incomplete: str) -> list[str]:
@@ -50,22 +51,26 @@ def command(
 
     Example: xmap sql label-suspects
     """
-    chosen = "json" if json else form or _by_suffix(output)
-    if chosen not in FORMATS:
-        raise UnknownName("format", chosen, FORMATS)
-    if chosen == "parquet" and not output:
-        raise InputError("--format parquet: name the file to write with -o FILE.")
+    target = chosen_output(output)
+    chosen = chosen_format(JSON if json else form, target, FORMATS)
     if listed:
-        _show_list(as_json=chosen == "json")
+        with printed_to(target):
+            _show_list(as_json=chosen == JSON)
         return
     text = _query(query, file)
     from store.sql import connect
+    from store.tables import encode_table
 
     with connect(store or None) as connection:
         for damage in connection.damaged:
             warn(f"left out: {damage}")
         table = connection.query(text)
-    _write(table, chosen, output)
+    if target and chosen == PARQUET:
+        with target.open() as opened:
+            encode_table(opened, table, "")
+    else:
+        with printed_to(target, spreadsheet=chosen == CSV):
+            _print(table, chosen)
 
 
 def _show_list(as_json: bool) -> None:
@@ -82,11 +87,6 @@ def _show_list(as_json: bool) -> None:
     typer.echo("Ready questions: `xmap sql NAME` asks one.\n")
     for name, question in QUESTIONS.items():
         typer.echo(f"{name}: {question.about}\n{indent(question.sql.strip(), '    ')}\n")
-
-
-def _by_suffix(output: str) -> str:
-    suffix = Path(output).suffix.removeprefix(".").lower()
-    return suffix if suffix in FORMATS else "csv" if output else "table"
 
 
 def _query(query: str, file: str) -> str:
@@ -114,33 +114,14 @@ def _unknown(word: str) -> InputError:
     return UnknownName("question", word, tuple(QUESTIONS))
 
 
-def _write(table: pa.Table, form: str, output: str) -> None:
-    if form == "parquet":
-        from store.tables import write_table
-
-        write_table(Path(output), table, "")
-    elif not output:
-        _print(table, form, sys.stdout)
-    else:
-        try:
-            with open(output, "w", encoding="utf-8", newline="") as file:
-                _print(table, form, file)
-        except OSError as error:
-            raise InputError(f"{output} cannot be written ({error.strerror}); choose another file with -o.") from error
-
-
-def _print(table: pa.Table, form: str, file: TextIO) -> None:
+def _print(table: pa.Table, form: str) -> None:
     rows: list[dict[str, Any]] = table.to_pylist()
-    if form == "csv":
-        writer = csv.writer(file)
+    if form == CSV:
+        writer = csv.writer(sys.stdout)
         writer.writerow(table.column_names)
         writer.writerows([row[name] for name in table.column_names] for row in rows)
-    elif form == "json" and file is sys.stdout:
+    elif form == JSON:
         print_json(rows)
-    elif form == "json":
-        import json as module
-
-        module.dump(rows, file, indent=1, ensure_ascii=False, default=str)
     else:
         print_table(table.column_names, [[_shown(row[name]) for name in table.column_names] for row in rows])
 

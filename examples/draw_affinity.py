@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import xmap
+from store.output import Output
 
 QUERY = """
 select affinity_text as x, affinity_image as y, correct, sample_id, class_name, predicted_name
@@ -29,10 +30,10 @@ def main() -> None:
     parser.add_argument("store", help="the store, such as demo/.xmap")
     parser.add_argument("picture", help="the SVG file to write")
     given = parser.parse_args()
+    picture = Output(given.picture, "another name")
     with xmap.connect(given.store) as connection:
         rows = connection.query(QUERY).to_pylist()
-    with open(given.picture, "w", encoding="utf-8") as file:
-        file.write("\n".join(drawing(rows)) + "\n")
+    picture.write("".join(f"{line}\n" for line in drawing(rows)).encode())
 
 
 def drawing(rows: list[Row]) -> Iterator[str]:

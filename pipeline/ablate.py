@@ -19,11 +19,14 @@ from stages.identities import CACHE
 from stages.progress import Progress
 from store.artifact import Store
 from store.errors import InputError, XmapError
-from store.files import write_bytes
+from store.files import make_folder
 from store.fingerprint import fingerprint
+from store.output import Output
 
 if TYPE_CHECKING:
     from stages.ablate import Found, Measured, Trained
+
+FLAG = "--out DIR"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,12 @@ def ablate(store: Store, config: XmapConfig, names: Sequence[str], out: Path, pr
     A variant that these features cannot give (CoOp's texts without a text tower, more shots than there are) is left out, and
     said. Raises `XmapError` where the default fails.
     """
+    make_folder(out, FLAG)
+    for name in names:
+        for place in (_table, _figure):
+            # Making one says what cannot be written.
+            place(out, name)
     worker = _Worker(store, config, progress)
-    out.mkdir(parents=True, exist_ok=True)
     return [worker.hard(out) if name == HARD_SAMPLES else worker.ablation(name, out) for name in names]
 
 
@@ -91,11 +98,9 @@ class _Worker:
             return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), (), left_out, ())
         table = _write(out, HARD_SAMPLES, [asdict(row) for row in found], self._config)
         points = [Point(f"{row.score.split(':')[0]}\n{row.errors}", row.auroc, row.low, row.high) for row in found]
-        figure = out / f"{HARD_SAMPLES}.svg"
-        write_bytes(
-            figure, draw(HARD_QUESTION, "score, and the classifier whose errors it should find", "AUROC (0.5: chance)", points).encode()
-        )
-        return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (table, figure))
+        figure = _figure(out, HARD_SAMPLES)
+        figure.write(draw(HARD_QUESTION, "score, and the classifier whose errors it should find", "AUROC (0.5: chance)", points).encode())
+        return Result(HARD_SAMPLES, HARD_QUESTION, "score", (), found, left_out, (table, Path(figure.name)))
 
     def _trained(self, variant: Variant) -> list[Trained]:
         """The variant's adapters, one a seed."""
@@ -131,17 +136,26 @@ def _write(out: Path, name: str, rows: list[dict[str, Any]], config: XmapConfig)
     """The rows as a table that carries the fingerprint of the config they were measured with."""
     import pyarrow as pa
 
-    from store.tables import write_table
+    from store.tables import encode_table
 
-    path = out / f"{name}.parquet"
-    write_table(path, pa.Table.from_pylist(rows), fingerprint({"ablation": name, "config": config.model_dump(mode="json")}))
-    return path
+    target = _table(out, name)
+    with target.open() as file:
+        encode_table(file, pa.Table.from_pylist(rows), fingerprint({"ablation": name, "config": config.model_dump(mode="json")}))
+    return Path(target.name)
 
 
 def _draw(out: Path, name: str, question: str, axis: str, rows: Sequence[Measured]) -> Path:
     from stages.figure import Point, draw
 
-    path = out / f"{name}.svg"
+    target = _figure(out, name)
     points = [Point(row.variant, row.accuracy, row.low, row.high, row.default) for row in rows]
-    write_bytes(path, draw(question, axis, "validation accuracy, %", points).encode())
-    return path
+    target.write(draw(question, axis, "validation accuracy, %", points).encode())
+    return Path(target.name)
+
+
+def _table(out: Path, name: str) -> Output:
+    return Output(out / f"{name}.parquet", FLAG)
+
+
+def _figure(out: Path, name: str) -> Output:
+    return Output(out / f"{name}.svg", FLAG)

@@ -17,7 +17,7 @@ from stages.datasets.places import shown
 from stages.options import METHODS, method_entry
 from stages.searched import MethodOptions
 from store.errors import InputError, XmapError
-from store.files import write_bytes
+from store.output import Output
 
 FILE = "xmap.toml"
 ALL = "all"
@@ -280,8 +280,9 @@ def _section(name: str, about: str, values: Config) -> str:
     return "".join(lines)
 
 
-def write_config(path: Path, config: XmapConfig, replace: bool = False) -> None:
+def write_config(path: Path | str, config: XmapConfig, replace: bool = False) -> None:
     """Write xmap.toml. Raises `InputError` where there is one and `replace` is false."""
-    if path.exists() and not replace:
+    target = Output(path, "--config FILE")
+    if target.path is not None and target.is_file and target.path.exists() and not replace:
         raise InputError(f"{path} exists; give --force to replace it, or write another with --config FILE.")
-    write_bytes(path, render(config).encode())
+    target.write(render(config).encode())

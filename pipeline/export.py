@@ -18,22 +18,21 @@ from pipeline.adapters import EXPORT, Adapter
 from pipeline.encoders import ENCODER, encoder_config, encoder_of, is_on_disk
 from stages.progress import Progress
 from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
-from store.errors import InputError
-from store.files import make_folder, write_bytes
+from store.errors import OutputError
+from store.files import TEMPORARY, make_folder, sync_folder, temporary_prefix, write_bytes
 from store.manifest import versions
 
 SCHEMA = 1
+DIR = "DIR, a new folder"
 
 
 def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; export into a new folder.")
-    target = folder.resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    target = _new_folder(folder)
+    partial = target.with_name(f"{temporary_prefix(target)}{os.getpid()}{TEMPORARY}")
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
     progress.start("export", len(parts) + 1)
-    make_folder(partial)
+    make_folder(partial, "DIR")
     try:
         bundled = _copy_encoder(adapter, partial / ENCODER)
         progress.advance(1)
@@ -43,12 +42,33 @@ def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
         facts = _facts(adapter)
         write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
         write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
-        if folder.is_dir():
-            folder.rmdir()
-        partial.rename(target)
+        _publish(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _new_folder(folder: Path) -> Path:
+    """The real path of a folder to write, which holds nothing yet. Raises `OutputError`."""
+    try:
+        target = folder.resolve()
+        if target.exists():
+            problem = "it is not empty" if not target.is_dir() or any(target.iterdir()) else ""
+            # A folder takes the place of another whole: whoever is in that one is then nowhere.
+            problem = problem or ("it is the folder you are in" if Path.cwd().is_relative_to(target) else "")
+            if problem:
+                raise OutputError(folder, problem, DIR)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(folder, getattr(error, "strerror", None) or "its links lead in a circle", DIR) from error
+    return target
+
+
+def _publish(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(target, str(error.strerror), DIR) from error
 
 
 def _copy_encoder(adapter: Adapter, folder: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +18,30 @@ from stages.report.gather import Run, gather
 from stages.report.page import page
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, XmapError
-from store.files import make_folder, write_bytes
+from store.files import make_folder
 from store.notes import Notes
+from store.output import Output
 from store.sql import connect
 
 FOLDER = "reports"
 EVAL = "eval"
 
 
-def report(
-    store: Store, names: Sequence[str] = (), output: Path | None = None, data: str = "", limit: int = 1000
-) -> tuple[Path, list[str]]:
-    """Write the report of the evaluations called `names` (default: the newest), and return its path and remarks.
+@dataclass(frozen=True)
+class Report:
+    """A report that was written: where (`-` is stdout), how many bytes, and what it cannot show."""
+
+    path: str
+    bytes: int
+    remarks: tuple[str, ...]
+
+
+def report(store: Store, names: Sequence[str] = (), output: Path | str | None = None, data: str = "", limit: int = 1000) -> Report:
+    """Write the report of the evaluations called `names` (default: the newest).
 
     `output` defaults to a file in the store's folder `reports`; `data` overrides where the images are. Raises `XmapError`.
     """
+    target = Output(output) if output else None
     evaluations = _evaluations(store, names)
     by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
     titles = _titles(evaluations)
@@ -40,10 +50,16 @@ def report(
         found = gather(connection, runs, limit)
     title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    target = output or store.root / FOLDER / f"{'+'.join(run.evaluation.path.name for run in runs[:3])}.html"
-    make_folder(target.parent)
-    write_bytes(target, page(title, {"title": title, "made": made, **found}).encode())
-    return target, list(dict.fromkeys(remark for run in runs for remark in run.remarks))
+    whole = page(title, {"title": title, "made": made, **found}).encode()
+    target = target or _in_store(store, runs)
+    target.write(whole)
+    return Report(target.name, len(whole), tuple(dict.fromkeys(remark for run in runs for remark in run.remarks)))
+
+
+def _in_store(store: Store, runs: Sequence[Run]) -> Output:
+    path = store.root / FOLDER / f"{'+'.join(run.evaluation.path.name for run in runs[:3])}.html"
+    make_folder(path.parent)
+    return Output(path, "--store DIR")
 
 
 def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
 from stages.progress import Progress
 from store.index import VectorIndex
 from store.log import Values
-from store.tables import Array, write_table
+from store.tables import Array, encode_table
 
 NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
 EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
@@ -193,10 +193,10 @@ class Predictor:
         ]
 
 
-def write_predictions(path: Path, predictions: Iterable[Prediction], explain: bool) -> None:
-    """Write predictions as one Parquet table, one row an image; `probabilities` lists every class."""
+def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explain: bool) -> None:
+    """Write predictions into an open file as one Parquet table, one row an image; `probabilities` lists every class."""
     rows = [_flat(prediction.facts(explain)) for prediction in predictions]
-    write_table(path, pa.Table.from_pylist(rows, EXPLAINED if explain else PLAIN), "")
+    encode_table(file, pa.Table.from_pylist(rows, EXPLAINED if explain else PLAIN), "")
 
 
 def _flat(facts: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,14 @@ class InputError(XmapError, ValueError):
     """Something the user gave cannot be used as it is."""
 
 
+class OutputError(InputError):
+    """A place that the user named for a result, and that cannot be written."""
+
+    def __init__(self, path: Path | str, problem: str, flag: str) -> None:
+        self.path, self.problem, self.flag = str(path), problem, flag
+        super().__init__(f"{self.path} cannot be written: {problem}; name another with {flag}.")
+
+
 class EmptyInput(InputError):
     """A place where images or rows were expected holds none."""
 

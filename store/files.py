@@ -23,6 +23,8 @@ from store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
 TEMPORARY = ".partial"
 # Bytes of a manifest, a config, a query or a list of names: hundreds of times what any of them takes.
 LIMIT = 64 << 20
+# A name has at most 255 bytes, a sign at most 4.
+NAMED = 50
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
     `expected` is the number of bytes about to be written where it is known; it makes a full disk an error before work.
     Raises `StoreFull` and `StoreDenied`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{temporary_prefix(path)}{os.getpid()}{TEMPORARY}")
     try:
         if expected is not None:
             require_space(path.parent, expected)
@@ -51,14 +53,22 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
         raise
 
 
+def temporary_prefix(path: Path) -> str:
+    """How the names of `path`'s temporary files begin: like its own, cut where it would leave no room for more."""
+    return f".{path.name[:NAMED]}."
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all."""
     with atomic_file(path, expected=len(data)) as file:
         file.write(data)
 
 
-def make_folder(path: Path) -> None:
-    """Create `path` and its parents; raises `StoreDenied`, `StoreFull` or `InputError` instead of a bare `OSError`."""
+def make_folder(path: Path, flag: str = "--store DIR") -> None:
+    """Create `path`, which a user names with `flag`, and its parents.
+
+    Raises `StoreDenied`, `StoreFull` or `InputError` instead of a bare `OSError`.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,7 +77,7 @@ def make_folder(path: Path) -> None:
             raise known from error
         blocked = error.errno in (errno.EEXIST, errno.ENOTDIR)
         problem = f"a file is where the folder {path} should be" if blocked else f"the folder {path} cannot be made ({error.strerror})"
-        raise InputError(f"{problem}; choose another store with --store DIR.") from error
+        raise InputError(f"{problem}; choose another with {flag}.") from error
 
 
 @contextmanager

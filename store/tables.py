@@ -7,6 +7,7 @@ see them. Equal tables give equal bytes with the same pyarrow.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,23 +34,33 @@ Array = npt.NDArray[Any]
 
 def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
     """Write `table` to `path`, whole or not at all."""
+    with atomic_file(path) as file:
+        encode_table(file, table, fingerprint)
+
+
+def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str) -> None:
+    """Write `table` into an open file, which need not know where it stands: a pipe will do."""
+    if not file.seekable():
+        whole = io.BytesIO()
+        encode_table(whole, table, fingerprint)
+        file.write(whole.getbuffer())
+        return
     labelled = table.replace_schema_metadata({"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint})
     # DuckDB reads float16 vectors, but not as split byte streams.
     vectors = [
         field.name for field in table.schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)
     ]
     plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    with atomic_file(path) as file:
-        pq.write_table(
-            labelled,
-            file,
-            compression="zstd",
-            row_group_size=ROW_GROUP,
-            use_dictionary=plain or False,
-            use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
-            write_page_checksum=True,
-            store_schema=True,
-        )
+    pq.write_table(
+        labelled,
+        file,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        use_dictionary=plain or False,
+        use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
+        write_page_checksum=True,
+        store_schema=True,
+    )
 
 
 def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None, types: pa.Schema | None = None) -> pa.Table:

@@ -165,7 +165,9 @@ def test_only_bad_images_are_an_error(plan: Plan, tmp_path: Path) -> None:
 def test_a_class_of_bad_images_alone_is_an_error(plan: Plan, bad_photos: Path) -> None:
     for path in bad_photos.glob("*/cat/*.*"):
         path.write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"none of the \d+ images of class 'cat' can be used: 'train/cat/.*' is not-an-image .*; put sound ones there"):
+    with pytest.raises(
+        InputError, match=r"none of the \d+ images of class 'cat' can be used: 'train/cat/.*' is not-an-image .*; put sound ones there"
+    ):
         plan(root=bad_photos).run()
 
 
