@@ -26,7 +26,9 @@ class DataConfig(Config):
 
     data: str = Field("", description="Folder of class folders, CSV or Parquet table, tars or Parquet of images, coop:NAME; path or URL.")
     root: str = Field("", description="Folder that holds the benchmarks in CoOp's layout, for coop:NAME; see `xmap datasets`.")
-    classes: str = Field("", description="Text file with one class name a line, in label order; default: folder names, sorted.")
+    classes: str = Field(
+        "", description="Text file of classes: their order, `class<TAB>name` lines, or names in order where classes are numbers."
+    )
     templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")

@@ -137,13 +137,9 @@ class CoopSource:
         if missing:
             raise InputError(f"{entry.title} is not complete: no {missing[0]}; see `xmap datasets check {entry.name} --root {root}`.")
         listing = entry.reader(entry, root)
-        dataset = assemble(entry.name, listing.items, listing.keys, config, ())
+        dataset = assemble(entry.name, listing.items, listing.keys, config, (), listing.names)
         default = DataConfig.model_fields["templates"].default
-        return replace(
-            dataset,
-            classes=dataset.classes if config.classes else listing.names,
-            templates=entry.templates if config.templates == default else config.templates,
-        )
+        return replace(dataset, templates=entry.templates) if config.templates == default else dataset
 
 
 def require_root(root: str) -> Path:

@@ -17,6 +17,7 @@ from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.labels import check_splits, refuse_twins
 from stages.datasets.listings import list_all
+from stages.datasets.names_file import Names, read_names
 from stages.datasets.order import all_numbers, in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Container, Location, Member
@@ -63,16 +64,25 @@ class TarSource:
         # Such as img2dataset writes, with a row for each image.
         remarks += [f"{tables} Parquet files beside the tars were left out"] * bool(tables)
         remarks += [f"{len(bare)} keys have a label and no image: {named(bare)}"] * bool(bare)
-        return assemble(name, items, keys, _with_names(config, data, keys), (*check_splits(items), *remarks))
+        classes = _named(data, keys, bool(config.classes))
+        return assemble(
+            name, items, classes.keys, config, (*check_splits(items), *remarks, *classes.remarks * (not config.classes)), classes.names
+        )
 
 
-def _with_names(config: DataConfig, data: Location, keys: list[str]) -> DataConfig:
-    """Class numbers take their names from a classnames.txt beside the tars, unless --classes names another file."""
-    if config.classes or not all_numbers(keys):
-        return config
+def _named(data: Location, keys: list[str], again: bool) -> Names:
+    """Class numbers take their names from a classnames.txt beside the tars, one that fits where --classes names them `again`."""
     folder = data.parent if data.suffix.lower() == TAR else data
-    beside = folder / CLASSNAMES
-    return config.model_copy(update={"classes": str(beside)}) if as_file(beside) else config
+    classes = Names(keys, keys)
+    found = as_file(folder / CLASSNAMES) if all_numbers(keys) else None
+    if not found:
+        return classes
+    try:
+        return read_names(found, classes)
+    except InputError:
+        if again:
+            return classes
+        raise
 
 
 def _items(found: Found, container: Container, tar: Any) -> list[Item]:

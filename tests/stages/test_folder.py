@@ -220,50 +220,12 @@ def test_a_folder_that_cannot_be_listed_is_named(unprivileged: Path) -> None:
         (unprivileged / "a").chmod(0o700)
 
 
-def names_file(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "names.txt"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
-
-
 def test_display_names_go_to_classes_in_order(tmp_path: Path) -> None:
-    root = touch(tmp_path / "data", "n02/1.jpg", "n01/1.jpg")
-    found = read(root, classes=names_file(tmp_path, "\ufefftench\n\ngoldfish\n"))
-    assert found.classes == ("tench", "goldfish")
-    assert {sample.sample_id: sample.label for sample in found.samples} == {"n01/1.jpg": 0, "n02/1.jpg": 1}
-
-
-def test_named_lines_fix_the_label_order(tmp_path: Path) -> None:
-    root = touch(tmp_path / "data", "n02/1.jpg", "n01/1.jpg")
-    found = read(root, classes=names_file(tmp_path, "n02\tgoldfish\nn01\tgreat white shark\n"))
-    assert found.classes == ("goldfish", "great white shark")
-    assert {sample.sample_id: sample.label for sample in found.samples} == {"n01/1.jpg": 1, "n02/1.jpg": 0}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("one\n", "names 1 classes, the data has 2"),
-        ("same\nsame\n", "gives several classes one name: 'same'"),
-        ("n01\ta\n", "lacks 'n02'"),
-        ("n01\ta\nn02\tb\nn03\tc\n", "names 'n03', which the data has not"),
-        ("n01\ta\nn02 b\n", "mixes lines with and without a tab"),
-        ("n01\ta\nn02\tb\nn02\tc\n", "names a class twice"),
-    ],
-)
-def test_a_names_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    root = touch(tmp_path / "data", "n02/1.jpg", "n01/1.jpg")
-    with pytest.raises(InputError, match=message):
-        read(root, classes=names_file(tmp_path, text))
-
-
-def test_a_names_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    root = touch(tmp_path / "data", "a/1.jpg")
-    with pytest.raises(InputError, match="No such file"):
-        read(root, classes=str(tmp_path / "absent.txt"))
-    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(InputError, match="not UTF-8"):
-        read(root, classes=str(tmp_path / "latin.txt"))
+    root = touch(tmp_path / "data", "10/1.jpg", "9/1.jpg")
+    (tmp_path / "names.txt").write_text("\ufeffnine\n\nten\n", encoding="utf-8")
+    found = read(root, classes=str(tmp_path / "names.txt"))
+    assert found.classes == ("nine", "ten")
+    assert {sample.sample_id: sample.label for sample in found.samples} == {"9/1.jpg": 0, "10/1.jpg": 1}
 
 
 @pytest.mark.parametrize(

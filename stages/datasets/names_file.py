@@ -1,0 +1,194 @@
+"""What `--classes FILE` says of the classes: their order, a name for each, or, where they are numbers, names in label order.
+
+The file holds for all kinds of data. What it means is told by its lines together with the classes; where they do not fit, both
+are shown and nothing is guessed: names that go to the wrong classes would only show as bad results.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stages.datasets.files import text_of
+from stages.datasets.order import all_numbers
+from stages.datasets.places import Location
+from stages.datasets.splits import named
+from store.errors import InputError
+
+SEPARATOR = re.compile(r"[\s,;:=]+")
+NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:=.)]+(\S.*)")
+# ImageNet's ids: beside class numbers they are no part of a name.
+WORDNET = re.compile(r"n[0-9]{8}[\s,;:]+(\S.*)")
+HEADINGS = frozenset(
+    ("class", "classes", "description", "folder", "id", "index", "key", "label", "labels", "name", "names", "synset", "wnid")
+)
+REMEDY = "write every class on a line of its own, in the order you want, or `class<TAB>name` on every line"
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Names:
+    """Class keys in label order, the names that prompts and people get, and remarks for these."""
+
+    keys: Sequence[str]
+    names: Sequence[str]
+    remarks: tuple[str, ...] = ()
+
+
+Pairs = list[tuple[str, str]]
+
+
+def read_names(path: Location, classes: Names) -> Names:
+    """`classes` as the names file at `path` orders and calls them.
+
+    Raises `InputError` for a file that cannot be read or does not fit, and where it gives two classes one name.
+    """
+    lines = _lines(path)
+    if len(lines) == len(classes.keys) + 1 and _is_heading(_unquoted(lines[0])):
+        del lines[0]
+    found = _Lookup(classes)
+    plain = [_unquoted(line) for line in lines]
+    pairs = _complete(_order(lines, found), found) or _by_class(plain, found)
+    remarks: tuple[str, ...] = ()
+    if pairs is None and all_numbers(classes.keys):
+        pairs, remarks = _by_place(path, plain, found)
+    if pairs is None:
+        raise InputError(f"{path} {_misfit(plain, found)}; {REMEDY}.")
+    _refuse_doubles(path, pairs)
+    _refuse_places(path, lines, pairs)
+    return Names([key for key, _ in pairs], [name for _, name in pairs], remarks)
+
+
+class _Lookup:
+    """Classes by what a line may call them: their key, the name that is shown for it, or its number."""
+
+    def __init__(self, classes: Names) -> None:
+        self.keys = list(classes.keys)
+        self.shown: Mapping[str, str] = dict(zip(classes.keys, classes.names, strict=True))
+        self._exact = {name: key for key, name in self.shown.items()} | {key: key for key in self.keys}
+        self._loose = _distinct(_plain, self.shown)
+        self._value = _distinct(lambda key: str(int(key)), dict.fromkeys(self.keys, "")) if all_numbers(self.keys) else {}
+
+    def called(self, text: str) -> str | None:
+        """The class that is called so."""
+        number = text.isascii() and text.isdigit() and len(text) < 10
+        return self._exact.get(text) or (self._value.get(str(int(text))) if number else None)
+
+    def spelled(self, text: str) -> str | None:
+        """As `called`, whatever the case, and `_` for a space."""
+        return self.called(text) or self._loose.get(_plain(text))
+
+    def name(self, key: str, line: str) -> str:
+        """How the class is called from now on, where a line does not more than name it."""
+        return self.shown[key] if self.called(line) else line
+
+
+def _by_class(lines: Sequence[str], found: _Lookup) -> Pairs | None:
+    """Class and name of each line, where each line says of which class it speaks; None otherwise."""
+    numbered = [match.groups() for line in lines if (match := NUMBERED.fullmatch(line))]
+    numbers = sorted(int(number) for number, _ in numbered)
+    counted = len(numbered) == len(lines) and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1)))
+    in_order = [rest for _, rest in sorted(numbered, key=lambda pair: int(pair[0]))] if counted else []
+    readings = (
+        _order(lines, found),
+        _order(in_order, found),
+        [_keyed(line, found) for line in lines],
+        [] if all_numbers(found.keys) or len(in_order) != len(found.keys) else list(zip(found.keys, in_order, strict=True)),
+    )
+    return next((whole for pairs in readings if (whole := _complete(pairs, found))), None)
+
+
+def _order(lines: Sequence[str], found: _Lookup) -> list[tuple[str, str] | None]:
+    keys = [found.spelled(line) for line in lines]
+    return [None if key is None else (key, found.name(key, line)) for key, line in zip(keys, lines, strict=True)]
+
+
+def _keyed(line: str, found: _Lookup) -> tuple[str, str] | None:
+    """A line that begins with a class: the longest that fits, as `cat fish` beside `cat`. A tab ends the class where there is one."""
+    places = list(SEPARATOR.finditer(line))
+    if "\t" in line:
+        places = [place for place in places if "\t" in place[0]][:1]
+    for place in reversed(places):
+        key = found.called(line[: place.start()])
+        if key is not None and line[place.end() :]:
+            return key, line[place.end() :]
+    return None
+
+
+def _complete(pairs: Sequence[tuple[str, str] | None], found: _Lookup) -> Pairs | None:
+    """The pairs, if they speak of each class once."""
+    whole = [pair for pair in pairs if pair is not None]
+    fits = len(whole) == len(pairs) and sorted(key for key, _ in whole) == sorted(found.keys)
+    return whole if fits else None
+
+
+def _by_place(path: Location, lines: Sequence[str], found: _Lookup) -> tuple[Pairs | None, tuple[str, ...]]:
+    """Names alone, in label order, for classes that are numbers; None where the lines begin with numbers or classes of their own."""
+    if any("\t" in line for line in lines) or (lines and all(map(NUMBERED.fullmatch, lines))):
+        return None, ()
+    if len(lines) != len(found.keys):
+        raise InputError(f"{path} names {len(lines)} classes, the data has {len(found.keys)}; give one name a line, in class order.")
+    ids = [WORDNET.fullmatch(line) for line in lines]
+    names = [match[1] for match in ids if match] if all(ids) else list(lines)
+    shown = [f"{key!r} is {name!r}" for key, name in zip(found.keys, names, strict=True)]
+    listed = ", ".join(shown if len(shown) <= EXAMPLES else [*shown[:EXAMPLES], "and so on"])
+    return list(zip(found.keys, names, strict=True)), (f"class names in label order: {listed}",)
+
+
+def _misfit(lines: Sequence[str], found: _Lookup) -> str:
+    """How the lines and the classes differ, in words that name both."""
+    keyed = [_keyed(line, found) for line in lines]
+    keys = [found.spelled(line) or (pair[0] if pair else None) for line, pair in zip(lines, keyed, strict=True)]
+    unknown = [line.split("\t")[0] for line, key in zip(lines, keys, strict=True) if key is None]
+    missing = [found.shown[key] for key in found.keys if key not in keys]
+    twice = [key for key, count in Counter(keys).items() if key is not None and count > 1]
+    parts = [f"lacks {named(missing)}"] * bool(missing)
+    parts += [f"names {named(unknown)}, which the data has not"] * bool(unknown)
+    parts += [f"names a class twice: {named(twice)}"] * bool(twice)
+    return " and ".join(parts) or "mixes lines of a class alone with lines of a class and its name"
+
+
+def _refuse_doubles(path: Location, pairs: Pairs) -> None:
+    twice = sorted(name for name, count in Counter(name for _, name in pairs).items() if count > 1)
+    if twice:
+        raise InputError(f"{path} gives several classes one name: {named(twice)}; make them different.")
+
+
+def _refuse_places(path: Location, lines: Sequence[str], pairs: Pairs) -> None:
+    """`cat,0` says a place more likely than a name; who means the name writes a tab."""
+    numbers = sorted(name for _, name in pairs) == sorted(map(str, range(len(pairs))))
+    if numbers and not all_numbers(key for key, _ in pairs) and not any("\t" in line for line in lines):
+        raise InputError(f"{path} gives classes numbers for names; write `0 class` for the order, or a tab where the number is the name.")
+
+
+def _lines(path: Location) -> list[str]:
+    try:
+        text = unicodedata.normalize("NFC", text_of(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read the class names in {path}: {reason}; give --classes a UTF-8 text file.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _unquoted(line: str) -> str:
+    """A line as spreadsheets write it, without its quotes."""
+    return ",".join(next(csv.reader([line]))) if line.startswith('"') or ',"' in line else line
+
+
+def _is_heading(line: str) -> bool:
+    return all(word in HEADINGS for word in re.split(r"[\W_]+", line.casefold()))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", " ", text.casefold()).strip()
+
+
+def _distinct(form: Callable[[str], str], classes: Mapping[str, str]) -> dict[str, str]:
+    """Classes by a form of their key and of their shown name, but for forms that several share."""
+    pairs = {(form(text), key) for key, shown in classes.items() for text in (key, shown) if text}
+    count = Counter(text for text, _ in pairs)
+    return {text: key for text, key in pairs if count[text] == 1}
