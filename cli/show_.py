@@ -14,6 +14,7 @@ from pipeline.lineage import Lineage, find_artifact
 from stages.searched import GRIDS
 from store.artifact import Artifact, Store, store_root
 from store.fingerprint import SHORT
+from store.schemas import usable
 
 WIDTH = 100
 
@@ -48,7 +49,7 @@ def command(
     _print_settings(artifact)
     came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
     _print_fields("what came out", came_out)
-    if "results" in artifact.summary:
+    if "results" in usable(artifact).summary:
         print_results(artifact.summary["results"], artifact.summary["differences"])
     typer.echo("\nfiles")
     print_table(

@@ -12,6 +12,7 @@ import numpy as np
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
+from store.schemas import usable
 from store.tables import Array
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Adapter:
         from stages.adapter import load_adapter
         from stages.methods.method import method
 
-        self.store, self.artifact = store, artifact
-        self.cache_artifact, self.texts = (_input(store, artifact, name) for name in ("cache", "texts"))
+        self.store, self.artifact = store, usable(artifact)
+        self.cache_artifact, self.texts = (usable(_input(store, artifact, name)) for name in ("cache", "texts"))
         self.fitted, self.cache = load_adapter(artifact, self.texts, self.cache_artifact)
         self.method = method(str(artifact.summary["method"]))
 
@@ -126,16 +127,16 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     if name:
         return load_named(store, name)
     evaluation = next(reversed(store.artifacts("eval")), None)
-    compared = [str(found) for found in evaluation.fields["methods"]] if evaluation else []
+    compared = [str(found) for found in evaluation.fields.get("methods", ())] if evaluation else []
     wanted = method or (PREFERRED if PREFERRED in compared else next(reversed(compared), ""))
     adapters = store.artifacts("adapter")
-    fitting = [found for found in adapters if wanted in ("", found.summary["method"]) and seed in (None, found.summary["seed"])]
+    fitting = [found for found in adapters if wanted in ("", found.summary.get("method")) and seed in (None, found.summary.get("seed"))]
     if not fitting:
         asked = ", ".join([wanted or "any method", "any seed" if seed is None else f"seed {seed}"])
         raise ArtifactMissing("adapter", asked, "run `xmap run` first, or name one of `xmap status` with --adapter.")
     evaluated = set(evaluation.inputs.values()) if evaluation else set()
     chosen = [found for found in fitting if found.fingerprint in evaluated]
-    return Adapter(store, min(chosen, key=lambda found: int(found.summary["seed"])) if chosen else fitting[-1])
+    return Adapter(store, min(chosen, key=lambda found: int(found.summary.get("seed") or 0)) if chosen else fitting[-1])
 
 
 def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:

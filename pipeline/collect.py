@@ -137,8 +137,7 @@ def _kept(survey: Survey, used: Collection[str], dropped: Collection[Path]) -> d
 
 def _provides(artifact: Artifact) -> Iterable[str]:
     """The fingerprints by which others refer to an artifact: its own, and those of its parts."""
-    parts = artifact.summary.get("parts")
-    return (artifact.fingerprint, *(parts.values() if isinstance(parts, dict) else ()))
+    return (artifact.fingerprint, *artifact.summary.get("parts", {}).values())
 
 
 def _digests(manifest: Path) -> Iterator[str]:

@@ -64,7 +64,9 @@ def _results(artifact: Artifact) -> dict[str, Any]:
     found = {name: value for name, value in summary.items() if name not in (*LISTED, *TIMES, *artifact.fields)}
     rows = summary.get("results")
     for row in rows if isinstance(rows, list) else ():
-        found[str(row["method"])] = {name: _rounded(value) for name, value in row.items() if name not in (*TIMES, "method", "per_class")}
+        found[str(row.get("method", ""))] = {
+            name: _rounded(value) for name, value in row.items() if name not in (*TIMES, "method", "per_class")
+        }
     return found
 
 

@@ -21,6 +21,7 @@ from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
 from store.errors import OutputError
 from store.files import TEMPORARY, make_folder, sync_folder, temporary_prefix, write_bytes
 from store.manifest import versions
+from store.schemas import usable
 
 SCHEMA = 1
 DIR = "DIR, a new folder"
@@ -122,8 +123,10 @@ def _accuracy(adapter: Adapter) -> float | None:
     for evaluation in reversed(adapter.store.artifacts("eval")):
         if evaluation.inputs.get(f"adapter {summary['method']} seed {summary['seed']}") != adapter.artifact.fingerprint:
             continue
-        row = next(row for row in evaluation.summary["results"] if row["method"] == summary["method"])
-        return float(row["accuracies"][row["seeds"].index(summary["seed"])])
+        for row in usable(evaluation).summary["results"]:
+            by_seed = dict(zip(row["seeds"], row["accuracies"], strict=False))
+            if row["method"] == summary["method"] and summary["seed"] in by_seed:
+                return float(by_seed[summary["seed"]])
     return None
 
 

@@ -21,6 +21,7 @@ from store.errors import ArtifactMissing, InputError
 from store.fingerprint import explain
 from store.hashes import HashMemory
 from store.notes import Notes
+from store.schemas import usable
 
 if TYPE_CHECKING:
     from stages.resolve import EncoderIdentity
@@ -124,7 +125,7 @@ def _newest(store: Store, stage: str, name: str) -> Artifact:
         known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})
         remedy = f"it holds {', '.join(known)}" if known else "it holds none"
         raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import tip-adapter DIR --name {shlex.quote(name)}` or `xmap extract`.")
-    return named[-1]
+    return usable(named[-1])
 
 
 def _identity(artifact: Artifact) -> Identity:

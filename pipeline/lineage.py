@@ -24,7 +24,7 @@ class Lineage:
     def of(cls, artifacts: Iterable[Artifact]) -> Lineage:
         """An input is named by an artifact's fingerprint, or by that of one part (a split) of image features."""
         listed = tuple(artifacts)
-        owners = {digest: found for found in listed for digest in dict(found.summary.get("parts") or {}).values()}
+        owners = {digest: found for found in listed for digest in found.summary.get("parts", {}).values()}
         owners |= {found.fingerprint: found for found in listed}
         return cls(listed, {found.fingerprint: {name: owners.get(digest) for name, digest in found.inputs.items()} for found in listed})
 

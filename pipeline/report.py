@@ -21,6 +21,7 @@ from store.errors import ArtifactMissing, XmapError
 from store.files import make_folder
 from store.notes import Notes
 from store.output import Output
+from store.schemas import usable
 from store.sql import connect
 
 FOLDER = "reports"
@@ -79,9 +80,10 @@ def _titles(evaluations: Sequence[Artifact]) -> list[str]:
 
 
 def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
-    texts = by_print.get(evaluation.inputs["texts"])
+    texts = by_print.get(usable(evaluation).inputs["texts"])
     if texts is None:
         raise ArtifactMissing("texts", evaluation.inputs["texts"][:8], f"run `{evaluation.manifest['command']}` again.")
+    usable(texts)
     parts = (found for found in by_print.values() if found.summary.get("parts", {}).get(TEST) == evaluation.inputs["test"])
     images = next(parts, None)
     adapters = {name: by_print[digest] for name, digest in evaluation.inputs.items() if name.startswith("adapter ") and digest in by_print}

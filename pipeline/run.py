@@ -17,6 +17,7 @@ from store.artifact import Artifact, Identity, Store
 from store.errors import ArtifactMissing
 from store.fingerprint import Change, Fields, explain
 from store.locks import at_work
+from store.schemas import usable
 
 NEW = "not built before"
 SHOWN = 3
@@ -93,11 +94,13 @@ def execute(
         progress.say(remark)
     # Where all is there nothing is written, and a store that may only be read serves too.
     there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
+    for found in there.values():
+        usable(found)
     complete = len(there) == len(plan.steps)
     with nullcontext() if complete else at_work(store.root):
         for step in plan.steps:
-            found = there.get(step.identity.fingerprint)
-            artifact, outcome = (found, _outcome(step)) if found else _do(store, step, artifacts, progress, step.stage in build)
+            kept = there.get(step.identity.fingerprint)
+            artifact, outcome = (kept, _outcome(step)) if kept else _do(store, step, artifacts, progress, step.stage in build)
             artifacts[step.identity.fingerprint] = artifact
             outcomes.append(outcome)
             if report:

@@ -28,10 +28,10 @@ def _useless_fusion(method: str, adapters: Sequence[Artifact]) -> Iterator[str]:
     """Where one side alone is clearly better on validation (sign test on the samples that differ)."""
     for name, title in SIDES.items():
         sides = [found.summary["examination"][name] for found in adapters if name in found.summary["examination"]]
-        better, worse = (sum(int(side[key]) for side in sides) for key in ("better", "worse"))
+        better, worse = (sum(int(side.get(key, 0)) for side in sides) for key in ("better", "worse"))
         if worse - better > CLEARLY * math.sqrt(better + worse):
             counts = _counts(adapters, "validation")
-            alone = sum(int(side["correct"]) for side in sides)
+            alone = sum(int(side.get("correct", 0)) for side in sides)
             yield (
                 f"{method}: on validation the fusion gets {counts[0]:,} of {counts[1]:,} samples right, {title} {alone:,}; "
                 "the other side does harm here."
@@ -72,7 +72,7 @@ def _smaller(store: Store, adapters: Sequence[Artifact]) -> list[Artifact]:
 
 def _comparable(other: Artifact, adapter: Artifact) -> bool:
     same = (found.inputs.get("validation") for found in (other, adapter))
-    return other.fields == adapter.fields and len(set(same)) == 1 and "examination" in other.summary
+    return other.fields == adapter.fields and len(set(same)) == 1 and {"examination", "shots"} <= other.summary.keys()
 
 
 def _gap(adapters: Sequence[Artifact]) -> tuple[float, float] | None:

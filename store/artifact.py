@@ -186,8 +186,9 @@ class Draft:
             "seconds": round(time.monotonic() - self.started, 3),
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        write_bytes(self.path / MANIFEST, seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode()))
-        return read_artifact(self.path)
+        sealed = seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode())
+        write_bytes(self.path / MANIFEST, sealed)
+        return Artifact(self.path, json.loads(sealed))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from store.fingerprint import fingerprint
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+# Bounds of what a manifest says: bytes of a file, seconds of work, nesting of its JSON.
+LARGEST, LONGEST, DEEPEST = 1 << 63, 1e12, 32
 LIBRARIES = ("torch", "open_clip_torch", "faiss-gpu", "faiss-cpu", "pyarrow", "duckdb", "numpy", "pillow", "safetensors")
 
 
@@ -60,11 +62,21 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
         command = str(manifest.get("command", ""))
         remedy = f"delete {path} and run `{command if _typeable(command) else 'xmap run'}` to build it again."
         raise SchemaMismatch(path, schema_version, SCHEMA_VERSION, remedy)
-    problem = _problem(manifest, data)
+    problem = _problem(manifest, data) or _oddity(path, manifest)
     if problem:
         raise ArtifactDamaged(path / MANIFEST, problem, remedy)
     checked: Mapping[str, Any] = manifest
     return checked
+
+
+def _oddity(path: Path, manifest: Mapping[str, Any]) -> str | None:
+    """What is odd about a manifest whose seal holds: anybody can seal anything."""
+    if manifest["stage"] != path.parent.name:
+        return f"it says that it is of the stage {manifest['stage']!r}"
+    # Imported late: help and completion need no pydantic.
+    from store.schemas import oddity
+
+    return oddity(manifest["stage"], manifest["fields"], manifest["summary"])
 
 
 def _seal_holds(data: bytes, checksum: str) -> bool:
@@ -91,8 +103,15 @@ def _problem(manifest: object, data: bytes) -> str | None:
         name = PurePosixPath(entry["name"])
         if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
             return f"it names a file outside its folder: {entry['name']!r}"
-    if not all(isinstance(digest, str) for digest in manifest["inputs"].values()):
-        return "its inputs are malformed"
+    if len({entry["name"] for entry in manifest["files"]}) < len(manifest["files"]):
+        return "it lists a file twice"
+    for key in ("inputs", "versions"):
+        if not all(isinstance(value, str) for value in manifest[key].values()):
+            return f"its {key} are malformed"
+    if _is_deep(manifest):
+        return "its JSON is nested too deeply"
+    if not 0 <= manifest["seconds"] < LONGEST or any(not 0 <= entry["size"] < LARGEST for entry in manifest["files"]):
+        return "its sizes or times are out of range"
     if not _is_moment(manifest["created"]):
         return "its date is malformed"
     if not _typeable(manifest["command"]):
@@ -104,9 +123,22 @@ def _problem(manifest: object, data: bytes) -> str | None:
 
 def _is_moment(text: str) -> bool:
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        moment = datetime.fromisoformat(text)
+        # At the ends of the calendar a moment has no time in another zone.
+        return moment.tzinfo is not None and 1970 <= moment.year < 9999
     except ValueError:
         return False
+
+
+def _is_deep(value: object) -> bool:
+    """Whether JSON is nested beyond what anybody writes: whoever walks it may recurse."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
+        level = [item for items in inner for item in items]
+        if not level:
+            return False
+    return True
 
 
 def _typeable(command: str) -> bool:

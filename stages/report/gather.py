@@ -107,7 +107,7 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
             "low": low,
             "high": high,
             "per_class": [None if value is None else round(value, 2) for value in result["per_class"]],
-            **{name: result[name] for name in FACTS},
+            **{name: result.get(name) for name in FACTS},
             "confusion": confusions.get(method, []),
             "calibration": bins.get(method, []),
             "distributions": spread.get(method, {}),
