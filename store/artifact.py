@@ -251,12 +251,8 @@ class Store:
 
     def reason(self, identity: Identity) -> list[Change]:
         """Why nothing fits: the fields that differ from the nearest artifact of the same stage; empty if there is none."""
-        others = self.artifacts(identity.stage)
-        declared: list[Fields] = [
-            {"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in reversed(others)
-        ]
-        changes = [explain(before, identity.declared) for before in declared]
-        return min(changes, key=len, default=[])
+        declared = [{key: other.manifest[key] for key in identity.declared} for other in reversed(self.artifacts(identity.stage))]
+        return min((explain(before, identity.declared) for before in declared), key=len, default=[])
 
     @contextmanager
     def build(self, identity: Identity, on_wait: Callable[[str], None] | None = None) -> Iterator[Draft | Artifact]:
