@@ -10,13 +10,17 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.config import EncoderConfig
-from stages.resolve import CONFIG_FILE, HUB, LOCAL, TINY, EncoderIdentity, require_activation, resolve
-from store.errors import InputError
+from stages.model_config import require_fitting
+from stages.resolve import CONFIG_FILE, CONFIG_LIMIT, HUB, LOCAL, TINY, EncoderIdentity, require_activation, resolve
+from store.errors import InputError, NotPlain
+from store.files import read_plain
 from store.fingerprint import SHORT
+from store.headers import require_header
 from store.tables import Array, first_line
 
 if TYPE_CHECKING:
@@ -36,25 +40,29 @@ class Encoder:
         self._model, self._tokenizer = model, tokenizer
 
     @classmethod
-    def load(cls, identity: EncoderIdentity, device: str) -> Encoder:
+    def load(cls, identity: EncoderIdentity, device: str, texts: bool = True) -> Encoder:
         """Build the model of `identity` on `device` (cpu or cuda, as `stages.device.resolve_device` gives it).
 
-        Raises `InputError` where the weights do not fit the model config or hold more than tensors, and for a tokenizer that
-        cannot be loaded.
+        Without `texts` no tokenizer is loaded, and the model encodes images alone. Nothing is asked of a hub unless the config names
+        a tower or a tokenizer there. Raises `InputError` where the weights do not fit the model config or hold more than tensors,
+        and for a tokenizer that cannot be loaded.
         """
         open_clip = _open_clip()
-        with _as_local_folder(identity) as folder:
+        require_fitting(identity.name, identity.model, identity.weights)
+        with _as_local_folder(identity) as folder, _no_code_from_hubs(identity):
             try:
+                if identity.weights.suffix == ".safetensors":
+                    require_header(identity.weights)
                 model = open_clip.create_model_from_pretrained(
                     f"{LOCAL}{folder}", precision=identity.precision, device=device, return_transform=False, weights_only=True
                 )
             # open_clip lets through whatever its parts raise: torch, safetensors, timm, and TypeErrors for unknown config keys.
             except Exception as error:
-                reason = f"{type(error).__name__}: {first_line(error)}"
+                reason = error.problem if isinstance(error, NotPlain) else f"{type(error).__name__}: {first_line(error)}"
                 raise InputError(
                     f"cannot load model {identity.name!r} from {identity.weights} ({reason}); give weights made for this model config."
                 ) from error
-        return cls(identity, model.eval(), _load_tokenizer(identity), device)
+            return cls(identity, model.eval(), _load_tokenizer(identity, folder) if texts else None, device)
 
     @property
     def logit_scale(self) -> float:
@@ -141,7 +149,7 @@ def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:
     with _downloading(model):
         config = download_pretrained_from_hf(repository, filename=CONFIG_FILE, cache_dir=cache_dir or None)
         weights = download_pretrained_from_hf(repository, cache_dir=cache_dir or None)
-        written = json.loads(Path(config).read_text(encoding="utf-8"))
+        written = json.loads(read_plain(config, CONFIG_LIMIT))
         # Stated by the model's own config, so there is no second opinion to compare it with.
         return {
             "model": written["model_cfg"],
@@ -185,14 +193,58 @@ def _as_local_folder(identity: EncoderIdentity) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _load_tokenizer(identity: EncoderIdentity) -> Any:
+def _load_tokenizer(identity: EncoderIdentity, folder: Path) -> Any:
+    """The tokenizer of the checked config: CLIP's own, or one of transformers, of the hub or from the hashed files, copied to `folder`."""
+    tokenizers, text = _open_clip().tokenizer, identity.model["text_cfg"]
+    options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
+    remote = {"tokenizer_mode": text.get("tokenizer_mode"), "cache_dir": identity.cache_dir or None, "trust_remote_code": False}
     try:
-        return _open_clip().get_tokenizer(identity.tokenizer_source, cache_dir=identity.cache_dir or None)
+        if identity.tokenizer["kind"] == "clip-bpe":
+            return tokenizers.SimpleTokenizer(**options)
+        name = text["hf_tokenizer_name"] if identity.tokenizer["kind"] == "hub" else str(_copy_tokenizer(identity, folder))
+        return tokenizers.HFTokenizer(name, **remote, **options)
     # transformers has its own errors for a name it does not know, for files it cannot read and for no network.
     except Exception as error:
         raise InputError(
             f"cannot load the tokenizer of {identity.name!r} ({first_line(error)}); put its files into a --model {LOCAL}PATH folder."
         ) from error
+
+
+def _copy_tokenizer(identity: EncoderIdentity, folder: Path) -> Path:
+    """The hashed files of a tokenizer in a folder of their own, without the paths of other files that its config may name."""
+    target, source = folder / "tokenizer", Path(identity.tokenizer_source.removeprefix(LOCAL))
+    target.mkdir()
+    files = identity.tokenizer["files"]
+    for name in files if isinstance(files, Mapping) else ():
+        data = read_plain(source / name)
+        if name == "tokenizer_config.json":
+            written = json.loads(data)
+            data = json.dumps({key: value for key, value in written.items() if not key.endswith("_file")}).encode()
+        (target / name).write_bytes(data)
+    return target
+
+
+@contextmanager
+def _no_code_from_hubs(identity: EncoderIdentity) -> Iterator[None]:
+    """Let transformers run no code that comes with a model, and nobody ask a hub unless the config names a part of the model there."""
+    from huggingface_hub import constants
+
+    hosted = identity.hosted
+    for name in hosted:
+        # transformers takes a folder of the working directory for the hub's repository of that name.
+        if Path(name).exists():
+            raise InputError(f"{identity.name!r} needs {name!r} of the hub, but a file or folder of that name lies here; go elsewhere.")
+    if identity.model["text_cfg"].get("hf_model_name") and find_spec("transformers"):
+        from transformers import dynamic_module_utils
+
+        # Without time to answer, it refuses instead of asking on the terminal whether the code may run.
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not hosted
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

@@ -8,7 +8,6 @@ answer is kept as a record in the store. The weights are always identified by th
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -19,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from stages.config import EncoderConfig
+from stages.model_config import require_plain_config
 from store.artifact import safe_name
 from store.errors import InputError, nearest
-from store.files import make_folder, write_bytes
+from store.files import make_folder, read_plain, write_bytes
 from store.fingerprint import SHORT, Fields, Json, fingerprint
 from store.hashes import HashMemory
+from store.headers import archive_names
 
 TINY = "xmap-tiny"
 MODELS = Path(__file__).parent / "models"
@@ -32,6 +33,8 @@ BUNDLED = (TINY, "xmap-tiny-vit")
 LOCAL, HUB = "local-dir:", "hf-hub:"
 QUICK = "-quickgelu"
 CONFIG_FILE = "open_clip_config.json"
+# Bytes; the longest known has 2 kB.
+CONFIG_LIMIT = 1 << 20
 PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
     "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
@@ -88,6 +91,12 @@ class EncoderIdentity:
         }
 
     @property
+    def hosted(self) -> tuple[str, ...]:
+        """The parts that are on a hub, by their names there: a text tower's config, a tokenizer."""
+        names = (self.model["text_cfg"].get("hf_model_name"), self.tokenizer.get("name"))
+        return tuple(str(name) for name in names if name)
+
+    @property
     def width(self) -> int:
         """C, the width of its features."""
         return int(self.model["embed_dim"])
@@ -96,9 +105,11 @@ class EncoderIdentity:
 def resolve(config: EncoderConfig, memory: HashMemory, records: Path) -> EncoderIdentity:
     """The identity of the encoder in `config`; `records` is the folder that remembers what open_clip was asked.
 
-    Raises `InputError` for an unknown model or tag, weights that cannot be had, a QuickGELU mismatch, and a missing tokenizer.
+    Raises `InputError` for an unknown model or tag, weights that cannot be had, a QuickGELU mismatch, a missing tokenizer, and a
+    config that says more than sizes and options.
     """
     found = _find(config, records)
+    require_plain_config(found.name, found.model, found.preprocess)
     model = deepcopy(dict(found.model))
     model["quick_gelu"] = bool(config.force_quick_gelu or model.get("quick_gelu", False))
     require_activation(config, found.quick_gelu)
@@ -139,16 +150,13 @@ def _local(folder: Path, name: str, remedy: str) -> Found:
     if not folder.is_dir():
         raise InputError(f"there is no model folder {folder}; {remedy}.")
     try:
-        written = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        model = written["model_cfg"]
-        complete = all(isinstance(model[key], dict) for key in ("vision_cfg", "text_cfg")) and isinstance(model["embed_dim"], int)
+        written = json.loads(read_plain(folder / CONFIG_FILE, CONFIG_LIMIT))
+        model, preprocess = written["model_cfg"], written.get("preprocess_cfg") or {}
     except OSError as error:
         raise InputError(f"cannot read {folder / CONFIG_FILE}: {error.strerror}; {remedy}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / CONFIG_FILE} is not a model config; {remedy}.") from error
-    if not complete:
-        raise InputError(f"{folder / CONFIG_FILE} lacks parts of a model config; {remedy}.")
-    return Found(name, model, written.get("preprocess_cfg") or {}, _safe_weights(_checkpoint(folder, remedy)), f"{LOCAL}{folder}")
+    return Found(name, model, preprocess, _safe_weights(_checkpoint(folder, remedy)), f"{LOCAL}{folder}")
 
 
 def _checkpoint(folder: Path, remedy: str) -> Path:
@@ -200,11 +208,11 @@ def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path) ->
 def _read_record(path: Path, question: Mapping[str, Json]) -> dict[str, Any] | None:
     """The remembered answer, unless it is damaged or its weight file has gone."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_plain(path, CONFIG_LIMIT, path.parent))
         answer: dict[str, Any] = record["answer"]
         complete = record["question"] == question and {"model", "preprocess", "quick_gelu"} <= answer.keys()
         usable = complete and Path(answer["weights"]).is_file()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return answer if usable else None
 
@@ -235,12 +243,14 @@ def _openai(file: Path) -> bool | None:
 
 
 def _safe_weights(path: Path) -> Path:
-    """`path`, unless it is a TorchScript archive: these hold code, and opening one would run it."""
-    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+    """`path`, unless it is a TorchScript archive (these hold code, and opening one would run it) or unpacks to more than it is."""
+    if path.suffix == ".safetensors":
         return path
-    with zipfile.ZipFile(path) as archive:
-        scripted = any(name.endswith("constants.pkl") for name in archive.namelist())
-    if scripted:
+    try:
+        names = archive_names(path)
+    except OSError as error:
+        raise InputError(f"cannot read the weights {path}: {error.strerror}; give a plain weight file, best as safetensors.") from error
+    if any(name.endswith("constants.pkl") for name in names):
         raise InputError(f"{path} is a TorchScript archive, which holds code; give the same weights as safetensors, or by their tag.")
     return path
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from store.errors import ArtifactDamaged
 from store.files import write_bytes
 from store.fingerprint import Json
+from store.headers import require_header
 from store.tables import REMEDY, Array, first_line
 
 KEY = "xmap"
@@ -30,9 +31,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
 def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Json]]:
     """The arrays and the metadata of a file. Raises `ArtifactDamaged`."""
     try:
+        require_header(path)
         with safe_open(path, framework="np") as file:
             metadata = json.loads((file.metadata() or {}).get(KEY, "{}"))
             names: list[str] = file.keys()
             return {name: file.get_tensor(name) for name in names}, metadata
-    except (SafetensorError, ValueError, TypeError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, RecursionError, OSError) as error:
         raise ArtifactDamaged(path, first_line(error), REMEDY) from error

@@ -184,7 +184,8 @@ CHECKPOINTS = (
 @pytest.mark.failure("hostile checkpoint")
 def test_a_pickle_that_would_run_code_runs_nothing_under_any_name(commands: Commands, world: Path, tmp_path: Path, case: Case) -> None:
     ran = tmp_path / "ran"
-    torch.save({"state_dict": Bomb(ran)}, tmp_path / "bomb")
+    # As large as the model's weights, so that it is opened.
+    torch.save({"state_dict": Bomb(ran), "room": torch.zeros(2_000_000, dtype=torch.uint8)}, tmp_path / "bomb")
     flags = [flag for flag in RUN[1:] if not flag.startswith("local-dir:")]
     place = flags.index("--model")
     for name in CHECKPOINTS:

@@ -1,0 +1,38 @@
+"""The beginnings and lists of files of others, looked at before a library unpacks or parses the rest into memory."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from store.errors import NotPlain
+from store.files import open_plain
+
+# Bytes; 20,000 tensors take a tenth.
+HEADER_LIMIT = 16 << 20
+
+
+def require_header(path: Path) -> None:
+    """Raise `NotPlain` where the list of a safetensors file claims more bytes than any has: it is parsed whole, at many times its size."""
+    with open_plain(path) as file:
+        claimed = int.from_bytes(file.read(8), "little")
+    if claimed > HEADER_LIMIT:
+        raise NotPlain(path, f"its list of tensors claims {claimed:,} bytes")
+
+
+def archive_names(path: Path) -> list[str]:
+    """The names in an archive that torch wrote, which packs nothing; none for a file of another kind.
+
+    Raises `NotPlain` for an archive that is broken, or that would unpack to more bytes than it has.
+    """
+    with open_plain(path) as file:
+        if not zipfile.is_zipfile(file):
+            return []
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+        except zipfile.BadZipFile as error:
+            raise NotPlain(path, "it is a broken archive") from error
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise NotPlain(path, "it would unpack to more bytes than it has")
+    return [entry.filename for entry in entries]
