@@ -140,6 +140,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
     from stages.datasets.hashing import hash_places
     from stages.datasets.open import open_dataset
+    from stages.datasets.repeats import repeats
     from stages.extract import image_identity, parts, text_identity
     from stages.resolve import resolve
 
@@ -149,6 +150,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     dataset = open_dataset(placed.data, notes=notes)
     encoder = resolve(placed.encoder, memory, store.root / RECORDS)
     hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
+    dataset = replace(dataset, remarks=(*dataset.remarks, *repeats(dataset, hashes)))
     where = config.flags()
     command = f"xmap extract {where}".strip()
     images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)
