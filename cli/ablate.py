@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import interval, points, print_json, print_table
+from cli.console import interval, points, print_json, show
 from cli.options import Settings, with_settings
 from cli.progress import progress_on_stderr
+from cli.tables import print_table
 
 if TYPE_CHECKING:
     from pipeline.ablate import Result
@@ -48,7 +49,7 @@ def command(
     else:
         for result in results:
             _print(result)
-        typer.echo(MEASURED)
+        show(MEASURED)
 
 
 def _list(questions: dict[str, str], json: bool) -> None:
@@ -65,7 +66,7 @@ def _facts(result: Result) -> dict[str, Any]:
 
 
 def _print(result: Result) -> None:
-    typer.echo(f"{result.name}: {result.question}")
+    show(f"{result.name}: {result.question}")
     if result.found:
         columns: Sequence[str] = ("score", "finds errors of", "AUROC", "95 % interval", "wrong", "samples")
         rows: list[tuple[str, ...]] = [
@@ -86,8 +87,9 @@ def _print(result: Result) -> None:
             for row in result.rows
         ]
         if result.rows:
-            typer.echo(f"{result.rows[0].samples:,} validation samples, seeds: {result.rows[0].seeds}")
-    print_table(columns, rows, right=columns[2:] if result.found else columns[1:-1])
+            show(f"{result.rows[0].samples:,} validation samples, seeds: {result.rows[0].seeds}")
+    print_table(columns, rows, right=columns[2:] if result.found else columns[1:-1], spare=("95 % interval", "samples", "wrong"))
     for line in result.left_out:
-        typer.echo(f"left out: {line}")
-    typer.echo(f"written: {', '.join(str(path) for path in result.files) or 'nothing'}\n")
+        show(f"left out: {line}")
+    show(f"written: {', '.join(str(path) for path in result.files) or 'nothing'}")
+    typer.echo("")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import interval, points, print_json, print_table
+from cli.console import interval, points, print_json, show
 from cli.options import Settings, with_settings
 from cli.progress import outcome_line, progress_on_stderr
-from cli.results import print_costs
+from cli.results import explained, marks_of, print_costs
+from cli.tables import print_table
 from store.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _print(result: BenchResult, protocol: str) -> None:
         _grid(cells[0].title, _measured(cells), published(name), cells, protocol)
         _differences(cells, protocol)
         most = max(cells, key=lambda cell: cell.shots)
-        typer.echo(f"{most.title}: costs at {_columns([most.shots])[0]}")
+        show(f"{most.title}: costs at {_columns([most.shots])[0]}")
         print_costs(most.results)
     if len(grids) > 1:
         cells = [cell for found in grids.values() for cell in found]
@@ -105,13 +106,18 @@ def _print(result: BenchResult, protocol: str) -> None:
 
 
 def _measured(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
-    """For each method and number of shots, accuracy and half its interval."""
+    """For each method and number of shots, accuracy and half its interval with the sign of its kind."""
     rows: dict[str, dict[int, str]] = {}
+    marks = marks_of(_rows(cells))
     for cell in cells:
         for row in cell.results:
             low, high = row["accuracy_ci95"]
-            rows.setdefault(row["method"], {})[cell.shots] = f"{row['accuracy_mean']:.2f} ±{(high - low) / 2:.2f}"
+            rows.setdefault(row["method"], {})[cell.shots] = f"{row['accuracy_mean']:.2f} ±{(high - low) / 2:.2f}{marks[row['ci_kind']]}"
     return rows
+
+
+def _rows(cells: Sequence[Cell]) -> list[Mapping[str, Any]]:
+    return [row for cell in cells for row in cell.results]
 
 
 def _averages(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
@@ -131,9 +137,9 @@ def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequenc
         numbers = [f"{row.accuracy[count]:.2f}" if count in row.accuracy else "" for count in shots]
         if any(numbers):
             rows.append((f"published {row.source.method}", *numbers, row.source.words))
-    typer.echo(f"{title}: accuracy %")
+    show(f"{title}: accuracy %")
     columns = _columns(shots)
-    print_table(("method", *columns, "source"), rows, right=columns)
+    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
     _caption(cells, protocol, intervals=any("±" in text for found in measured.values() for text in found.values()))
 
 
@@ -143,12 +149,13 @@ def _columns(shots: Sequence[int]) -> tuple[str, ...]:
 
 def _caption(cells: Sequence[Cell], protocol: str, intervals: bool) -> None:
     """What the numbers above are: the protocol in every table, on what was selected, and the kinds of intervals."""
-    results = [row for cell in cells for row in cell.results]
+    results = _rows(cells)
     seeds = ", ".join(str(seed) for seed in results[0]["seeds"]) if results else ""
-    typer.echo(PROTOCOLS[protocol])
-    typer.echo(f"selected on: {_several(row['selected_on'] for row in results)}")
-    kinds = f"; ± is half a 95 % interval: {_several(row['ci_kind'] for row in results)}" if intervals else ""
-    typer.echo(f"seeds {seeds}{kinds}\n")
+    show(PROTOCOLS[protocol])
+    show(f"selected on: {_several(row['selected_on'] for row in results)}")
+    kinds = f"; ± is half a 95 % interval: {explained(marks_of(results))}" if intervals else ""
+    show(f"seeds {seeds}{kinds}")
+    typer.echo("")
 
 
 def _several(words: Any) -> str:
@@ -163,10 +170,11 @@ def _differences(cells: Sequence[Cell], protocol: str) -> None:
     shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
     if not others:
         return
-    typer.echo(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
+    show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
     rows = [(other, *(_difference(found[count].get(other)) for count in shots)) for other in others]
     print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots))
-    typer.echo(f"{PROTOCOLS[protocol]}\n")
+    show(PROTOCOLS[protocol])
+    typer.echo("")
 
 
 def _difference(row: Mapping[str, Any] | None) -> str:
@@ -191,9 +199,9 @@ def _domains(cells: Sequence[Cell], protocol: str) -> None:
     for source, table in published_domains():
         shots = "0" if source.method == "zero-shot" else "16"
         rows.append((f"published {source.method}", shots, *_numbers(table, names, variants), source.words))
-    typer.echo("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
+    show("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
     columns = ("shots", *titles, "average of variants")
-    print_table(("method", *columns, "source"), rows, right=columns)
+    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
     _caption(shown, protocol, intervals=False)
 
 

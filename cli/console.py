@@ -1,18 +1,19 @@
-"""What people see: tables and JSON on stdout, remarks on stderr."""
+"""What people see: lines, numbers and JSON on stdout, remarks on stderr."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 from unicodedata import category
 
 import typer
 
-WIDTH = 160
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 # Marks that turn the direction of the text after them: a name must not rewrite the sentence around it.
@@ -38,6 +39,20 @@ def warn(line: str) -> None:
     say(f"xmap: {line}")
 
 
+def show(line: str) -> None:
+    """One line on stdout; on a terminal it is broken between words alone, so that a name can be copied."""
+    width, text = terminal_width(), plain(line)
+    if width is None or len(text) <= width:
+        typer.echo(text)
+        return
+    typer.echo("\n".join(wrap(text, width, break_long_words=False, break_on_hyphens=False)))
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that stdout is; None where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def print_json(value: Any) -> None:
     """`value` as JSON on stdout; numbers that JSON cannot say are null."""
     try:
@@ -58,27 +73,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """A table on stdout; the columns named in `right` are aligned right."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
-    console.print(table, markup=False)
-
-
-def _plain(cell: object) -> Any:
-    from rich.text import Text
-
-    return Text("" if cell is None else plain(str(cell)))
 
 
 def points(difference: float) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import print_json, print_table
+from cli.console import print_json, show
 from cli.options import JsonOption
+from cli.tables import print_table
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def _list(json: bool) -> None:
         )
         for entry in ENTRIES
     ]
-    print_table(columns, rows, right=columns[3:7])
-    typer.echo("use one with --data coop:NAME --root DIR, several with `xmap bench --datasets NAMES --root DIR`")
+    print_table(columns, rows, right=columns[3:7], spare=("prompts", "folder", "train", "val", "test"))
+    show("use one with --data coop:NAME --root DIR, several with `xmap bench --datasets NAMES --root DIR`")
 
 
 def _facts(entry: Benchmark) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, print_table
+from cli.console import plain, print_json
 from cli.options import JsonOption, StoreOption, artifact_names
+from cli.tables import print_table
 from pipeline.compare import Comparison, compare
 from pipeline.lineage import Lineage, find_artifact
 from store.artifact import Artifact, Store, store_root

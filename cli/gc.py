@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, print_table, say, size, warn
+from cli.console import plain, print_json, say, size, warn
 from cli.options import Settings, with_settings
+from cli.tables import print_table
 from pipeline.collect import Waste, in_use, remove, waste
 from store.fingerprint import SHORT
 
@@ -53,7 +54,7 @@ def _show(settings: Settings, found: Sequence[Waste], used: Sequence[Identity]) 
         say("no images are named here, by xmap.toml or --data: kept are evaluations and what they were made from")
     if found:
         columns = ("stage", "name", "fingerprint", "size", "why")
-        print_table(columns, [_row(item) for item in found], right=("size",))
+        print_table(columns, [_row(item) for item in found], right=("size",), paths=("name",))
     typer.echo(plain(f"{_counted(found)} in {settings.store.root} may go"))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import plain, print_table
+from cli.console import plain
 from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
 from cli.output import JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
 from cli.progress import progress_on_stderr
+from cli.tables import print_table
 from store.artifact import Store, store_root
 from store.errors import InputError
 
@@ -25,6 +26,8 @@ FORMATS = (TABLE, JSONL, PARQUET)
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 NEIGHBORS = 5
+# What a narrow terminal leaves out.
+SPARE = ("zero-shot %", "next", "zero-shot")
 
 
 def command(
@@ -111,7 +114,7 @@ def _line(prediction: Prediction, explain: bool) -> str:
 
 def _print(predictions: list[Prediction], explain: bool, top: int) -> None:
     columns = ("image", "class", "probability %", "next", "zero-shot", "zero-shot %")
-    print_table(columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]))
+    print_table(columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]), spare=SPARE, paths=columns[:1])
     for prediction in predictions if explain else ():
         if not prediction.error:
             _explain(prediction, top)
@@ -135,7 +138,7 @@ def _explain(prediction: Prediction, top: int) -> None:
     ]
     print_table(columns, rows, right=columns[1:])
     near = [(found.sample_id, found.class_name, f"{found.affinity:.3f}") for found in prediction.neighbors]
-    print_table(("nearest cached image", "its class", "affinity"), near, right=("affinity",))
+    print_table(("nearest cached image", "its class", "affinity"), near, right=("affinity",), paths=("nearest cached image",))
 
 
 def _gamma(gamma: float | None) -> str:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, print_table, size
+from cli.console import plain, print_json, size
 from cli.options import JsonOption, StoreOption, artifact_names
 from cli.results import print_results
+from cli.tables import print_table
 from pipeline.lineage import Lineage, find_artifact
 from stages.searched import GRIDS
 from store.artifact import Artifact, Store, store_root

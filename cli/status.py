@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from cli.console import duration, plain, print_json, print_table, size
+from cli.console import duration, plain, print_json, size
 from cli.options import Settings, with_settings
 from cli.progress import outcome_line
+from cli.tables import print_table
 from pipeline.lineage import Lineage
 from pipeline.plan import make_plan
 from pipeline.run import StepOutcome, preview

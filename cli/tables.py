@@ -1,0 +1,148 @@
+"""Tables on stdout. In a pipe all values are whole; on a terminal no word is broken, whatever its width.
+
+What does not fit is made to fit in this order: paths lose their beginning, the least telling columns are left out, and at last each
+row becomes a block of lines, one a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cli.console import plain, say, terminal_width
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+# The least that is left of a path, and between and around the columns of a table.
+LEAST, BETWEEN, AROUND = 20, 3, 2
+UNBOUNDED = 1 << 20
+CUT = "…"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table that fits: its columns and cells, or, where none does, `records`. `left_out` and `cut` say what was done for it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left_out: Sequence[str] = ()
+    cut: bool = False
+    records: bool = False
+
+    @property
+    def remark(self) -> str:
+        """What is not to be seen, in one line; empty where nothing is missing."""
+        count = len(self.left_out)
+        columns = f"{count} column{'s' if count > 1 else ''} left out: {', '.join(self.left_out)}" if count else ""
+        cut = f"{CUT} stands for the beginning of a long name" if self.cut else ""
+        said = "; ".join(part for part in (columns, cut) if part)
+        return f"{said}; a wider terminal or --json shows all" if said else ""
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    right: Collection[str] = (),
+    spare: Sequence[str] = (),
+    paths: Collection[str] = (),
+    best: Collection[int] = (),
+) -> None:
+    """A table on stdout.
+
+    Columns named in `right` are aligned right, those in `spare` may be left out (the first first), values of those in `paths` may lose
+    their beginning. The rows numbered in `best` stand out on a terminal with colours.
+    """
+    cells = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
+    layout = fitted(columns, cells, terminal_width(), spare, paths)
+    if layout.records:
+        typer.echo("\n".join(_records(layout)) + "\n")
+    else:
+        _print(layout, right, best)
+    if layout.remark:
+        say(layout.remark)
+
+
+def fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str] = (), paths: Collection[str] = ()
+) -> Layout:
+    """The layout of a table for a terminal of `width` columns; None has room for all."""
+    if width is None or _needed(columns, rows) <= width:
+        return Layout(columns, rows)
+    left_out: list[str] = []
+    for name in (None, *(name for name in spare if name in columns)):
+        if name is not None:
+            left_out.append(name)
+        kept = [place for place, column in enumerate(columns) if column not in left_out]
+        names, cells = [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
+        short = _shortened(names, cells, width, paths)
+        if short is not None:
+            return Layout(names, short, left_out, cut=short != cells)
+    return Layout(columns, rows, records=True)
+
+
+def _shortened(columns: Sequence[str], rows: list[list[str]], width: int, paths: Collection[str]) -> list[list[str]] | None:
+    """The rows with paths cut so that the table fits, the longest most; None where that is not enough."""
+    wide = _widths(columns, rows)
+    excess = sum(wide) + _frame(columns) - width
+    for place in sorted((place for place, name in enumerate(columns) if name in paths), key=lambda place: -wide[place]):
+        least = max(LEAST, _length(columns[place]))
+        taken = max(0, min(excess, wide[place] - least))
+        excess, wide[place] = excess - taken, wide[place] - taken
+    if excess > 0:
+        return None
+    return [[_end(cell, room) for cell, room in zip(row, wide, strict=True)] for row in rows]
+
+
+def _end(text: str, room: int) -> str:
+    """The end of `text` that has room, after a mark that something is missing."""
+    if _length(text) <= room:
+        return text
+    from rich.cells import set_cell_size
+
+    return CUT + set_cell_size(text[::-1], room - 1).rstrip()[::-1]
+
+
+def _needed(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    return sum(_widths(columns, rows)) + _frame(columns)
+
+
+def _frame(columns: Sequence[str]) -> int:
+    return AROUND + BETWEEN * (len(columns) - 1)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(_length, column)) for column in zip(columns, *rows, strict=True)]
+
+
+def _length(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _records(layout: Layout) -> Iterator[str]:
+    """Each row as lines of a column and its value, with an empty line between rows."""
+    wide = max(map(_length, layout.columns))
+    for number, row in enumerate(layout.rows):
+        if number:
+            yield ""
+        yield from (f"{name}{' ' * (wide - _length(name))}  {cell}".rstrip() for name, cell in zip(layout.columns, row, strict=True))
+
+
+def _print(layout: Layout, right: Collection[str], best: Collection[int]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table: RichTable = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in layout.columns:
+        table.add_column(Text(column), justify="right" if column in right else "left", no_wrap=True)
+    for number, row in enumerate(layout.rows):
+        cells: list[Any] = [Text(cell) for cell in row]
+        table.add_row(*cells, style="green" if number in best else None)
+    Console(width=terminal_width() or UNBOUNDED).print(table, markup=False)
