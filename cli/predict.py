@@ -114,7 +114,9 @@ def _line(prediction: Prediction, explain: bool) -> str:
 
 def _print(predictions: list[Prediction], explain: bool, top: int) -> None:
     columns = ("image", "class", "probability %", "next", "zero-shot", "zero-shot %")
-    print_table(columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]), spare=SPARE, paths=columns[:1])
+    print_table(
+        columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]), spare=SPARE, paths=columns[:1]
+    )
     for prediction in predictions if explain else ():
         if not prediction.error:
             _explain(prediction, top)

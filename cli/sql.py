@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import print_json, print_table, warn
+from cli.console import print_json, warn
 from cli.options import StoreOption
 from cli.output import CSV, JSON, PARQUET, TABLE, chosen_format, chosen_output, printed_to
+from cli.tables import aligned, print_table
 from store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
@@ -123,8 +125,12 @@ def _print(table: pa.Table, form: str) -> None:
     elif form == JSON:
         print_json(rows)
     else:
-        print_table(table.column_names, [[_shown(row[name]) for name in table.column_names] for row in rows])
+        _print_answer({name: [row[name] for row in rows] for name in table.column_names})
 
 
-def _shown(value: object) -> object:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _print_answer(values: Mapping[str, Sequence[object]]) -> None:
+    """An answer as a table: numbers to the right and with equal decimals a column."""
+    texts = {name: aligned(column) for name, column in values.items()}
+    paths = [name for name, column in values.items() if any(isinstance(value, str) and "/" in value for value in column)]
+    shown = [texts[name] or values[name] for name in values]
+    print_table(list(values), list(zip(*shown, strict=True)), right=[name for name in values if texts[name]], paths=paths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -84,6 +85,17 @@ def fitted(
     return Layout(columns, rows, records=True)
 
 
+def aligned(values: Sequence[object]) -> list[str] | None:
+    """The numbers of a column with six digits at most and equal decimals; None for a column of anything else."""
+    if not all(value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool)) for value in values):
+        return None
+    texts = ["" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    if any("e" in text or "n" in text for text in texts):
+        return texts
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [f"{value:.{decimals}f}" if isinstance(value, float) else text for value, text in zip(values, texts, strict=True)]
+
+
 def _shortened(columns: Sequence[str], rows: list[list[str]], width: int, paths: Collection[str]) -> list[list[str]] | None:
     """The rows with paths cut so that the table fits, the longest most; None where that is not enough."""
     wide = _widths(columns, rows)
@@ -145,4 +157,5 @@ def _print(layout: Layout, right: Collection[str], best: Collection[int]) -> Non
     for number, row in enumerate(layout.rows):
         cells: list[Any] = [Text(cell) for cell in row]
         table.add_row(*cells, style="green" if number in best else None)
-    Console(width=terminal_width() or UNBOUNDED).print(table, markup=False)
+    # Without a height, rich would take 80 columns for every terminal that calls itself dumb.
+    Console(width=terminal_width() or UNBOUNDED, height=1).print(table, markup=False)
