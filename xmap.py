@@ -34,13 +34,17 @@ def run(config: XmapConfig | Path | str | None = None, *, store: Path | str | No
 
 
 def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
-    """A trained adapter: by name, folder or fingerprint, an exported folder, or (by default) the newest one's.
+    """A trained adapter: by its name, folder or fingerprint, that of a data set or evaluation, an exported folder, or (by default)
+    the newest of a store with one data set. Warns where several have its name, and says which was taken.
 
-    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`.
+    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`, and
+    `InputError` where several data sets leave it open which is meant.
     """
-    from pipeline.adapters import load_chosen
+    import warnings
 
-    return load_chosen(Store(store_root(store)), adapter)
+    from pipeline.adapter_choice import load_chosen
+
+    return load_chosen(Store(store_root(store)), adapter, say=lambda line: warnings.warn(line, stacklevel=4))
 
 
 def connect(store: Path | str | None = None) -> Connection:

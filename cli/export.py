@@ -28,11 +28,11 @@ def command(
 
     Example: xmap export birds-classifier --method xmadapter
     """
-    from pipeline.adapters import load_chosen
+    from pipeline.adapter_choice import load_chosen
     from pipeline.export import export
 
     with progress_on_stderr(quiet) as progress:
-        chosen = load_chosen(Store(store_root(store or None)), adapter, method, seed)
+        chosen = load_chosen(Store(store_root(store or None)), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress)
         total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")

@@ -61,7 +61,10 @@ SetOption = Annotated[
     ),
 ]
 AdapterOption = Annotated[
-    str, typer.Option("--adapter", metavar="NAME", help="An adapter's name, folder or fingerprint, or an exported folder. [the newest]")
+    str,
+    typer.Option(
+        "--adapter", metavar="NAME", help="An adapter, a data set, an evaluation, or an exported folder. [newest of the one data set]"
+    ),
 ]
 MethodOption = Annotated[
     str, typer.Option("--method", "--methods", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")

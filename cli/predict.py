@@ -53,20 +53,24 @@ def command(
 ) -> None:
     """Classify new images with a trained adapter: class probabilities, and the encoder's own zero-shot answer beside them.
 
-    Takes the newest adapter of the store, or the one named, or a folder that `xmap export` wrote. An image that cannot be read is
-    listed and the others go on.
+    Takes the newest adapter of a store with one data set, the one named, that of a data set named, or a folder that `xmap export`
+    wrote. An image that cannot be read is listed and the others go on; a path that is not there is an error.
 
     Example: xmap predict holiday/ --explain
     """
     target = chosen_output(output)
     chosen = chosen_format(JSONL if json else form, target, FORMATS, BY_SUFFIX)
-    from pipeline.adapters import image_paths, load_chosen
+    from pipeline.adapter_choice import load_chosen
+    from pipeline.adapters import image_paths
+    from pipeline.given_images import require_there
 
+    require_there([path for path in paths if path != "-"])
     with progress_on_stderr(quiet) as progress:
         found = image_paths(_listed(paths), progress)
-        loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed)
+        loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed, progress.say)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
-        progress.say(f"adapter {loaded.artifact.name}, {len(loaded.classes)} classes, on {encoder.device}")
+        made = loaded.artifact.manifest["created"]
+        progress.say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {encoder.device}")
         predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0)
         _write(_noticed(predictions, progress, len(found)), chosen, target, explain, top)
 

@@ -12,20 +12,20 @@ import numpy as np
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
+from store.fingerprint import SHORT
 from store.schemas import usable
 from store.tables import Array
 
 if TYPE_CHECKING:
     from stages.encoder import Encoder
-    from stages.predict import Prediction, Predictor
+    from stages.predict import Given, Prediction, Predictor
 
 EXPORT = "xmap-export.json"
 BATCH = 64
-PREFERRED = "xmadapter"
 
 
 class Adapter:
-    """A trained adapter: `predict` takes image files, `predict_proba` image features of its encoder."""
+    """A trained adapter: `predict` takes images, `encode` gives their features, `predict_proba` takes such features."""
 
     def __init__(self, store: Store, artifact: Artifact) -> None:
         from stages.adapter import load_adapter
@@ -40,6 +40,16 @@ class Adapter:
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the columns of `predict_proba`."""
         return self.cache.text.names
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set whose classes it knows."""
+        return str(self.texts.summary.get("dataset", ""))
+
+    def __repr__(self) -> str:
+        facts = self.artifact.summary
+        about = f"{facts['method']}, seed {facts['seed']}, {len(self.classes)} classes of {self.dataset or 'an unknown data set'}"
+        return f"<Adapter {self.artifact.name}: {about}; trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}>"
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -71,14 +81,30 @@ class Adapter:
     def _encoder(self) -> Encoder:
         return self.encoder()
 
-    def predict(self, paths: Sequence[Path | str] | Path | str, explain: bool = False) -> list[Prediction]:
-        """One `Prediction` an image, in order; `paths` are files or folders. Raises `InputError`."""
-        given = [paths] if isinstance(paths, str | Path) else list(paths)
-        return list(self.stream(image_paths(given), self._encoder, neighbors=5 if explain else 0))
+    def predict(self, images: Any, explain: bool = False) -> list[Prediction]:
+        """One `Prediction` an image, in order.
+
+        `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
+        of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
+        is not there and for anything else.
+        """
+        from pipeline.given_images import given_images
+
+        given = given_images(images)
+        return list(self.stream(given, self._encoder, neighbors=5 if explain else 0))
+
+    def encode(self, images: Any) -> Array:
+        """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for
+        an image that cannot be read."""
+        from pipeline.given_images import given_images
+        from stages.predict import encode
+
+        given = given_images(images)
+        return encode(given, self._encoder, BATCH, workers=2)
 
     def stream(
         self,
-        paths: Sequence[Path],
+        images: Sequence[Given],
         encoder: Encoder,
         progress: Progress | None = None,
         batch_size: int = BATCH,
@@ -86,7 +112,7 @@ class Adapter:
         neighbors: int = 0,
     ) -> Iterator[Prediction]:
         """Predictions as they are made, `batch_size` images at a time; with `neighbors` nearest cached images each."""
-        return self.predictor.predict(paths, encoder, progress or Silent(), batch_size, workers, neighbors)
+        return self.predictor.predict(images, encoder, progress or Silent(), batch_size, workers, neighbors)
 
     def predict_proba(self, features: Any) -> Array:
         """Class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
@@ -100,43 +126,6 @@ class Adapter:
             logits = self.method.scores(self.fitted, self.cache, torch.nn.functional.normalize(found, dim=-1)).logits
         chances: Array = logits.float().softmax(1).numpy()
         return chances
-
-
-def load_named(store: Store, name: str) -> Adapter:
-    """The adapter in the exported folder `name`, else the newest whose name, folder or fingerprint is or starts with `name`.
-
-    Raises `ArtifactMissing`.
-    """
-    if name and (Path(name) / EXPORT).is_file():
-        store = Store(Path(name))
-        return Adapter(store, _only(store.artifacts("adapter"), name))
-    adapters = store.artifacts("adapter")
-    exact = [found for found in adapters if name in (found.name, found.path.name, str(found.path))]
-    begun = [found for found in adapters if name and found.fingerprint.startswith(name)]
-    if not exact and not begun:
-        raise ArtifactMissing("adapter", name, "run `xmap status` to see what there is, or `xmap train`.")
-    return Adapter(store, (exact or begun)[-1])
-
-
-def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None = None) -> Adapter:
-    """The adapter called `name`; else the newest trained with `method` and `seed`, those of the newest evaluation first.
-
-    Without a method XMAdapter is taken where that evaluation has it, else the last of its methods: never by its accuracy, which
-    would be a choice made on test. Raises `ArtifactMissing`.
-    """
-    if name:
-        return load_named(store, name)
-    evaluation = next(reversed(store.artifacts("eval")), None)
-    compared = [str(found) for found in evaluation.fields.get("methods", ())] if evaluation else []
-    wanted = method or (PREFERRED if PREFERRED in compared else next(reversed(compared), ""))
-    adapters = store.artifacts("adapter")
-    fitting = [found for found in adapters if wanted in ("", found.summary.get("method")) and seed in (None, found.summary.get("seed"))]
-    if not fitting:
-        asked = ", ".join([wanted or "any method", "any seed" if seed is None else f"seed {seed}"])
-        raise ArtifactMissing("adapter", asked, "run `xmap run` first, or name one of `xmap status` with --adapter.")
-    evaluated = set(evaluation.inputs.values()) if evaluation else set()
-    chosen = [found for found in fitting if found.fingerprint in evaluated]
-    return Adapter(store, min(chosen, key=lambda found: int(found.summary.get("seed") or 0)) if chosen else fitting[-1])
 
 
 def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
@@ -163,12 +152,6 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
     if not found:
         raise InputError("no images are named; give files or folders, or - to read their names from stdin.")
     return found
-
-
-def _only(adapters: Sequence[Artifact], name: str) -> Artifact:
-    if len(adapters) != 1:
-        raise InputError(f"{name} holds {len(adapters)} adapters, not one; export it again with `xmap export`.")
-    return adapters[0]
 
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stages.decode import BadImage, load_image
+from stages.decode import BadImage, decode_image, load_image
 from stages.encoder import Encoder, plain_transform
 from stages.evidence import batches, key_affinity
 from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
 from stages.progress import Progress
+from store.errors import InputError
 from store.index import VectorIndex
 from store.log import Values
 from store.tables import Array, encode_table
@@ -43,6 +44,20 @@ PLAIN = pa.schema(
     ]
 )
 EXPLAINED = pa.schema([*PLAIN, ("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+
+
+@dataclass(frozen=True)
+class Held:
+    """An image in memory: what answers call it, and the bytes of its file."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Given = Path | Held
 
 
 @dataclass(frozen=True)
@@ -138,21 +153,13 @@ class Predictor:
             return self._method.scores(self._fitted, self.cache, features)
 
     def predict(
-        self, paths: Sequence[Path], encoder: Encoder, progress: Progress, batch_size: int, workers: int, neighbors: int
+        self, images: Sequence[Given], encoder: Encoder, progress: Progress, batch_size: int, workers: int, neighbors: int
     ) -> Iterator[Prediction]:
-        """One prediction an image, in the order of `paths`; images that cannot be read are among them."""
-        progress.start("predict", len(paths))
-        transform = plain_transform(encoder.identity.preprocess)
-
-        def load(path: Path) -> Tensor | BadImage:
-            image = load_image(path)
-            return image if isinstance(image, BadImage) else transform(image)
-
-        with ThreadPoolExecutor(max(1, workers)) as pool:
-            for part in batches(len(paths), batch_size):
-                loaded = list(pool.map(load, paths[part]))
-                yield from self._answers([str(path) for path in paths[part]], loaded, encoder, neighbors)
-                progress.advance(len(loaded))
+        """One prediction an image, in order; images that cannot be read are among them."""
+        progress.start("predict", len(images))
+        for names, loaded in _loaded(images, encoder, batch_size, workers):
+            yield from self._answers(names, loaded, encoder, neighbors)
+            progress.advance(len(loaded))
 
     def _answers(self, paths: Sequence[str], loaded: Sequence[Tensor | BadImage], encoder: Encoder, k: int) -> Iterator[Prediction]:
         images = [image for image in loaded if isinstance(image, Tensor)]
@@ -191,6 +198,32 @@ class Predictor:
             )
             for rows, values in zip(found.rows.tolist(), affinities.tolist(), strict=True)
         ]
+
+
+def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int) -> Array:
+    """The encoder's raw features (B, C) float32 of images, in order. Raises `InputError` for the first that cannot be read."""
+    parts = [np.empty((0, encoder.identity.width), np.float32)]
+    for names, loaded in _loaded(images, encoder, batch_size, workers):
+        for name, image in zip(names, loaded, strict=True):
+            if isinstance(image, BadImage):
+                raise InputError(f"{name} cannot be read: {image.kind}, {image.message}; leave it out.")
+        parts.append(encoder.encode_images(torch.stack([image for image in loaded if isinstance(image, Tensor)])))
+    return np.concatenate(parts).astype(np.float32, copy=False)
+
+
+def _loaded(
+    images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int
+) -> Iterator[tuple[list[str], list[Tensor | BadImage]]]:
+    """Names and pixels of `batch_size` images at a time, decoded in threads."""
+    transform = plain_transform(encoder.identity.preprocess)
+
+    def load(given: Given) -> Tensor | BadImage:
+        image = decode_image(given.data) if isinstance(given, Held) else load_image(given)
+        return image if isinstance(image, BadImage) else transform(image)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for part in batches(len(images), batch_size):
+            yield [str(given) for given in images[part]], list(pool.map(load, images[part]))
 
 
 def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explain: bool) -> None:

@@ -152,6 +152,11 @@ def _class_rows(origin: Artifact, number: int) -> list[dict[str, Any]]:
     return [{"origin": number, "label": label, "class_name": str(name)} for label, name in enumerate(origin.summary["classes"])]
 
 
+def dataset_of(artifact: Artifact, by_print: Mapping[str, Artifact]) -> str | None:
+    """The name of the data set that an artifact comes from, by the artifacts it was made from; None where these are gone."""
+    return _dataset(_origin(artifact, by_print))
+
+
 def _dataset(origin: Artifact | None) -> str | None:
     name = origin.summary.get("dataset") if origin else None
     return name if isinstance(name, str) else None

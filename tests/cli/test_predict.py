@@ -194,7 +194,9 @@ def test_imported_features_do_not_name_their_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("absent-folder/x.png",), "no adapter artifact"),
+        (("absent-folder/x.png",), "there is no image or folder absent-folder/x.png"),
+        (("-", "absent.png"), "there is no image or folder absent.png"),
+        ((str(ROOT / "docs/images"),), "no adapter artifact"),
         ((".", "--format", "xml"), "unknown format 'xml'"),
         ((".", "--format", "parquet"), "name the file to write with -o"),
     ],
