@@ -75,7 +75,7 @@ def _print_settings(artifact: Artifact) -> None:
     settings = artifact.summary.get("settings")
     if not settings:
         return
-    selection, given = artifact.summary["selection"], artifact.fields["options"].get(GRIDS, {})
+    selection, given = usable(artifact).summary["selection"], _grids(artifact.fields.get("options"))
     typer.echo(f"\nsettings; chosen on: {plain(selection['selected_on'])}")
     print_table(
         ("setting", "value", "how"),
@@ -85,6 +85,15 @@ def _print_settings(artifact: Artifact) -> None:
         ],
         right=("value",),
     )
+
+
+def _grids(options: Any) -> dict[str, list[float]]:
+    """The values given for searched settings, as far as they are numbers."""
+    found = options.get(GRIDS) if isinstance(options, Mapping) else None
+    lists = found.items() if isinstance(found, Mapping) else ()
+    return {
+        name: list(values) for name, values in lists if isinstance(values, list) and all(isinstance(one, int | float) for one in values)
+    }
 
 
 def _how(name: str, given: Mapping[str, list[float]], selection: Mapping[str, Any]) -> str:
