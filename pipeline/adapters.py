@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.encoders import EXPORT
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from stages.encoder import Encoder
     from stages.predict import Given, Prediction, Predictor
 
-EXPORT = "xmap-export.json"
 BATCH = 64
 
 
@@ -65,8 +65,12 @@ class Adapter:
         return Predictor(self.method, self.fitted, self.cache, index, bool(own), read_values(self.cache_artifact.file(VALUES)))
 
     def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:
-        """The encoder whose features the adapter takes, loaded. Raises `InputError` where it is another or cannot be had."""
-        from pipeline.encoders import encoder_config, encoder_of
+        """The encoder whose features the adapter takes, loaded for images alone.
+
+        In an exported folder it is the one that lies there, unless `model` names another. Raises `InputError` where it is another or
+        cannot be had.
+        """
+        from pipeline.encoders import encoder_config, encoder_of, is_exported
         from stages.device import resolve_device
         from stages.encoder import Encoder
 
@@ -75,14 +79,16 @@ class Adapter:
         width = int(self.cache.text.weights.shape[1])
         if identity.width != width:
             raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
-        return Encoder.load(identity, resolve_device(device))
+        if is_exported(self.store) and not model and identity.hosted:
+            raise InputError(f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with --model.")
+        return Encoder.load(identity, resolve_device(device), texts=False)
 
     @cached_property
     def _encoder(self) -> Encoder:
         return self.encoder()
 
-    def predict(self, images: Any, explain: bool = False) -> list[Prediction]:
-        """One `Prediction` an image, in order.
+    def predict(self, images: Any, explain: bool = False, encoder: Encoder | None = None) -> list[Prediction]:
+        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`.
 
         `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
         of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
@@ -91,16 +97,16 @@ class Adapter:
         from pipeline.given_images import given_images
 
         given = given_images(images)
-        return list(self.stream(given, self._encoder, neighbors=5 if explain else 0))
+        return list(self.stream(given, encoder or self._encoder, neighbors=5 if explain else 0))
 
-    def encode(self, images: Any) -> Array:
+    def encode(self, images: Any, encoder: Encoder | None = None) -> Array:
         """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for
         an image that cannot be read."""
         from pipeline.given_images import given_images
         from stages.predict import encode
 
         given = given_images(images)
-        return encode(given, self._encoder, BATCH, workers=2)
+        return encode(given, encoder or self._encoder, BATCH, workers=2)
 
     def stream(
         self,

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from pathlib import Path
 
 from pipeline.commands import config_of
 from pipeline.features import HASHES, RECORDS
 from stages.config import EncoderConfig
-from stages.resolve import BUNDLED, LOCAL, EncoderIdentity, resolve
+from stages.resolve import BUNDLED, HUB, LOCAL, EncoderIdentity, resolve
 from store.artifact import Artifact, Store
-from store.errors import InputError
+from store.errors import InputError, NotPlain
+from store.files import require_plain
 from store.fingerprint import explain
 from store.hashes import HashMemory
 
 ENCODER = "encoder"
+EXPORT = "xmap-export.json"
+_TAG = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderIdentity:
     """The encoder that `config` means. Raises `InputError` where it cannot be had or is not the one that made `texts`."""
     recorded = texts.fields.get("encoder")
-    found = resolve(config, HashMemory(store.root / HASHES), store.root / RECORDS)
+    # What a received folder remembers of hashes and of answers of open_clip may be made up.
+    memory = HashMemory(None if is_exported(store) else store.root / HASHES)
+    found = resolve(config, memory, None if is_exported(store) else store.root / RECORDS)
     if recorded is not None and found.fields != recorded:
         changed = ", ".join(change.field for change in explain(recorded, found.fields)[:3])
         raise InputError(
@@ -32,18 +40,50 @@ def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderI
 def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: str = "", cache_dir: str = "") -> EncoderConfig:
     """How to load the encoder of `texts`: `model` where it is given, the copy in an exported folder, else what the recorded command says.
 
-    Raises `InputError` where nothing says which.
+    An exported folder may be anybody's: its own copy is taken, from plain files, or what the user names. Raises `InputError` where
+    nothing says which, and `NotPlain`.
     """
-    bundled = store.root / ENCODER
     usual = config_of(str(texts.manifest["command"]), (ENCODER,)).encoder
     changed = {name: value for name, value in (("pretrained", pretrained), ("cache_dir", cache_dir)) if value}
+    if is_exported(store):
+        tag = usual.pretrained if _TAG.fullmatch(usual.pretrained) else EncoderConfig.model_fields["pretrained"].default
+        usual = usual.model_copy(update={"pretrained": tag, "force_quick_gelu": False, "cache_dir": ""})
     if model:
         return usual.model_copy(update={"model": model, "force_quick_gelu": False, **changed})
-    if bundled.is_dir():
-        return usual.model_copy(update={"model": f"{LOCAL}{bundled}", "force_quick_gelu": False})
+    if is_exported(store):
+        _require_bundled(store, texts, usual)
+        return usual.model_copy(update={"model": f"{LOCAL}{store.root / ENCODER}"})
     if "encoder" not in texts.fields:
         raise InputError(f"the features of {texts.name!r} were imported, and nothing says which encoder made them; name it with --model.")
     return usual.model_copy(update=changed)
+
+
+def is_exported(store: Store) -> bool:
+    """Whether the store is a folder that `xmap export` wrote, here or elsewhere."""
+    return os.path.lexists(store.root / EXPORT)
+
+
+def named(config: EncoderConfig) -> str:
+    """The flags that name an encoder which is no file or folder of one machine."""
+    if is_on_disk(config):
+        return f"--model {LOCAL}PATH"
+    tag = "" if config.model.startswith(HUB) else f" --pretrained {shlex.quote(config.pretrained)}"
+    return f"--model {shlex.quote(config.model)}{tag}"
+
+
+def _require_bundled(store: Store, texts: Artifact, usual: EncoderConfig) -> None:
+    """Raise where an exported folder has no encoder of its own, or one that is not all plain files."""
+    folder = store.root / ENCODER
+    if not os.path.lexists(folder):
+        which = f"name the one it was made with: {named(usual)}" if "encoder" in texts.fields else "name it with --model"
+        raise InputError(f"{store.root} holds no encoder, and nothing is fetched because a received folder says so; {which}.")
+    try:
+        for path in sorted(folder.iterdir()):
+            require_plain(path, store.root)
+    except NotPlain:
+        raise
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read ({error.strerror}); name the encoder with --model.") from error
 
 
 def is_on_disk(config: EncoderConfig) -> bool:

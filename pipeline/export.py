@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.adapters import EXPORT, Adapter
-from pipeline.encoders import ENCODER, encoder_config, encoder_of, is_on_disk
+from pipeline.adapters import Adapter
+from pipeline.encoders import ENCODER, EXPORT, encoder_config, encoder_of, is_on_disk, named
 from stages.progress import Progress
 from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
+from store.artifact import Artifact
 from store.errors import OutputError
-from store.files import TEMPORARY, make_folder, sync_folder, temporary_prefix, write_bytes
-from store.manifest import versions
+from store.files import TEMPORARY, make_folder, open_plain, sync_folder, temporary_prefix, write_bytes
+from store.manifest import MANIFEST, versions
 from store.schemas import usable
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
         bundled = _copy_encoder(adapter, partial / ENCODER)
         progress.advance(1)
         for part in parts:
-            shutil.copytree(part.path, partial / part.stage / part.path.name)
+            _copy(part, partial / part.stage / part.path.name)
             progress.advance(1)
         facts = _facts(adapter)
         write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
@@ -72,14 +73,23 @@ def _publish(partial: Path, target: Path) -> None:
         raise OutputError(target, str(error.strerror), DIR) from error
 
 
+def _copy(artifact: Artifact, folder: Path) -> None:
+    """Copy what the manifest lists, and the manifest. What else lies beside it, links above all, stays where it is."""
+    for name in [*(str(entry["name"]) for entry in artifact.manifest["files"]), MANIFEST]:
+        source = artifact.path / name if name == MANIFEST else artifact.file(name)
+        make_folder((folder / name).parent)
+        with open_plain(source, artifact.root) as file, open(folder / name, "xb") as copy:
+            shutil.copyfileobj(file, copy)
+
+
 def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
     """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
     if "encoder" not in adapter.texts.fields:
         return False
     config = encoder_config(adapter.store, adapter.texts)
     encoder = encoder_of(adapter.store, adapter.texts, config)
-    # A tokenizer of the hub is identified by its name there; from a folder it would be another one.
-    if not is_on_disk(config) or encoder.tokenizer["kind"] == "hub":
+    # What a hub identifies by a name would be another one from a folder, and nothing is fetched because a folder says so.
+    if not is_on_disk(config) or encoder.hosted:
         return False
     make_folder(folder)
     written = {"model_cfg": encoder.model, "preprocess_cfg": encoder.preprocess}
@@ -130,14 +140,20 @@ def _accuracy(adapter: Adapter) -> float | None:
     return None
 
 
+def _flags(adapter: Adapter) -> str:
+    return named(encoder_config(adapter.store, adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+
+
 def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
     name, count = adapter.artifact.name, len(adapter.classes)
     measured = f"It had {facts['test_accuracy']:.2f} % of the test images right.\n" if "test_accuracy" in facts else ""
     encoder = (
         "The encoder is in `encoder/`; nothing has to be downloaded."
         if bundled
-        else f"The encoder, {facts['encoder']}, is not in here: open_clip fetches it, or name it with `--model` and `--pretrained`."
+        else f"The encoder, {facts['encoder']}, is not in here, and nothing is fetched because a folder says so: name it."
     )
+    flags = "" if bundled else f" {_flags(adapter)}"
+    loaded = "" if bundled else ', encoder=adapter.encoder("NAME", "TAG")'
     listed = "\n".join(f"{label}. {name}" for label, name in enumerate(adapter.classes))
     return f"""# {name}
 
@@ -146,15 +162,15 @@ An image classifier of {count} classes: a frozen CLIP model and a `{facts["metho
 ## Use
 
 ```sh
-xmap predict photo.jpg --adapter .
-xmap predict photos/ --adapter . --explain --json
+xmap predict photo.jpg --adapter .{flags}
+xmap predict photos/ --adapter . --explain --json{flags}
 xmap verify --store .
 ```
 
 ```python
 import xmap
 adapter = xmap.load("path/of/this/folder")
-print(adapter.predict("photo.jpg")[0].top(3))
+print(adapter.predict("photo.jpg"{loaded})[0].top(3))
 ```
 
 {encoder} Another encoder than the one it was made with is refused.

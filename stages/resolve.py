@@ -102,8 +102,8 @@ class EncoderIdentity:
         return int(self.model["embed_dim"])
 
 
-def resolve(config: EncoderConfig, memory: HashMemory, records: Path) -> EncoderIdentity:
-    """The identity of the encoder in `config`; `records` is the folder that remembers what open_clip was asked.
+def resolve(config: EncoderConfig, memory: HashMemory, records: Path | None) -> EncoderIdentity:
+    """The identity of the encoder in `config`; `records` is the folder that remembers what open_clip was asked, if any.
 
     Raises `InputError` for an unknown model or tag, weights that cannot be had, a QuickGELU mismatch, a missing tokenizer, and a
     config that says more than sizes and options.
@@ -126,7 +126,7 @@ def resolve(config: EncoderConfig, memory: HashMemory, records: Path) -> Encoder
     )
 
 
-def _find(config: EncoderConfig, records: Path) -> Found:
+def _find(config: EncoderConfig, records: Path | None) -> Found:
     if config.model in BUNDLED:
         return _local(MODELS / config.model, config.model, "this installation is incomplete, install xmap again")
     if config.model.startswith(LOCAL):
@@ -187,20 +187,21 @@ def open_clip_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path) -> Found:
+def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | None) -> Found:
     """A model whose weights open_clip finds or downloads: from the record of an earlier answer, or by asking now."""
     hub = config.model.startswith(HUB)
     question = {"model": config.model, "tag": "" if hub else config.pretrained, "cache_dir": config.cache_dir}
     question["open_clip"] = version("open_clip_torch")
     name = config.model.removeprefix(HUB) if hub else f"{config.model}-{config.pretrained}"
-    path = records / f"{safe_name(name)}-{fingerprint(question)[:SHORT]}.json"
-    answer = _read_record(path, question)
+    path = records and records / f"{safe_name(name)}-{fingerprint(question)[:SHORT]}.json"
+    answer = _read_record(path, question) if path else None
     if answer is None:
         from stages.encoder import ask_open_clip
 
         answer = ask_open_clip(config)
-        make_folder(records)
-        write_bytes(path, json.dumps({"question": question, "answer": answer}, indent=1).encode())
+        if path:
+            make_folder(path.parent)
+            write_bytes(path, json.dumps({"question": question, "answer": answer}, indent=1).encode())
     found = Found(name, answer["model"] or model, answer["preprocess"], Path(answer["weights"]), config.model, answer["quick_gelu"])
     return replace(found, weights=_safe_weights(found.weights))
 

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from store.errors import XmapError
-from store.files import hash_file, make_folder
+from store.errors import NotPlain, XmapError
+from store.files import hash_file, make_folder, require_plain
 
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
@@ -25,12 +25,17 @@ WAIT = 10.0
 # Of a file that no run can use: other errors, such as a lock, pass.
 DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 COLUMNS = "path, size, mtime, ctime, inode, blake3"
+# What a side file may hold; notes are `store.notes`.
+TABLES = {
+    "hashes": "hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)",
+    "notes": "notes (place BLOB PRIMARY KEY, stamp TEXT, note TEXT, blake3 TEXT)",
+}
 
 
 class HashMemory:
-    """The remembered hashes of one store."""
+    """The remembered hashes of one store; without a path nothing is remembered."""
 
-    def __init__(self, path: Path, rehash: bool = False) -> None:
+    def __init__(self, path: Path | None, rehash: bool = False) -> None:
         """`path` is the side file; `rehash` ignores what it holds (and writes it anew)."""
         self.path, self.rehash = path, rehash
 
@@ -47,10 +52,10 @@ class HashMemory:
         return hashes
 
     def _recall(self, paths: list[Path]) -> dict[Path, tuple[Key, str]]:
-        if not self.path.exists() or not paths:
+        if self.path is None or not self.path.exists() or not paths:
             return {}
         try:
-            with closing(self._connect()) as database:
+            with closing(side_file(self.path, "hashes")) as database:
                 if len(paths) > 64:
                     rows = {row[0]: row for row in database.execute(f"SELECT {COLUMNS} FROM hashes")}  # noqa: S608
                 else:
@@ -65,22 +70,35 @@ class HashMemory:
     def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
         now = time.time_ns()
         rows = [(_name(path), *key, digest) for path, key, digest in entries if max(key[1], key[2]) < now - YOUNG_NS]
-        if not rows:
+        if self.path is None or not rows:
             return
         try:
             make_folder(self.path.parent)
-            with closing(self._connect()) as database, database:
+            with closing(side_file(self.path, "hashes")) as database, database:
                 database.executemany("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
         except (sqlite3.DatabaseError, XmapError):
             # Full, locked, read-only or damaged: the hashes themselves are known, only the shortcut is lost.
             return
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=WAIT)
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)"
-        )
-        return database
+
+def side_file(path: Path, table: str) -> sqlite3.Connection:
+    """The side file of a store, with a `table` of `TABLES` in it. Raises `sqlite3.DatabaseError`, also for a file of any other form."""
+    if os.path.lexists(path):
+        try:
+            require_plain(path, path.parent)
+        except NotPlain as error:
+            raise sqlite3.DatabaseError(error.problem) from error
+    database = sqlite3.connect(path, timeout=WAIT)
+    try:
+        database.execute(f"CREATE TABLE IF NOT EXISTS {TABLES[table]}")
+        known = [f"CREATE TABLE {columns}" for columns in TABLES.values()]
+        # It may have come with a store: a view or a trigger in it would be run.
+        if any(sql not in known for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")):
+            raise sqlite3.DatabaseError("it holds more than tables of xmap")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def forget_damaged(path: Path, error: sqlite3.DatabaseError) -> None:

@@ -17,9 +17,8 @@ from blake3 import blake3
 
 from store.errors import XmapError
 from store.files import make_folder
-from store.hashes import WAIT, YOUNG_NS, file_key, forget_damaged
+from store.hashes import YOUNG_NS, file_key, forget_damaged, side_file
 
-TABLE = "CREATE TABLE IF NOT EXISTS notes (place BLOB PRIMARY KEY, stamp TEXT, note TEXT, blake3 TEXT)"
 MANY = 500
 
 Stamps = Mapping[str, str]
@@ -38,7 +37,7 @@ class Notes:
         if self._path is None or self._rehash or not wanted or not self._path.exists():
             return {}
         try:
-            with closing(self._connect(self._path)) as database:
+            with closing(side_file(self._path, "notes")) as database:
                 rows = list(_rows(database, list(wanted)))
         except sqlite3.DatabaseError as error:
             forget_damaged(self._path, error)
@@ -52,16 +51,11 @@ class Notes:
             return
         try:
             make_folder(self._path.parent)
-            with closing(self._connect(self._path)) as database, database:
+            with closing(side_file(self._path, "notes")) as database, database:
                 database.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", rows)
         except (sqlite3.DatabaseError, XmapError):
             # Full, locked, read-only or damaged: only the shortcut is lost.
             return
-
-    def _connect(self, path: Path) -> sqlite3.Connection:
-        database = sqlite3.connect(path, timeout=WAIT)
-        database.execute(TABLE)
-        return database
 
 
 def file_stamp(path: Path) -> tuple[str, bool]:

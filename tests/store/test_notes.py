@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import store.hashes
 import store.notes
 from store.hashes import HashMemory
 from store.notes import Notes, file_stamp
@@ -78,7 +79,7 @@ def test_damaged_notes_cost_time_alone(tmp_path: Path, damage: str) -> None:
 
 
 def test_locked_notes_are_left_to_who_holds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.notes, "WAIT", 0.05)
+    monkeypatch.setattr(store.hashes, "WAIT", 0.05)
     path = tmp_path / "hashes.sqlite"
     Notes(path).remember(STAMPS, NOTES)
     with closing(sqlite3.connect(path)) as other:
