@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.encoders import EXPORT
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
