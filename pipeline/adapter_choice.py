@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.adapters import EXPORT, Adapter
+from pipeline.adapters import Adapter
+from pipeline.encoders import EXPORT
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import SHORT
