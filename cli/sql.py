@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +17,14 @@ from cli.options import StoreOption
 from cli.output import CSV, JSON, PARQUET, TABLE, chosen_format, chosen_output, printed_to
 from cli.tables import aligned, print_table
 from store.errors import InputError, UnknownName
+from store.files import read_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _WORD = re.compile(r"[\w.-]+")
+# Bytes of a query file.
+QUERY_LIMIT = 1 << 20
 FORMATS = (TABLE, CSV, JSON, PARQUET)
 
 
@@ -102,9 +104,11 @@ def _query(query: str, file: str) -> str:
             raise _unknown(query)
         return QUESTIONS[query].sql if query in QUESTIONS else query
     try:
-        return Path(file).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"the query file {file} cannot be read as text; check its name.") from error
+        return read_plain(file, QUERY_LIMIT).decode()
+    except OSError as error:
+        raise InputError(f"the query file {file} cannot be read ({error.strerror}); check its name.") from error
+    except ValueError as error:
+        raise InputError(f"the query file {file} cannot be read as UTF-8 text; save it as such.") from error
 
 
 def _unknown(word: str) -> InputError:

@@ -17,9 +17,12 @@ from stages.datasets.places import shown
 from stages.options import METHODS, method_entry
 from stages.searched import MethodOptions
 from store.errors import InputError, XmapError
+from store.files import read_plain
 from store.output import Output
 
 FILE = "xmap.toml"
+# Bytes; `xmap init` writes 5 kB.
+FILE_LIMIT = 1 << 20
 ALL = "all"
 FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
@@ -157,12 +160,12 @@ def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | N
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(read_plain(file, FILE_LIMIT).decode())
     except FileNotFoundError as error:
         raise InputError(f"no config file {file}; write one with `xmap init`, or name another with --config.") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); name another config file with --config.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not TOML: {error}.") from error
 
 

@@ -27,7 +27,7 @@ from stages.tensor_files import read_labels, read_matrix, require_directions, sh
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 from store.features import ImageFeatures, TextFeatures, write_images, write_texts
-from store.files import hash_file
+from store.files import hash_file, read_plain
 from store.fingerprint import Json
 from store.tables import Array
 
@@ -152,7 +152,7 @@ class _Source:
         """Class names in label order, as they are written."""
         path = self.folder / CLASS_NAMES
         try:
-            names = json.loads(path.read_bytes())
+            names = json.loads(read_plain(path))
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path} is not JSON; it should be a list of class names in label order.") from error
         if not (isinstance(names, list) and names and all(isinstance(name, str) and name.strip() for name in names)):

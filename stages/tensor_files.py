@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from store.errors import InputError
+from store.headers import archive_names
 
 KEPT = (torch.float16, torch.float32)
 FLOATS = (*KEPT, torch.bfloat16, torch.float64)
@@ -67,7 +68,8 @@ def require_directions(vectors: Tensor, path: Path, what: str) -> None:
 
 
 def read_tensor(path: Path) -> Tensor:
-    """The tensor in a file. Raises `InputError` for anything but one plain tensor."""
+    """The tensor in a file. Raises `InputError` for anything but one plain tensor, and `NotPlain`."""
+    archive_names(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

@@ -11,6 +11,7 @@ from stages.datasets.pictures import is_left_behind, lies_in_leftovers
 from stages.datasets.places import Location, relative
 from stages.datasets.remote import RemoteError, children, files_below, look, open_remote, read_bytes
 from store.errors import InputError
+from store.files import open_plain, read_plain
 
 
 def as_file(where: Location) -> Location | None:
@@ -51,7 +52,7 @@ def opened(where: Location) -> Iterator[BinaryIO]:
     """A file to be read. Raises `InputError` where it cannot be."""
     if isinstance(where, Path):
         try:
-            with open(where, "rb") as file:
+            with open_plain(where) as file:
                 yield file
         except OSError as error:
             raise InputError(f"cannot read {where}: {error.strerror}; make it readable, or move it out of the data.") from error
@@ -62,7 +63,7 @@ def opened(where: Location) -> Iterator[BinaryIO]:
 
 def text_of(where: Location) -> str:
     """The text of a UTF-8 file. Raises `OSError` or `RemoteError`, and `UnicodeDecodeError`."""
-    data = where.read_bytes() if isinstance(where, Path) else read_bytes(where)
+    data = read_plain(where) if isinstance(where, Path) else read_bytes(where)
     return data.decode("utf-8-sig")
 
 

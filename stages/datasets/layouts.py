@@ -18,6 +18,7 @@ from stages.datasets.folder import Scan
 from stages.datasets.places import Location, relative
 from stages.datasets.splits import named
 from store.errors import InputError
+from store.files import read_plain
 
 CLASSNAMES = "classnames.txt"
 IMAGENET = "imagenet"
@@ -201,7 +202,7 @@ def _json(file: Path) -> Any:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return read_plain(file).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read {file}: {reason}; `xmap datasets check NAME --root DIR` shows what belongs where.") from error
