@@ -10,7 +10,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,dev,ray,remote]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo,dev,heic,ray,remote]'
 	touch $@
 
 demo: install

@@ -12,7 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16"]
+Depth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 TopK = Literal["all"] | Annotated[int, Field(ge=1)]
+
+AUTO: Literal["auto"] = "auto"
+# Pillow's own bound for "this is a decompression bomb".
+MAX_PIXELS = 2 * 89_478_485
 
 
 class Config(BaseModel):
@@ -53,6 +58,8 @@ class ExtractConfig(Config):
     view_seed: int = Field(1, description="Seeds the augmentations.")
     batch_size: int = Field(64, ge=1, description="Images in one forward pass; part of the fingerprint, because it changes the last bits.")
     shard_batches: int = Field(16, ge=1, description="Batches in one Parquet shard, the unit of resuming.")
+    depth: Depth = Field("auto", description="Bits of the values in images of more than 8: auto (as declared, else as held) or 8 to 16.")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="A larger image is a bad one, as is one that resizing would make larger.")
 
 
 class TextConfig(Config):

@@ -10,17 +10,42 @@ import io
 import re
 import stat
 import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from stages.config import AUTO, MAX_PIXELS, Depth, ExtractConfig
+from stages.datasets.pictures import FORMATS
 from stages.datasets.pictures import unread as unread_by_name
 from stages.datasets.places import MAX_BYTES
+from stages.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
+from stages.heif import EXTRA, has_heif, is_heif, register_heif
+from stages.pixels import NoRange, rgb_of
+from stages.png_chunks import without_texts
+from stages.room import ROOM
 
-# Pillow's own bound for "this is a decompression bomb".
-MAX_PIXELS = 2 * 89_478_485
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a user may say of pixels: the bits of values in files of 16 (auto: as declared or held), and the most pixels of an image."""
+
+    depth: Depth = AUTO
+    max_pixels: int = MAX_PIXELS
+
+
+RULES = Rules()
+
+
+def rules_of(extract: ExtractConfig) -> Rules:
+    """The rules that the settings of an extraction name."""
+    return Rules(extract.depth, extract.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -50,32 +75,26 @@ def read_image(path: Path) -> bytes | BadImage:
     return data or BadImage("empty", "the file has 0 bytes")
 
 
-def decode_image(data: bytes) -> Image.Image | BadImage:
-    """The image in `data`: RGB, 8 bits, upright, first frame, transparency on white."""
-    try:
-        with warnings.catch_warnings():
-            # Odd metadata is no reason to speak, and size is checked here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return _too_large(f"{image.width} x {image.height} pixels")
-                image.load()
-                return _rgb(_upright(image))
-    except UnidentifiedImageError:
-        return BadImage("not-an-image", "no known image format")
-    except Image.DecompressionBombError:
-        return _too_large("too many pixels")
-    except MemoryError:
-        return _too_large("it does not fit into memory")
-    # Pillow's many decoders raise what they like on bad bytes: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
-    except Exception as error:
-        return _broken(error)
+def use_image(data: bytes, use: Callable[[Image.Image], Made], rules: Rules = RULES) -> Made | BadImage:
+    """What `use` makes of the image in `data`: RGB, 8 bits, upright, first frame, transparency on white.
+
+    Its `info` says the `depth` that was assumed of its values, if any was. While `use` is at work the process decodes no more
+    pixels than `rules` allow one image.
+    """
+    with ExitStack() as stack:
+        image = _decoded(data, rules, stack)
+        return image if isinstance(image, BadImage) else use(image)
 
 
-def load_image(path: Path) -> Image.Image | BadImage:
+def decode_image(data: bytes, rules: Rules = RULES) -> Image.Image | BadImage:
+    """The image in `data`, as `use_image` has it."""
+    return use_image(data, lambda image: image, rules)
+
+
+def load_image(path: Path, rules: Rules = RULES) -> Image.Image | BadImage:
     """Read and decode in one step."""
     data = read_image(path)
-    return data if isinstance(data, BadImage) else decode_image(data)
+    return data if isinstance(data, BadImage) else decode_image(data, rules)
 
 
 def unread(error: OSError) -> BadImage:
@@ -87,8 +106,82 @@ def unread(error: OSError) -> BadImage:
     return BadImage("unreadable", error.strerror or "it cannot be read")
 
 
-def _too_large(what: str) -> BadImage:
-    return BadImage("too-large", f"{what}; the limit is {MAX_PIXELS:,} pixels")
+def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    try:
+        with warnings.catch_warnings():
+            # Odd metadata is no reason to speak, and size is checked here.
+            warnings.simplefilter("ignore")
+            try:
+                return _pixels(data, rules, stack)
+            except ValueError as error:
+                if "MAX_TEXT" not in str(error):
+                    raise
+                return _pixels(without_texts(data), rules, stack)
+    except UnidentifiedImageError:
+        return _unknown(data)
+    except Image.DecompressionBombError:
+        return _too_large("too many pixels", rules)
+    except MemoryError:
+        return _too_large("it does not fit into memory", rules)
+    # Pillow's many decoders raise what they like on bad bytes: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
+    except Exception as error:
+        return _broken(error)
+
+
+def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    with _opened(data, rules) as image:
+        tags = getattr(image, "tag_v2", {})
+        needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
+        if needed > rules.max_pixels:
+            return _too_large(f"{image.width} x {image.height} pixels", rules)
+        stack.enter_context(ROOM.of(needed, rules.max_pixels))
+        try:
+            found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))
+        except NoRange as error:
+            return BadImage("unsupported", str(error))
+        upright = _upright(found, image)
+        upright.info = {} if depth is None else {"depth": depth}
+        return upright
+
+
+def _opened(data: bytes, rules: Rules) -> ImageFile.ImageFile:
+    if Image.MAX_IMAGE_PIXELS is not None and rules.max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        # Only raised, and only by who asks for it.
+        Image.MAX_IMAGE_PIXELS = rules.max_pixels
+    return Image.open(io.BytesIO(data), formats=openable())
+
+
+def _upright(found: Image.Image, image: Image.Image) -> Image.Image:
+    """`found`, made from `image`, turned as the metadata of that say."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if orientation == 1:
+            return found
+        found.getexif()[ExifTags.Base.Orientation] = orientation
+        return ImageOps.exif_transpose(found)
+    except Exception:
+        # Broken metadata beside sound pixels: the pixels are kept as they lie.
+        return found
+
+
+@cache
+def openable() -> tuple[str, ...]:
+    """The formats that Pillow may open here, whatever a file is called: it knows others, some of which start programs."""
+    register_heif()
+    Image.init()
+    return tuple(name for name in dict.fromkeys(FORMATS.values()) if name in Image.OPEN)
+
+
+def _unknown(data: bytes) -> BadImage:
+    if not is_heif(data):
+        return BadImage("not-an-image", "no known image format")
+    if has_heif():
+        return BadImage("damaged", "a HEIC picture that cannot be opened")
+    return BadImage("unsupported", f"HEIC pictures need the extra heic: {EXTRA}")
+
+
+def _too_large(what: str, rules: Rules) -> BadImage:
+    return BadImage("too-large", f"{what}; the limit is {rules.max_pixels:,} pixels (--max-pixels)")
 
 
 def _broken(error: Exception) -> BadImage:
@@ -96,28 +189,3 @@ def _broken(error: Exception) -> BadImage:
     message = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     cut = isinstance(error, EOFError) or "truncated" in message.lower() or "unexpected end" in message.lower()
     return BadImage("truncated" if cut else "damaged", message)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # Broken metadata beside sound pixels: the pixels are kept as they lie.
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image | BadImage:
-    if image.mode == "F":
-        return BadImage("unsupported", "floating-point pixels have no fixed range")
-    if image.mode.startswith("I"):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray[tuple[int, ...], np.dtype[np.integer]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    # A fixed scale: stretching each image to its own range would make its brightness depend on one pixel.
-    return ((values.clip(0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)

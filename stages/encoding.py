@@ -17,7 +17,8 @@ import numpy as np
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, Dataset
-from stages.decode import BadImage, decode_image
+from stages.decode import BadImage, Rules, decode_image, rules_of
+from stages.depths import assumed
 from stages.encoder import Encoder
 from stages.engine import Engine
 from stages.loading import Request, load_ahead, load_views, read_planned
@@ -25,7 +26,7 @@ from stages.progress import Progress
 from stages.prompt_encoder import PromptBatch, PromptEncoder
 from stages.resolve import EncoderIdentity
 from stages.shard_encoder import Machine, ShardEncoder, error_row, this_machine
-from stages.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, shards_elsewhere
+from stages.shards import VERSION, Hashes, Shard, decoding, find_rows, missing, plan_shards, shards_elsewhere
 from store.artifact import Draft, Store
 from store.errors import InputError
 from store.features import ErrorRow, TextFeatures, write_errors, write_images, write_texts
@@ -53,12 +54,14 @@ def encode_images(
     """Fill `draft` with shards and errors.parquet; returns the artifact's summary and the device that was used."""
     machine = engine.call(this_machine, device)
     shards = plan_shards(dataset, hashes, extract, _shard_fields(encoder, extract, machine))
-    work = _Extraction(store, draft, shards, progress)
+    work = _Extraction(store, draft, shards, progress, rules_of(extract))
     # In other processes threads load: theirs are not ours to fork.
     load = partial(load_ahead if engine.away else load_views, workers=workers)
     work.run(engine, partial(ShardEncoder, encoder, extract, machine, load))
     rows = work.errors()
     _report(rows, dataset, draft.path / ERRORS, progress)
+    if work.depths:
+        progress.say(assumed(work.depths))
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
     work.clear()
     lost = Counter(row.split for row in rows)
@@ -104,6 +107,8 @@ class _Extraction:
     draft: Draft
     shards: Sequence[Shard]
     progress: Progress
+    rules: Rules
+    depths: Counter[int] = field(default_factory=Counter)
     bad: dict[str, Sequence[ErrorRow]] = field(default_factory=dict)
     logit_scale: float | None = None
 
@@ -121,6 +126,7 @@ class _Extraction:
                 shard = encoded.shard
                 write_images(self.draft.path / shard.name, encoded.rows, shard.split, shard.fingerprint)
                 self.bad[shard.name], self.logit_scale = encoded.bad, encoded.logit_scale
+                self.depths.update(encoded.depths)
 
     def errors(self) -> list[ErrorRow]:
         """All bad images, in the order of the plan."""
@@ -156,7 +162,7 @@ class _Extraction:
         bad = []
         for sample, content in missing(shard, rows):
             data = read_planned(Request(sample, content, shard.views))
-            image = decode_image(data) if isinstance(data, bytes) else data
+            image = decode_image(data, self.rules) if isinstance(data, bytes) else data
             if not isinstance(image, BadImage):
                 return False
             bad.append(error_row(sample, image))
@@ -176,6 +182,7 @@ def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Mac
         "view_seed": extract.view_seed,
         "batch_size": extract.batch_size,
         "made_by": machine.made_by,
+        **decoding(extract),
     }
 
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from stages.config import ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from stages.datasets.pictures import HEIC
 from stages.datasets.places import unit
 from stages.engine import LOCAL, Engine
+from stages.heif import has_heif
 from stages.progress import Progress
 from stages.resolve import EncoderIdentity
-from stages.shards import STAGE, VERSION, Hashes, units
+from stages.shards import STAGE, VERSION, Hashes, decoding, units
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 from store.fingerprint import Json, fingerprint
@@ -36,8 +38,16 @@ def image_identity(dataset: Dataset, encoder: EncoderIdentity, extract: ExtractC
         "shard_batches": extract.shard_batches,
         "classes": list(dataset.classes),
         "content": content,
+        **decoding(extract),
+        **_unread(dataset),
     }
     return Identity(STAGE, f"{dataset.name}-{encoder.name}", fields, command=command)
+
+
+def _unread(dataset: Dataset) -> dict[str, Json]:
+    """What cannot be read here and now, so that it is read once the extra is installed."""
+    heif = any(sample.sample_id.lower().endswith(HEIC) for sample in dataset.samples)
+    return {"without": ["heic"]} if heif and not has_heif() else {}
 
 
 def text_identity(dataset: Dataset, encoder: EncoderIdentity, command: str = COMMAND) -> Identity:

@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from stages.datasets.dataset import Sample
 from stages.datasets.remote import UNREACHABLE
-from stages.decode import BadImage, decode_image
+from stages.decode import BadImage
 from stages.reading import read_place
-from stages.views import Pixels, ViewMaker
+from stages.views import Deep, Pixels, ViewMaker
 from store.errors import XmapError
 
 # Far beyond what the largest allowed image takes; only a stuck disk or network mount reaches it.
@@ -55,7 +55,7 @@ class Changed:
     why: str = "changed while features were extracted"
 
 
-Loaded = Pixels | BadImage | Changed
+Loaded = Pixels | Deep | BadImage | Changed
 
 
 class ViewDataset(Dataset[Loaded]):
@@ -70,10 +70,7 @@ class ViewDataset(Dataset[Loaded]):
     def __getitem__(self, number: int) -> Loaded:
         request = self._requests[number]
         data = read_planned(request)
-        image = decode_image(data) if isinstance(data, bytes) else data
-        if isinstance(image, BadImage | Changed):
-            return image
-        return self._maker.views(image, request.sample.sample_id, request.views)
+        return self._maker.loaded(data, request.sample.sample_id, request.views) if isinstance(data, bytes) else data
 
 
 def read_planned(request: Request) -> bytes | BadImage | Changed:
@@ -154,7 +151,7 @@ def _received(answers: Iterator[Loaded], ahead: int) -> Generator[Loaded]:
     thread = Thread(target=receive, daemon=True)
     thread.start()
     try:
-        while isinstance(answer := ready.get(), np.ndarray | BadImage | Changed):
+        while isinstance(answer := ready.get(), np.ndarray | Deep | BadImage | Changed):
             yield answer
         if answer is not None:
             raise answer

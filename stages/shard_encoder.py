@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ import torch
 from stages.allocator import kept_memory
 from stages.config import ExtractConfig
 from stages.datasets.dataset import Sample
-from stages.decode import BadImage
+from stages.decode import BadImage, rules_of
 from stages.device import resolve_device
 from stages.encoder import Encoder, plain_crop
 from stages.engine import Advance
 from stages.loading import Changed, Loaded, Request, worker_failures
 from stages.resolve import EncoderIdentity
 from stages.shards import Shard
-from stages.views import Pixels, ViewMaker, normalised
+from stages.views import Deep, Pixels, ViewMaker, normalised
 from store.errors import InputError
 from store.features import ErrorRow, ImageFeatures
 from store.manifest import versions
@@ -59,12 +60,15 @@ def require_kind(planned: Machine) -> None:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A shard's rows, its bad images in the order of the plan, and the model's own logit scale."""
+    """A shard's rows, its bad images in the order of the plan, the model's own logit scale, and how many images were assumed to have
+    values of so many bits.
+    """
 
     shard: Shard
     rows: ImageFeatures
     bad: tuple[ErrorRow, ...]
     logit_scale: float
+    depths: Mapping[int, int]
 
     @property
     def units(self) -> int:
@@ -90,14 +94,15 @@ class ShardEncoder:
             Request(sample, content, shard.views) for shard in shards for sample, content in zip(shard.samples, shard.contents, strict=True)
         ]
         preprocess = self._model.identity.preprocess
-        maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed)
+        maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
         return self._load(requests, maker, self._extract.batch_size)
 
     def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
         """Encode one shard, whose answers come next."""
         bad: list[ErrorRow] = []
+        depths: Counter[int] = Counter()
         preprocess, views = self._model.identity.preprocess, 1 + shard.views
-        batches = full_batches(_images(shard, answers, bad, advance), views, preprocess["size"], self._extract.batch_size)
+        batches = full_batches(_images(shard, answers, bad, depths, advance), views, preprocess["size"], self._extract.batch_size)
         features = np.concatenate([self._model.encode_images(normalised(batch, preprocess)) for batch in batches])
         lost = {row.sample_id for row in bad}
         good = np.repeat([sample.sample_id not in lost for sample in shard.samples], views)
@@ -110,11 +115,16 @@ class ShardEncoder:
             np.tile(np.arange(views, dtype=np.int16), len(samples)),
             kept,
         )
-        return Encoded(shard, rows, tuple(bad), self._model.logit_scale)
+        return Encoded(shard, rows, tuple(bad), self._model.logit_scale, dict(depths))
 
 
-def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advance: Advance) -> Iterator[Pixels | None]:
-    """The views of each sample of `shard`, None for a bad image, which is put into `bad`. Raises `InputError` for a changed file."""
+def _images(
+    shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], depths: Counter[int], advance: Advance
+) -> Iterator[Pixels | None]:
+    """The views of each sample of `shard`, None for a bad image, which is put into `bad`; assumed depths are counted.
+
+    Raises `InputError` for a changed file.
+    """
     for sample in shard.samples:
         answer = next(answers)
         if isinstance(answer, Changed):
@@ -123,6 +133,9 @@ def _images(shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], advanc
         if isinstance(answer, BadImage):
             bad.append(error_row(sample, answer))
             yield None
+        elif isinstance(answer, Deep):
+            depths[answer.depth] += 1
+            yield answer.pixels
         else:
             yield answer
 

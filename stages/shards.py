@@ -19,7 +19,7 @@ from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from stages.datasets.places import Place, unit
 from store.artifact import Store
 from store.errors import ArtifactDamaged
-from store.fingerprint import Fields, fingerprint
+from store.fingerprint import Fields, Json, fingerprint
 
 if TYPE_CHECKING:
     from store.features import ImageFeatures
@@ -71,6 +71,12 @@ def plan_shards(dataset: Dataset, hashes: Hashes, extract: ExtractConfig, fields
         for number, part in enumerate(parts):
             shards.append(Shard(split, number, part, tuple(hashes.get(sample.place) for sample in part), views, fields))
     return shards
+
+
+def decoding(extract: ExtractConfig) -> Fields:
+    """What settings change in how pixels are read: nothing is said of those that are as they always were."""
+    given: dict[str, Json] = {"depth": extract.depth, "max_pixels": extract.max_pixels}
+    return {name: value for name, value in given.items() if value != ExtractConfig.model_fields[name].default}
 
 
 def units(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:

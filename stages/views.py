@@ -18,12 +18,22 @@ from blake3 import blake3
 from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
+from stages.decode import RULES, BadImage, Rules, use_image
+
 SCALE = (0.5, 1.0)
 RATIO = (3 / 4, 4 / 3)
 TRIES = 10
 
 Box = tuple[int, int, int, int]
 Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Deep:
+    """The pixels of an image whose values were assumed to have `depth` bits, in a file that has room for more."""
+
+    pixels: Pixels
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,18 @@ class ViewMaker:
     plain: Callable[[Image], Image]
     preprocess: Mapping[str, Any]
     seed: int
+    rules: Rules = RULES
+
+    def loaded(self, data: bytes, sample_id: str, count: int) -> Pixels | Deep | BadImage:
+        """The views of the image in `data`, or why there are none."""
+        return use_image(data, lambda image: self._made(image, sample_id, count), self.rules)
+
+    def _made(self, image: Image, sample_id: str, count: int) -> Pixels | Deep | BadImage:
+        bad = out_of_proportion(image.size, self.preprocess, self.rules)
+        if bad is not None:
+            return bad
+        depth, pixels = image.info.get("depth"), self.views(image, sample_id, count)
+        return pixels if depth is None else Deep(pixels, depth)
 
     def views(self, image: Image, sample_id: str, count: int) -> Pixels:
         """View 0 and `count` augmented views (1 + count, H, W, 3) uint8 of an RGB image."""
@@ -49,6 +71,19 @@ class ViewMaker:
         height, width = self.preprocess["size"]
         crop = image.resize((width, height), Resampling.BICUBIC, box=crop_box(image.width, image.height, draws))
         return crop.transpose(Transpose.FLIP_LEFT_RIGHT) if flip else crop
+
+
+def out_of_proportion(size: tuple[int, int], preprocess: Mapping[str, Any], rules: Rules) -> BadImage | None:
+    """Why an image (width, height) cannot be resized to the encoder's size, if it cannot: a thread becomes a picture of gigabytes."""
+    (width, height), (tall, wide) = size, preprocess["size"]
+    scales = (wide / width, tall / height)
+    mode = preprocess.get("resize_mode") or "shortest"
+    if mode == "squash":
+        return None
+    scale = max(scales) if mode == "shortest" else min(scales)
+    if width * height * scale * scale <= rules.max_pixels and round(min(size) * scale) >= 1:
+        return None
+    return BadImage("too-large", f"{width} x {height} pixels are out of all proportion for the encoder's {wide} x {tall} (--max-pixels)")
 
 
 def normalised(pixels: Pixels, preprocess: Mapping[str, Any]) -> Tensor:

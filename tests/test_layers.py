@@ -20,6 +20,7 @@ OWNERS = {
     "open_clip": "stages/encoder.py",
     "ray": "pipeline/cluster.py",
     "fsspec": "stages/datasets/remote.py",
+    "pillow_heif": "stages/heif.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}

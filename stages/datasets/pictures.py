@@ -6,20 +6,30 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
+HEIC = (".heic", ".heif", ".hif")
+# The one format of Pillow's behind each suffix. Whatever a file is called, no others are opened: some of them start programs.
+FORMATS: Mapping[str, str] = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".dib": "DIB",
+    ".gif": "GIF",
+    **dict.fromkeys(HEIC, "HEIF"),
+    **dict.fromkeys((".jfif", ".jpe", ".jpeg", ".jpg"), "JPEG"),
+    ".jp2": "JPEG2000",
+    **dict.fromkeys((".pbm", ".pgm", ".pnm", ".ppm"), "PPM"),
+    ".png": "PNG",
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    ".webp": "WEBP",
+}
+IMAGE_SUFFIXES = tuple(FORMATS)
 # Many are TIFF inside, whose first picture is a thumbnail: they are known by their names.
 RAW = (
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf",
     ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
-HEIC = (".heic", ".heif", ".hif")
 CONVERT = "convert it to JPEG or PNG"
 # Pictures that people take for images: each is a sample with an error, never left out without a word.
 UNREAD: Mapping[str, str] = {
-    **dict.fromkeys(HEIC, f"HEIC is not read; {CONVERT}"),
     **dict.fromkeys(RAW, "raw files of cameras are not read; develop it to JPEG, PNG or TIFF"),
     ".dcm": f"DICOM is not read; {CONVERT}",
     ".dicom": f"DICOM is not read; {CONVERT}",
