@@ -48,6 +48,10 @@ def command(
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in one forward pass.")] = 64,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 2,
+    depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
+    max_pixels: Annotated[
+        int | None, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one. [as extracted]", show_default=False)
+    ] = None,
     store: StoreOption = "",
     quiet: QuietOption = False,
 ) -> None:
@@ -68,10 +72,11 @@ def command(
     with progress_on_stderr(quiet) as progress:
         found = image_paths(_listed(paths), progress)
         loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed, progress.say)
+        rules = loaded.rules(depth, max_pixels)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         made = loaded.artifact.manifest["created"]
         progress.say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {encoder.device}")
-        predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0)
+        predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0, rules)
         _write(_noticed(predictions, progress, len(found)), chosen, target, explain, top)
 
 

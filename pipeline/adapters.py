@@ -17,6 +17,7 @@ from store.schemas import usable
 from store.tables import Array
 
 if TYPE_CHECKING:
+    from stages.decode import Rules
     from stages.encoder import Encoder
     from stages.predict import Given, Prediction, Predictor
 
@@ -105,7 +106,7 @@ class Adapter:
         from stages.predict import encode
 
         given = given_images(images)
-        return encode(given, encoder or self._encoder, BATCH, workers=2)
+        return encode(given, encoder or self._encoder, BATCH, workers=2, rules=self.rules())
 
     def stream(
         self,
@@ -115,9 +116,23 @@ class Adapter:
         batch_size: int = BATCH,
         workers: int = 2,
         neighbors: int = 0,
+        rules: Rules | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions as they are made, `batch_size` images at a time; with `neighbors` nearest cached images each."""
-        return self.predictor.predict(images, encoder, progress or Silent(), batch_size, workers, neighbors)
+        """Predictions as they are made, `batch_size` images at a time; with `neighbors` nearest cached images each.
+
+        `rules` of reading pixels are those of the extraction unless given.
+        """
+        return self.predictor.predict(images, encoder, progress or Silent(), batch_size, workers, neighbors, rules or self.rules())
+
+    def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
+        """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
+        from pipeline.config import load_config
+        from stages.decode import rules_of
+
+        given = {"depth": depth or None, "max_pixels": max_pixels}
+        chosen = {name: self.cache_artifact.summary.get(name) if value is None else value for name, value in given.items()}
+        settings = {f"extract.{name}": value for name, value in chosen.items() if value is not None}
+        return rules_of(load_config(None, settings, read=False).extract)
 
     def predict_proba(self, features: Any) -> Array:
         """Class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""

@@ -59,7 +59,7 @@ def build_cache(
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
         progress.advance(1)
-        return held.commit({**_summary(keys, text, drawn, config, seed), **facts})
+        return held.commit({**_summary(keys, text, drawn, config, seed), **facts, **_read_as(images)})
 
 
 class _Keys:
@@ -133,6 +133,11 @@ def _queries(images: Artifact) -> Array | None:
     ids = index_split(images, VAL).sample_ids
     chosen = {ids[row] for row in even_rows(len(ids)).tolist()}
     return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
+
+
+def _read_as(images: Artifact) -> dict[str, Json]:
+    """How the pixels of the keys were read, where that was set: new images are to be read alike."""
+    return {name: images.fields[name] for name in ("depth", "max_pixels") if name in images.fields}
 
 
 def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:

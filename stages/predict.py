@@ -7,7 +7,6 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,9 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stages.decode import BadImage, decode_image, load_image
-from stages.encoder import Encoder, plain_transform
+from stages.decode import RULES, BadImage, Rules
+from stages.depths import assumed
+from stages.encoder import Encoder
 from stages.evidence import batches, key_affinity
+from stages.image_loader import ImageLoader, Loaded
 from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
 from stages.progress import Progress
 from store.errors import InputError
@@ -153,15 +154,25 @@ class Predictor:
             return self._method.scores(self._fitted, self.cache, features)
 
     def predict(
-        self, images: Sequence[Given], encoder: Encoder, progress: Progress, batch_size: int, workers: int, neighbors: int
+        self,
+        images: Sequence[Given],
+        encoder: Encoder,
+        progress: Progress,
+        batch_size: int,
+        workers: int,
+        neighbors: int,
+        rules: Rules = RULES,
     ) -> Iterator[Prediction]:
         """One prediction an image, in order; images that cannot be read are among them."""
         progress.start("predict", len(images))
-        for names, loaded in _loaded(images, encoder, batch_size, workers):
+        loader = ImageLoader(encoder.identity.preprocess, rules, workers)
+        for names, loaded in _loaded(images, loader, batch_size):
             yield from self._answers(names, loaded, encoder, neighbors)
             progress.advance(len(loaded))
+        if loader.depths:
+            progress.say(assumed(loader.depths))
 
-    def _answers(self, paths: Sequence[str], loaded: Sequence[Tensor | BadImage], encoder: Encoder, k: int) -> Iterator[Prediction]:
+    def _answers(self, paths: Sequence[str], loaded: Sequence[Loaded], encoder: Encoder, k: int) -> Iterator[Prediction]:
         images = [image for image in loaded if isinstance(image, Tensor)]
         scored = iter(self._scored(torch.from_numpy(encoder.encode_images(torch.stack(images))), k) if images else ())
         names, nothing = self.cache.text.names, np.empty(0, np.float32)
@@ -200,10 +211,10 @@ class Predictor:
         ]
 
 
-def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int) -> Array:
+def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int, rules: Rules = RULES) -> Array:
     """The encoder's raw features (B, C) float32 of images, in order. Raises `InputError` for the first that cannot be read."""
     parts = [np.empty((0, encoder.identity.width), np.float32)]
-    for names, loaded in _loaded(images, encoder, batch_size, workers):
+    for names, loaded in _loaded(images, ImageLoader(encoder.identity.preprocess, rules, workers), batch_size):
         for name, image in zip(names, loaded, strict=True):
             if isinstance(image, BadImage):
                 raise InputError(f"{name} cannot be read: {image.kind}, {image.message}; leave it out.")
@@ -211,19 +222,11 @@ def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: 
     return np.concatenate(parts).astype(np.float32, copy=False)
 
 
-def _loaded(
-    images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int
-) -> Iterator[tuple[list[str], list[Tensor | BadImage]]]:
-    """Names and pixels of `batch_size` images at a time, decoded in threads."""
-    transform = plain_transform(encoder.identity.preprocess)
-
-    def load(given: Given) -> Tensor | BadImage:
-        image = decode_image(given.data) if isinstance(given, Held) else load_image(given)
-        return image if isinstance(image, BadImage) else transform(image)
-
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for part in batches(len(images), batch_size):
-            yield [str(given) for given in images[part]], list(pool.map(load, images[part]))
+def _loaded(images: Sequence[Given], loader: ImageLoader, batch_size: int) -> Iterator[tuple[list[str], list[Loaded]]]:
+    """Names and pixels of `batch_size` images at a time."""
+    for part in batches(len(images), batch_size):
+        given = [image.data if isinstance(image, Held) else image for image in images[part]]
+        yield [str(image) for image in images[part]], loader.load(given)
 
 
 def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explain: bool) -> None:

@@ -97,6 +97,8 @@ class Cached(About, total=False):
     index: Word
     recall: Real
     effort: Count | None
+    depth: Annotated[int, Field(ge=8, le=16)]
+    max_pixels: Count
 
 
 @with_config(STRICT)

@@ -52,6 +52,8 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "extract.view_seed": ((1, 2), FEATURES),
     "extract.batch_size": ((64, 8), FEATURES),
     "extract.shard_batches": ((16, 1), FEATURES),
+    "extract.depth": (("auto", 12, 16), FEATURES),
+    "extract.max_pixels": ((178_956_970, 1_000_000), FEATURES),
     "text.text": (("prompts", "coop"), {COOP, *LATER}),
     "text.context": ((0, 4), TUNED),
     "text.context_epochs": ((None, 3), TUNED),
