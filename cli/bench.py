@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import interval, points, print_json, show
-from cli.options import Settings, with_settings
+from cli.console import warn
+from cli.formats import Destination, Sheet, rows_of
+from cli.grid import PROTOCOLS, print_grids, shots_of, wide
+from cli.options import FormatOption, OutputOption, Settings, with_settings
 from cli.progress import outcome_line, progress_on_stderr
-from cli.results import explained, marks_of, print_costs
-from cli.tables import print_table
+from cli.results import plain_row
 from store.errors import InputError
 
 if TYPE_CHECKING:
     from pipeline.bench import BenchResult, Cell
-    from pipeline.published import Published
 
 FAILED = 1
-HERE = "measured here"
-PROTOCOLS = {
-    "few": "protocol few: settings chosen on min(shots, 4) validation samples a class, test opened once",
-    "paper": "protocol paper: settings were chosen on the FULL validation split, as in many papers (where there is one; see selected on)",
-}
 
 
 @with_settings
@@ -33,27 +28,29 @@ def command(
     datasets: Annotated[str, typer.Option("--datasets", metavar="NAMES", help="Benchmarks, or all; they lie under --root.")] = "",
     features: Annotated[str, typer.Option("--features", metavar="NAMES", help="Stored features, imported or extracted.")] = "",
     shots: Annotated[str, typer.Option("--shots", metavar="NUMBERS", help="Labelled training images a class.")] = "1,2,4,8,16",
-    methods: Annotated[str, typer.Option("--methods", metavar="NAMES", help="Methods, or all.")] = "all",
+    methods: Annotated[str, typer.Option("--methods", "--method", metavar="NAMES", help="Methods, or all.")] = "all",
+    form: FormatOption = "",
+    output: OutputOption = "",
 ) -> None:
     """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
 
-    A dataset that fails is reported and the others go on; the exit code is then 1.
+    With --data in place of --datasets or --features the grid is that of your own images. A dataset that fails is reported and the
+    others go on; the exit code is then 1.
 
     Example: xmap bench --datasets dtd,eurosat --root benchmarks --shots 1,16
     """
-    from pipeline.bench import bench, jobs_of, methods_of
+    from pipeline.bench import bench
+    from pipeline.jobs import jobs_of, methods_of
 
+    destination = Destination(form, output, settings.json)
     config = settings.config.override({"run.methods": methods_of(_parts(methods))})
     counts = _counts(shots)
     jobs = jobs_of(config, _parts(datasets), _parts(features), max(counts))
     with progress_on_stderr(settings.quiet) as progress:
         result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
-    if settings.json:
-        print_json(_facts(result, config.run.protocol))
-    else:
-        _print(result, config.run.protocol)
+    destination.write(_sheet(result, config.run.protocol))
     for failure in result.failures:
-        typer.echo(f"xmap: {failure.place} failed: {failure.message}", err=True)
+        warn(f"{failure.place} failed: {failure.message}")
     if result.failures:
         raise typer.Exit(FAILED)
 
@@ -69,143 +66,40 @@ def _counts(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def _facts(result: BenchResult, protocol: str) -> dict[str, Any]:
+def _sheet(result: BenchResult, protocol: str) -> Sheet:
+    """The grid in every format: for programs a row a cell and method, for documents a row a method."""
+    rows = [{"dataset": cell.dataset} | plain_row(row) for cell in result.cells for row in cell.results]
+    texts, right = wide(result.cells)
+    return Sheet(rows_of(rows), texts, right, _answer(result, protocol), partial(print_grids, result, protocol))
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {**vars(cell), "evaluation": cell.evaluation and cell.evaluation.model_dump()}
+
+
+def _answer(result: BenchResult, protocol: str) -> dict[str, Any]:
+    from pipeline.answer import BenchAnswer
     from pipeline.bench import against_ours
     from pipeline.published import BACKBONE, published
 
-    cells = [{**asdict(cell), "against_xmadapter": against_ours(cell.differences)} for cell in result.cells]
-    names = dict.fromkeys(cell.benchmark for cell in result.cells)
+    cells, only = result.cells, result.cells[0] if len(result.cells) == 1 else None
     beside = {
         name: [{**asdict(row.source), "backbone": BACKBONE, "accuracy": row.accuracy} for row in rows]
-        for name in names
+        for name in dict.fromkeys(cell.benchmark for cell in cells)
         if (rows := published(name))
     }
-    failures = [asdict(failure) for failure in result.failures]
-    return {"protocol": PROTOCOLS[protocol], "cells": cells, "published": beside, "failures": failures}
-
-
-def _print(result: BenchResult, protocol: str) -> None:
-    from pipeline.published import published, published_average
-
-    grids: dict[tuple[str, str], list[Cell]] = {}
-    for cell in result.cells:
-        if not cell.target:
-            grids.setdefault((cell.benchmark, cell.dataset), []).append(cell)
-    for (name, _), cells in grids.items():
-        _grid(cells[0].title, _measured(cells), published(name), cells, protocol)
-        _differences(cells, protocol)
-        most = max(cells, key=lambda cell: cell.shots)
-        show(f"{most.title}: costs at {_columns([most.shots])[0]}")
-        print_costs(most.results)
-    if len(grids) > 1:
-        cells = [cell for found in grids.values() for cell in found]
-        beside = published_average([name for name, _ in grids])
-        _grid(f"average over {len(grids)} datasets", _averages(cells), beside, cells, protocol)
-    if any(cell.target for cell in result.cells):
-        _domains(result.cells, protocol)
-
-
-def _measured(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
-    """For each method and number of shots, accuracy and half its interval with the sign of its kind."""
-    rows: dict[str, dict[int, str]] = {}
-    marks = marks_of(_rows(cells))
-    for cell in cells:
-        for row in cell.results:
-            low, high = row["accuracy_ci95"]
-            rows.setdefault(row["method"], {})[cell.shots] = f"{row['accuracy_mean']:.2f} ±{(high - low) / 2:.2f}{marks[row['ci_kind']]}"
-    return rows
-
-
-def _rows(cells: Sequence[Cell]) -> list[Mapping[str, Any]]:
-    return [row for cell in cells for row in cell.results]
-
-
-def _averages(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
-    from pipeline.bench import means
-
-    rows: dict[str, dict[int, str]] = {}
-    for (method, shots), mean in means(cells).items():
-        rows.setdefault(method, {})[shots] = f"{mean:.2f}"
-    return rows
-
-
-def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequence[Published], cells: Sequence[Cell], protocol: str) -> None:
-    """Methods x shots: ours, then what others published."""
-    shots = sorted({cell.shots for cell in cells})
-    rows: list[tuple[str, ...]] = [(method, *(found.get(count, "") for count in shots), HERE) for method, found in measured.items()]
-    for row in beside:
-        numbers = [f"{row.accuracy[count]:.2f}" if count in row.accuracy else "" for count in shots]
-        if any(numbers):
-            rows.append((f"published {row.source.method}", *numbers, row.source.words))
-    show(f"{title}: accuracy %")
-    columns = _columns(shots)
-    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
-    _caption(cells, protocol, intervals=any("±" in text for found in measured.values() for text in found.values()))
-
-
-def _columns(shots: Sequence[int]) -> tuple[str, ...]:
-    return tuple("1 shot" if count == 1 else f"{count} shots" for count in shots)
-
-
-def _caption(cells: Sequence[Cell], protocol: str, intervals: bool) -> None:
-    """What the numbers above are: the protocol in every table, on what was selected, and the kinds of intervals."""
-    results = _rows(cells)
-    seeds = ", ".join(str(seed) for seed in results[0]["seeds"]) if results else ""
-    show(PROTOCOLS[protocol])
-    show(f"selected on: {_several(row['selected_on'] for row in results)}")
-    kinds = f"; ± is half a 95 % interval: {explained(marks_of(results))}" if intervals else ""
-    show(f"seeds {seeds}{kinds}")
-    typer.echo("")
-
-
-def _several(words: Any) -> str:
-    return "; ".join(dict.fromkeys(str(word) for word in words))
-
-
-def _differences(cells: Sequence[Cell], protocol: str) -> None:
-    """How XMAdapter differs from each other method on the same samples."""
-    from pipeline.bench import OURS, against_ours
-
-    found = {cell.shots: against_ours(cell.differences) for cell in cells}
-    shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
-    if not others:
-        return
-    show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
-    rows = [(other, *(_difference(found[count].get(other)) for count in shots)) for other in others]
-    print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots))
-    show(PROTOCOLS[protocol])
-    typer.echo("")
-
-
-def _difference(row: Mapping[str, Any] | None) -> str:
-    if row is None:
-        return ""
-    return f"{points(row['difference'])} {interval(row['ci95'])}{' tie' if row['tie'] else ''}"
-
-
-def _domains(cells: Sequence[Cell], protocol: str) -> None:
-    """Adapters of ImageNet on ImageNet and its variants."""
-    from pipeline.published import TARGETS, published_domains
-
-    shown = [cell for cell in cells if cell.benchmark in TARGETS]
-    names = [name for name in TARGETS if any(cell.benchmark == name for cell in shown)]
-    titles = [next(cell.title for cell in shown if cell.benchmark == name) for name in names]
-    variants = [name for name in names if name != TARGETS[0]]
-    found: dict[tuple[int, str], dict[str, float]] = {}
-    for cell in shown:
-        for row in cell.results:
-            found.setdefault((cell.shots, row["method"]), {})[cell.benchmark] = row["accuracy_mean"]
-    rows = [(method, str(shots), *_numbers(values, names, variants), HERE) for (shots, method), values in sorted(found.items())]
-    for source, table in published_domains():
-        shots = "0" if source.method == "zero-shot" else "16"
-        rows.append((f"published {source.method}", shots, *_numbers(table, names, variants), source.words))
-    show("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
-    columns = ("shots", *titles, "average of variants")
-    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
-    _caption(shown, protocol, intervals=False)
-
-
-def _numbers(values: Mapping[str, float], names: Sequence[str], variants: Collection[str]) -> list[str]:
-    there = all(name in values for name in variants)
-    average = f"{sum(values[name] for name in variants) / len(variants):.2f}" if there else ""
-    return [*(f"{values[name]:.2f}" if name in values else "" for name in names), average]
+    same = len({cell.dataset for cell in cells}) == 1
+    answer = BenchAnswer(
+        evaluation=only.evaluation if only else None,
+        dataset=cells[0].dataset if same else None,
+        model=cells[0].model if len({cell.model for cell in cells}) == 1 else None,
+        classes=cells[0].classes if same else (),
+        results=[{"dataset": cell.dataset, **row} for cell in cells for row in cell.results],
+        differences=[{"dataset": cell.dataset, "shots": cell.shots, **row} for cell in cells for row in cell.differences],
+        warnings=[f"{cell.title}, {shots_of(cell.shots)}: {line}" for cell in cells for line in cell.warnings],
+        protocol=PROTOCOLS[protocol],
+        cells=[{**_cell(cell), "against_xmadapter": against_ours(cell.differences)} for cell in cells],
+        published=beside,
+        failures=[asdict(failure) for failure in result.failures],
+    )
+    return answer.model_dump(mode="json")

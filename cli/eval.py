@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cli.options import Settings, with_settings
-from cli.work import work
+from cli.options import FormatOption, OutputOption, Settings, with_settings
+from cli.work import evaluate
 
 
 @with_settings
-def command(settings: Settings) -> None:
+def command(settings: Settings, form: FormatOption = "", output: OutputOption = "") -> None:
     """Score the test images with every method and seed, and print the methods side by side. Needs `xmap train`.
 
     Example: xmap eval --data pets --methods tip-adapter,xmadapter --json
     """
-    work(settings, ("eval",))
+    evaluate(settings, ("eval",), form, output)

@@ -70,6 +70,20 @@ MethodOption = Annotated[
     str, typer.Option("--method", "--methods", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", "--seeds", help="And of this seed. [the first]", show_default=False)]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="table, csv, json, jsonl, markdown, latex, or parquet with -o. [that of FILE's suffix, else table]",
+        show_default=False,
+        rich_help_panel=GENERAL,
+    ),
+]
+OutputOption = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False, rich_help_panel=GENERAL),
+]
 PlaceArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The images, as --data names them.", show_default=False)]
 
 SHARED: Mapping[str, Any] = {

@@ -11,8 +11,19 @@ from pathlib import PurePath
 from store.errors import InputError, UnknownName
 from store.output import STDOUT, Output
 
-TABLE, CSV, JSON, JSONL, PARQUET = "table", "csv", "json", "jsonl", "parquet"
-SUFFIXES = {".csv": CSV, ".json": JSON, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": PARQUET, ".txt": TABLE}
+TABLE, CSV, JSON, JSONL, PARQUET, MARKDOWN, LATEX = "table", "csv", "json", "jsonl", "parquet", "markdown", "latex"
+SUFFIXES = {
+    ".csv": CSV,
+    ".json": JSON,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+    ".parquet": PARQUET,
+    ".txt": TABLE,
+    ".md": MARKDOWN,
+    ".tex": LATEX,
+}
+# What people call two of them.
+SHORT = {"md": MARKDOWN, "tex": LATEX}
 SPREADSHEETS = (".xlsx", ".xls", ".ods")
 BOM = "\ufeff"
 
@@ -27,6 +38,7 @@ def chosen_format(given: str, output: Output | None, formats: Sequence[str], by_
 
     Raises `UnknownName` for one that is not of `formats`, and `InputError` for a name that says another format or none.
     """
+    given = SHORT.get(given, given)
     if given and given not in formats:
         raise UnknownName("format", given, formats)
     if output is None or not output.is_file:

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cli.console import interval, number, points, show, size
+from cli.formats import Sheet, rows_of
 from cli.tables import print_table
 
 # Of equal width: what they stand behind stays aligned.
 MARKS = (" ", "*", "+")
+Rows = Sequence[Mapping[str, Any]]
+# The columns of a plain row before and after the ends of the interval.
+BEFORE = ("method", "shots", "accuracy_mean")
+AFTER = (
+    "ci_kind", "top5_mean", "ece_mean", "selected_on", "trials", "trainable_parameters", "train_seconds", "peak_bytes", "ms_per_query",
+    "stored_bytes", "text",
+)  # fmt: skip
 
 
-def print_results(results: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]]) -> None:
+COLUMNS = ("method", "accuracy %", "95 % interval", "top-5 %", "ECE %", "trials", "selected on")
+
+
+def results_sheet(results: Rows, differences: Rows, facts: Mapping[str, Any]) -> Sheet:
+    """An evaluation in every format."""
+    shown = _shown(results, {})
+    shown["interval"] = [str(row["ci_kind"]) for row in results]
+    return Sheet(rows_of([plain_row(row) for row in results]), shown, COLUMNS[1:6], facts, partial(print_results, results, differences))
+
+
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One method's results in columns of one value each, named as the view `runs` names them."""
+    low, high = row["accuracy_ci95"]
+    ends = {"accuracy_low": low, "accuracy_high": high}
+    return {name: row.get(name) for name in BEFORE} | ends | {name: row.get(name) for name in AFTER}
+
+
+def print_results(results: Rows, differences: Rows) -> None:
     """Methods side by side with their intervals, then what they cost, then how they differ on the same samples."""
-    columns = ("method", "accuracy %", "95 % interval", "top-5 %", "ECE %", "trials", "selected on")
-    marks = marks_of(results)
-    rows = [
-        (
-            row["method"],
-            f"{row['accuracy_mean']:.2f}",
-            f"{interval(row['accuracy_ci95'])}{marks[row['ci_kind']]}",
-            number(row.get("top5_mean"), 2),
-            number(row.get("ece_mean"), 1),
-            row["trials"],
-            row["selected_on"],
-        )
-        for row in results
-    ]
-    print_table(columns, rows, right=columns[1:6], spare=("trials", "top-5 %", "ECE %"), best=best_of(results))
+    shown = _shown(results, marks_of(results))
+    rows = list(zip(*shown.values(), strict=True))
+    print_table(COLUMNS, rows, right=COLUMNS[1:6], spare=("trials", "top-5 %", "ECE %"), best=best_of(results))
     if results:
         seeds = ", ".join(str(seed) for seed in results[0]["seeds"])
-        show(f"{results[0]['shots']} shots; seeds {seeds}; intervals: {explained(marks)}")
+        show(f"{results[0]['shots']} shots; seeds {seeds}; intervals: {explained(marks_of(results))}")
         print_costs(results)
     for row in differences:
         show(difference_line(row))
@@ -41,13 +55,29 @@ def print_results(results: Sequence[Mapping[str, Any]], differences: Sequence[Ma
             show(f"{row['method']}: the choice of {', '.join(row['edges'])} lies at the edge of its grid.")
 
 
-def best_of(results: Sequence[Mapping[str, Any]]) -> list[int]:
+def _shown(results: Rows, marks: Mapping[str, str]) -> dict[str, list[str]]:
+    rows = [
+        (
+            str(row["method"]),
+            f"{row['accuracy_mean']:.2f}",
+            f"{interval(row['accuracy_ci95'])}{marks.get(row['ci_kind'], '')}",
+            number(row.get("top5_mean"), 2),
+            number(row.get("ece_mean"), 1),
+            str(row["trials"]),
+            str(row["selected_on"]),
+        )
+        for row in results
+    ]
+    return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+
+
+def best_of(results: Rows) -> list[int]:
     """The places of the most accurate of several methods."""
     most = max((row["accuracy_mean"] for row in results), default=None)
     return [place for place, row in enumerate(results) if row["accuracy_mean"] == most and len(results) > 1]
 
 
-def marks_of(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def marks_of(results: Rows) -> dict[str, str]:
     """A sign for each kind of interval, none for the usual one, so that a column of two kinds says which is which."""
     kinds = [str(kind) for kind, _ in Counter(row["ci_kind"] for row in results).most_common()]
     signs = MARKS if len(kinds) > 1 else ("",)
@@ -59,7 +89,7 @@ def explained(marks: Mapping[str, str]) -> str:
     return "; ".join(f"{mark.strip()} {kind}".strip() for kind, mark in marks.items())
 
 
-def print_costs(results: Sequence[Mapping[str, Any]]) -> None:
+def print_costs(results: Rows) -> None:
     """What each method costs. The peak is the whole process's (or the GPU's) while training, so methods share what it begins with."""
     columns = ("method", "parameters", "train s", "peak memory", "ms a query", "stored")
     rows = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from cli.options import Settings, with_settings
-from cli.work import work
+from cli.options import FormatOption, OutputOption, Settings, with_settings
+from cli.work import evaluate
 from pipeline.plan import STAGES
 
 
 @with_settings
-def command(settings: Settings) -> None:
+def command(settings: Settings, form: FormatOption = "", output: OutputOption = "") -> None:
     """Do every stage that is missing, say for each whether it was reused or built and why, and compare the methods.
 
     Example: xmap run --data pets --model ViT-B-32-quickgelu --pretrained openai --shots 16
     """
-    work(settings, STAGES)
+    evaluate(settings, STAGES, form, output)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import re
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import print_json, warn
-from cli.options import StoreOption
-from cli.output import CSV, JSON, PARQUET, TABLE, chosen_format, chosen_output, printed_to
-from cli.tables import aligned, print_table
+from cli.console import show, warn
+from cli.formats import Destination, Sheet
+from cli.options import FormatOption, OutputOption, StoreOption
+from cli.tables import print_table
 from store.errors import InputError, UnknownName
 from store.files import read_plain
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[\w.-]+")
 # Bytes of a query file.
 QUERY_LIMIT = 1 << 20
-FORMATS = (TABLE, CSV, JSON, PARQUET)
 
 
 def _names(incomplete: str) -> list[str]:
@@ -44,8 +40,8 @@ def command(
     listed: Annotated[
         bool, typer.Option("--list", help="Show the views with their columns, and the ready questions with their SQL.")
     ] = False,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, csv, json or parquet (with -o).")] = "",
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.")] = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     store: StoreOption = "",
 ) -> None:
@@ -55,42 +51,58 @@ def command(
 
     Example: xmap sql label-suspects
     """
-    target = chosen_output(output)
-    chosen = chosen_format(JSON if json else form, target, FORMATS)
+    destination = Destination(form, output, json)
     if listed:
-        with printed_to(target):
-            _show_list(as_json=chosen == JSON)
+        destination.write(_listed())
         return
     text = _query(query, file)
     from store.sql import connect
-    from store.tables import encode_table
 
     with connect(store or None) as connection:
         for damage in connection.damaged:
             warn(f"left out: {damage}")
-        table = connection.query(text)
-    if target and chosen == PARQUET:
-        with target.open() as opened:
-            encode_table(opened, table, "")
-    else:
-        with printed_to(target, spreadsheet=chosen == CSV):
-            _print(table, chosen)
+        table = _told_apart(connection.query(text))
+    destination.write(Sheet({name: table[name].to_pylist() for name in table.column_names}, arrow=table, spare=_spare(query)))
 
 
-def _show_list(as_json: bool) -> None:
+def _told_apart(table: pa.Table) -> pa.Table:
+    """The answer with a number behind the second and later columns of one name."""
+    names: list[str] = []
+    for name in table.column_names:
+        taken = sum(1 for other in names if other == name or other.startswith(f"{name}_"))
+        names.append(f"{name}_{taken + 1}" if name in names else name)
+    return table.rename_columns(names)
+
+
+def _spare(query: str) -> tuple[str, ...]:
+    """What a narrow terminal may leave out of the answer: columns that a ready question says so of, none of those that a user asked for."""
+    from store.questions import QUESTIONS
+
+    return QUESTIONS[query].spare if query in QUESTIONS else ()
+
+
+def _listed() -> Sheet:
+    """The views with their columns, and the ready questions."""
     from store.catalog import VIEWS
     from store.questions import QUESTIONS
 
-    if as_json:
-        views = {name: {"about": view.about, "columns": view.columns} for name, view in VIEWS.items()}
-        print_json({"views": views, "questions": {name: asdict(question) for name, question in QUESTIONS.items()}})
-        return
+    rows = [(name, column, kind, about) for name, view in VIEWS.items() for column, (kind, about) in view.columns.items()]
+    values = dict(zip(("view", "column", "type", "meaning"), zip(*rows, strict=True), strict=True))
+    views = {name: {"about": view.about, "columns": view.columns} for name, view in VIEWS.items()}
+    return Sheet(values, facts={"views": views, "questions": {name: asdict(question) for name, question in QUESTIONS.items()}}, show=_show)
+
+
+def _show() -> None:
+    from store.catalog import VIEWS
+    from store.questions import QUESTIONS
+
     for name, view in VIEWS.items():
-        typer.echo(f"{name}: {view.about}")
+        show(f"{name}: {view.about}")
         print_table(("column", "type", "meaning"), [(column, kind, about) for column, (kind, about) in view.columns.items()])
     typer.echo("Ready questions: `xmap sql NAME` asks one.\n")
     for name, question in QUESTIONS.items():
-        typer.echo(f"{name}: {question.about}\n{indent(question.sql.strip(), '    ')}\n")
+        show(f"{name}: {question.about}")
+        typer.echo(f"{indent(question.sql.strip(), '    ')}\n")
 
 
 def _query(query: str, file: str) -> str:
@@ -118,23 +130,3 @@ def _unknown(word: str) -> InputError:
     if word in VIEWS:
         return InputError(f"{word} is a view, not a query; ask `xmap sql 'from {word} limit 20'`.")
     return UnknownName("question", word, tuple(QUESTIONS))
-
-
-def _print(table: pa.Table, form: str) -> None:
-    rows: list[dict[str, Any]] = table.to_pylist()
-    if form == CSV:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(table.column_names)
-        writer.writerows([row[name] for name in table.column_names] for row in rows)
-    elif form == JSON:
-        print_json(rows)
-    else:
-        _print_answer({name: [row[name] for row in rows] for name in table.column_names})
-
-
-def _print_answer(values: Mapping[str, Sequence[object]]) -> None:
-    """An answer as a table: numbers to the right and with equal decimals a column."""
-    texts = {name: aligned(column) for name, column in values.items()}
-    paths = [name for name, column in values.items() if any(isinstance(value, str) and "/" in value for value in column)]
-    shown = [texts[name] or values[name] for name in values]
-    print_table(list(values), list(zip(*shown, strict=True)), right=[name for name in values if texts[name]], paths=paths)

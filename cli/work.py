@@ -6,17 +6,34 @@ from collections.abc import Collection
 from dataclasses import asdict
 
 from cli.console import print_json, warn
+from cli.formats import Destination
 from cli.options import Settings
 from cli.progress import outcome_line, progress_on_stderr
-from cli.results import print_results
+from cli.results import results_sheet
+from pipeline.answer import answer_of
 from pipeline.run import RunResult, run
-from stages.identities import EVAL
 
 
 def work(settings: Settings, build: Collection[str]) -> None:
-    """Build the stages `build` and show what came of it."""
+    """Build the stages `build` and say what there is of them."""
+    result = _run(settings, build)
+    if settings.json:
+        print_json([{**asdict(outcome), "path": str(result.artifacts[outcome.fingerprint].path)} for outcome in result.outcomes])
+
+
+def evaluate(settings: Settings, build: Collection[str], form: str, output: str) -> None:
+    """Build the stages `build`, of which the last is the evaluation, and show it; warnings on stderr in every format."""
+    destination = Destination(form, output, settings.json)
+    result = _run(settings, build)
+    said = answer_of(result)
+    destination.write(results_sheet(said.results, said.differences, said.model_dump(mode="json")))
+    for line in result.warnings:
+        warn(f"warning: {line}")
+
+
+def _run(settings: Settings, build: Collection[str]) -> RunResult:
     with progress_on_stderr(settings.quiet) as progress:
-        result = run(
+        return run(
             settings.store,
             settings.config,
             progress,
@@ -24,17 +41,3 @@ def work(settings: Settings, build: Collection[str]) -> None:
             settings.rehash,
             report=lambda outcome: progress.say(outcome_line(outcome)) if outcome.stage in build else None,
         )
-    if EVAL in build:
-        show_results(result, settings.json)
-    elif settings.json:
-        print_json([{**asdict(outcome), "path": str(result.artifacts[outcome.fingerprint].path)} for outcome in result.outcomes])
-
-
-def show_results(result: RunResult, as_json: bool) -> None:
-    """The evaluation: JSON, or the table of methods; warnings on stderr either way."""
-    if as_json:
-        print_json(result.results)
-    else:
-        print_results(result.results, result.differences)
-    for line in result.warnings:
-        warn(f"warning: {line}")

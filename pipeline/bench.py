@@ -6,45 +6,27 @@ are targets: adapters of ImageNet are scored on them.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.answer import Evaluation, answer_of
 from pipeline.config import XmapConfig
 from pipeline.features import Built, Features, features_of
+from pipeline.jobs import Job
 from pipeline.plan import Plan, Step, make_plan, runs_of
 from pipeline.run import RunResult, StepOutcome, execute
-from stages.datasets.coop import ENTRIES, SCHEME, benchmark, require_root
 from stages.datasets.dataset import TEST
-from stages.datasets.layouts import IMAGENET, Benchmark
+from stages.datasets.layouts import IMAGENET
 from stages.identities import ADAPTER, FIXED, eval_identity
-from stages.options import METHODS, method_entry
 from stages.progress import Progress
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError, StoreDenied, StoreFull, XmapError
 
-ALL = "all"
 OURS = "xmadapter"
-VALIDATION_SHOTS = 4
 Report = Callable[[StepOutcome], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One row of the grid: a benchmark with its entry, or stored features without one.
-
-    For a target, `source` is the config of the ImageNet whose adapters are scored on it.
-    """
-
-    name: str
-    config: XmapConfig
-    entry: Benchmark | None = None
-    source: XmapConfig | None = None
-
-    @property
-    def title(self) -> str:
-        return self.entry.title if self.entry else self.name
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,9 @@ class Cell:
     results: Sequence[Mapping[str, Any]]
     differences: Sequence[Mapping[str, Any]]
     warnings: Sequence[str] = ()
+    evaluation: Evaluation | None = None
+    model: str | None = None
+    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -87,47 +72,9 @@ class BenchResult:
     failures: tuple[Failure, ...]
 
 
-def jobs_of(config: XmapConfig, datasets: Sequence[str], features: Sequence[str], most: int) -> list[Job]:
-    """The rows that `datasets` (names, or all) and stored `features` ask for, at `most` shots and fewer.
-
-    Raises `InputError` and `UnknownName`.
-    """
-    entries = ENTRIES if list(datasets) == [ALL] else [benchmark(name) for name in datasets]
-    if entries:
-        require_root(config.data.root)
-    source = _on_benchmark(config, benchmark(IMAGENET), most)
-    jobs = [
-        Job(entry.name, _on_benchmark(config, entry, most), entry, source if entry.target else None) for entry in dict.fromkeys(entries)
-    ]
-    jobs += [Job(name, config.override({"run.features": name})) for name in dict.fromkeys(features)]
-    if not jobs:
-        raise InputError("nothing to run: give --datasets all or names with --root DIR, or stored features with --features NAME.")
-    return jobs
-
-
-def methods_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The methods that were named, or all. Raises `UnknownName`."""
-    if list(names) == [ALL]:
-        return tuple(METHODS)
-    for name in names:
-        method_entry(name)
-    return tuple(dict.fromkeys(names))
-
-
-def _on_benchmark(config: XmapConfig, entry: Benchmark, most: int) -> XmapConfig:
-    """The config of one benchmark. As in CoOp, a class with fewer images than shots gives what it has."""
-    kept = config.data.train_per_class
-    if kept is None and entry.train_per_class is not None:
-        kept = max(entry.train_per_class, most + VALIDATION_SHOTS)
-    changes: dict[str, Any] = {"data.data": f"{SCHEME}{entry.name}", "run.features": "", "cache.short": "keep"}
-    if kept is not None:
-        changes["data.train_per_class"] = kept
-    return config.override(changes)
-
-
 def bench(store: Store, jobs: Sequence[Job], shots: Sequence[int], progress: Progress, report: Report, rehash: bool = False) -> BenchResult:
     """Run every job at every number of shots. Errors of one job end up in the result, never in the others."""
-    worker = _Worker(store, progress, report, rehash)
+    worker = _Worker(store, progress, report, rehash, _Clock(len(jobs) * len(shots)))
     for job in jobs:
         worker.work(job, shots)
     return BenchResult(tuple(worker.cells), tuple(worker.failures))
@@ -136,7 +83,8 @@ def bench(store: Store, jobs: Sequence[Job], shots: Sequence[int], progress: Pro
 class _Worker:
     """Runs jobs and keeps what came of them; features are planned once for all numbers of shots."""
 
-    def __init__(self, store: Store, progress: Progress, report: Report, rehash: bool) -> None:
+    def __init__(self, store: Store, progress: Progress, report: Report, rehash: bool, clock: _Clock) -> None:
+        self._clock = clock
         self._store, self._progress, self._report, self._rehash = store, progress, report, rehash
         self._known: dict[tuple[str, str], Features] = {}
         self.cells: list[Cell] = []
@@ -147,14 +95,14 @@ class _Worker:
             features = self._features(job)
             counts = self._counts(features, shots)
         except Exception as error:
+            self._clock.total -= len(shots)
             self._failed(job, None, None, error)
             return
         for count in counts:
-            self._progress.say(f"{job.title}, {_shots(count)}")
+            self._progress.say(f"{job.title}, {_shots(count)}: {self._clock.begin()}")
             result = self._run(job, count, features)
             if result is not None:
-                place = (job.name, job.title, job.entry.name if job.entry else "", job.source is not None)
-                self.cells.append(Cell(*place, count, result.results, result.differences, result.warnings))
+                self.cells.append(_cell(job, count, result))
                 for line in result.warnings:
                     self._progress.say(f"warning: {job.title}, {_shots(count)}: {line}")
 
@@ -195,6 +143,7 @@ class _Worker:
         listed = ", ".join(map(str, held))
         if not counts:
             raise InputError(f"features {features.name!r} hold a support for {listed} shots alone; choose of these with --shots.")
+        self._clock.total -= len(shots) - len(counts)
         if len(counts) < len(shots):
             self._progress.say(f"{features.name}: holds a support for {listed} shots; the others are left out")
         return counts
@@ -210,6 +159,38 @@ class _Worker:
         failure = Failure(job.name, shots, method, str(error) if expected else f"{type(error).__name__}: {error}")
         self.failures.append(failure)
         self._progress.say(f"failed: {failure.place}: {failure.message}")
+
+
+def _cell(job: Job, shots: int, result: RunResult) -> Cell:
+    said = answer_of(result)
+    return Cell(
+        dataset=job.name,
+        title=job.title,
+        benchmark=job.entry.name if job.entry else "",
+        target=job.source is not None,
+        shots=shots,
+        results=said.results,
+        differences=said.differences,
+        warnings=said.warnings,
+        evaluation=said.evaluation,
+        model=said.model,
+        classes=said.classes,
+    )
+
+
+class _Clock:
+    """Which of `total` cells is done now, and how long the others will take if they take as long as those before."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self._begun, self._started = total, 0, time.monotonic()
+
+    def begin(self) -> str:
+        done, self._begun = self._begun, self._begun + 1
+        place = f"cell {self._begun} of {self.total}"
+        if not done:
+            return place
+        minutes = (time.monotonic() - self._started) / done * (self.total - done) / 60
+        return f"{place}, about {minutes:.0f} min left" if minutes >= 1 else f"{place}, less than a minute left"
 
 
 class _MethodFailed(Exception):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Question:
-    """What the answer tells, and the query."""
+    """What the answer tells, and the query; `spare` are the columns that a narrow terminal leaves out, the first first."""
 
     about: str
     sql: str
+    spare: tuple[str, ...] = ()
 
 
 def _sides(order: str) -> str:
@@ -42,6 +43,7 @@ QUESTIONS: Mapping[str, Question] = {
 select distinct dataset, shots, method, round(accuracy_mean, 2) as accuracy, round(accuracy_low, 2) as low, round(accuracy_high, 2) as high,
   ci_kind, round(ece_mean, 2) as ece, selected_on, artifact
 from runs order by dataset, shots, accuracy desc""",
+        ("artifact", "ci_kind", "selected_on", "ece"),
     ),
     "hardest-samples": Question(
         "Test images on which the image cache and the text cache disagree most.",
@@ -102,6 +104,7 @@ select s.dataset, s.split, s.sample_id, any_value(a.class_name) as labelled, mod
   round(avg(a.margin), 2) as margin
 from suspects s join affinity a using (dataset, split, sample_id, label) where a.epoch <= 1
 group by s.dataset, s.split, s.sample_id, s.runs order by s.runs desc, margin, s.sample_id limit 1000""",
+        ("dataset", "runs", "split"),
     ),
     "gamma-by-class": Question(
         "The share of the image cache in the fused affinity, by method and class (1 is image only).",

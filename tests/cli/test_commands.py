@@ -92,14 +92,15 @@ def test_stages_one_by_one_and_then_a_run_that_reuses_them(photos: Path) -> None
         assert result.exit_code == 0, result.stderr
         assert all(Path(row["path"]).is_dir() for row in json.loads(result.stdout))
     result = call("eval", *arguments, "--json")
-    rows = json.loads(result.stdout)
+    answer = json.loads(result.stdout)
+    rows = answer["results"]
     assert [row["method"] for row in rows] == ["zero-shot", "tip-adapter"]
     assert all(row.keys() >= FIELDS for row in rows)
     assert call("eval", *arguments, "--json").stdout == result.stdout
     again = call("run", *arguments, "--json")
     assert "built" not in again.stderr
     assert again.stderr.count("reused") == 9
-    assert json.loads(again.stdout) == rows
+    assert json.loads(again.stdout) == answer
 
 
 def test_tables_go_to_stdout_and_progress_to_stderr(done: list[str]) -> None:
@@ -136,7 +137,7 @@ def test_init_writes_a_file_that_drives_a_run(photos: Path) -> None:
     assert call("init", "--force", "--data", str(photos), "--shots", "1", *TINY, "--json").exit_code == 0
     result = call("run", "--json")
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)[0]["shots"] == 1
+    assert json.loads(result.stdout)["results"][0]["shots"] == 1
 
 
 def test_verify_finds_a_flipped_bit_and_a_cut_manifest(done: list[str], own_store: Path) -> None:

@@ -38,11 +38,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 def results(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> dict[str, dict[str, Any]]:
     done = finished[1]
     assert done.returncode == 0, done.stderr
-    return {row["method"]: row for row in json.loads(done.stdout)}
+    return {row["method"]: row for row in json.loads(done.stdout)["results"]}
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_stdout_is_the_list_of_results(results: dict[str, dict[str, Any]]) -> None:
+def test_stdout_is_one_object_with_the_results(results: dict[str, dict[str, Any]]) -> None:
     assert list(results) == ["zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter"]
     for row in results.values():
         low, high = row["accuracy_ci95"]

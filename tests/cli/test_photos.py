@@ -35,7 +35,7 @@ def save_random_model(name: str, folder: Path) -> str:
 def run(*arguments: str) -> list[dict[str, object]]:
     result = CliRunner().invoke(app, [*arguments, "--json", "--quiet"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    found: list[dict[str, object]] = json.loads(result.stdout)
+    found: list[dict[str, object]] = json.loads(result.stdout)["results"]
     return found
 
 
