@@ -2,68 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-import typer
-
-from cli.console import duration, plain, print_json, size
-from cli.options import Settings, with_settings
+from cli.console import show, size
+from cli.formats import Destination, Sheet, rows_of
+from cli.options import FormatOption, OutputOption, Settings, with_settings
 from cli.progress import outcome_line
 from cli.tables import print_table
+from pipeline.answer import Answer, StatusAnswer, answer
 from pipeline.lineage import Lineage
 from pipeline.plan import make_plan
 from pipeline.run import StepOutcome, preview
+from stages.identities import EVAL
 from store.artifact import Artifact
 from store.errors import XmapError
 from store.fingerprint import SHORT
 
-COLUMNS = ("artifact", "name", "fingerprint", "size", "age")
+COLUMNS = ("artifact", "name", "state", "made", "fingerprint", "size")
 FORK, LAST, DOWN, GAP = "├─ ", "└─ ", "│  ", "   "
+CURRENT, OLDER = "current", "older"
 
 
 @with_settings
-def command(settings: Settings) -> None:
+def command(settings: Settings, form: FormatOption = "", output: OutputOption = "") -> None:
     """Show the artifacts of the store as a tree of what came from what, and what `xmap run` would reuse or build, and why.
 
-    An evaluation hangs below the images it scored; `xmap show` lists all that an artifact was made from.
+    What a run with the present settings uses is called current; where they name no images, the newest of each name is. An evaluation
+    hangs below the images it scored; `xmap show` lists all that an artifact was made from.
 
     Example: xmap status --data pets --shots 8
     """
+    destination = Destination(form, output, settings.json)
     survey = settings.store.survey()
     lineage, damaged = Lineage.of(survey.artifacts), [str(error) for error in survey.damaged.values()]
     steps, remark = _plan(settings)
-    if settings.json:
-        artifacts, plan = [_facts(found, lineage) for found in lineage.artifacts], [asdict(step) for step in steps]
-        print_json({"artifacts": artifacts, "damaged": damaged, "plan": plan, "remark": remark})
-        return
-    print_table(COLUMNS, list(_tree(lineage, None, "")), right=COLUMNS[3:])
-    typer.echo(f"{len(lineage.artifacts)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}")
-    for damage in damaged:
-        typer.echo(plain(damage))
-    if remark:
-        typer.echo(f"a run cannot be planned: {plain(remark)}")
-    for step in steps:
-        typer.echo(_future(step))
+    states = states_of(lineage.artifacts, {step.fingerprint for step in steps})
+    rows = [_facts(found, lineage, states) for found in lineage.artifacts]
+    said = StatusAnswer(
+        **dict(_answer(lineage.artifacts, states)), artifacts=rows, damaged=damaged, plan=[asdict(step) for step in steps], remark=remark
+    )
+    footer = [f"{len(rows)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}", *damaged]
+    footer += [f"a run cannot be planned: {remark}"] * bool(remark) + [_future(step) for step in steps]
+    shown = partial(_print, lineage, states, footer)
+    destination.write(Sheet(rows_of(rows), facts=said.model_dump(mode="json"), show=shown))
 
 
-def _tree(lineage: Lineage, parent: Artifact | None, indent: str) -> Iterator[tuple[str, ...]]:
+def states_of(artifacts: Sequence[Artifact], planned: Collection[str]) -> dict[str, str]:
+    """For each artifact (oldest first), by fingerprint: current, older than another of its name, or neither."""
+    newest = {(found.stage, found.name): found.fingerprint for found in artifacts}
+    last = set(newest.values())
+    current = planned or last
+    return {
+        found.fingerprint: CURRENT if found.fingerprint in current else "" if found.fingerprint in last else OLDER for found in artifacts
+    }
+
+
+def _answer(artifacts: Sequence[Artifact], states: dict[str, str]) -> Answer:
+    """What the current evaluation says, else the newest one."""
+    evaluations = [found for found in artifacts if found.stage == EVAL]
+    current = [found for found in evaluations if states[found.fingerprint] == CURRENT]
+    return answer((current or evaluations)[-1], artifacts) if evaluations else Answer()
+
+
+def _print(lineage: Lineage, states: dict[str, str], footer: Sequence[str]) -> None:
+    print_table(COLUMNS, list(_tree(lineage, states, None, "")), right=COLUMNS[5:], spare=("size", "fingerprint"), paths=("name",))
+    for line in footer:
+        show(line)
+
+
+def _tree(lineage: Lineage, states: dict[str, str], parent: Artifact | None, indent: str) -> Iterator[tuple[str, ...]]:
     """Rows of what came from `parent`, each followed by what came from it."""
     children = lineage.children(parent)
     for artifact in children:
         last = artifact is children[-1]
         branch, below = ("", "") if parent is None else (LAST, GAP) if last else (FORK, DOWN)
-        age = datetime.now(UTC) - datetime.fromisoformat(artifact.manifest["created"])
-        facts = (artifact.name, artifact.fingerprint[:SHORT], size(_bytes(artifact)), duration(age.total_seconds()))
+        made = datetime.fromisoformat(artifact.manifest["created"]).astimezone()
+        facts = (
+            artifact.name,
+            states[artifact.fingerprint],
+            f"{made:%Y-%m-%d %H:%M}",
+            artifact.fingerprint[:SHORT],
+            size(_bytes(artifact)),
+        )
         yield f"{indent}{branch}{artifact.stage}", *facts
-        yield from _tree(lineage, artifact, indent + below)
+        yield from _tree(lineage, states, artifact, indent + below)
 
 
 def _plan(settings: Settings) -> tuple[list[StepOutcome], str]:
+    """What a run would do, or why that cannot be told; nothing where no images are named."""
+    config = settings.config
+    if not (config.data.data or config.run.features):
+        return [], ""
     try:
-        return preview(settings.store, make_plan(settings.store, settings.config, rehash=settings.rehash)), ""
+        return preview(settings.store, make_plan(settings.store, config, rehash=settings.rehash)), ""
     except XmapError as error:
         return [], str(error)
 
@@ -75,10 +110,11 @@ def _future(step: StepOutcome) -> str:
     return line.replace("built ", "would build", 1).replace(" in 0.0 s", "")
 
 
-def _facts(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
+def _facts(artifact: Artifact, lineage: Lineage, states: dict[str, str]) -> dict[str, Any]:
     facts = {key: artifact.manifest[key] for key in ("stage", "name", "fingerprint", "created", "seconds", "device", "command")}
     made_from = [parent.fingerprint for parent in lineage.parents(artifact)]
-    return {**facts, "bytes": _bytes(artifact), "path": str(artifact.path), "made_from": made_from}
+    place = {"bytes": _bytes(artifact), "path": str(artifact.path), "made_from": made_from}
+    return {**facts, "state": states[artifact.fingerprint], **place}
 
 
 def _bytes(artifact: Artifact) -> int:

@@ -30,8 +30,8 @@ def page() -> str:
     beside = {name: set(Answer.model_fields) for name in ("bench", "status")}
     parts = [HEAD, listed("The object", fields(Answer, set())), listed("`evaluation`", fields(Evaluation, set()))]
     parts += [listed("Each of `results`", RESULT), listed("Each of `differences`", DIFFERENCE)]
-    parts.append(listed("`xmap bench` adds", fields(BenchAnswer, beside["bench"]), "Its `results` and `differences` are those of all cells, with:"))
-    parts.append(listed("", PLACE))
+    parts.append(listed("`xmap bench` adds", fields(BenchAnswer, beside["bench"]), "Its `results`, `differences` and `warnings` are those of all cells."))
+    parts.append(listed("", PLACE, "Each of its `results` and `differences` has, beside the fields above:"))
     parts.append(listed("`xmap status` adds", fields(StatusAnswer, beside["status"]), STATUS))
     return "\n".join(parts)
 

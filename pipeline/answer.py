@@ -63,7 +63,9 @@ class BenchAnswer(Answer):
 class StatusAnswer(Answer):
     """What a store holds and what a run would do."""
 
-    artifacts: Sequence[Row] = Field(default=(), description="One object an artifact; `state` is `current` or `older`.")
+    artifacts: Sequence[Row] = Field(
+        default=(), description="One object an artifact; its `state` is `current`, `older` (another of its name is newer) or empty."
+    )
     damaged: Sequence[str] = Field(default=(), description="What cannot be read, a sentence each.")
     plan: Sequence[Row] = Field(default=(), description="What a run with the present settings would do, a step each; empty without images.")
     remark: str = Field(default="", description="Why a run cannot be planned, where images are named and it cannot.")
@@ -114,7 +116,9 @@ def answer_of(result: RunResult) -> Answer:
 def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequence[str] = ()) -> Answer:
     """What an evaluation says; among `artifacts` are the images that it scored."""
     scored = evaluation.inputs.get(TEST)
-    images = next((found for found in artifacts if found.stage == IMAGES and scored in dict(found.summary["parts"]).values()), None)
+    images = next(
+        (found for found in artifacts if found.stage == IMAGES and scored in dict(found.summary.get("parts") or {}).values()), None
+    )
     return Answer(
         evaluation=Evaluation(
             name=evaluation.name,
@@ -124,8 +128,12 @@ def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequen
         ),
         dataset=None if images is None else str(images.summary.get("dataset", images.name)),
         model=None if images is None else images.summary.get("model"),
-        classes=() if images is None else tuple(images.summary["classes"]),
+        classes=() if images is None else tuple(images.summary.get("classes") or ()),
         results=evaluation.summary["results"],
         differences=evaluation.summary["differences"],
         warnings=tuple(warnings),
     )
+
+
+def _holds(images: Artifact, part: str | None) -> bool:
+    return part in dict(images.summary.get("parts") or {}).values()

@@ -113,6 +113,10 @@ def test_the_views_page_is_the_catalog() -> None:
     assert (ROOT / "docs/views.md").read_text("utf-8") == made("make_views").page(), "run `python docs/make_views.py`"
 
 
+def test_the_json_page_is_the_declared_fields() -> None:
+    assert (ROOT / "docs/json.md").read_text("utf-8") == made("make_json").page(), "run `python docs/make_json.py`"
+
+
 def test_the_readme_holds_a_run_of_the_demo() -> None:
     maker = made("make_demo")
     shown = (ROOT / "README.md").read_text("utf-8").partition(maker.BEGIN)[2].partition(maker.END)[0]

@@ -126,8 +126,9 @@ def test_status_shows_artifacts_and_what_a_run_would_do(done: list[str]) -> None
     assert {step["state"] for step in facts["plan"]} == {"reused"}
     assert len(facts["artifacts"]) == 9
     bare = json.loads(call("status", "--json").stdout)
-    assert bare["plan"] == []
-    assert "no images named" in bare["remark"]
+    assert (bare["plan"], bare["remark"]) == ([], "")
+    assert "planned" not in call("status").stdout
+    assert "planned: --data absent does not exist" in call("status", "absent").stdout
 
 
 def test_init_writes_a_file_that_drives_a_run(photos: Path) -> None:
