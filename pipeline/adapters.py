@@ -153,8 +153,8 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
 
     Raises `InputError` where there is none.
     """
-    from stages.datasets.folder import Scan
     from stages.datasets.pictures import IMAGE_SUFFIXES
+    from stages.datasets.scan import Scan
 
     found: list[Path] = []
     said = progress or Silent()

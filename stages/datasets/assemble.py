@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from stages.config import DataConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from stages.datasets.names_file import Names, read_names
+from stages.datasets.one_class import refuse_one_class
 from stages.datasets.pictures import unread
 from stages.datasets.places import Place, location
 from stages.datasets.splits import draw_splits, keep_few
@@ -30,9 +31,10 @@ def assemble(
 ) -> Dataset:
     """The dataset of `items`, whose classes are `keys` in label order, called `names`, unless the names file says otherwise.
 
-    Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes, and for a class
-    of pictures alone that are not read.
+    Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes, for a single
+    class, and for one of pictures alone that are not read.
     """
+    refuse_one_class(keys)
     _require_readable(items)
     classes = Names(keys, names or keys)
     if config.classes:

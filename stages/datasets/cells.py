@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from stages.datasets.containers import WORDS
 from stages.datasets.labels import unfit
+from stages.datasets.split_names import is_split
 from store.errors import InputError
 from store.tables import open_foreign
 
@@ -140,7 +140,7 @@ def _label(value: object, names: list[str] | None, row: str) -> str:
 
 
 def _split(value: object, row: str) -> str:
-    split = WORDS.get(str(value).strip().lower(), "") if value != "" else ""
-    if value != "" and not split:
+    """The split of a row by any of its usual names, as written; empty where the table has none."""
+    if value != "" and not (isinstance(value, str) and is_split(value)):
         raise InputError(f"{row} has split {value!r:.80}; write one of train, val, test.")
-    return split
+    return str(value).strip()

@@ -1,7 +1,7 @@
 """Files that hold many images each: which ones `--data` names, and which split each is of.
 
 `--data` may be one such file, a folder of them (also in train/, val/, test/ or data/ inside it), or a pattern: `*`, `?`, `[0-9]`,
-`{000..127}` or `{a,b}`. A file's split is the folder it lies in, else the word its name begins with.
+`{000..127}` or `{a,b}`. A file's split is the folder it lies in, else what its name says: `train-000.tar`, `pets_valid_000.tar`.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from stages.datasets.files import as_file, contents, everything_below
 from stages.datasets.pictures import IMAGE_SUFFIXES, is_left_behind
 from stages.datasets.places import Location, relative
 from stages.datasets.remote import fitting
+from stages.datasets.split_names import is_split, meanings, read_as, split_inside
 from stages.datasets.splits import named
 from store.errors import InputError
 
-# The words by which folders and files say their split.
-WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
-INSIDE = (*WORDS, "data")
+DATA = "data"
 BRACES = re.compile(r"\{([^{}]*(?:,[^{}]*)+|\d+\.\.\d+)\}")
 WILD = re.compile(r"[*?\[]")
-BEGINS = re.compile(r"([a-z]+)(?=[-_.]|$)")
 MOST = 1 << 17
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that holds images: its path below the data, where it is, and its split (empty where none is said)."""
+    """A file that holds images: its path below the data, where it is, and its split, with what says it (both empty where nothing does)."""
 
     name: str
     where: Location
     split: str = ""
+    said: str = ""
 
 
 def find_containers(data: Location, *endings: str) -> list[Found]:
@@ -49,8 +48,7 @@ def find_containers(data: Location, *endings: str) -> list[Found]:
     else:
         root, files = data, _in_folder(data, endings)
     names = [relative(root, file) for file in files]
-    splits = _splits(names)
-    return sorted((Found(*found) for found in zip(names, files, splits, strict=True)), key=lambda found: found.name)
+    return sorted(_divided(names, files), key=lambda found: found.name)
 
 
 def is_pattern(data: Location) -> bool:
@@ -111,7 +109,7 @@ def beside(data: Location, *endings: str) -> int:
 def _ending(folder: Location, endings: tuple[str, ...]) -> tuple[list[Location], list[Location]]:
     """The folders in a folder, and the files with one of the `endings` in it and in its folders of splits."""
     folders, files = contents(folder)
-    inside = [file for inner in folders if inner.name in INSIDE for file in contents(inner)[1]]
+    inside = [file for inner in folders if inner.name == DATA or is_split(inner.name) for file in contents(inner)[1]]
     return folders, [file for file in (*files, *inside) if file.name.lower().endswith(endings)]
 
 
@@ -121,18 +119,22 @@ def _in_folder(folder: Location, endings: tuple[str, ...]) -> list[Location]:
     return [] if has_images else found
 
 
-def _splits(names: Sequence[str]) -> list[str]:
-    """The split of each file. Where all say the same one by their name alone, the data has no splits."""
-    folders = [next((WORDS[part] for part in PurePosixPath(name).parts[:-1] if part in WORDS), "") for name in names]
-    words = [found or _word(name) for found, name in zip(folders, names, strict=True)]
-    if not any(folders) and len(set(words)) == 1:
-        return [""] * len(names)
+def _divided(names: Sequence[str], files: Sequence[Location]) -> Iterator[Found]:
+    """Each file with its split. Where all say the same one by their name alone, the data has no splits."""
+    folders = [next(filter(is_split, PurePosixPath(name).parts[:-1]), "") for name in names]
+    words = [folder or split_inside(PurePosixPath(name).name) for folder, name in zip(folders, names, strict=True)]
+    found = meanings(filter(None, words))
+    if not any(folders) and len(found) == len(set(words)) and len(set(found.values())) == 1:
+        words = [""] * len(names)
     silent = [name for name, word in zip(names, words, strict=True) if not word]
     if silent and any(words):
         raise InputError(f"some files say a split and others do not, such as {named(silent[:1])}; put each into train/, val/ or test/.")
-    return words
+    for name, where, folder, word in zip(names, files, folders, words, strict=True):
+        # A word in the middle of a name is no plain word of its own: then the name is shown.
+        begins = folder or PurePosixPath(name).name.startswith(word)
+        yield Found(name, where, found.get(word, ""), word if begins else PurePosixPath(name).name)
 
 
-def _word(name: str) -> str:
-    found = BEGINS.match(PurePosixPath(name).name.lower())
-    return WORDS.get(found[1], "") if found else ""
+def splits_said(found: Sequence[Found]) -> tuple[str, ...]:
+    """A remark on the splits of files that are called otherwise."""
+    return read_as((one.said, one.split) for one in found if one.split)

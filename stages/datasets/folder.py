@@ -6,25 +6,26 @@ file. What looks like an image by its suffix stays a sample even when it is a br
 
 from __future__ import annotations
 
-import os
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from stages.datasets.dataset import TRAIN, Dataset
+from stages.datasets.division import UNDIVIDED, divide
+from stages.datasets.one_class import refuse_one_folder, tables_beside
 from stages.datasets.order import in_order
-from stages.datasets.pictures import IMAGE_SUFFIXES, PICTURE_SUFFIXES, is_left_behind, suffix_of, unread
+from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Location, relative
+from stages.datasets.scan import Classes, Scan
 from stages.datasets.splits import named
 from store.errors import EmptyInput, InputError
 from store.notes import Notes
 
-UNDIVIDED = ""
-
-Classes = Mapping[str, list[Location]]
+# As `save_to_disk` of Hugging Face's datasets writes them.
+ARROW = ".arrow"
 
 
 class FolderSource:
@@ -40,158 +41,31 @@ class FolderSource:
         a class without training images, and names that are one after Unicode normalisation.
         """
         scan = self.scan(data)
-        folders, stray = scan.entries(data)
-        splits = _split_folders(scan, folders)
-        found = {split: scan.classes(data / split) for split in splits} if splits else {UNDIVIDED: scan.classes(data)}
-        if not any(images for classes in found.values() for images in classes.values()):
-            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found(stray))
-        if splits:
-            _refuse_mixed(scan, [folder for folder in folders if folder.name not in SPLITS])
+        found, said = divide(scan)
+        count = sum(len(images) for classes in found.values() for images in classes.values())
+        _refuse_flat(data, scan, count)
+        if not count:
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
         keys, remarks = _check(found)
+        refuse_one_folder(data, found, keys)
         items = _items(data, found)
-        return assemble(name, items, keys, config, (*remarks, *scan.remarks()))
+        return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
 
     def scan(self, root: Location) -> Scan:
         """A walk over the folders in `root`."""
         return Scan(root)
 
 
-class Scan:
-    """A walk over folders that remembers what it left out."""
-
-    def __init__(self, root: Location) -> None:
-        self.root = root
-        self.ignored: Counter[str] = Counter()
-        self.left_behind: Counter[str] = Counter()
-        self.strays: set[Location] = set()
-        self.nameless: set[str] = set()
-        self.loops: set[str] = set()
-
-    def again(self) -> Scan:
-        """Another walk over the same folders."""
-        return Scan(self.root)
-
-    def entries(self, folder: Location) -> tuple[list[Location], list[Location]]:
-        """The folders and the would-be images directly in `folder`, sorted. Raises `InputError` where it cannot be listed."""
-        try:
-            with os.scandir(str(folder)) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            raise InputError(f"cannot list {folder}: {error.strerror}; make it readable or move it out of the data.") from error
-        folders: list[Location] = []
-        images: list[Location] = []
-        for entry in entries:
-            if self._leave(entry.name):
-                continue
-            if not _decodable(entry.name):
-                self.nameless.add(repr(os.fsencode(os.path.relpath(entry.path, str(self.root)))))
-            elif _is_folder(entry):
-                folders.append(Path(entry.path))
-            elif suffix_of(entry.name) in PICTURE_SUFFIXES:
-                images.append(Path(entry.path))
-            else:
-                self.ignored[suffix_of(entry.name) or "no suffix"] += 1
-        return folders, self._without_doubles(images)
-
-    def _without_doubles(self, images: Sequence[Location]) -> list[Location]:
-        """The images of a folder, without pictures that are not read and lie beside a readable one of their name."""
-        readable = {image.stem for image in images if not unread(image.name)}
-        doubles = [image for image in images if unread(image.name) and image.stem in readable]
-        self.ignored.update(suffix_of(image.name) for image in doubles)
-        return [image for image in images if image not in doubles] if doubles else list(images)
-
-    def _leave(self, name: str) -> bool:
-        """Whether a name is none of the user's own; those that are not hidden are counted."""
-        leave = is_left_behind(name)
-        self.left_behind[name] += leave and not name.startswith(".")
-        return leave
-
-    def classes(self, folder: Location) -> Classes:
-        """The class folders in `folder`, NFC, each with the images anywhere below it."""
-        found: dict[str, list[Location]] = {}
-        folders, stray = self.entries(folder)
-        self.strays.update(stray)
-        for path in folders:
-            name = unicodedata.normalize("NFC", path.name)
-            if name in found:
-                raise InputError(f"two folders in {folder} are both {name!r} after Unicode normalisation; rename or merge them.")
-            found[name] = self.below(path)
-        return found
-
-    def below(self, folder: Location) -> list[Location]:
-        """The images anywhere below `folder`; links to folders are followed, but never into a folder they lie in."""
-        images: list[Location] = []
-        waiting = [(folder, frozenset[tuple[int, int]]())]
-        while waiting:
-            path, above = waiting.pop()
-            status = os.stat(str(path))
-            here = (status.st_dev, status.st_ino)
-            if here in above:
-                self.loops.add(os.path.relpath(str(path), str(self.root)))
-                continue
-            folders, inside = self.entries(path)
-            images += inside
-            waiting += [(inner, above | {here}) for inner in folders]
-        return images
-
-    def found(self, stray: Sequence[Location]) -> str:
-        """What was found instead of images, in words."""
-        parts = [f"{count} {suffix}" for suffix, count in sorted(self.ignored.items())]
-        parts += [f"{len(stray)} images outside class folders"] * bool(stray)
-        return ", ".join(parts) or "no files"
-
-    def remarks(self) -> tuple[str, ...]:
-        """One sentence for each way in which something was left out."""
-        lines = []
-        if self.ignored:
-            listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(self.ignored.items()))
-            total = self.ignored.total()
-            what = "file that is no image was" if total == 1 else "files that are not images were"
-            lines.append(f"{total} {what} left out: {listed}")
-        if +self.left_behind:
-            lines.append(f"what systems leave behind was left out: {named(sorted(+self.left_behind))}")
-        if self.strays:
-            lines.append(f"{len(self.strays)} images that lie in no class folder were left out")
-        if self.nameless:
-            lines.append(f"{len(self.nameless)} names that are not UTF-8 were left out: {', '.join(sorted(self.nameless)[:5])}")
-        if self.loops:
-            lines.append(f"{len(self.loops)} links back to a folder they lie in were left out: {named(sorted(self.loops))}")
-        return tuple(lines)
-
-
-def _decodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        # A link that leads round in a circle is no folder; with an image's suffix extraction names it.
-        return False
-
-
-def _split_folders(scan: Scan, folders: Sequence[Location]) -> list[str]:
-    """The splits among `folders`, empty where these are classes. A class may be called "train": it then has no folders in it."""
-    present = [folder for folder in folders if folder.name in SPLITS]
-    inner = scan.again()
-    if any(inner.entries(folder)[0] for folder in present):
-        return [split for split in SPLITS if any(folder.name == split for folder in present)]
-    if present and len(present) == len(folders) and any(inner.entries(folder)[1] for folder in present):
-        raise InputError(f"{present[0]} holds images but no class folders; put them in {present[0].name}/CLASS/ or give a CSV table.")
-    return []
-
-
-def _refuse_mixed(scan: Scan, others: Sequence[Location]) -> None:
-    """A folder of images beside train/ is either a forgotten class or not data: guessing would be wrong half the time."""
-    inner = scan.again()
-    holding = [folder.name for folder in others if inner.below(folder)]
-    if holding:
-        raise InputError(f"{scan.root} has split folders and beside them {named(holding)} with images; move these out, or into the splits.")
+def _refuse_flat(data: Location, scan: Scan, count: int) -> None:
+    """Images in no class folder, more than in class folders, have their labels elsewhere, if there is a table."""
+    ways = tables_beside(data) if len(scan.strays) > count else ()
+    if ways:
+        raise InputError(f"{data} has {len(scan.strays):,} images that lie in no class folder; {ways[0]}.")
+    if not count and scan.ignored[ARROW]:
+        raise InputError(
+            f"{data} holds a data set in Arrow files, which are not read; write each split as Parquet, as with "
+            "`load_from_disk(DIR)['train'].to_parquet('train.parquet')`, and give the folder of these."
+        )
 
 
 def _check(found: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:

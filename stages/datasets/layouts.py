@@ -14,8 +14,8 @@ from typing import Any
 
 from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TEST, TRAIN
-from stages.datasets.folder import Scan
 from stages.datasets.places import Location, relative
+from stages.datasets.scan import Scan
 from stages.datasets.splits import named
 from store.errors import InputError
 from store.files import read_plain

@@ -12,20 +12,21 @@ from typing import Any
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.containers import Found, find_containers
+from stages.datasets.containers import Found, find_containers, splits_said
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import opened
 from stages.datasets.labels import check_splits, refuse_twins
 from stages.datasets.listings import list_all
 from stages.datasets.order import in_order
 from stages.datasets.places import Cell, Container, Location
+from stages.datasets.split_names import with_splits
 from stages.datasets.splits import named
 from stages.datasets.table import PARQUET, TableSource
 from store.errors import ArtifactDamaged, EmptyInput, InputError
 from store.notes import Notes
 
 # The form of a listing: raise the number when it changes.
-KIND = "cells2"
+KIND = "cells3"
 
 
 class ParquetSource:
@@ -50,9 +51,10 @@ class ParquetSource:
         if not items:
             raise EmptyInput(str(data), "rows", "tables without rows")
         refuse_twins(items)
+        items, said = with_splits(items)
         _require_one_way(items, str(data))
         keys, remarks = _classes([table["names"] for _, table in listed], {item.key for item in items}, str(data))
-        return assemble(name, items, keys, config, (*check_splits(items), *remarks))
+        return assemble(name, items, keys, config, (*check_splits(items), *splits_said(tables), *said, *remarks))
 
 
 def _list(found: Found) -> dict[str, Any] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stages.datasets.folder import FolderSource, Scan
+from stages.datasets.folder import FolderSource
 from stages.datasets.pictures import PICTURE_SUFFIXES
 from stages.datasets.places import Location, Remote, relative
 from stages.datasets.remote import files_below, look
+from stages.datasets.scan import Scan
 
 
 class RemoteFolderSource(FolderSource):

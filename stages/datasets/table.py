@@ -21,6 +21,7 @@ from stages.datasets.labels import check_splits, unfit
 from stages.datasets.order import in_order
 from stages.datasets.places import Location, Remote, is_of_this_machine, is_url, location
 from stages.datasets.remote import look_up
+from stages.datasets.split_names import is_split, with_splits
 from stages.datasets.splits import named
 from store.errors import ArtifactDamaged, EmptyInput, InputError
 from store.notes import Notes
@@ -49,10 +50,10 @@ class TableSource:
         doubled = [column for column in (*REQUIRED, "split") if list(columns).count(column) > 1]
         if doubled:
             raise InputError(f"{data} has several columns {named(doubled)}; rename all but one.")
-        items = _looked_up(_items(data, rows, "split" in columns))
+        items, said = with_splits(_looked_up(_items(data, rows, "split" in columns)))
         if not items:
             raise EmptyInput(str(data), "rows", "a table without rows")
-        return assemble(name, items, in_order({item.key for item in items}), config, check_splits(items))
+        return assemble(name, items, in_order({item.key for item in items}), config, (*check_splits(items), *said))
 
 
 def _read_csv(path: Location) -> tuple[Sequence[str], list[Row]]:
@@ -104,7 +105,7 @@ def _item(path: Location, number: int, row: Mapping[str, str], divided: bool) ->
         if not text or "\0" in text or why:
             raise InputError(f"{path} row {number} has no usable {column} ({row[column]!r:.200}){why}; fill it in or remove the row.")
     split = row["split"].strip() if divided else ""
-    if divided and split not in SPLITS:
+    if divided and not is_split(split):
         raise InputError(f"{path} row {number} has split {split!r}; write one of {', '.join(SPLITS)}.")
     extra = {column: value for column, value in row.items() if column not in (*REQUIRED, "split")}
     key = unicodedata.normalize("NFC", row["label"].strip())

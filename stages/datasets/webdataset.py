@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
-from stages.datasets.containers import Found, beside, find_containers
+from stages.datasets.containers import Found, beside, find_containers, splits_said
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
 from stages.datasets.labels import check_splits, refuse_twins
@@ -66,7 +66,12 @@ class TarSource:
         remarks += [f"{len(bare)} keys have a label and no image: {named(bare)}"] * bool(bare)
         classes = _named(data, keys, bool(config.classes))
         return assemble(
-            name, items, classes.keys, config, (*check_splits(items), *remarks, *classes.remarks * (not config.classes)), classes.names
+            name,
+            items,
+            classes.keys,
+            config,
+            (*check_splits(items), *splits_said(tars), *remarks, *classes.remarks * (not config.classes)),
+            classes.names,
         )
 
 

@@ -156,9 +156,10 @@ def test_every_skipped_image_is_listed(plan: Plan, bad_photos: Path, workers: in
 def test_only_bad_images_are_an_error(plan: Plan, tmp_path: Path) -> None:
     root = tmp_path / "bad"
     for split in ("train", "test"):
-        (root / split / "a").mkdir(parents=True)
-        (root / split / "a" / "x.jpg").write_text("no image")
-    with pytest.raises(InputError, match=r"none of the 2 images can be used: 'train/a/x.jpg' is not-an-image"):
+        for name in "ab":
+            (root / split / name).mkdir(parents=True)
+            (root / split / name / "x.jpg").write_text("no image")
+    with pytest.raises(InputError, match=r"none of the 4 images can be used: 'train/a/x.jpg' is not-an-image"):
         plan(root=root).run()
 
 

@@ -49,7 +49,7 @@ def test_class_folders_alone_are_split(tmp_path: Path) -> None:
 
 
 def test_a_missing_val_split_stays_missing(tmp_path: Path) -> None:
-    found = read(touch(tmp_path, "train/a/1.jpg", "test/a/1.jpg"))
+    found = read(touch(tmp_path, "train/a/1.jpg", "test/a/1.jpg", "train/b/1.jpg", "test/b/1.jpg"))
     assert found.split(VAL) == ()
 
 
@@ -85,15 +85,15 @@ def test_class_order_never_depends_on_the_file_system(tmp_path: Path, monkeypatc
 
 def test_ids_are_nfc_and_paths_open_the_file(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "café/é.jpg")
-    found = read(touch(tmp_path, f"train/{decomposed}", f"test/{decomposed}"))
-    assert found.classes == ("café",)
-    assert [sample.sample_id for sample in found.samples] == ["train/café/é.jpg", "test/café/é.jpg"]
-    assert found.samples[0].place.is_file()
+    found = read(touch(tmp_path, f"train/{decomposed}", f"test/{decomposed}", "train/a/1.jpg", "test/a/1.jpg"))
+    assert found.classes == ("a", "café")
+    assert [sample.sample_id for sample in found.samples if sample.label] == ["train/café/é.jpg", "test/café/é.jpg"]
+    assert found.samples[1].place.is_file()
 
 
 @pytest.mark.parametrize("names", [("é/1.jpg", "{}/1.jpg"), ("a/é.jpg", "a/{}.jpg")])
 def test_names_that_are_one_after_normalisation_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
-    touch(tmp_path, names[0], names[1].format(unicodedata.normalize("NFD", "é")))
+    touch(tmp_path, names[0], names[1].format(unicodedata.normalize("NFD", "é")), "b/1.jpg")
     with pytest.raises(InputError, match="after Unicode normalisation; rename"):
         read(tmp_path)
 
@@ -102,31 +102,31 @@ def test_names_that_are_one_after_normalisation_are_refused(tmp_path: Path, name
     "name", ["with space", "it's", 'quo"te', "st*r[x]?", "semi;colon", "new\nline", "\U0001f600", "שלום", "-dash", "x" * 240]
 )
 def test_strange_names_work(tmp_path: Path, name: str) -> None:
-    found = read(touch(tmp_path, f"{name}/{name}.jpg"))
-    assert found.classes == (name,)
-    assert found.samples[0].sample_id == f"{name}/{name}.jpg"
+    found = read(touch(tmp_path, f"{name}/{name}.jpg", "plain/1.jpg"))
+    assert set(found.classes) == {name, "plain"}
+    assert f"{name}/{name}.jpg" in [sample.sample_id for sample in found.samples]
 
 
 def test_a_name_that_is_no_utf8_is_left_out_with_its_repr(tmp_path: Path) -> None:
-    touch(tmp_path, "a/good.jpg")
+    touch(tmp_path, "a/good.jpg", "b/good.jpg")
     (tmp_path / "a" / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"x")
     (tmp_path / os.fsdecode(b"cl\xfe")).mkdir()
     found = read(tmp_path)
-    assert [sample.sample_id for sample in found.samples] == ["a/good.jpg"]
+    assert [sample.sample_id for sample in found.samples] == ["a/good.jpg", "b/good.jpg"]
     (remark,) = (line for line in found.remarks if "UTF-8" in line)
     assert r"b'a/bad\xff.jpg'" in remark
     assert r"b'cl\xfe'" in remark
 
 
 def test_what_looks_like_an_image_stays_a_sample_and_nothing_is_opened(tmp_path: Path) -> None:
-    touch(tmp_path, "a/real.jpg")
+    touch(tmp_path, "a/real.jpg", "b/real.jpg")
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
     (tmp_path / "a" / "broken.png").symlink_to("nowhere")
     (tmp_path / "a" / "loop.jpg").symlink_to("loop.jpg")
     (tmp_path / "a" / "folder.jpg").mkdir()
     touch(tmp_path, "a/folder.jpg/inside.jpg")
     ids = [sample.sample_id for sample in read(tmp_path).samples]
-    assert sorted(ids) == ["a/broken.png", "a/folder.jpg/inside.jpg", "a/loop.jpg", "a/pipe.jpg", "a/real.jpg"]
+    assert sorted(ids) == ["a/broken.png", "a/folder.jpg/inside.jpg", "a/loop.jpg", "a/pipe.jpg", "a/real.jpg", "b/real.jpg"]
 
 
 def test_links_to_folders_are_followed_but_not_round_in_circles(tmp_path: Path) -> None:
@@ -140,17 +140,17 @@ def test_links_to_folders_are_followed_but_not_round_in_circles(tmp_path: Path) 
 
 
 def test_other_files_are_counted_and_hidden_ones_are_not(tmp_path: Path) -> None:
-    found = read(touch(tmp_path, "a/1.jpg", "a/notes.txt", "a/b.TXT", "a/LICENSE", "a/.hidden.jpg", ".git/x.jpg", "stray.jpg"))
-    assert len(found.samples) == 1
+    found = read(touch(tmp_path, "a/1.jpg", "a/notes.txt", "a/b.TXT", "a/LICENSE", "a/.hidden.jpg", ".git/x.jpg", "stray.jpg", "b/1.jpg"))
+    assert len(found.samples) == 2
     assert "3 files that are not images were left out: 2 .txt, 1 no suffix" in found.remarks
     assert "1 images that lie in no class folder were left out" in found.remarks
 
 
 def test_an_empty_class_is_dropped_and_named(tmp_path: Path) -> None:
-    root = touch(tmp_path, "train/a/1.jpg", "test/a/1.jpg")
+    root = touch(tmp_path, "train/a/1.jpg", "test/a/1.jpg", "train/b/1.jpg", "test/b/1.jpg")
     (root / "train" / "ghost").mkdir()
     found = read(root)
-    assert found.classes == ("a",)
+    assert found.classes == ("a", "b")
     assert found.remarks == ("1 empty class folders were left out: 'ghost'",)
 
 
@@ -207,7 +207,8 @@ def test_folders_that_could_mean_two_things_are_refused(tmp_path: Path, names: t
 
 
 def test_folders_without_images_beside_the_splits_do_no_harm(tmp_path: Path) -> None:
-    assert read(touch(tmp_path, "train/a/1.jpg", "test/a/1.jpg", "annotations/a.xml")).classes == ("a",)
+    names = ("train/a/1.jpg", "test/a/1.jpg", "train/b/1.jpg", "test/b/1.jpg", "annotations/a.xml")
+    assert read(touch(tmp_path, *names)).classes == ("a", "b")
 
 
 def test_a_folder_that_cannot_be_listed_is_named(unprivileged: Path) -> None:
@@ -239,7 +240,7 @@ def test_what_is_no_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_name_is_the_folders_unless_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = touch(tmp_path / "pets.v2", "a/1.jpg")
+    root = touch(tmp_path / "pets.v2", "a/1.jpg", "b/1.jpg")
     monkeypatch.chdir(root)
     assert read(Path()).name == "pets.v2"
     assert open_dataset(DataConfig(data="."), "mine").name == "mine"

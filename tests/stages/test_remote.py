@@ -136,7 +136,7 @@ def test_folders_at_a_url_are_read_as_local_ones(bucket: Bucket, tmp_path: Path)
 
 def test_patterns_and_single_files_at_a_url(bucket: Bucket, tmp_path: Path) -> None:
     for number in range(4):
-        write_tar(tmp_path / "shards" / f"data-{number:03}.tar", samples({"k": "a", "l": "a"}, number))
+        write_tar(tmp_path / "shards" / f"data-{number:03}.tar", samples({"k": "a", "l": "b"}, number))
     url = bucket.put(tmp_path / "shards")
     whole = read(url)
     assert len(whole.samples) == 8
@@ -150,7 +150,7 @@ def test_patterns_and_single_files_at_a_url(bucket: Bucket, tmp_path: Path) -> N
 
 
 def test_an_empty_member_of_a_tar_at_a_url_is_one_bad_image(bucket: Bucket, tmp_path: Path) -> None:
-    write_tar(tmp_path / "x.tar", [("none.png", b""), ("none.cls", b"a"), *samples({"1": "a"})])
+    write_tar(tmp_path / "x.tar", [("none.png", b""), ("none.cls", b"a"), *samples({"1": "a", "2": "b"})])
     found = {sample.sample_id: read_place(sample.place) for sample in read(bucket.put(tmp_path / "x.tar")).samples}
     assert found["x.tar/none.png"] == BadImage("empty", "the file has 0 bytes")
     assert isinstance(found["x.tar/1.png"], bytes)
@@ -177,7 +177,7 @@ def test_an_unchanged_object_is_read_once(
 
 def test_rows_may_name_urls(bucket: Bucket, photos: Path, tmp_path: Path) -> None:
     url = bucket.put(photos)
-    (tmp_path / "t.csv").write_text(f"path,label\n{url}/train/cat/0.jpg,cat\nphotos/train/cat/1.jpg,cat\n{url}/no.jpg,cat\n")
+    (tmp_path / "t.csv").write_text(f"path,label\n{url}/train/cat/0.jpg,cat\nphotos/train/cat/1.jpg,dog\n{url}/no.jpg,cat\n")
     found = {sample.sample_id: sample.place for sample in read(str(tmp_path / "t.csv")).samples}
     assert set(found) == {f"{url}/train/cat/0.jpg", "photos/train/cat/1.jpg", f"{url}/no.jpg"}
     known = found[f"{url}/train/cat/0.jpg"]

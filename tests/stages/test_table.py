@@ -43,8 +43,8 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
 
 
 def test_a_table_without_splits_is_split(tmp_path: Path) -> None:
-    found = read(csv_file(tmp_path, "path,label\n" + "".join(f"{n}.jpg,a\n" for n in range(10))))
-    assert [len(found.split(split)) for split in (TRAIN, TEST)] == [5, 3]
+    found = read(csv_file(tmp_path, "path,label\n" + "".join(f"{n}.jpg,{n % 2}\n" for n in range(20))))
+    assert [len(found.split(split)) for split in (TRAIN, TEST)] == [10, 6]
 
 
 def test_row_order_does_not_matter(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_number_labels_are_ordered_by_value(tmp_path: Path) -> None:
 
 
 def test_an_absolute_path_inside_the_folder_gets_a_relative_id(tmp_path: Path) -> None:
-    found = read(csv_file(tmp_path, f"path,label,split\n{tmp_path}/x/a.jpg,c,train\n/other/b.jpg,c,train\n"))
+    found = read(csv_file(tmp_path, f"path,label,split\n{tmp_path}/x/a.jpg,c,train\n/other/b.jpg,d,train\n"))
     assert [sample.sample_id for sample in found.samples] == ["/other/b.jpg", "x/a.jpg"]
     assert found.samples[1].place == tmp_path / "x/a.jpg"
 
@@ -79,7 +79,7 @@ def test_an_absolute_path_inside_the_folder_gets_a_relative_id(tmp_path: Path) -
         ('path,label\na.jpg,"x\ny"\n', r"row 3 has no usable label \('x\\ny'\) \(it holds a control character"),
         (f"path,label\na.jpg,{'9' * 5000}\n", "it has 5,000 characters, the limit is 1,000"),
         ("path,label,label\na.jpg,x,y\n", "has several columns 'label'; rename all but one"),
-        ("path,label,split\na.jpg,x,valid\n", "row 2 has split 'valid'; write one of train, val, test"),
+        ("path,label,split\na.jpg,x,extra\n", "row 2 has split 'extra'; write one of train, val, test"),
         ("path,label,split\na.jpg,x,train\nb.jpg,x,\n", "row 3 has split ''"),
         ("path,label\na.jpg,x\n./a.jpg,y\n", "row 3 repeats 'a.jpg' of row 2"),
         ("path,label,split\na.jpg,x,train\nb.jpg,y,test\n", "no training image of 'y'"),

@@ -66,23 +66,24 @@ def test_a_folder_a_file_and_patterns_name_the_same_tars(tmp_path: Path, monkeyp
     assert ids(read("pets/data-{003..004}.tar", train_per_class=1, test_share=0.1, val_share=0), TRAIN) == [
         f"data-00{number}.tar/k.png" for number in (3, 4)
     ]
+    write_tar(tmp_path / "pets" / "data-003.tar", samples({"k": "b", "l": "a"}))
     one = read("pets/data-003.tar")
-    assert (one.name, [sample.sample_id for sample in one.samples]) == ("data-003", ["data-003.tar/k.png"])
+    assert (one.name, [sample.sample_id for sample in one.samples]) == ("data-003", ["data-003.tar/k.png", "data-003.tar/l.png"])
 
 
 def test_a_split_may_begin_the_name(tmp_path: Path) -> None:
     for name in ("train-000", "train-001", "validation-000", "test_0"):
-        write_tar(tmp_path / f"{name}.tar", samples({"k": "a"}))
+        write_tar(tmp_path / f"{name}.tar", samples({"k": "a", "l": "b"}))
     found = read(tmp_path)
-    assert [len(found.split(split)) for split in (TRAIN, VAL, TEST)] == [2, 1, 1]
+    assert [len(found.split(split)) for split in (TRAIN, VAL, TEST)] == [4, 2, 2]
     write_tar(tmp_path / "more.tar", samples({"k": "a"}))
     with pytest.raises(InputError, match=r"others do not, such as 'more.tar'; put each into train/, val/ or test/"):
         read(tmp_path)
 
 
 def test_names_that_all_say_train_are_no_split(tmp_path: Path) -> None:
-    write_tar(tmp_path / "train-0.tar", samples({str(number): "a" for number in range(10)}))
-    assert [len(read(tmp_path).split(split)) for split in (TRAIN, VAL, TEST)] == [5, 2, 3]
+    write_tar(tmp_path / "train-0.tar", samples({str(number): "ab"[number % 2] for number in range(20)}))
+    assert [len(read(tmp_path).split(split)) for split in (TRAIN, VAL, TEST)] == [10, 4, 6]
 
 
 @pytest.mark.parametrize("missing", ["data-{0..3}.tar", "none-*.tar"])
@@ -110,7 +111,7 @@ def test_a_pattern_that_cannot_be_one_is_refused(tmp_path: Path, pattern: str, m
 
 
 def test_a_name_with_a_patterns_characters_is_only_a_name(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a[1]{2,3}*.tar", samples({"1": "a", "2": "a"}))
+    write_tar(tmp_path / "a[1]{2,3}*.tar", samples({"1": "a", "2": "b"}))
     assert {sample.sample_id for sample in read(tmp_path / "a[1]{2,3}*.tar").samples} == {"a[1]{2,3}*.tar/1.png", "a[1]{2,3}*.tar/2.png"}
 
 
@@ -130,8 +131,8 @@ def test_images_in_folders_beside_a_tar_stay_a_folder_of_images(photos: Path) ->
 
 
 def label(tmp_path: Path, *members: tuple[str, bytes]) -> str:
-    found = read(write_tar(tmp_path / "x.tar", [("k.png", encoded(picture(1))), *members]))
-    return found.classes[found.samples[0].label]
+    found = read(write_tar(tmp_path / "x.tar", [*samples({"other": "0"}), ("k.png", encoded(picture(1))), *members]))
+    return next(found.classes[sample.label] for sample in found.samples if sample.sample_id == "x.tar/k.png")
 
 
 def test_labels_are_numbers_or_names_in_cls_or_json(tmp_path: Path) -> None:
@@ -161,8 +162,8 @@ def test_numbers_take_their_names_from_a_file(tmp_path: Path) -> None:
 
 def test_other_members_are_counted_and_left_out(tmp_path: Path) -> None:
     extra = [("d/k.txt", b"a caption"), ("d/k.mask.png", b"x"), ("d/._k.png", b"mac"), ("d/lone.cls", b"a"), ("README", b"")]
-    found = read(write_tar(tmp_path / "x.tar", [*samples({"d/k": "a"}), *extra]))
-    assert [sample.sample_id for sample in found.samples] == ["x.tar/d/k.png"]
+    found = read(write_tar(tmp_path / "x.tar", [*samples({"d/k": "a", "d/l": "b"}), *extra]))
+    assert [sample.sample_id for sample in found.samples] == ["x.tar/d/k.png", "x.tar/d/l.png"]
     assert found.remarks[:2] == (
         "3 members that are not images were left out: 1 .mask.png, 1 .txt, 1 no suffix",
         "1 keys have a label and no image: 'd/lone'",
@@ -228,8 +229,8 @@ def test_tars_without_images_are_an_error(tmp_path: Path) -> None:
 
 @given(
     labels=st.dictionaries(
-        st.text("ab/1", min_size=1, max_size=6).filter(lambda key: "" not in key.split("/")), st.sampled_from("xyz"), min_size=1
-    ),
+        st.text("ab/1", min_size=1, max_size=6).filter(lambda key: "" not in key.split("/")), st.sampled_from("xyz"), min_size=2
+    ).filter(lambda labels: len(set(labels.values())) > 1),
     seed=st.integers(0, 999),
 )
 def test_the_order_of_members_changes_nothing(tmp_path_factory: pytest.TempPathFactory, labels: dict[str, str], seed: int) -> None:

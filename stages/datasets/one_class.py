@@ -1,0 +1,69 @@
+"""A data set of one class is refused: it is mostly a folder too high, or images whose labels are in a table beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stages.datasets.files import contents
+from stages.datasets.places import Location, relative
+from stages.datasets.scan import Classes
+from stages.datasets.splits import named
+from store.errors import InputError
+
+# The first two are read as they are.
+READ = (".csv", ".parquet")
+TABLES = (*READ, ".tsv", ".xlsx", ".xls", ".ods", ".jsonl", ".json")
+NOTHING = "with one class every answer is right"
+
+
+def refuse_one_class(keys: Sequence[str]) -> None:
+    """Raise `InputError` for a single class, whatever it was read from."""
+    if len(keys) == 1:
+        raise InputError(f"the data has one class, {keys[0]!r:.200}, and {NOTHING}; give the images of the other classes too.")
+
+
+def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequence[str]) -> None:
+    """Raise `InputError` for folders of a single class, with the folders inside it or the tables beside it."""
+    if len(keys) != 1:
+        return
+    holding = [(split, images) for split, classes in found.items() for images in classes.values() if images]
+    count = sum(len(images) for _, images in holding)
+    split, images = holding[0]
+    top = relative(data, images[0]).split("/")[: 2 if split else 1]
+    folder, inner = _inside(data, images, top)
+    ways = []
+    if inner and split:
+        ways.append(f"the classes may be the folders {named(inner)} in {folder}: move them up, in each split")
+    elif inner:
+        ways.append(f"the classes may be its folders {named(inner)}: give --data {folder}")
+    ways += tables_beside(data)
+    raise InputError(
+        f"{data} has one class, {keys[0]!r}, with all {count:,} images, and {NOTHING}; "
+        f"{', or '.join(ways) or 'add a folder of images for each other class'}."
+    )
+
+
+def tables_beside(data: Location) -> list[str]:
+    """What to do with the tables that lie in a folder, in words."""
+    names = [file for file in contents(data)[1] if file.suffix.lower() in TABLES]
+    usable = [file for file in names if file.suffix.lower() in READ] or names
+    if not usable:
+        return []
+    if usable[0].suffix.lower() in READ:
+        return [f"if {usable[0]} beside the images holds their labels, give it as --data, with the columns path and label"]
+    return [f"if {usable[0].name!r} beside the images holds their labels, write it as a CSV table with the columns path and label"]
+
+
+def _inside(data: Location, images: Sequence[Location], top: Sequence[str]) -> tuple[Location, list[str]]:
+    """The first folder from `top` on in which several folders have images, and these; no folders where there is none."""
+    ways = [relative(data, image).split("/") for image in images]
+    depth = len(top)
+    while all(len(way) > depth + 1 for way in ways):
+        names = sorted({way[depth] for way in ways})
+        if len(names) > 1:
+            place = data
+            for name in ways[0][:depth]:
+                place = place / name
+            return place, names
+        depth += 1
+    return data, []

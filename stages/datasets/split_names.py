@@ -1,0 +1,59 @@
+"""The splits under the names that people and tools give them: folders, files, and the values of a table's column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from stages.datasets.assemble import Item
+from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from stages.datasets.splits import named
+
+USUAL: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training", "trainset"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "valset", "dev"), VAL),
+    **dict.fromkeys(("test", "testing", "testset"), TEST),
+}
+# The images to test on, but for data that has others for this.
+EITHER = ("eval", "evaluation")
+# `PetsTrain_000` is Pets, Train.
+PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def is_split(text: str) -> bool:
+    """Whether a text is a usual name of a split, in any case."""
+    word = text.strip().casefold()
+    return word in USUAL or word in EITHER
+
+
+def split_inside(name: str) -> str:
+    """The part of a name that says a split: its beginning, or the only part that does; empty where none is said or several are."""
+    parts = PARTS.findall(name)
+    found = {part.casefold(): part for part in parts if is_split(part)}
+    if parts and is_split(parts[0]):
+        return str(parts[0])
+    return next(iter(found.values())) if len(found) == 1 else ""
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """The split that each of the usual names means in data that has them all."""
+    words = {name: name.strip().casefold() for name in names}
+    tested = any(USUAL.get(word) == TEST for word in words.values())
+    return {name: USUAL.get(word, VAL if tested else TEST) for name, word in words.items()}
+
+
+def read_as(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """A remark on names that were read as splits, from (name, split) pairs; none where all are called as xmap calls them."""
+    others: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name, split in dict.fromkeys(pairs):
+        if name != split:
+            others[split].append(name)
+    said = ", ".join(f"{named(names)} as {split}" for split, names in others.items() if names)
+    return (f"read {said}",) if said else ()
+
+
+def with_splits(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
+    """The items, whose splits are any usual names so far, with those that are meant, and a remark."""
+    found = meanings({item.split for item in items if item.split})
+    return [replace(item, split=found.get(item.split, "")) for item in items], read_as(sorted(found.items()))
