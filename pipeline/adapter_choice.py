@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.adapters import Adapter
 from pipeline.encoders import EXPORT
+from pipeline.lineage import raise_damage
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import SHORT
@@ -32,11 +33,14 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     """
     if name and (Path(name) / EXPORT).is_file():
         return _exported(Path(name))
-    adapters = store.artifacts("adapter")
+    survey = store.survey("adapter")
+    adapters = survey.artifacts
     exact = [found for found in adapters if name in (found.name, found.path.name, str(found.path))]
     begun = [found for found in adapters if name and found.fingerprint.startswith(name)]
     if not exact and len(begun) > 1:
         raise InputError(f"several fingerprints begin with {name!r}: {_prints(begun)}; give more digits.")
+    if name and not exact and not begun:
+        raise_damage(survey, name)
     taken = (exact or begun or [_newest(store, adapters, name, method, seed)])[-1]
     same = [found for found in adapters if found.name == taken.name]
     if len(same) > 1 and not begun:
@@ -78,7 +82,10 @@ def _require_one(datasets: Sequence[str]) -> None:
 
 def _exported(folder: Path) -> Adapter:
     store = Store(folder)
-    adapters = store.artifacts("adapter")
+    survey = store.survey("adapter")
+    for damage in survey.damaged.values():
+        raise damage
+    adapters = survey.artifacts
     if len(adapters) != 1:
         raise InputError(f"{folder} holds {len(adapters)} adapters, not one; export it again with `xmap export`.")
     return Adapter(store, adapters[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.lineage import raise_damage
 from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stages.encoder import Encoder
     from stages.predict import Given, Prediction, Predictor
 
+# The stages that make an adapter's inputs.
+INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
 BATCH = 64
 
 
@@ -54,15 +57,12 @@ class Adapter:
     @cached_property
     def predictor(self) -> Predictor:
         """The adapter with the index of its neighbours."""
-        from stages.inputs import IMAGE_INDEX, VALUES
+        from stages.adapter import adapter_index
+        from stages.inputs import load_values
         from stages.predict import Predictor
-        from store.index import VectorIndex
-        from store.log import read_values
 
-        own = self.artifact.files(prefix=IMAGE_INDEX)
-        kept = self.cache.index
-        index = kept.keys if kept else VectorIndex.load(own[0] if own else self.cache_artifact.file(IMAGE_INDEX))
-        return Predictor(self.method, self.fitted, self.cache, index, bool(own), read_values(self.cache_artifact.file(VALUES)))
+        index, own = adapter_index(self.artifact, self.cache_artifact, self.fitted, self.cache)
+        return Predictor(self.method, self.fitted, self.cache, index, own, load_values(self.cache_artifact))
 
     def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:
         """The encoder whose features the adapter takes, loaded for images alone.
@@ -175,8 +175,11 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
 
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:
-    found = store.by_fingerprint(artifact.inputs[name])
+    digest, stages = artifact.inputs[name], INPUTS[name]
+    found = next((found for stage in stages for found in store.artifacts(stage) if found.fingerprint == digest), None)
     if found is None:
+        for stage in stages:
+            raise_damage(store.survey(stage), digest)
         remedy = f"adapter {artifact.name!r} needs it; run `{artifact.manifest['command']}` again."
         raise ArtifactMissing(name, artifact.inputs[name][:8], remedy)
     return found

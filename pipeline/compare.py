@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from pipeline.lineage import Lineage
 from store.artifact import Artifact
 from store.errors import InputError
-from store.fingerprint import Change, explain
+from store.fingerprint import Change, canonical, explain
 
 # What differs between any two runs of the same thing: the clock and the process.
 TIMES = ("train_seconds", "ms_per_query", "text_seconds", "peak_bytes")
@@ -38,11 +38,12 @@ def compare(first: Artifact, second: Artifact, lineage: Lineage) -> Comparison:
     """What differs between two artifacts of one stage. Raises `InputError` for two stages."""
     if first.stage != second.stage:
         raise InputError(f"{first.name!r} is of the stage {first.stage}, {second.name!r} of {second.stage}; compare two of one stage.")
-    causes = tuple(dict.fromkeys(_causes(first, second, lineage)))
-    return Comparison(first, second, causes, tuple(explain(_results(first), _results(second))))
+    # Once each: the values may be lists, which cannot be keys themselves.
+    found = {(cause.stage, canonical(astuple(cause.change))): cause for cause in _causes(first, second, lineage, frozenset())}
+    return Comparison(first, second, tuple(found.values()), tuple(explain(_results(first), _results(second))))
 
 
-def _causes(first: Artifact, second: Artifact, lineage: Lineage) -> Iterator[Cause]:
+def _causes(first: Artifact, second: Artifact, lineage: Lineage, above: frozenset[str]) -> Iterator[Cause]:
     """Differing fields of both; an input that differs is explained by the fields of the artifact behind it, where that is there."""
     for change in explain(first.fields, second.fields):
         yield Cause(first.stage, change)
@@ -52,8 +53,9 @@ def _causes(first: Artifact, second: Artifact, lineage: Lineage) -> Iterator[Cau
         if before == after:
             continue
         one, two = mine.get(name), others.get(name)
-        if one is not None and two is not None and one.fingerprint != two.fingerprint:
-            yield from _causes(one, two, lineage)
+        # A part that is named as its own input would lead round in a circle.
+        if one is not None and two is not None and one.fingerprint != two.fingerprint and one.fingerprint not in above:
+            yield from _causes(one, two, lineage, above | {first.fingerprint})
         else:
             yield Cause(first.stage, Change(f"made from {name}", before, after))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from store.artifact import Artifact, Store
+from store.artifact import Artifact, Store, Survey
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import SHORT
 
@@ -53,7 +53,8 @@ def find_artifact(store: Store, name: str, stage: str | None = None) -> Artifact
     Raises `ArtifactMissing` for none, and `InputError` where artifacts of several stages or several fingerprints answer.
     """
     text = name.rstrip("/")
-    artifacts = store.artifacts(stage)
+    survey = store.survey(stage)
+    artifacts = survey.artifacts
     exact = [found for found in artifacts if text in (found.name, found.path.name, f"{found.stage}/{found.path.name}", str(found.path))]
     exact = exact or [found for found in artifacts if text == f"{found.stage}/{found.name}"]
     begun = [found for found in artifacts if text and found.fingerprint.startswith(text)]
@@ -61,10 +62,19 @@ def find_artifact(store: Store, name: str, stage: str | None = None) -> Artifact
         raise InputError(f"several fingerprints begin with {name!r}: {_listed(begun)}; give more digits.")
     found = exact or begun
     if not found:
+        raise_damage(survey, text)
         raise ArtifactMissing(stage or "stored", name, "run `xmap status` to see what there is.")
     if len({artifact.stage for artifact in found}) > 1:
         raise InputError(f"{name!r} is the name of several artifacts: {_listed(found)}; write STAGE/NAME or the fingerprint.")
     return found[-1]
+
+
+def raise_damage(survey: Survey, name: str) -> None:
+    """Raise what is wrong with the artifact of that folder, name or beginning of a fingerprint, where one is damaged."""
+    for folder, damage in survey.damaged.items():
+        base, _, digest = folder.name.rpartition("-")
+        if name in (folder.name, f"{folder.parent.name}/{folder.name}", str(folder), base) or (name and name.startswith(digest)):
+            raise damage
 
 
 def _listed(artifacts: Sequence[Artifact]) -> str:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.adapters import INPUTS
 from pipeline.commands import config_of
 from pipeline.features import HASHES
-from pipeline.lineage import find_artifact
+from pipeline.lineage import find_artifact, raise_damage
 from stages.datasets.dataset import TEST
 from stages.datasets.open import open_dataset
 from stages.datasets.places import Place
+from stages.identities import ADAPTER, EVAL
 from stages.report.gather import Run, gather
+from stages.report.logs import require_logs, require_training_log
 from stages.report.page import page
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, XmapError
@@ -25,7 +28,6 @@ from store.schemas import usable
 from store.sql import connect
 
 FOLDER = "reports"
-EVAL = "eval"
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:
     if names:
         found = [find_artifact(store, name, EVAL) for name in names]
         return list({artifact.fingerprint: artifact for artifact in found}.values())
-    newest = store.artifacts(EVAL)[-1:]
+    survey = store.survey(EVAL)
+    newest = survey.artifacts[-1:]
     if not newest:
+        for damage in survey.damaged.values():
+            raise damage
         raise ArtifactMissing(EVAL, "newest", "run `xmap run` first.")
     return newest
 
@@ -81,12 +86,16 @@ def _titles(evaluations: Sequence[Artifact]) -> list[str]:
 
 def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
     texts = by_print.get(usable(evaluation).inputs["texts"])
-    if texts is None:
+    if texts is None or texts.stage not in INPUTS["texts"]:
+        raise_damage(store.survey(), evaluation.inputs["texts"])
         raise ArtifactMissing("texts", evaluation.inputs["texts"][:8], f"run `{evaluation.manifest['command']}` again.")
-    usable(texts)
+    require_logs(evaluation, len(usable(texts).summary["classes"]))
     parts = (found for found in by_print.values() if found.summary.get("parts", {}).get(TEST) == evaluation.inputs["test"])
     images = next(parts, None)
-    adapters = {name: by_print[digest] for name, digest in evaluation.inputs.items() if name.startswith("adapter ") and digest in by_print}
+    named = {name: by_print.get(digest) for name, digest in evaluation.inputs.items() if name.startswith("adapter ")}
+    adapters = {name: usable(found) for name, found in named.items() if found is not None and found.stage == ADAPTER}
+    for adapter in adapters.values():
+        require_training_log(adapter)
     paths, remarks = _images(images, data, Notes(store.root / HASHES))
     return Run(evaluation, texts, images, adapters, paths, title, remarks)
 

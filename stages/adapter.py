@@ -9,19 +9,24 @@ from typing import Any
 
 import torch
 
-from stages.inputs import IMAGE_INDEX, load_segments, load_text
+from stages.inputs import IMAGE_INDEX, load_index, load_segments, load_text
+from stages.methods.contents import misfit
 from stages.methods.method import Cache, Fitted, Selection
+from stages.methods.method import method as load_method
 from stages.options import method_entry
 from stages.retrieval import key_index
 from stages.searched import MethodOptions
 from stages.task import Segments, Text
 from store.artifact import Artifact
-from store.errors import InputError
+from store.errors import ArtifactDamaged, InputError
 from store.fingerprint import Json
 from store.index import VectorIndex
+from store.schemas import stored_oddity
 from store.tensors import read_tensors, write_tensors
 
 ADAPTER = "adapter.safetensors"
+# Class texts that an adapter is tried on when it is loaded.
+PROBED = 8
 
 
 def write_adapter(folder: Path, method: str, fitted: Fitted, options: MethodOptions, index: str, effort: int | None = None) -> int:
@@ -56,14 +61,47 @@ def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[
     found = artifact.fields.get("version", current)
     if found != current:
         raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
+    text, segments = load_text(texts), load_segments(cache)
     tensors, stored = read_tensors(artifact.file(ADAPTER))
+    sizes = {"M": len(segments.labels), "N": text.classes, "C": text.weights.shape[1]}
     metadata: Mapping[str, Any] = stored
+    problem = stored_oddity(stored) or _disagreement(artifact, metadata) or misfit(name, tensors, metadata["settings"], sizes)
+    if problem or segments.classes != text.classes:
+        problem = problem or f"its cache is of {segments.classes} classes, its texts of {text.classes}"
+        raise ArtifactDamaged(artifact.path / ADAPTER, problem, artifact.remedy)
     chosen = metadata["selection"]
     selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
     loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
     fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
-    index = key_index(cache, int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None
-    return fitted, Cache(load_text(texts), load_segments(cache) if index is None else index.segments, index)
+    index = key_index(cache, int(fitted.settings["top_k"]), sizes["C"]) if "top_k" in fitted.settings else None
+    found = Cache(text, segments, index)
+    _require_finite(artifact, name, fitted, found)
+    return fitted, found
+
+
+def adapter_index(artifact: Artifact, cache: Artifact, fitted: Fitted, found: Cache) -> tuple[VectorIndex, bool]:
+    """The index of an adapter's neighbours, and whether it is its own and not the cache's. Raises `ArtifactDamaged`."""
+    if found.index is not None:
+        return found.index.keys, False
+    rows, keys = len(found.segments.labels), fitted.tensors.get("keys")
+    if keys is not None:
+        return load_index(artifact, rows, keys.shape[1]), True
+    return load_index(cache, rows, found.text.weights.shape[1]), False
+
+
+def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None:
+    """Where the facts beside the tensors are not those of the manifest."""
+    differs = (name for name in ("method", "settings") if metadata[name] != artifact.summary[name])
+    return next((f"its {name} is not that of its manifest" for name in differs), None)
+
+
+def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache) -> None:
+    """Raise `ArtifactDamaged` for tensors and settings whose scores are no numbers; a few class texts stand for images."""
+    with torch.no_grad():
+        logits = load_method(name).scores(fitted, cache, cache.text.weights[:PROBED]).logits
+    whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())
+    if not whole or not bool(torch.isfinite(logits).all()):
+        raise ArtifactDamaged(artifact.path / ADAPTER, "its scores are not finite numbers", artifact.remedy)
 
 
 def on_device(fitted: Fitted, device: str) -> Fitted:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from stages.class_texts import TEXTS
 from stages.config import CacheConfig, TextConfig
 from stages.device import repeatable, resolve_device
 from stages.encoder import Encoder, exact
-from stages.inputs import TEXTS, labelled, load_text, require_same_encoder, support_of
+from stages.inputs import labelled, load_text, require_same_encoder, support_of
 from stages.memory import peak_memory
 from stages.methods.method import NoLog
 from stages.methods.training import Batch, BestEpoch, Schedule, Step

@@ -7,15 +7,16 @@ import torch
 from torch.nn.functional import normalize
 
 from stages.class_names import told_apart
+from stages.class_texts import read_class_texts
 from stages.support import support_split, take_samples
 from stages.task import Labelled, Segments, Support, Text
 from store.artifact import Artifact
 from store.errors import ArtifactDamaged, InputError
-from store.features import ImageFeatures, TextFeatures, read_texts
-from store.log import read_values
+from store.features import ImageFeatures, TextFeatures
+from store.index import VectorIndex
+from store.log import Values, read_values
 from store.tables import Array
 
-TEXTS = "texts.parquet"
 VALUES = "values.parquet"
 IMAGE_INDEX = "image.faiss"
 TEXT_INDEX = "text.faiss"
@@ -25,9 +26,7 @@ def load_text(texts: Artifact) -> Text:
     """The class texts of a texts artifact. Raises `ArtifactDamaged` when a class has no row."""
     # Features that were imported by an older xmap may have one name twice.
     names = told_apart([str(name) for name in texts.summary["classes"]])
-    rows = read_texts(texts.file(TEXTS))
-    if set(rows.class_ids.tolist()) != set(range(len(names))):
-        raise ArtifactDamaged(texts.path / TEXTS, f"its rows are not of the {len(names)} classes", texts.remedy)
+    rows = read_class_texts(texts)
     return Text(names, torch.from_numpy(class_weights(rows, len(names))), float(texts.summary["logit_scale"]))
 
 
@@ -68,6 +67,25 @@ def load_support(images: Artifact, cache: Artifact, shots: int) -> Support:
     if support.sample_ids != ids:
         raise ArtifactDamaged(cache.path / VALUES, "its rows are not those of the image features", cache.remedy)
     return support
+
+
+def load_index(artifact: Artifact, rows: int, width: int) -> VectorIndex:
+    """The image index of a cache or adapter, over `rows` keys of `width`. Raises `ArtifactDamaged` where it is of others."""
+    index = VectorIndex.load(artifact.file(IMAGE_INDEX))
+    if (len(index), index.width) != (rows, width):
+        problem = f"it holds {len(index):,} keys of width {index.width}, not {rows:,} of width {width}"
+        raise ArtifactDamaged(artifact.path / IMAGE_INDEX, problem, artifact.remedy)
+    return index
+
+
+def load_values(cache: Artifact) -> Values:
+    """What the rows of a cache are. Raises `ArtifactDamaged` where their names are not those of its classes."""
+    values, names = read_values(cache.file(VALUES)), [str(name) for name in cache.summary["classes"]]
+    each = set(zip(values.labels.tolist(), values.class_names, strict=True))
+    known = {*enumerate(names), *enumerate(told_apart(names))}
+    if not each <= known:
+        raise ArtifactDamaged(cache.path / VALUES, "its class names are not those of the cache", cache.remedy)
+    return values
 
 
 def load_segments(cache: Artifact) -> Segments:

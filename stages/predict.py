@@ -193,6 +193,8 @@ class Predictor:
             "text": None if scores.text is None else scores.text.numpy(),
             "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)).tolist(),
         }
+        if not bool(torch.isfinite(scores.logits).all()):
+            raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
         near = self._neighbors(features, k) if k else [()] * len(features)
         rows = ({name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features)))
         return [{**row, "neighbors": found} for row, found in zip(rows, near, strict=True)]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.inputs import IMAGE_INDEX, VALUES, load_segments, support_of
+from stages.inputs import VALUES, load_index, load_segments, support_of
 from stages.memory import available_bytes
 from stages.support import support_split, take_samples
 from stages.task import KeyIndex, Support
 from store.artifact import Artifact
 from store.errors import InputError
-from store.index import VectorIndex
 from store.log import read_values
 from store.tables import Array
 
@@ -23,9 +22,10 @@ LOGGED = 50_000
 COPIES = 3
 
 
-def key_index(cache: Artifact, k: int) -> KeyIndex:
-    """The keys of a cache, in the index that `build-cache` left."""
-    return KeyIndex(VectorIndex.load(cache.file(IMAGE_INDEX)), load_segments(cache), k)
+def key_index(cache: Artifact, k: int, width: int) -> KeyIndex:
+    """The keys of a cache, of `width`, in the index that `build-cache` left. Raises `ArtifactDamaged`."""
+    segments = load_segments(cache)
+    return KeyIndex(load_index(cache, len(segments.labels), width), segments, k)
 
 
 def logged_rows(total: int) -> Array:

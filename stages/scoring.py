@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from stages import metrics
-from stages.adapter import cache_on_device, load_adapter, on_device
+from stages.adapter import adapter_index, cache_on_device, load_adapter, on_device
 from stages.config import EvalConfig, TopK
 from stages.evidence import agreement, batches, neighbor_column, sample_columns
 from stages.identities import COOP
-from stages.inputs import IMAGE_INDEX, VALUES
+from stages.inputs import VALUES
 from stages.methods.method import Cache, Fitted, Method, Scores, index_queries
 from stages.methods.method import method as load_method
 from stages.progress import Progress
@@ -62,8 +62,7 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
     fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
-    own = run.adapter.files(prefix=IMAGE_INDEX)
-    index = cache.index.keys if cache.index else VectorIndex.load(own[0] if own else run.cache.file(IMAGE_INDEX))
+    index, own = adapter_index(run.adapter, run.cache, fitted, cache)
     scorer = _Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
     columns: dict[str, Array] = {}
     seconds = 0.0

@@ -23,7 +23,7 @@ from stages.device import repeatable, resolve_device
 from stages.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
 from stages.examination import examine
 from stages.identities import trained_on
-from stages.inputs import IMAGE_INDEX, VALUES, labelled, load_support, load_text, require_same_encoder
+from stages.inputs import VALUES, labelled, load_index, load_support, load_text, require_same_encoder
 from stages.memory import peak_memory
 from stages.methods.method import Cache, Fitted, Method, NoLog, TrainLog
 from stages.methods.method import method as load_method
@@ -34,7 +34,7 @@ from stages.support import SplitIndex, ValidationProtocol, draw_validation
 from stages.task import FewShotTask, Support
 from store.artifact import Artifact, Identity, Store
 from store.fingerprint import Json
-from store.index import Neighbors, VectorIndex
+from store.index import Neighbors
 from store.log import Column, NeighborColumn, read_values, write_affinity
 
 TRAIN_LOG = "affinity/train.parquet"
@@ -101,7 +101,7 @@ def assemble(
     require_same_encoder(images, texts, support.views.shape[2], text)
     cached = support.sample_ids if k is None else read_values(cache.file(VALUES)).sample_ids
     rows, selected_on = draw_validation(images, shots, seed, protocol, cached, text.classes)
-    index = None if k is None else key_index(cache, k)
+    index = None if k is None else key_index(cache, k, support.views.shape[2])
     return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on, index)
 
 
@@ -161,7 +161,7 @@ def write_log(
     labels = support.labels.numpy()
     logged = np.arange(len(support)) if task.index is None else logged_rows(len(cached.sample_ids))
     # Opened a second time, what is mapped would count twice.
-    index = VectorIndex.load(cache.file(IMAGE_INDEX)) if task.index is None else task.index.keys
+    index = load_index(cache, len(cached), support.keys.shape[1]) if task.index is None else task.index.keys
     found = nearest_others(index, support.keys.numpy(), NEIGHBORS, logged)
     zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()

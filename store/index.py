@@ -91,7 +91,10 @@ class VectorIndex:
             ways.reverse()
         for flags in ways:
             try:
-                return cls(_without_prefetch(faiss, _read(faiss, path, flags)))
+                index = _read(faiss, path, flags)
+                if index.metric_type != faiss.METRIC_INNER_PRODUCT or index.ntotal < 0:
+                    raise ArtifactDamaged(path, "it does not compare by inner products", REMEDY)
+                return cls(_without_prefetch(faiss, index))
             except (RuntimeError, MemoryError) as error:
                 problem = error
         raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
@@ -115,6 +118,8 @@ class VectorIndex:
             # The parts of a damaged index need not fit each other.
             raise InputError("faiss cannot search this index; run `xmap verify` to see whether it is damaged.") from error
         scores, rows = (np.concatenate(found) for found in zip(*parts, strict=True))
+        if len(rows) and (int(rows.max(initial=-1)) >= len(self) or np.isnan(scores).any()):
+            raise InputError("this index finds keys that it does not have; run `xmap verify` to see what is damaged.")
         scores[rows < 0] = -np.inf
         return Neighbors(scores, rows)
 

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -108,8 +109,8 @@ def _problem(manifest: object, data: bytes) -> str | None:
     for key in ("inputs", "versions"):
         if not all(isinstance(value, str) for value in manifest[key].values()):
             return f"its {key} are malformed"
-    if _is_deep(manifest):
-        return "its JSON is nested too deeply"
+    if not _is_plain(manifest):
+        return "its JSON is nested too deeply or holds numbers that are not finite"
     if not 0 <= manifest["seconds"] < LONGEST or any(not 0 <= entry["size"] < LARGEST for entry in manifest["files"]):
         return "its sizes or times are out of range"
     if not _is_moment(manifest["created"]):
@@ -130,15 +131,15 @@ def _is_moment(text: str) -> bool:
         return False
 
 
-def _is_deep(value: object) -> bool:
-    """Whether JSON is nested beyond what anybody writes: whoever walks it may recurse."""
+def _is_plain(value: object) -> bool:
+    """Whether JSON holds finite numbers and is nested no deeper than anybody writes: whoever walks it may recurse."""
     level = [value]
     for _ in range(DEEPEST):
         inner = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
         level = [item for items in inner for item in items]
-        if not level:
+        if any(isinstance(item, float) and not isfinite(item) for item in level):
             return False
-    return True
+    return not level
 
 
 def _typeable(command: str) -> bool:

@@ -7,6 +7,7 @@ those that using an artifact takes. What tables, indexes and tensors hold is che
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Of text that is shown or joined: long enough for any name, short enough to hold many.
 LONGEST = 10_000
+FIXED, SHOTS = "support-", re.compile(r"support-[1-9][0-9]{0,8}")
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
 Word = Annotated[str, StringConstraints(max_length=LONGEST)]
@@ -119,6 +121,28 @@ class Adapted(About, total=False):
 
 
 @with_config(STRICT)
+class Selected(TypedDict):
+    """How an adapter's settings were chosen, as its tensors' file says."""
+
+    selected_on: Word
+    trials: Count
+    accuracy: Real | None
+    grid: dict[Word, list[Real]]
+    edges: list[Word]
+
+
+@with_config(STRICT)
+class Stored(TypedDict):
+    """What stands beside an adapter's tensors."""
+
+    method: Word
+    options: Nested
+    settings: dict[Word, Real | Word]
+    selection: Selected
+    trainable_parameters: Count
+
+
+@with_config(STRICT)
 class Result(TypedDict, total=False):
     """What an evaluation says of one method."""
 
@@ -191,6 +215,8 @@ def _placed(summary: Images) -> Images:
     """Whether the splits of image features fit each other."""
     if summary.keys() >= {"counts", "parts"} and not summary["counts"].keys() <= summary["parts"].keys():
         raise ValueError("it counts a split that is no part of it")
+    if any(name.startswith(FIXED) and not SHOTS.fullmatch(name) for name in summary.get("parts", {})):
+        raise ValueError("the name of a part has no number of shots")
     return summary
 
 
@@ -223,24 +249,27 @@ NEEDED_INPUTS: Mapping[str, tuple[str, ...]] = {"cache": ("texts",), "adapter": 
 
 
 @cache
-def _schema(stage: str) -> TypeAdapter[Any]:
-    return TypeAdapter(SUMMARIES[stage])
-
-
-@cache
-def _fields() -> TypeAdapter[Any]:
-    return TypeAdapter(Fields)
+def _schema(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter({**SUMMARIES, "fields": Fields, "stored": Stored}[name])
 
 
 def oddity(stage: str, fields: Mapping[str, Any], summary: Mapping[str, Any]) -> str | None:
     """What is odd about a manifest's fields and summary, in words; None for what its stage may write, and for a stage unknown here."""
     if stage not in SUMMARIES:
         return None
-    for name, schema, value in (("fields", _fields(), fields), ("summary", _schema(stage), summary)):
-        try:
-            schema.validate_python(value)
-        except ValidationError as error:
-            return f"its {name} are not those of {stage}: {_first(error)}" if name == "fields" else f"its summary is odd: {_first(error)}"
+    return _odd("fields", "fields", fields) or _odd("summary", stage, summary)
+
+
+def stored_oddity(metadata: object) -> str | None:
+    """What is odd about the facts beside an adapter's tensors, in words."""
+    return _odd("metadata", "stored", metadata)
+
+
+def _odd(name: str, schema: str, value: object) -> str | None:
+    try:
+        _schema(schema).validate_python(value)
+    except ValidationError as error:
+        return f"the {name} in it are odd: {_first(error)}"
     return None
 
 

@@ -19,11 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store.errors import ArtifactDamaged, InputError
-from store.files import atomic_file
+from store.files import atomic_file, open_plain
 
 TABLE_SCHEMA_VERSION = 1
 # Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
 ROW_GROUP = 1 << 17
+# Numbers of a vector: far more than any encoder gives.
+WIDEST = 1 << 20
 REMEDY = "run `xmap verify` to see what else is, then rebuild it."
 
 # What pyarrow raises over bytes that are no table; a flipped bit in the footer can also break a name's UTF-8.
@@ -80,7 +82,11 @@ def read_vectors(paths: Path | Sequence[Path], types: pa.Schema, name: str = "fe
     for path, table in zip(several, tables, strict=True):
         _require_vectors(path, table[name])
     table = _joined(several, tables)
-    return table, vectors_array(table[name])
+    vectors = vectors_array(table[name])
+    # One pass, and no second array: the sum of what is not finite is not finite.
+    if not np.isfinite(vectors.sum(dtype=np.float64)):
+        raise ArtifactDamaged(several[0], "its column of vectors holds numbers that are not finite", REMEDY)
+    return table, vectors
 
 
 def read_footer(path: Path) -> Mapping[str, str]:
@@ -90,6 +96,23 @@ def read_footer(path: Path) -> Mapping[str, str]:
         return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
     except UNREADABLE as error:
         raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+
+
+def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
+    """Raise `ArtifactDamaged` where a table has no columns of these types, or none of vectors called so; only its footer is read."""
+    try:
+        with open_plain(path) as file:
+            schema = pq.read_schema(file)
+    except UNREADABLE as error:
+        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+    for field in types:
+        places = schema.get_all_field_indices(field.name)
+        if len(places) != 1 or schema.field(places[0]).type != field.type:
+            raise ArtifactDamaged(path, f"it has no one column {field.name} of {field.type}", REMEDY)
+    if vectors:
+        kinds = [schema.field(place).type for place in schema.get_all_field_indices(vectors)]
+        if len(kinds) != 1 or not _is_vectors(kinds[0]):
+            raise ArtifactDamaged(path, f"it has no one column {vectors} of vectors", REMEDY)
 
 
 def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
@@ -162,10 +185,15 @@ def _typed(path: Path, table: pa.Table, types: pa.Schema) -> pa.Table:
 
 def _require_vectors(path: Path, column: pa.ChunkedArray) -> None:
     kind = column.type
-    if not pa.types.is_fixed_size_list(kind) or kind.value_type not in (pa.float32(), pa.float16()):
+    if not _is_vectors(kind):
         raise ArtifactDamaged(path, f"its column of vectors is {kind}", REMEDY)
     if column.null_count or any(chunk.flatten().null_count for chunk in column.chunks):
         raise ArtifactDamaged(path, "its column of vectors has rows without a value", REMEDY)
+
+
+def _is_vectors(kind: pa.DataType) -> bool:
+    """Whether a type is of vectors of one width, not too wide to hold one."""
+    return bool(pa.types.is_fixed_size_list(kind) and kind.value_type in (pa.float32(), pa.float16()) and 0 < kind.list_size < WIDEST)
 
 
 def first_line(error: Exception) -> str:

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from store.artifact import Artifact, Store
 from store.catalog import VIEWS
 from store.errors import ArtifactDamaged, QueryError, XmapError
+from store.features import SAMPLES
+from store.log import AFFINITY, PREDICTIONS
+from store.tables import require_columns
 
 METRICS = "metrics.json"
+TABLES = {"images": pa.schema([*SAMPLES, ("split", pa.string())]), "affinity": AFFINITY, "predictions": PREDICTIONS}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
     sound, damaged = [], list(survey.damaged.values())
     for artifact in survey.artifacts:
         try:
-            list(_tables(artifact))
+            _require_tables(artifact)
             _results(artifact)
             sound.append(artifact)
         except ArtifactDamaged as error:
@@ -124,6 +130,12 @@ def _select(name: str, files: Sequence[Path], where: str = "") -> str:
         f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
         f" JOIN _files f ON f.file = t._file LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label{predicted} {where}"
     )
+
+
+def _require_tables(artifact: Artifact) -> None:
+    """Raise `ArtifactDamaged` where a table is not one that the views can read: it would be in the way of all others."""
+    for kind, path in _tables(artifact):
+        require_columns(path, TABLES[kind], "feature" if kind == "images" else "")
 
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from stages.class_texts import read_class_texts
 from stages.datasets.places import Place
 from stages.metrics import paired_difference
 from stages.report import samples, series
 from stages.report.thumbnails import thumbnails
 from store.artifact import Artifact
-from store.features import read_errors, read_texts
+from store.features import read_errors
 from store.sql import Connection
 from store.tables import Array
 
@@ -142,7 +143,7 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
 
 def _prompts(texts: Artifact) -> list[str]:
     """For each class its prompt, or one of them and how many they are."""
-    rows = read_texts(texts.files(suffix=".parquet")[0])
+    rows = read_class_texts(texts)
     found: dict[int, list[str]] = {}
     for label, name, template in zip(rows.class_ids.tolist(), rows.class_names, rows.templates, strict=True):
         found.setdefault(label, []).append(template.replace("{}", name))

@@ -51,12 +51,12 @@ def distributions(connection: Connection, artifact: str) -> dict[str, dict[str, 
     for method in dict.fromkeys(methods.tolist()):
         rows = methods == method
         values = {name: table[name].to_numpy(zero_copy_only=False)[rows] for name in DISTRIBUTIONS}
-        found[method] = {name: _histogram(column, correct[rows]) for name, column in values.items() if not np.isnan(column).all()}
+        found[method] = {name: _histogram(column, correct[rows]) for name, column in values.items() if np.isfinite(column).any()}
     return found
 
 
 def _histogram(values: Array, correct: Array) -> dict[str, Any]:
-    there = ~np.isnan(values)
+    there = np.isfinite(values)
     low, high = float(values[there].min()), float(values[there].max())
     if high - low < 1e-6:
         return {"from": low, "to": high, "right": [int(correct[there].sum())], "wrong": [int((~correct[there]).sum())]}
@@ -80,7 +80,7 @@ from affinity where split = 'train' and artifact in ({paths}) group by all order
     values: dict[tuple[str, str, int], list[float]] = {}
     for row in connection.query(query).to_pylist():
         for name in CURVES:
-            if row[name] is not None:
+            if row[name] is not None and np.isfinite(row[name]):
                 values.setdefault((adapters[row["artifact"]], name, row["epoch"]), []).append(row[name])
     found: dict[str, dict[str, list[list[Any]]]] = {}
     for (method, name, epoch), seeds in sorted(values.items()):

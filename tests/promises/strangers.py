@@ -1,0 +1,285 @@
+"""Commands on odd stores, each store in a forked child of a warm process: what ended otherwise than it should, and where it reached.
+
+The child gives up what it may not have: time, memory, and by an audit hook every file, process and connection outside its own places.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store.manifest import MANIFEST
+from tests.promises.odd import Odd, make_odd
+from tests.promises.worlds import FEATURES, write_world
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS, MEMORY = 30, 4 << 30
+WORDS = "the words of somebody else"
+VIEWS = ("samples", "features", "affinity", "neighbors", "predictions", "artifacts", "runs")
+EPOCHS = ["--set", "methods.tip-adapter-f.epochs=2", "--set", "methods.xmadapter.epochs=2", "--set", "text.context_epochs=1"]
+RUNS = (
+    ["--methods", "zero-shot,tip-adapter,tip-adapter-f,xmadapter", "--shots", "2"],
+    ["--methods", "tip-adapter", "--shots", "1", "--top-k", "2"],
+    ["--methods", "tip-x,ape,gda,clip-adapter,xmadapter-paper", "--shots", "1", "--text", "coop"],
+)
+FORBIDDEN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind", "ctypes.dlopen")
+TOUCHING = ("open", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree")
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder to give commands in, and its store, of which each case has a copy."""
+
+    folder: Path
+    places: tuple[str, ...]
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def artifacts(self) -> list[Path]:
+        return sorted(path.parent for path in self.store.glob(f"*/*/{MANIFEST}"))
+
+
+def build(folder: Path) -> World:
+    """A store of three runs that hold every stage. What these import is imported for all cases."""
+    write_world(folder)
+    with inside(folder):
+        for number, flags in enumerate(RUNS):
+            given = [*FEATURES, *flags, "--seeds", "1", *EPOCHS, "--store", "store"]
+            assert command("run", *given).code == 0, number
+        for argv in (["report"], ["sql", "from runs"], ["gc"], ["export", "warm"], ["predict", "photos", "--adapter", "warm", "--json"]):
+            assert command(*argv, "--store", "store").code == 0, argv
+    (folder / "photo.png").write_bytes(next((folder / "photos").rglob("*.png")).read_bytes())
+    packages = [sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), str(ROOT), str(Path(str(importlib.util.__file__)).parent)]
+    specs = (importlib.util.find_spec(name) for name in ("torch", "pydantic", "rich", "open_clip"))
+    packages += [str(Path(str(spec.origin)).resolve().parents[1]) for spec in specs if spec]
+    return World(folder, tuple(sorted({os.path.realpath(path) for path in packages})))
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+# ---- one command
+
+
+@dataclass(frozen=True)
+class Said:
+    code: Any
+    out: str
+    err: str
+    trace: str = ""
+
+
+def command(*argv: str) -> Said:
+    """A command line, in this process."""
+    import click
+
+    from cli.main import app
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code, trace = 0, ""
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = app(list(argv), standalone_mode=False) or 0
+        except (click.ClickException, SystemExit) as error:
+            code = getattr(error, "exit_code", getattr(error, "code", 2))
+        except BaseException:
+            trace = traceback.format_exc()
+    texts = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err)]  # type: ignore[attr-defined]
+    return Said(code, texts[0], texts[1], trace)
+
+
+def commands(odd: Odd, world: World, case: Path) -> list[list[str]]:
+    """What is done with a store whose artifact `odd.folder` is odd."""
+    name, stage, draw = odd.folder.name, odd.folder.parent.name, odd.draw
+    adapters, evaluations = related(odd.store, odd.folder, "adapter"), related(odd.store, odd.folder, "eval")
+    adapter, evaluation = draw.choice(adapters).name, draw.choice(evaluations).name
+    other = draw.choice([path for path in sorted(odd.store.glob(f"{stage}/*")) if path.is_dir()]).name
+    model = ["--model", "local-dir:model"]
+    listed = [
+        ["verify", "--quiet"],
+        ["status", *draw.choice(([], ["--json"], [*FEATURES, "--shots", "2"], ["--features", "photos-model", "--shots", "2"]))],
+        ["show", f"{stage}/{name}", *draw.choice(([], ["--json"]))],
+        ["sql", "--format", draw.choice(("json", "csv", "table")), f"from {draw.choice(VIEWS)}"],
+        ["sql", f"from {draw.choice(VIEWS)} limit 3"],
+        ["sql", draw.choice(("methods", "confusions", "label-suspects", "gamma-by-class", "hardest-samples"))],
+        ["report", evaluation, "-o", str(case / "report.html")],
+        ["predict", "photo.png", "--adapter", adapter, *model, "--json", "--explain"],
+        ["export", str(case / "exported"), "--adapter", adapter],
+        ["diff", f"{stage}/{name}", f"{stage}/{other}"],
+        ["gc", *draw.choice(([], FEATURES))],
+    ]
+    flags = draw.choice(RUNS)
+    if draw.random() < 0.25:
+        listed.append([draw.choice(("run", "eval", "train", "build-cache")), *FEATURES, *flags, "--seeds", "1", *EPOCHS, "--quiet"])
+    if draw.random() < 0.1:
+        listed.append(["run", "--features", "photos-model", "--methods", "tip-adapter", "--seeds", "2", "--shots", "1", "--quiet"])
+    return [[*argv, "--store", str(odd.store)] for argv in [*listed, ["gc", "--yes"]]]
+
+
+def related(store: Path, folder: Path, stage: str) -> list[Path]:
+    """The artifacts of `stage` that `folder` is, was made from or went into; all where there is none."""
+    known = {path.parent: _inputs(path) for path in store.glob(f"*/*/{MANIFEST}")}
+    prints = {path: facts[0] for path, facts in known.items()}
+    near, size = {folder}, 0
+    while size != len(near):
+        size = len(near)
+        near |= {path for path, (_, inputs) in known.items() if any(prints.get(member) in inputs for member in near)}
+    if stage == "adapter" and folder.parent.name == "eval":
+        near |= {path for path in known if prints[path] in known[folder][1]}
+    fitting = sorted(path for path in known if path.parent.name == stage)
+    return sorted(set(fitting) & near) or fitting or [folder]
+
+
+def _inputs(path: Path) -> tuple[Any, list[Any]]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        return manifest["fingerprint"], list(manifest["inputs"].values())
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None, []
+
+
+# ---- one case
+
+
+def case(world: World, folder: Path, number: int) -> list[str]:
+    """What went wrong with the odd store of this number: nothing, it is to be hoped. `folder` is used for it alone."""
+    draw = random.Random(number)  # noqa: S311
+    shutil.copytree(world.store, folder / "store", copy_function=os.link)
+    shutil.rmtree(folder / "store" / "reports", ignore_errors=True)
+    victim = folder / "victim"
+    victim.mkdir()
+    (victim / "secret").write_text(WORDS)
+    (folder / "temporary").mkdir()
+    chosen = draw.choice(world.artifacts).relative_to(world.store)
+    odd = Odd(folder / "store", folder / "store" / chosen, victim, draw)
+    make_odd(odd)
+    found = _in_child(world, folder, odd)
+    if sorted(path.name for path in victim.iterdir()) != ["secret"] or (victim / "secret").read_text() != WORDS:
+        found.append("somebody else's files changed")
+    more = {path.name for path in folder.iterdir()} - {"exported", "report.html", "said.json", "store", "temporary", "victim"}
+    if more or any((folder / "temporary").iterdir()):
+        found.append(f"something was left behind: {sorted(more)}")
+    return [f"case {number}, {chosen}: {'; '.join(odd.done)}: {problem}" for problem in found]
+
+
+def _in_child(world: World, folder: Path, odd: Odd) -> list[str]:
+    said = folder / "said.json"
+    said.write_text(json.dumps({"problems": ["it did not begin"], "at": ""}))
+    child = os.fork()
+    if child == 0:
+        try:
+            _bounded()
+            _try_all(world, folder, odd, said)
+        finally:
+            os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    told: dict[str, Any] = json.loads(said.read_text())
+    problems: list[str] = told["problems"]
+    return problems if status == 0 else [*problems, f"ended by {status} in {told['at']}"]
+
+
+def _bounded() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    sys.modules["faiss"].omp_set_num_threads(1)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(SECONDS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+
+
+def _try_all(world: World, folder: Path, odd: Odd, said: Path) -> None:
+    problems: list[str] = []
+    reached = _watched(world, folder)
+    os.chdir(world.folder)
+    tempfile.tempdir = str(folder / "temporary")
+    for argv in commands(odd, world, folder):
+        _keep(said, problems, argv)
+        result = command(*argv)
+        problems += [f"{' '.join(argv)}: {problem}" for problem in wrong(result)]
+        problems += [f"{' '.join(argv)}: reached {place}" for place in reached]
+        reached.clear()
+    _keep(said, problems, ())
+
+
+def _keep(said: Path, problems: list[str], argv: Sequence[str]) -> None:
+    descriptor = os.open(said, os.O_WRONLY | os.O_TRUNC)
+    os.write(descriptor, json.dumps({"problems": problems, "at": " ".join(argv)}).encode("ascii", "backslashreplace"))
+    os.close(descriptor)
+
+
+def wrong(said: Said) -> Iterator[str]:
+    """What is not as it should be about how a command ended."""
+    if said.trace:
+        yield said.trace
+    elif said.code not in (0, 1, 2):
+        yield f"exit code {said.code!r}"
+    lines = [line for line in said.err.splitlines() if line.strip()]
+    if said.code == 2 and not said.trace and not any(line.startswith(("xmap: ", "Usage", "Error")) for line in lines):
+        yield f"no sentence: {said.err[-500:]!r}"
+    if WORDS in said.out or WORDS in said.err:
+        yield "it told somebody else's words"
+    if any(sign in said.out + said.err for sign in "\x1b\x07\u202e"):
+        yield "an escape sequence reached the terminal"
+
+
+def _watched(world: World, folder: Path) -> list[str]:
+    """A list that fills with what this process touches outside its places, from now on."""
+    reached: list[str] = []
+    allowed = (
+        str(folder),
+        str(world.folder),
+        *world.places,
+        "/proc/",
+        "/sys/",
+        "/dev/null",
+        "/dev/urandom",
+        "/usr/share/zoneinfo",
+        "/etc/",
+    )
+    busy = [False]
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if busy[0] or (event not in TOUCHING and event not in FORBIDDEN):
+            return
+        busy[0] = True
+        try:
+            if event in FORBIDDEN:
+                reached.append(f"{event} {arguments[:2]!r}")
+            for path in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
+                if isinstance(path, str | bytes | os.PathLike):
+                    real = os.path.realpath(os.fsdecode(path))
+                    if not real.startswith(allowed) or real.startswith(str(folder / "victim")):
+                        reached.append(f"{event} {real}")
+        finally:
+            busy[0] = False
+
+    sys.addaudithook(watch)
+    return reached
