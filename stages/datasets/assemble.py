@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from stages.config import DataConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
@@ -23,7 +23,6 @@ class Item:
     place: Place
     key: str
     split: str
-    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 def assemble(
@@ -50,7 +49,7 @@ def assemble(
         train = [(item.sample_id, item.key) for item in items if splits[item.sample_id] == TRAIN]
         left_out, kept = keep_few(train, config.split_seed, config.train_per_class)
         items, drawn = [item for item in items if item.sample_id not in left_out], (*drawn, *kept)
-    samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id], item.extra) for item in items]
+    samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id]) for item in items]
     samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
     return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *classes.remarks, *drawn))
 

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from stages.datasets.labels import unfit
+from stages.datasets.columns import LABEL, SPLIT, roles_of
+from stages.datasets.labels import label_of, unfit
 from stages.datasets.split_names import is_split
 from store.errors import InputError
 from store.tables import open_foreign
 
-IMAGE, LABEL, SPLIT, BYTES = "image", "label", "split", "bytes"
+IMAGE, BYTES = "image", "bytes"
 FEATURES = b"huggingface"
 AT_ONCE = 64
 # A loading process keeps one row group in memory.
@@ -36,9 +37,10 @@ def list_cells(file: BinaryIO, place: str) -> dict[str, Any] | None:
         column = _image_column(table.schema_arrow, place)
         if column is None:
             return None
-        _require(table, column, place)
-        names = _class_names(table.schema_arrow, place)
-        return {"column": column, "names": names, "rows": list(_rows(table, column, names, place))}
+        label = _require(table, column, place)
+        names = _class_names(table.schema_arrow, label, place)
+        labels = _labels(table, label, names, place)
+        return {"column": column, "names": names, "rows": list(_rows(table, column, labels, place))}
 
 
 def read_group(file: BinaryIO, place: str, column: str, group: int) -> pa.ChunkedArray:
@@ -52,7 +54,8 @@ def read_group(file: BinaryIO, place: str, column: str, group: int) -> pa.Chunke
 
 def _image_column(schema: pa.Schema, place: str) -> str | None:
     """The column called image, or the only one that holds bytes."""
-    holding = [field.name for field in schema if _is_bytes(field.type)]
+    labels = {schema.names[number] for number in roles_of(schema.names).get(LABEL, ())}
+    holding = [field.name for field in schema if _is_bytes(field.type) and field.name not in labels]
     if IMAGE in holding or len(holding) < 2:
         return IMAGE if IMAGE in holding else next(iter(holding), None)
     raise InputError(f"{place} has several columns of bytes ({', '.join(map(repr, holding))}); call the one with the images 'image'.")
@@ -72,12 +75,15 @@ def _bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.struct_field(column, BYTES) if pa.types.is_struct(column.type) else column
 
 
-def _require(table: Any, column: str, place: str) -> None:
+def _require(table: Any, column: str, place: str) -> str:
+    """The column of labels. Raises `InputError` where there is none, and for what cannot be read a row group at a time."""
     names = table.schema_arrow.names
-    if LABEL not in names:
+    labels = roles_of([name for name in names if name != column]).get(LABEL)
+    if labels is None:
         listed = ", ".join(map(repr, names))
         raise InputError(f"{place} has images in {column!r} and no column 'label' but {listed}; rename its column of labels.")
-    doubled = next((name for name in (column, LABEL, SPLIT) if names.count(name) > 1), None)
+    label: str = [name for name in names if name != column][labels[0]]
+    doubled = label if len(labels) > 1 else next((name for name in (column, SPLIT) if names.count(name) > 1), None)
     if doubled:
         raise InputError(f"{place} has several columns {doubled!r}; rename all but one.")
     for number in range(table.num_row_groups):
@@ -86,15 +92,16 @@ def _require(table: Any, column: str, place: str) -> None:
         size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
         if size > MAX_GROUP:
             raise InputError(f"{place}: row group {number} holds {size:,} bytes of images; write row groups of 1,000 rows or fewer.")
+    return label
 
 
-def _class_names(schema: pa.Schema, place: str) -> list[str] | None:
+def _class_names(schema: pa.Schema, column: str, place: str) -> list[str] | None:
     """The names of a Hugging Face ClassLabel, by number."""
     written = (schema.metadata or {}).get(FEATURES)
     if written is None:
         return None
     try:
-        label = json.loads(written)["info"]["features"][LABEL]
+        label = json.loads(written)["info"]["features"][column]
         names = label.get("names") if isinstance(label, dict) else None
     except (KeyError, TypeError):
         return None
@@ -111,32 +118,52 @@ def _class_names(schema: pa.Schema, place: str) -> list[str] | None:
     return plain
 
 
-def _rows(table: Any, column: str, names: list[str] | None, place: str) -> Iterator[list[Any]]:
-    wanted = [name for name in (column, LABEL, SPLIT) if name in table.schema_arrow.names]
+def _labels(table: Any, column: str, names: list[str] | None, place: str) -> list[str]:
+    """The label of each row. They are read before any image, so that all rows without one are counted. Raises `InputError`."""
+    labels: list[str] = []
+    bad: list[tuple[int, object, str]] = []
+    for batch in table.iter_batches(columns=[column], use_threads=False):
+        for value in batch.column(0).to_pylist():
+            text, why = _label(value, names)
+            labels.append(text)
+            bad += [(len(labels), value, why)] * bool(why)
+    if bad:
+        number, value, why = bad[0]
+        more = f", nor have {len(bad) - 1:,} other rows" * (len(bad) > 1)
+        raise InputError(
+            f"{place} row {number} has no usable label ({value!r:.80}){why}{more}; give each row a class number or name, or remove the row."
+        )
+    return labels
+
+
+def _rows(table: Any, column: str, labels: Sequence[str], place: str) -> Iterator[list[Any]]:
+    wanted = [name for name in (column, SPLIT) if name in table.schema_arrow.names]
     number = 0
     for group in range(table.num_row_groups):
         inside = 0
         for batch in table.iter_batches(AT_ONCE, row_groups=[group], columns=wanted, use_threads=False):
             part = pa.Table.from_batches([batch])
-            labels = part[LABEL].to_pylist()
-            splits = part[SPLIT].to_pylist() if SPLIT in wanted else [""] * len(labels)
-            for data, label, split in zip(_bytes(part[column]), labels, splits, strict=True):
-                number += 1
+            splits = part[SPLIT].to_pylist() if SPLIT in wanted else [""] * len(part)
+            for data, split in zip(_bytes(part[column]), splits, strict=True):
                 content = blake3(data.as_buffer()).hexdigest() if data.is_valid else None
-                yield [group, inside, content, _label(label, names, f"{place} row {number}"), _split(split, f"{place} row {number}")]
+                yield [group, inside, content, labels[number], _split(split, f"{place} row {number + 1}")]
+                number += 1
                 inside += 1
 
 
-def _label(value: object, names: list[str] | None, row: str) -> str:
-    text = unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else str(value) if type(value) is int else ""
-    why = unfit(text)
-    if not text or why or (type(value) is int and value < 0):
-        raise InputError(f"{row} has no usable label ({value!r:.80}){why}; give each row a class number or name, or remove the row.")
-    if names is None or type(value) is not int:
-        return text
-    if value >= len(names):
-        raise InputError(f"{row} has the label {value}, the table names {len(names)} classes; correct the label.")
-    return names[value]
+def _label(value: object, names: Sequence[str] | None) -> tuple[str, str]:
+    """The class that a label says, and why it says none."""
+    text, why = label_of(value)
+    if isinstance(value, float) and not why and not value.is_integer():
+        return "", " (it is no whole number)"
+    number = value if isinstance(value, int) else int(value) if isinstance(value, float) and value.is_integer() else None
+    if why or number is None or isinstance(value, bool):
+        return text, why
+    if number < 0:
+        return "", " (it is negative)"
+    if names is None:
+        return text, ""
+    return (names[number], "") if number < len(names) else ("", f" (the table names {len(names)} classes)")
 
 
 def _split(value: object, row: str) -> str:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import PurePosixPath
 
 from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TRAIN
@@ -11,6 +17,28 @@ from stages.datasets.splits import named
 from store.errors import InputError
 
 MAX_LABEL = 1000
+# What tables write where there is nothing. A class may be called so all the same: then its folder is.
+NOTHING = frozenset(("nan", "NaN", "NAN", "None", "NULL", "null", "<NA>", "NaT", "N/A", "#N/A"))
+NONE = " (it says none)"
+WHOLE = re.compile(r"(-?[0-9]+)(\.0+)?")
+
+
+def label_of(value: object, place: str = "") -> tuple[str, str]:
+    """The text of a label, and why it cannot be the name of a class as ` (reason)`; empty if it can.
+
+    A whole number is written without decimals. `place` is the path of the image: a class called `nan` has a folder of that name.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "", NONE
+    if isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    elif isinstance(value, str | bool | int | Decimal) or (isinstance(value, float) and math.isfinite(value)):
+        text = unicodedata.normalize("NFC", str(value).strip())
+    else:
+        return "", f" (it is of the kind {type(value).__name__}, neither a name nor a number)"
+    if not text or (text in NOTHING and text not in PurePosixPath(place.replace("\\", "/")).parts[:-1]):
+        return "", NONE
+    return text, unfit(text)
 
 
 def unfit(label: str) -> str:
@@ -21,6 +49,23 @@ def unfit(label: str) -> str:
     if "Cs" in kinds:
         return " (it is no UTF-8 text)"
     return " (it holds a control character or a line end)" if kinds & {"Cc", "Zl", "Zp"} else ""
+
+
+def whole_numbers(items: Sequence[Item]) -> list[Item]:
+    """The items; where all labels are whole numbers, without the decimals that some tools write: `3.0` is 3."""
+    keys = {item.key: WHOLE.fullmatch(item.key) for item in items}
+    numbers = {key: found[1] for key, found in keys.items() if found}
+    if len(numbers) < len(keys) or all(key == number for key, number in numbers.items()):
+        return list(items)
+    return [replace(item, key=numbers[item.key]) for item in items]
+
+
+def said_of_names(items: Sequence[Item]) -> tuple[str, ...]:
+    """Remarks on classes whose names are what tables write for nothing."""
+    counts = Counter(item.key for item in items if item.key in NOTHING)
+    return tuple(
+        f"{count:,} images have the label {key!r}, which is taken for a name: their folders have it" for key, count in counts.items()
+    )
 
 
 def refuse_twins(items: Iterable[Item]) -> None:

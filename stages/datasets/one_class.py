@@ -8,11 +8,11 @@ from stages.datasets.files import contents
 from stages.datasets.places import Location, relative
 from stages.datasets.scan import Classes
 from stages.datasets.splits import named
+from stages.datasets.table_files import TABLES
 from store.errors import InputError
 
-# The first two are read as they are.
-READ = (".csv", ".parquet")
-TABLES = (*READ, ".tsv", ".xlsx", ".xls", ".ods", ".jsonl", ".json")
+# Tables that are not read as they are.
+OTHERS = (".xlsx", ".xls", ".ods", ".json")
 NOTHING = "with one class every answer is right"
 
 
@@ -45,11 +45,11 @@ def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequen
 
 def tables_beside(data: Location) -> list[str]:
     """What to do with the tables that lie in a folder, in words."""
-    names = [file for file in contents(data)[1] if file.suffix.lower() in TABLES]
-    usable = [file for file in names if file.suffix.lower() in READ] or names
+    names = [file for file in contents(data)[1] if file.suffix.lower() in (*TABLES, *OTHERS)]
+    usable = [file for file in names if file.suffix.lower() in TABLES] or names
     if not usable:
         return []
-    if usable[0].suffix.lower() in READ:
+    if usable[0].suffix.lower() in TABLES:
         return [f"if {usable[0]} beside the images holds their labels, give it as --data, with the columns path and label"]
     return [f"if {usable[0].name!r} beside the images holds their labels, write it as a CSV table with the columns path and label"]
 

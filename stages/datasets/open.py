@@ -14,7 +14,8 @@ from stages.datasets.folder import FolderSource
 from stages.datasets.parquet import ParquetSource
 from stages.datasets.places import Location, location
 from stages.datasets.remote_folder import RemoteFolderSource
-from stages.datasets.table import CSV, PARQUET, TableSource
+from stages.datasets.table import FolderTableSource, TableSource
+from stages.datasets.table_files import TABLES
 from stages.datasets.webdataset import TAR, TarSource
 from store.errors import InputError
 from store.notes import Notes
@@ -33,7 +34,15 @@ class Source(Protocol):
 
 
 # The first that matches reads.
-SOURCES: tuple[Source, ...] = (CoopSource(), TarSource(), ParquetSource(), TableSource(), FolderSource(), RemoteFolderSource())
+SOURCES: tuple[Source, ...] = (
+    CoopSource(),
+    TarSource(),
+    ParquetSource(),
+    TableSource(),
+    FolderTableSource(),
+    FolderSource(),
+    RemoteFolderSource(),
+)
 
 
 def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | None = None) -> Dataset:
@@ -59,5 +68,5 @@ def _name(data: Location) -> str:
     while is_pattern(data):
         data = data.parent
     if not isinstance(data, Path):
-        return data.stem if data.suffix.lower() in (CSV, PARQUET, TAR) else data.name
+        return data.stem if data.suffix.lower() in (*TABLES, TAR) else data.name
     return data.stem if data.is_file() else data.resolve().name

@@ -15,13 +15,14 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.containers import Found, find_containers, splits_said
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import opened
-from stages.datasets.labels import check_splits, refuse_twins
+from stages.datasets.labels import check_splits, refuse_twins, whole_numbers
 from stages.datasets.listings import list_all
 from stages.datasets.order import in_order
 from stages.datasets.places import Cell, Container, Location
 from stages.datasets.split_names import with_splits
 from stages.datasets.splits import named
-from stages.datasets.table import PARQUET, TableSource
+from stages.datasets.table import TableSource
+from stages.datasets.table_files import PARQUET
 from store.errors import ArtifactDamaged, EmptyInput, InputError
 from store.notes import Notes
 
@@ -44,12 +45,13 @@ class ParquetSource:
         listed = list_all(tables, _list, notes, KIND)
         bare = [found.name for found, (_, table) in zip(tables, listed, strict=True) if table is None]
         if bare and len(tables) == 1:
-            return TableSource().read(config, data, name, notes)
+            return TableSource().read(config, tables[0].where, name, notes)
         if bare:
             raise InputError(f"{data}: {named(bare)} holds no images; give tables with image bytes alone, or one of paths.")
         items = [item for found, (container, table) in zip(tables, listed, strict=True) for item in _items(found, container, table)]
         if not items:
             raise EmptyInput(str(data), "rows", "tables without rows")
+        items = whole_numbers(items)
         refuse_twins(items)
         items, said = with_splits(items)
         _require_one_way(items, str(data))

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from blake3 import blake3
 
-from stages.datasets.labels import unfit
+from stages.datasets.labels import NONE, WHOLE, label_of
 from stages.datasets.pictures import PICTURE_SUFFIXES, lies_in_leftovers, unread
 from stages.datasets.tar import Entry, entries, read_member, refuse
 from store.errors import InputError
@@ -120,9 +120,9 @@ class _Samples:
         return {} if found is None else {key: self._label(entry, found)}
 
     def _label(self, entry: Entry, value: Any) -> str:
-        """A class number or name as text: `007` and 7 are one class."""
-        text = unicodedata.normalize("NFC", value.strip()) if isinstance(value, str) else str(value) if type(value) is int else ""
-        why = unfit(text)
-        if not text or why or text.removeprefix("-").isdigit() != text.isdigit():
-            raise refuse(self.place, entry.name, f"holds no class number or name but {str(value)[:80]!r}{why}")
-        return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else text
+        """A class number or name as text: `007`, `7.0` and 7 are one class."""
+        text, why = label_of(value, entry.name)
+        if why or text.removeprefix("-").isdigit() != text.isdigit():
+            raise refuse(self.place, entry.name, f"holds no class number or name but {str(value)[:80]!r}{why.replace(NONE, '')}")
+        whole = WHOLE.fullmatch(text)
+        return str(int(whole[1])) if whole and len(whole[1]) < 10 else text

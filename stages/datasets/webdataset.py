@@ -22,7 +22,7 @@ from stages.datasets.order import all_numbers, in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Container, Location, Member
 from stages.datasets.splits import named
-from stages.datasets.table import PARQUET
+from stages.datasets.table_files import PARQUET
 from stages.datasets.tar_samples import list_tar
 from store.errors import EmptyInput, InputError
 from store.notes import Notes

@@ -118,10 +118,19 @@ def table_of(image: pa.Array, label: Any = (0,), **more: Any) -> pa.Table:
 
 ONE_IMAGE = pa.array([PNG[0]], pa.binary())
 UNFIT = {
-    "no label": (pa.table({"image": ONE_IMAGE, "class": [1]}), "has images in 'image' and no column 'label' but 'image', 'class'"),
+    "no label": (pa.table({"image": ONE_IMAGE, "kind": [1]}), "has images in 'image' and no column 'label' but 'image', 'kind'"),
     "null label": (table_of(ONE_IMAGE, pa.array([None], pa.int64())), "row 1 has no usable label (None)"),
     "hidden label": (table_of(ONE_IMAGE, [-1]), "row 1 has no usable label (-1)"),
     "fraction": (table_of(ONE_IMAGE, [0.5]), "row 1 has no usable label (0.5)"),
+    "not a number": (table_of(ONE_IMAGE, [float("nan")]), "row 1 has no usable label (nan) (it says none)"),
+    "infinite": (table_of(ONE_IMAGE, [float("inf")]), "row 1 has no usable label (inf)"),
+    "list": (table_of(ONE_IMAGE, [[1]]), "row 1 has no usable label ([1]) (it is of the kind list"),
+    "struct": (table_of(ONE_IMAGE, [{"name": "a"}]), "(it is of the kind dict, neither a name nor a number)"),
+    "bytes": (pa.table({"image": ONE_IMAGE, "label": [b"a"]}), "(it is of the kind bytes, neither a name nor a number)"),
+    "two": (
+        table_of(pa.array(PNG[:3], pa.binary()), [None, 1, None]),
+        "row 1 has no usable label (None) (it says none), nor have 1 other rows",
+    ),
     "empty name": (table_of(ONE_IMAGE, [" "]), "row 1 has no usable label"),
     "split": (table_of(ONE_IMAGE, split=["later"]), "row 1 has split 'later'; write one of train, val, test"),
     "two columns": (pa.table({"a": ONE_IMAGE, "b": ONE_IMAGE, "label": [1]}), "several columns of bytes ('a', 'b')"),
@@ -141,11 +150,11 @@ UNFIT = {
     "two labels": (pa.table([ONE_IMAGE, [1], [1]], names=["image", "label", "label"]), "has several columns 'label'; rename"),
     "deep bytes": (
         table_of(pa.array([{"bytes": {"bytes": b"x"}}], pa.struct([("bytes", pa.struct([("bytes", pa.binary())]))]))),
-        "has no column 'path' but image, label",
+        "row 1 has no usable path",
     ),
     "unnamed": (
         table_of(ONE_IMAGE, [3]).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "b"]}}}}'}),
-        "row 1 has the label 3, the table names 2 classes",
+        "row 1 has no usable label (3) (the table names 2 classes)",
     ),
 }
 
