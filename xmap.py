@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.artifact import Store, store_root
+from store.artifact import Store
 from store.errors import XmapError
+from store.root import store_root
 
 if TYPE_CHECKING:
     from pipeline.adapters import Adapter

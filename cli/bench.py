@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import warn
+from cli.ends import FOUND, WRONG
 from cli.formats import Destination, Sheet, rows_of
 from cli.grid import PROTOCOLS, print_grids, shots_of, wide
 from cli.options import FormatOption, OutputOption, Settings, with_settings
@@ -18,8 +19,6 @@ from store.errors import InputError
 
 if TYPE_CHECKING:
     from pipeline.bench import BenchResult, Cell
-
-FAILED = 1
 
 
 @with_settings
@@ -35,7 +34,7 @@ def command(
     """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
 
     With --data in place of --datasets or --features the grid is that of your own images. A dataset that fails is reported and the
-    others go on; the exit code is then 1.
+    others go on; the exit code is then 1, and 2 where none is left.
 
     Example: xmap bench --datasets dtd,eurosat --root benchmarks --shots 1,16
     """
@@ -49,10 +48,10 @@ def command(
     with progress_on_stderr(settings.quiet) as progress:
         result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
     destination.write(_sheet(result, config.run.protocol))
-    for failure in result.failures:
+    for failure in result.failures if settings.quiet else ():
         warn(f"{failure.place} failed: {failure.message}")
     if result.failures:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(FOUND if result.cells else WRONG)
 
 
 def _parts(text: str) -> list[str]:

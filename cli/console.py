@@ -8,25 +8,22 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from textwrap import wrap
 from typing import Any
-from unicodedata import category
 
 import typer
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-
-# Marks that turn the direction of the text after them: a name must not rewrite the sentence around it.
-_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Signs that say something to a terminal and nothing to a reader: controls, halves of pairs, ends of lines, and marks that turn the
+# direction of the text after them, so that a name could rewrite the sentence around it.
+_TURNING = "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"
+_HARMFUL = re.compile(f"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_TURNING}]")
+_HARMFUL_BETWEEN_LINES = re.compile(f"[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_TURNING}]")
 
 
 def plain(text: str) -> str:
     """`text` on one line and harmless to a terminal: what a name may hold beside letters is shown as its escape."""
-    return "".join(_escaped(sign) if category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in _TURNING else sign for sign in text)
-
-
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+    return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(line: str) -> None:
@@ -54,17 +51,24 @@ def terminal_width() -> int | None:
 
 
 def print_json(value: Any) -> None:
-    """`value` as JSON on stdout; numbers that JSON cannot say are null."""
+    """`value` as JSON on stdout."""
+    typer.echo(_json(value, indent=1))
+
+
+def json_line(value: Any) -> str:
+    """`value` as JSON on one line."""
+    return _json(value, indent=None)
+
+
+def _json(value: Any, indent: int | None) -> str:
+    """JSON in which numbers that it cannot say are null, and signs that mean something to a terminal, or that stdout lacks, escapes."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    written = partial(json.dumps, indent=indent, ensure_ascii=not encoding.lower().startswith("utf"), allow_nan=False, default=str)
     try:
-        text = _json(value)
+        text = written(value)
     except ValueError:
-        text = _json(_finite(value))
-    # A path that is no UTF-8 holds halves of surrogate pairs, which JSON can say and an encoder cannot.
-    typer.echo(_HALF_PAIR.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+        text = written(_finite(value))
+    return _HARMFUL_BETWEEN_LINES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import print_json, show
+from cli.ends import FOUND
 from cli.options import JsonOption
 from cli.tables import print_table
 from store.errors import InputError, UnknownName
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from stages.datasets.layouts import Benchmark
 
 ACTIONS = ("list", "check")
-INCOMPLETE = 1
 
 
 def command(
@@ -79,7 +79,7 @@ def _check(name: str, root: str, json: bool) -> None:
         for one in found:
             _show(one)
     if not all(one.complete for one in found):
-        raise typer.Exit(INCOMPLETE)
+        raise typer.Exit(FOUND)
 
 
 def _report(found: Check) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import plain, print_json
-from cli.options import JsonOption, StoreOption, artifact_names
+from cli.options import JsonOption, StoreOption, artifact_names, opened
 from cli.tables import print_table
 from pipeline.compare import Comparison, compare
 from pipeline.lineage import Lineage, find_artifact
-from store.artifact import Artifact, Store, store_root
+from store.artifact import Artifact
 from store.fingerprint import SHORT
 
 
@@ -25,8 +25,8 @@ def command(
 
     Example: xmap diff eval/pets-4shot eval/pets-16shot
     """
-    opened = Store(store_root(store or None))
-    found = compare(find_artifact(opened, first), find_artifact(opened, second), Lineage.of(opened.artifacts()))
+    held = opened(store)
+    found = compare(find_artifact(held, first), find_artifact(held, second), Lineage.of(held.artifacts()))
     if json:
         print_json(_facts(found))
         return

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import typer
 
 from cli.console import plain, print_json
+from cli.ends import FOUND
 from cli.options import Settings, with_settings
 from pipeline.doctor import Finding, examine
 
@@ -27,7 +28,7 @@ def command(settings: Settings) -> None:
     if settings.json:
         print_json([asdict(finding) for finding in findings])
     if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND)
 
 
 def _line(finding: Finding) -> str:

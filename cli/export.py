@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.console import print_json, size
-from cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption
+from cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from cli.progress import progress_on_stderr
-from store.artifact import Store, store_root
 
 
 def command(
@@ -32,7 +31,7 @@ def command(
     from pipeline.export import export
 
     with progress_on_stderr(quiet) as progress:
-        chosen = load_chosen(Store(store_root(store or None)), adapter, method, seed, progress.say)
+        chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress)
         total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")

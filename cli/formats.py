@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.console import plain, print_json
+from cli.console import json_line, plain, print_json
 from cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
 from cli.tables import aligned, print_table
 from store.output import Output
@@ -99,7 +98,7 @@ def _json(sheet: Sheet) -> None:
 
 def _jsonl(sheet: Sheet) -> None:
     for row in sheet.rows:
-        typer.echo(json.dumps(row, ensure_ascii=False, default=str))
+        typer.echo(json_line(row))
 
 
 def _markdown(sheet: Sheet) -> None:

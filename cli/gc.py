@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from store.artifact import Identity
 
 
-@with_settings
+@partial(with_settings, stored=True)
 def command(
     settings: Settings,
     names: Annotated[

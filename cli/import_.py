@@ -10,8 +10,9 @@ import typer
 from cli.console import print_json
 from cli.options import JsonOption, QuietOption, StoreOption
 from cli.progress import progress_on_stderr
-from store.artifact import Store, store_root
+from store.artifact import Store
 from store.errors import UnknownName
+from store.root import store_root
 
 LAYOUTS = ("tip-adapter",)
 

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
+from cli.console import warn
+from cli.ends import DONE, WRONG, guarded, interrupted, open_streams, sentences, show_bug
 from cli.help import COMMANDS, CONTEXT, Command, Group
-from store.errors import XmapError
-
-INTERRUPTED = 130
-# System errors that say something about the machine and nothing about xmap.
-MACHINE = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
 
 
 class Commands(Group):
     """The group of all commands, each loaded when it is called."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; one that is no command line ends as every mistake does."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not (words and standalone_mode):
+            return super().main(words, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
+        try:
+            code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.Abort:
+            code = interrupted().exit_code
+        except TyperException as error:
+            place = getattr(error, "ctx", None)
+            warn(f"{error.format_message().rstrip('.')}; see `{place.command_path if place else 'xmap'} --help`.")
+            code = WRONG
+        sys.exit(code or DONE)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
         module, about = COMMANDS[cmd_name]
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        try:
+        with sentences():
             function = importlib.import_module(f"cli.{module}").command
-        except KeyboardInterrupt:
-            raise _interrupted() from None
         single.command(cmd_name, cls=Command, short_help=about, context_settings=CONTEXT)(guarded(function))
         return typer.main.get_command(single)
 
@@ -64,49 +78,19 @@ def xmap(
     """
 
 
-def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """`function` with its expected errors as one sentence on stderr and an exit code; a traceback then always means a bug."""
-
-    @wraps(function)
-    def command(*args: Any, **given: Any) -> None:
-        try:
-            function(*args, **given)
-            sys.stdout.flush()
-        except XmapError as error:
-            from cli.console import warn
-
-            warn(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            raise _interrupted() from None
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. Nothing may be flushed into the closed pipe at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except OSError as error:
-            if error.errno not in MACHINE:
-                raise
-            from cli.console import warn
-
-            place = f"{error.filename}: " if error.filename else ""
-            warn(f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept.")
-            raise typer.Exit(XmapError.exit_code) from None
-
-    return command
-
-
-def _interrupted() -> typer.Exit:
-    typer.echo("xmap: interrupted; finished parts are kept, run the same command again to go on.", err=True)
-    return typer.Exit(INTERRUPTED)
-
-
 def main() -> None:
     """Run the command line."""
+    sys.excepthook = show_bug
     # What a scheduler sends before it kills ends a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(prog_name="xmap")
+        with sentences():
+            open_streams()
+            app(prog_name="xmap")
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
     except KeyboardInterrupt:
-        sys.exit(_interrupted().exit_code)
+        sys.exit(interrupted().exit_code)
     finally:
         # All is said: a second signal need not wait for threads and workers to end.
         for number in (signal.SIGINT, signal.SIGTERM):

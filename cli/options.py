@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.models import ArgumentInfo
 
-from store.artifact import Store, store_root
+from store.artifact import Store
 from store.errors import InputError
+from store.root import VARIABLE, require_store, store_root
 
 if TYPE_CHECKING:
     from pipeline.config import XmapConfig
@@ -36,7 +39,7 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="DIR",
-        envvar="XMAP_STORE",
+        envvar=VARIABLE,
         show_envvar=False,
         help="The store. [XMAP_STORE, else .xmap]",
         rich_help_panel=GENERAL,
@@ -104,6 +107,23 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 LISTS = ("shots", "features")
 
 
+def opened(store: str, adapter: str = "") -> Store:
+    """The store to read. Raises `StoreMissing` where --store names one that is not there and `adapter` is no exported folder.
+
+    One that nobody named is the one that a first run would make: it holds nothing yet.
+    """
+    root = store_root(store or None)
+    if store not in ("", os.environ.get(VARIABLE)) and not (adapter and _is_exported(adapter)):
+        require_store(root)
+    return Store(root)
+
+
+def _is_exported(adapter: str) -> bool:
+    from pipeline.encoders import EXPORT
+
+    return (Path(adapter) / EXPORT).is_file()
+
+
 def artifact_names(incomplete: str) -> list[str]:
     """The artifacts of the store whose name or fingerprint begins so, for shell completion."""
     from store.fingerprint import SHORT
@@ -125,11 +145,13 @@ class Settings:
     json: bool
 
 
-def with_settings(function: Callable[..., None], reads: bool = True, without: tuple[str, ...] = ()) -> Callable[..., None]:
+def with_settings(
+    function: Callable[..., None], reads: bool = True, without: tuple[str, ...] = (), stored: bool = False
+) -> Callable[..., None]:
     """A command that takes `Settings` first, given every shared flag and one for each config field it has no parameter for.
 
     With `reads` false the config file is not read: `xmap init` writes it. Fields named in `without` get no flag: the command
-    would not heed it.
+    would not heed it. With `stored` the command reads a store and makes none.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     names = {parameter.name for parameter in own} | set(without)
@@ -148,7 +170,7 @@ def with_settings(function: Callable[..., None], reads: bool = True, without: tu
         chosen = {name: value for name, value in overrides.items() if value is not None}
         _require_one(chosen)
         chosen |= _placed(given.pop(PLACE, None) or [], chosen)
-        function(_settings(given, chosen, reads), **{parameter.name: given[parameter.name] for parameter in own})
+        function(_settings(given, chosen, reads, stored), **{parameter.name: given[parameter.name] for parameter in own})
 
     command.__doc__ = function.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -188,11 +210,11 @@ def _placed(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
     return {DATA: words[0]}
 
 
-def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool) -> Settings:
+def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool, stored: bool) -> Settings:
     from pipeline.config import FILE, load_config
 
     config = load_config(given["config"] or None, overrides | dict(_pairs(given["set"])), read=reads)
-    store = Store(store_root(given["store"] or None))
+    store = opened(given["store"]) if stored else Store(store_root(given["store"] or None))
     return Settings(config, given["config"] or FILE, store, given["rehash"], given["quiet"], given["json"])
 
 

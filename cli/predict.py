@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json as module
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import plain
-from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption
+from cli.console import json_line, plain
+from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from cli.output import JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
 from cli.progress import progress_on_stderr
 from cli.tables import print_table
-from store.artifact import Store, store_root
 from store.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def command(
     require_there([path for path in paths if path != "-"])
     with progress_on_stderr(quiet) as progress:
         found = image_paths(_listed(paths), progress)
-        loaded = load_chosen(Store(store_root(store or None)), adapter, method, seed, progress.say)
+        loaded = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         rules = loaded.rules(depth, max_pixels)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         made = loaded.artifact.manifest["created"]
@@ -118,7 +116,7 @@ def _write(predictions: Iterator[Prediction], form: str, output: Output | None, 
 
 
 def _line(prediction: Prediction, explain: bool) -> str:
-    return module.dumps(prediction.facts(explain), ensure_ascii=False, allow_nan=False)
+    return json_line(prediction.facts(explain))
 
 
 def _print(predictions: list[Prediction], explain: bool, top: int) -> None:

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.console import print_json, size
-from cli.options import JsonOption, QuietOption, StoreOption, artifact_names
+from cli.options import JsonOption, QuietOption, StoreOption, artifact_names, opened
 from cli.progress import progress_on_stderr
-from store.artifact import Store, store_root
 from store.output import STDOUT
 
 
@@ -35,7 +34,7 @@ def command(
     from pipeline.report import report
 
     with progress_on_stderr(quiet) as progress:
-        made = report(Store(store_root(store or None)), names or (), output, data, samples)
+        made = report(opened(store), names or (), output, data, samples)
         for remark in made.remarks:
             progress.say(remark)
         progress.say(f"{size(made.bytes)}; open it in a browser:")

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import plain, print_json, size
-from cli.options import JsonOption, StoreOption, artifact_names
+from cli.options import JsonOption, StoreOption, artifact_names, opened
 from cli.results import print_results
 from cli.tables import print_table
 from pipeline.lineage import Lineage, find_artifact
 from stages.searched import GRIDS
-from store.artifact import Artifact, Store, store_root
+from store.artifact import Artifact
 from store.fingerprint import SHORT
 from store.schemas import usable
 
@@ -31,8 +31,8 @@ def command(
 
     Example: xmap show cache/pets-ViT-B-32-openai-16shot-seed1
     """
-    opened = Store(store_root(store or None))
-    artifact = find_artifact(opened, name)
+    held = opened(store)
+    artifact = find_artifact(held, name)
     if json:
         print_json(artifact.manifest)
         return
@@ -45,7 +45,7 @@ def command(
         ("again with", manifest["command"]),
     ):
         typer.echo(plain(f"  {label:<12}{value}"))
-    _print_inputs(artifact, Lineage.of(opened.artifacts()))
+    _print_inputs(artifact, Lineage.of(held.artifacts()))
     _print_fields("fields that made it", artifact.fields)
     _print_settings(artifact)
     came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}

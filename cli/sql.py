@@ -11,7 +11,7 @@ import typer
 
 from cli.console import show, warn
 from cli.formats import Destination, Sheet
-from cli.options import FormatOption, OutputOption, StoreOption
+from cli.options import FormatOption, OutputOption, StoreOption, opened
 from cli.tables import print_table
 from store.errors import InputError, UnknownName
 from store.files import read_plain
@@ -58,7 +58,7 @@ def command(
     text = _query(query, file)
     from store.sql import connect
 
-    with connect(store or None) as connection:
+    with connect(opened(store).root) as connection:
         for damage in connection.damaged:
             warn(f"left out: {damage}")
         table = _told_apart(connection.query(text))
@@ -116,7 +116,7 @@ def _query(query: str, file: str) -> str:
             raise _unknown(query)
         return QUESTIONS[query].sql if query in QUESTIONS else query
     try:
-        return read_plain(file, QUERY_LIMIT).decode()
+        return read_plain(file, QUERY_LIMIT).decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"the query file {file} cannot be read ({error.strerror}); check its name.") from error
     except ValueError as error:

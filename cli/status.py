@@ -27,7 +27,7 @@ FORK, LAST, DOWN, GAP = "├─ ", "└─ ", "│  ", "   "
 CURRENT, OLDER = "current", "older"
 
 
-@with_settings
+@partial(with_settings, stored=True)
 def command(settings: Settings, form: FormatOption = "", output: OutputOption = "") -> None:
     """Show the artifacts of the store as a tree of what came from what, and what `xmap run` would reuse or build, and why.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from cli.console import plain, print_json
+from cli.ends import FOUND
 from cli.options import JsonOption, QuietOption, StoreOption
 from cli.progress import progress_on_stderr
-from store.artifact import Store, read_artifact, store_root
+from store.artifact import read_artifact
 from store.errors import XmapError
 from store.manifest import MANIFEST
+from store.root import require_store, store_root
 
 
 def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:
@@ -17,7 +19,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
 
     Example: xmap verify --store .xmap
     """
-    folders = sorted(path.parent for path in Store(store_root(store or None)).root.glob(f"*/*/{MANIFEST}"))
+    folders = sorted(path.parent for path in require_store(store_root(store or None)).glob(f"*/*/{MANIFEST}"))
     problems: list[str] = []
     with progress_on_stderr(quiet) as progress:
         progress.start("verify", len(folders))
@@ -34,4 +36,4 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
             typer.echo(plain(problem))
         typer.echo(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND)

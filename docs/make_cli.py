@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from cli.ends import EXITS
 from cli.help import ARGUMENTS
 from cli.main import COMMANDS, app
 
@@ -23,8 +24,7 @@ HEAD = """# The command line
 
 Written by `python docs/make_cli.py` from `xmap --help`; do not edit.
 
-stdout carries data, stderr progress and remarks. Exit codes: 0 done, 1 damage found (`xmap verify`), 2 wrong input with one
-sentence that says what to do, 130 interrupted with how to go on. `-h` works as `--help` does, and `xmap help COMMAND` too.
+stdout carries data, stderr progress and remarks. `-h` works as `--help` does, and `xmap help COMMAND` too.
 """
 SHARED = """## Shared flags
 
@@ -38,10 +38,16 @@ def page() -> str:
     above = group.context_class(group, info_name="xmap", terminal_width=WIDTH)
     contexts = {name: context_of(group, above, name) for name in COMMANDS}
     shared = flags_of(contexts[SHARED_BY])
-    parts = [HEAD, section("xmap", group.get_help(above)), SHARED]
+    parts = [HEAD, exits(), section("xmap", group.get_help(above)), SHARED]
     parts += [f"### {heading}\n\n{fenced(listed(above, {'': records}))}" for heading, records in shared.items()]
     parts += [one(f"xmap {name}", context, [record for records in shared.values() for record in records]) for name, context in contexts.items()]
     return "\n".join(parts)
+
+
+def exits() -> str:
+    """The table of exit codes."""
+    rows = [f"| {code} | {about} |" for code, about in EXITS.items()]
+    return "\n".join(["| exit code | how a command ends |", "|---:|---|", *rows, ""])
 
 
 def context_of(group: Any, above: Any, name: str) -> Any:

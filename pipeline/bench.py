@@ -158,7 +158,7 @@ class _Worker:
             self._progress.say("".join(traceback.format_exception(error)))
         failure = Failure(job.name, shots, method, str(error) if expected else f"{type(error).__name__}: {error}")
         self.failures.append(failure)
-        self._progress.say(f"failed: {failure.place}: {failure.message}")
+        self._progress.say(f"{failure.place} failed: {failure.message}")
 
 
 def _cell(job: Job, shots: int, result: RunResult) -> Cell:

@@ -160,11 +160,13 @@ def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | N
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_plain(file, FILE_LIMIT).decode())
+        return tomllib.loads(read_plain(file, FILE_LIMIT).decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"no config file {file}; write one with `xmap init`, or name another with --config.") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}); name another config file with --config.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text; save it as such.") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not TOML: {error}.") from error
 

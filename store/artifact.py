@@ -7,7 +7,6 @@ folder under a kernel lock: two runs that want the same artifact end with one of
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -21,11 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from store.errors import ArtifactDamaged, ArtifactMissing, InputError, NotPlain, SchemaMismatch, XmapError
+from store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
 from store.files import LIMIT, clear_temporaries, hash_file, make_folder, read_plain, require_plain, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
 from store.locks import LOCKS, at_work, held
 from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
+from store.root import store_root
 
 
 @dataclass(frozen=True)
@@ -287,12 +287,3 @@ def safe_name(name: str, limit: int = 80) -> str:
     """`name` as a folder name: letters, digits, dot, dash and underscore of any script, at most `limit` bytes."""
     cleaned = re.sub(r"[^\w.\-]+", "-", unicodedata.normalize("NFC", name)).strip("-.") or "unnamed"
     return cleaned.encode()[:limit].decode(errors="ignore")
-
-
-def store_root(explicit: Path | str | None) -> Path:
-    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`. Raises `InputError` for a URL."""
-    where = explicit or os.environ.get("XMAP_STORE") or ".xmap"
-    if "://" in str(where):
-        # Locks, renames and synced folders are what its promises stand on.
-        raise InputError(f"--store {where} is a URL, but the store is a folder of this machine; only --data may be remote.")
-    return Path(where)

@@ -64,6 +64,26 @@ class ArtifactMissing(XmapError, FileNotFoundError):
         super().__init__(f"no {stage} artifact {name!r} in the store; {remedy}")
 
 
+class StoreMissing(ArtifactMissing):
+    """There is no store where one is to be read."""
+
+    def __init__(self, path: Path | str, problem: str = "") -> None:
+        self.path, self.problem = str(path), problem
+        detail = f" ({problem})" if problem else ""
+        XmapError.__init__(self, f"there is no store at {self.path}{detail}; `xmap run` makes one, and --store DIR names another.")
+
+
+class LocksMissing(XmapError):
+    """The file system under the store cannot lock files."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = str(path)
+        super().__init__(
+            f"the file system under {self.path} has no file locks, without which two runs could write over each other; "
+            "choose a store on another with --store DIR."
+        )
+
+
 class ArtifactDamaged(XmapError):
     """A file of an artifact is missing, cut short or altered."""
 

@@ -6,6 +6,8 @@ that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors 
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
 CANDIDATES = 8.0
 # Queries searched at a time, and of an IVF index queries times the lists they search: faiss keeps books on each (some 25 bytes).
 SEARCHED, SEARCHED_LISTS = 16_384, 1 << 23
+# Bytes of address space that loading faiss with its CUDA libraries takes, and as much again.
+ROOM = 1 << 30
 
 Chunks = Callable[[], Iterable[Array]]
 # The limits of faiss's reader are one for the whole process.
@@ -183,10 +187,24 @@ def gpu_count() -> int:
 
 def _faiss() -> Any:
     # Imported late: planning and `--help` need no index. torch goes first, the order in which the two OpenMP runtimes agree.
-    import torch  # noqa: F401, I001
+    import torch  # noqa: F401
+
+    if "faiss" not in sys.modules:
+        _require_address_space()
     import faiss
 
     return faiss
+
+
+def _require_address_space() -> None:
+    """Raise `MemoryError` where `ulimit -v` leaves no room for faiss, which dies of that without a word."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    statistics = Path("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not statistics.exists():
+        return
+    left = limit - int(statistics.read_text().split()[0]) * resource.getpagesize()
+    if left < ROOM:
+        raise MemoryError(f"the limit of address space leaves {max(left, 0):,} bytes for faiss")
 
 
 def _is_large(path: Path) -> bool:

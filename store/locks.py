@@ -5,6 +5,7 @@ A lock file that is left behind says nothing: only a lock that is held does.
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from store.errors import StoreBusy
+from store.errors import LocksMissing, StoreBusy
 from store.files import make_folder, system_errors
 
 LOCKS = "locks"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
 GATE = "gate.lock"
 AT_WORK = "run-"
+NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP})
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[N
     """Hold the lock at `path`; where another process has it, say so by `on_wait` and wait. Raises `StoreDenied` and `StoreFull`."""
     make_folder(path.parent)
     lock = FileLock(path)
-    with system_errors(path):
+    with _explained(path):
         try:
             lock.acquire(timeout=0.2)
         except Timeout:
@@ -44,7 +46,7 @@ def at_work(root: Path) -> Iterator[None]:
     """Be seen to work in the store at `root`: until the block ends, nobody has it for himself."""
     path = root / LOCKS / f"{AT_WORK}{uuid.uuid4().hex}.lock"
     own = FileLock(path)
-    with held(root / LOCKS / GATE), system_errors(path):
+    with held(root / LOCKS / GATE), _explained(path):
         _anybody(root)
         own.acquire()
     try:
@@ -61,6 +63,18 @@ def alone(root: Path) -> Iterator[None]:
         if _anybody(root):
             raise StoreBusy(root)
         yield
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What the system says of a lock as `StoreDenied`, `StoreFull` or `LocksMissing`."""
+    try:
+        with system_errors(path):
+            yield
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise LocksMissing(path.parent) from error
 
 
 def _anybody(root: Path) -> bool:

@@ -19,9 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from store.artifact import Store, store_root
+from store.artifact import Store
 from store.catalog import VIEWS, View
 from store.errors import QueryError, XmapError
+from store.root import store_root
 from store.views import Sources, definitions, literal, pattern, sources
 
 # Nodes of a parse tree that only read, and the table functions that read no file and run no SQL.

@@ -95,7 +95,7 @@ def read_footer(path: Path) -> Mapping[str, str]:
         metadata = pq.read_metadata(path).metadata or {}
         return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
     except UNREADABLE as error:
-        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+        raise _unreadable(path, error) from error
 
 
 def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
@@ -104,7 +104,7 @@ def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
         with open_plain(path) as file:
             schema = pq.read_schema(file)
     except UNREADABLE as error:
-        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+        raise _unreadable(path, error) from error
     for field in types:
         places = schema.get_all_field_indices(field.name)
         if len(places) != 1 or schema.field(places[0]).type != field.type:
@@ -122,7 +122,7 @@ def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
             for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
                 yield pa.Table.from_batches([batch])
     except UNREADABLE as error:
-        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+        raise _unreadable(path, error) from error
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def open_foreign(file: BinaryIO, name: str) -> Iterator[Any]:
         with pq.ParquetFile(file, page_checksum_verification=True) as table:
             yield table
     except UNREADABLE as error:
-        raise ArtifactDamaged(name, first_line(error), "write it again.") from error
+        raise _unreadable(name, error, "write it again.") from error
 
 
 def vectors_column(vectors: Array) -> pa.FixedSizeListArray:
@@ -155,7 +155,7 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
             table: pa.Table = file.read(columns=list(columns) if columns is not None else None)
             names = set(table.column_names)
     except UNREADABLE as error:
-        raise ArtifactDamaged(path, first_line(error), REMEDY) from error
+        raise _unreadable(path, error) from error
     # pyarrow leaves out a column that is not there.
     absent = [name for name in columns or () if name not in names]
     if absent:
@@ -194,6 +194,13 @@ def _require_vectors(path: Path, column: pa.ChunkedArray) -> None:
 def _is_vectors(kind: pa.DataType) -> bool:
     """Whether a type is of vectors of one width, not too wide to hold one."""
     return bool(pa.types.is_fixed_size_list(kind) and kind.value_type in (pa.float32(), pa.float16()) and 0 < kind.list_size < WIDEST)
+
+
+def _unreadable(path: Path | str, error: Exception, remedy: str = REMEDY) -> Exception:
+    """What pyarrow's error means: damage, or a machine that gives it no threads."""
+    if "launch worker thread" in str(error):
+        return MemoryError(first_line(error))
+    return ArtifactDamaged(path, first_line(error), remedy)
 
 
 def first_line(error: Exception) -> str:

@@ -102,7 +102,7 @@ def test_imported_features_run_at_the_shots_they_hold(tmp_path: Path) -> None:
     assert "4 shots" not in result.stdout
     assert "published" not in result.stdout
     none = bench("--features", "toy", "--shots", "16", *methods)
-    assert none.exit_code == 1
+    assert none.exit_code == 2
     assert "hold a support for 1, 2 shots alone" in none.stderr
 
 
@@ -129,10 +129,11 @@ def test_wrong_use_is_one_sentence(words: tuple[str, ...], expected: str) -> Non
     assert expected in result.stderr
 
 
-def test_unknown_features_fail_as_a_dataset_does() -> None:
-    result = bench("--features", "nothing-here", "--quiet")
-    assert result.exit_code == 1
-    assert "nothing-here failed" in result.stderr
+@pytest.mark.parametrize("told", [(), ("--quiet",)])
+def test_unknown_features_end_as_in_a_run_and_are_said_once(told: tuple[str, ...]) -> None:
+    result = bench("--features", "nothing-here", *told)
+    assert result.exit_code == CliRunner().invoke(app, ["run", "--features", "nothing-here"]).exit_code == 2
+    assert result.stderr.count("no images artifact") == 1
 
 
 def test_differences_are_turned_to_ours_first() -> None:

@@ -1,4 +1,4 @@
-"""Files that people name, or that lie in a folder of others, are read where they are plain files, and refused at once where they are not."""
+"""Files that people name, or that lie in a folder of others, are read where they are plain, and refused at once where they are not."""
 
 from __future__ import annotations
 

@@ -33,11 +33,12 @@ from stages.datasets.places import Container, Member, Remote
 from stages.decode import BadImage
 from stages.encoder import resolve
 from stages.reading import read_place
-from store.artifact import Store, store_root
+from store.artifact import Store
 from store.errors import EmptyInput, InputError
 from store.features import read_errors
 from store.hashes import HashMemory
 from store.notes import Notes
+from store.root import store_root
 from tests.s3 import Bucket, environment, server
 from tests.stages.conftest import write_images
 from tests.stages.extraction_world import SMALL, Job, tree

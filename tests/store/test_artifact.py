@@ -15,11 +15,12 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.artifact import Artifact, Draft, Identity, Store, read_artifact, safe_name, store_root
+from store.artifact import Artifact, Draft, Identity, Store, read_artifact, safe_name
 from store.errors import ArtifactDamaged, ArtifactMissing, InputError, SchemaMismatch, StoreDenied, XmapError
 from store.files import make_folder, write_bytes
 from store.index import VectorIndex
 from store.manifest import MANIFEST
+from store.root import store_root
 from store.tables import read_table, write_table
 from store.tensors import write_tensors
 from tests.faults import KILL, Case, Points, in_child

@@ -1,0 +1,140 @@
+"""How a command ends: its exit code, and one sentence for what was given wrongly or what the machine cannot give."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from types import TracebackType
+from typing import Any
+
+import typer
+
+from cli.console import say, warn
+from store.errors import XmapError
+
+DONE, FOUND, WRONG, INTERRUPTED = 0, 1, XmapError.exit_code, 130
+EXITS = {
+    DONE: "done",
+    FOUND: "done, and something is not as it should be: damage (`xmap verify`), a broken part (`xmap doctor`), an incomplete benchmark "
+    "(`xmap datasets check`), one dataset of several that failed (`xmap bench`)",
+    WRONG: "not done: wrong input, or something the machine lacks, with one sentence that says what to do",
+    INTERRUPTED: "interrupted, with how to go on",
+}
+
+# System errors that say something about the machine or a name, and nothing about xmap.
+MACHINE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+    | {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EBADF, errno.EFBIG, errno.EBUSY, errno.ENOLCK, errno.EOPNOTSUPP}
+    | {errno.ENXIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EAGAIN}
+)
+# What libraries say where memory or threads are refused; each under another type of error.
+NO_MEMORY = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    "bad_alloc",
+    "bad allocation",
+    "can't start new thread",
+    "resource temporarily unavailable",
+)
+
+
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` with its expected errors as one sentence and an exit code; a traceback then always means a bug."""
+
+    @wraps(function)
+    def command(*args: Any, **given: Any) -> None:
+        with sentences():
+            function(*args, **given)
+            sys.stdout.flush()
+
+    return command
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """One sentence on stderr and `typer.Exit` for every error of the block that is no bug."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise interrupted() from None
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough.
+        _leave_stdout()
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        warn(sentence)
+        _leave_stdout()
+        raise typer.Exit(WRONG) from None
+
+
+def interrupted() -> typer.Exit:
+    """What ends a command that was told to stop."""
+    say("xmap: interrupted; finished parts are kept, run the same command again to go on.")
+    return typer.Exit(INTERRUPTED)
+
+
+def show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback on stderr, harmless to a terminal whatever names it holds."""
+    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+        say(line)
+
+
+def open_streams() -> None:
+    """Make stdin, stdout and stderr such that every name can be read and said, whatever the locale.
+
+    One that is closed is opened on nothing: the next file would else become it. Raises `typer.Exit` where stdout is closed.
+    """
+    closed = sys.stdout is None
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # File names are bytes that need not be text.
+    sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors="surrogateescape")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if closed:
+        warn("stdout is closed; give results a place, such as `> results.txt`.")
+        raise typer.Exit(WRONG)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What an error says of the input or the machine; None for a bug."""
+    if isinstance(error, XmapError):
+        return str(error)
+    if _of_memory(error):
+        detail = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        return f"there is not enough memory ({detail[:200]}); free some, lift the limit, or take less with --batch-size and --workers."
+    if isinstance(error, OSError) and error.errno in MACHINE:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept."
+    return None
+
+
+def _of_memory(error: BaseException | None) -> bool:
+    """Whether memory was refused, whatever library says so and however it wraps it."""
+    while error is not None:
+        told = isinstance(error, ImportError | RuntimeError | OSError) and any(words in str(error).lower() for words in NO_MEMORY)
+        if isinstance(error, MemoryError) or told:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _leave_stdout() -> None:
+    """Where stdout takes nothing any more, let nothing be flushed into it at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
