@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.class_names import told_apart
 from stages.config import EvalConfig
 from stages.datasets.dataset import TEST
 from stages.device import resolve_device
@@ -101,7 +102,7 @@ def _read_test(images: Artifact) -> Labelled:
 
 def _barred(target: Artifact, names: Sequence[str], test: Labelled) -> Tensor:
     """Which classes (N,) bool the target has no image of. Raises `InputError` where its classes are others."""
-    if list(target.summary["classes"]) != list(names):
+    if told_apart(target.summary["classes"]) != tuple(names):
         raise InputError(f"images {target.name!r} are of other classes than the adapters; extract both with one classnames.txt.")
     return torch.bincount(test.labels, minlength=len(names)) == 0
 
