@@ -26,6 +26,7 @@ from stages.metrics import RESAMPLES, bootstrap_interval, paired_difference
 from stages.selection import few
 from stages.support import splits_of
 from stages.task import Labelled, Segments
+from stages.threads import product_size, threads_for
 from stages.train import assemble
 from store.artifact import Artifact
 from store.errors import InputError
@@ -93,8 +94,9 @@ def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: C
     task = assemble(images, texts, cache, seed, "paper", shots)
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
-    with repeatable(seed, device):
-        fitted = load_method(METHOD).fit(task.to(device).without_validation(), options, None, NoLog())
+    task_alone = task.to(device).without_validation()
+    with repeatable(seed, device), threads_for(product_size(task_alone, options)):
+        fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
     return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed)
 
 

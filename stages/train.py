@@ -32,6 +32,7 @@ from stages.retrieval import key_index, logged_rows, logged_support, require_roo
 from stages.searched import MethodOptions
 from stages.support import SplitIndex, ValidationProtocol, draw_validation
 from stages.task import FewShotTask, Support
+from stages.threads import product_size, threads_for
 from store.artifact import Artifact, Identity, Store
 from store.fingerprint import Json
 from store.index import Neighbors
@@ -110,6 +111,11 @@ def fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog
 
     Keys in an index cannot be held out of it: without validation samples these meet fixed defaults.
     """
+    with threads_for(product_size(task, options)):
+        return _fit(module, task, options, log)
+
+
+def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog) -> Fitted:
     if task.validation is not None:
         return module.fit(task, options, None, log)
     held = held_out(task.support, task.seed) if task.index is None else torch.empty(0, dtype=torch.int64)
