@@ -6,13 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json
+from cli.console import plain, print_json, show
 from cli.options import JsonOption, StoreOption, artifact_names, opened
 from cli.tables import print_table
 from pipeline.compare import Comparison, compare
+from pipeline.image_changes import ImageChanges
 from pipeline.lineage import Lineage, find_artifact
 from store.artifact import Artifact
 from store.fingerprint import SHORT
+
+LISTED = 10
 
 
 def command(
@@ -21,7 +24,8 @@ def command(
     store: StoreOption = "",
     json: JsonOption = False,
 ) -> None:
-    """Say which fields made two artifacts different, down to the first causes, and which of their results differ.
+    """Say which fields made two artifacts different, down to the first causes, which images came, went or moved, and which of
+    their results differ.
 
     Example: xmap diff eval/pets-4shot eval/pets-16shot
     """
@@ -31,12 +35,13 @@ def command(
         print_json(_facts(found))
         return
     for letter, artifact in (("A", found.first), ("B", found.second)):
-        typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]}"))
+        typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]} of {artifact.manifest['created']}"))
     if found.first.fingerprint == found.second.fingerprint:
         typer.echo("they are the same artifact")
         return
     typer.echo("\nwhat made them differ" + ("" if found.causes else ": nothing is known, what they were made from is gone"))
     _print([(cause.stage, cause.change.field, *_values(cause.change.before, cause.change.after)) for cause in found.causes], "stage")
+    _print_images(found.images)
     typer.echo("which results differ" + ("" if found.results else ": none"))
     _print([(*change.field.rpartition(".")[::2], *_values(change.before, change.after)) for change in found.results], "of")
 
@@ -44,6 +49,18 @@ def command(
 def _print(rows: list[tuple[str, ...]], group: str) -> None:
     if rows:
         print_table((group, "field", "A", "B"), rows)
+
+
+def _print_images(images: ImageChanges | None) -> None:
+    """How many images came, went or moved, and the first of each kind by name."""
+    if images is None:
+        return
+    typer.echo(f"images: {images}")
+    for kind, names in images.kinds():
+        more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+        if names:
+            show(f"  {kind}: {', '.join(names[:LISTED])}{more}")
+    typer.echo()
 
 
 def _facts(found: Comparison) -> dict[str, Any]:
@@ -56,11 +73,17 @@ def _facts(found: Comparison) -> dict[str, Any]:
         "causes": [
             {"stage": cause.stage, "field": cause.change.field, "a": cause.change.before, "b": cause.change.after} for cause in found.causes
         ],
+        "images": None if found.images is None else {kind: list(names) for kind, names in found.images.kinds()},
         "results": [{"field": change.field, "a": change.before, "b": change.after} for change in found.results],
     }
 
 
 def _values(before: Any, after: Any) -> tuple[str, str]:
+    """Of two lists what only one has: cut to a width, long ones would read alike."""
+    if isinstance(before, list) and isinstance(after, list):
+        only = [[one for one in mine if one not in other] for mine, other in ((before, after), (after, before))]
+        if any(only):
+            return _shown(", ".join(map(str, only[0])) or None), _shown(", ".join(map(str, only[1])) or None)
     return _shown(before), _shown(after)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from pipeline.features import IMAGES
+from pipeline.image_changes import ImageChanges, Listing, image_changes, stored_listing
 from pipeline.lineage import Lineage
 from store.artifact import Artifact
 from store.errors import InputError
@@ -26,12 +28,16 @@ class Cause:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`causes` are the fields that differ, in the artifacts and all they were made from; `results` what differs in their summaries."""
+    """`causes` are the fields that differ, in the artifacts and all they were made from; `results` what differs in their summaries.
+
+    `images` says which images came, went or moved, where both were made from images whose names are at hand.
+    """
 
     first: Artifact
     second: Artifact
     causes: tuple[Cause, ...]
     results: tuple[Change, ...]
+    images: ImageChanges | None = None
 
 
 def compare(first: Artifact, second: Artifact, lineage: Lineage) -> Comparison:
@@ -40,7 +46,39 @@ def compare(first: Artifact, second: Artifact, lineage: Lineage) -> Comparison:
         raise InputError(f"{first.name!r} is of the stage {first.stage}, {second.name!r} of {second.stage}; compare two of one stage.")
     # Once each: the values may be lists, which cannot be keys themselves.
     found = {(cause.stage, canonical(astuple(cause.change))): cause for cause in _causes(first, second, lineage, frozenset())}
-    return Comparison(first, second, tuple(found.values()), tuple(explain(_results(first), _results(second))))
+    return Comparison(
+        first, second, tuple(found.values()), tuple(explain(_results(first), _results(second))), _image_changes(first, second, lineage)
+    )
+
+
+def _image_changes(first: Artifact, second: Artifact, lineage: Lineage) -> ImageChanges | None:
+    before, after = (_images(found, lineage) for found in (first, second))
+    return image_changes(before, after) if before and after else None
+
+
+def _images(artifact: Artifact, lineage: Lineage) -> Listing | None:
+    """The images that an artifact holds or was made from: of each extraction the splits that were used."""
+    if artifact.stage == IMAGES:
+        return stored_listing(artifact)
+    found: dict[str, tuple[str, str]] = {}
+    known: dict[str, Listing | None] = {}
+    queue, seen = [artifact], {artifact.fingerprint}
+    for current in queue:
+        for name, parent in lineage.inputs[current.fingerprint].items():
+            if parent is None:
+                continue
+            if parent.stage == IMAGES:
+                used = [split for split, digest in dict(parent.summary.get("parts") or {}).items() if digest == current.inputs[name]]
+                if parent.fingerprint not in known:
+                    known[parent.fingerprint] = stored_listing(parent)
+                listing = known[parent.fingerprint]
+                if listing is None:
+                    return None
+                found |= {sample: where for sample, where in listing.items() if where[0] in used}
+            elif parent.fingerprint not in seen:
+                seen.add(parent.fingerprint)
+                queue.append(parent)
+    return found
 
 
 def _causes(first: Artifact, second: Artifact, lineage: Lineage, above: frozenset[str]) -> Iterator[Cause]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import XmapConfig
 from pipeline.engines import engine_of
+from pipeline.image_changes import Listing, listing_of
 from stages.datasets.coop import SCHEME
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.datasets.places import is_url
@@ -39,7 +40,7 @@ class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
     `where` is the part of a command line that names them, `shortest` the class with the fewest training images where that
-    is known before extraction.
+    is known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Features:
     shortest: tuple[int, str] | None = None
     remarks: tuple[str, ...] = ()
     encoder: EncoderIdentity | None = None
+    dataset: str = ""
+    listing: Callable[[], Listing] | None = None
 
     @property
     def imported(self) -> bool:
@@ -104,6 +107,7 @@ def _stored(store: Store, name: str, where: str) -> Features:
         partial(_gone, texts),
         where=where,
         remarks=_remarks(images),
+        dataset=str(images.summary.get("dataset", images.name)),
     )
 
 
@@ -168,7 +172,18 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine)
 
     return Features(
-        images.name, images, texts, parts(images), build_images, build_texts, where, _shortest(dataset), dataset.remarks, encoder
+        images.name,
+        images,
+        texts,
+        parts(images),
+        build_images,
+        build_texts,
+        where,
+        _shortest(dataset),
+        dataset.remarks,
+        encoder,
+        dataset.name,
+        partial(listing_of, dataset),
     )
 
 

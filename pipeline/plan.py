@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import XmapConfig
 from pipeline.engines import engine_of
 from pipeline.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
+from pipeline.image_changes import Listing
 from pipeline.training import Training, Trainings
 from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
@@ -39,10 +40,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order they run, each identity once, and remarks a person should see."""
+    """Steps in the order they run, each identity once, and remarks a person should see.
+
+    `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand.
+    """
 
     steps: tuple[Step, ...]
     remarks: tuple[str, ...] = ()
+    dataset: str = ""
+    listing: Callable[[], Listing] | None = None
 
 
 def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False, features: Features | None = None) -> Plan:
@@ -71,7 +77,8 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     if depth >= STAGES.index(EVAL):
         found = {pair: step.identity for pair, step in adapters.items()}
         steps.append(_eval(store, features, config, found))
-    return Plan(tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1], remarks)
+    once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
+    return Plan(once, remarks, features.dataset, features.listing)
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.config import XmapConfig
 from pipeline.plan import STAGES, Plan, Step, make_plan
+from pipeline.reasons import Reasons
 from pipeline.warnings import warnings_of
 from stages.identities import ADAPTER, EVAL
 from stages.progress import Progress, Silent
-from store.artifact import Artifact, Identity, Store
+from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing
-from store.fingerprint import Change, Fields, explain
 from store.locks import at_work
 from store.schemas import usable
-
-NEW = "not built before"
-SHOWN = 3
-# Artifacts that differ in one of these are other things, not the same thing changed.
-NAMING = ("method", "seed")
 
 
 @dataclass(frozen=True)
@@ -96,11 +91,11 @@ def execute(
     there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
     for found in there.values():
         usable(found)
-    complete = len(there) == len(plan.steps)
+    complete, reasons = len(there) == len(plan.steps), Reasons(store, plan.dataset, plan.listing)
     with nullcontext() if complete else at_work(store.root):
         for step in plan.steps:
             kept = there.get(step.identity.fingerprint)
-            artifact, outcome = (kept, _outcome(step)) if kept else _do(store, step, artifacts, progress, step.stage in build)
+            artifact, outcome = (kept, _outcome(step)) if kept else _do(step, artifacts, progress, reasons, step.stage in build)
             artifacts[step.identity.fingerprint] = artifact
             outcomes.append(outcome)
             if report:
@@ -112,18 +107,20 @@ def execute(
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:
     """What running the plan would do."""
-    found = (store.find(step.identity) is not None for step in plan.steps)
+    found, reasons = (store.find(step.identity) is not None for step in plan.steps), Reasons(store, plan.dataset, plan.listing)
     return [
-        _outcome(step) if there else _outcome(step, "built", why(store, step.identity))
+        _outcome(step) if there else _outcome(step, "built", reasons.why(step.identity))
         for step, there in zip(plan.steps, found, strict=True)
     ]
 
 
-def _do(store: Store, step: Step, artifacts: Mapping[str, Artifact], progress: Progress, may_build: bool) -> tuple[Artifact, StepOutcome]:
+def _do(
+    step: Step, artifacts: Mapping[str, Artifact], progress: Progress, reasons: Reasons, may_build: bool
+) -> tuple[Artifact, StepOutcome]:
     """Build a step that was not there when the run began; an engine may have done it with another one."""
     if not may_build:
         raise ArtifactMissing(step.stage, step.identity.name, f"run `{step.identity.command}` first, or `xmap run` for all stages.")
-    reason = why(store, step.identity)
+    reason = reasons.why(step.identity)
     started = time.monotonic()
     built = step.build(artifacts, progress)
     return built, _outcome(step, "built", reason, time.monotonic() - started)
@@ -131,35 +128,3 @@ def _do(store: Store, step: Step, artifacts: Mapping[str, Artifact], progress: P
 
 def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: str = "", seconds: float = 0.0) -> StepOutcome:
     return StepOutcome(step.stage, step.title, step.identity.name, step.identity.fingerprint, state, reason, round(seconds, 3))
-
-
-def why(store: Store, identity: Identity) -> str:
-    """Why a step is built, in words: what differs from the nearest artifact of its stage."""
-    # What an engine did with another step is there already.
-    others = [other for other in store.artifacts(identity.stage) if other.fingerprint != identity.fingerprint]
-    same = (other for other in reversed(others) if all(other.fields.get(name) == identity.fields.get(name) for name in NAMING))
-    declared: Iterator[Fields] = ({"stage": other.stage, "fields": other.fields, "inputs": dict(other.inputs)} for other in same)
-    changes = min((explain(before, identity.declared) for before in declared), key=len, default=[])
-    return words(changes) if changes else NEW
-
-
-def words(changes: Sequence[Change]) -> str:
-    """Changes as a short phrase, the settings first."""
-    ordered = sorted(changes, key=lambda change: change.field.startswith("inputs."))
-    phrases = list(dict.fromkeys(_phrase(change) for change in ordered))
-    more = f" and {len(phrases) - SHOWN} more" if len(phrases) > SHOWN else ""
-    return "; ".join(phrases[:SHOWN]) + more
-
-
-def _phrase(change: Change) -> str:
-    group, _, name = change.field.partition(".")
-    if group == "inputs" or _is_hash(change.before) or _is_hash(change.after):
-        if name.startswith("adapter "):
-            return "adapters changed"
-        verb = "added" if change.before is None else "gone" if change.after is None else "changed"
-        return f"{name} {verb}"
-    return str(Change(name, change.before, change.after))
-
-
-def _is_hash(value: object) -> bool:
-    return isinstance(value, str) and len(value) == 64 and all(digit in "0123456789abcdef" for digit in value)

@@ -27,6 +27,10 @@ class Change:
     after: Json
 
     def __str__(self) -> str:
+        """Two lists of words by what came and what went: cut to a length, both would read alike."""
+        before, after = _words(self.before), _words(self.after)
+        if before and after:
+            return f"{self.field}: {_edits(before, after)}"
         return f"{self.field}: {_show(self.before)} -> {_show(self.after)}"
 
 
@@ -56,6 +60,19 @@ def _flatten(value: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
             yield from _flatten(value[key], f"{prefix}.{key}" if prefix else key)
     else:
         yield prefix, list(value) if isinstance(value, tuple) else value
+
+
+def _words(value: Json) -> list[str]:
+    return list(value) if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value) else []
+
+
+def _edits(before: Sequence[str], after: Sequence[str], limit: int = 5) -> str:
+    """`+ crystalline, - braided`, as many as `limit`."""
+    edits = [f"+ {one}" for one in after if one not in set(before)] + [f"- {one}" for one in before if one not in set(after)]
+    if not edits:
+        return "another order" if len(before) == len(after) else "some repeated"
+    more = f" and {len(edits) - limit} more" if len(edits) > limit else ""
+    return ", ".join(edits[:limit]) + more
 
 
 def _show(value: Json, limit: int = 60) -> str:

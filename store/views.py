@@ -7,7 +7,7 @@ million rows or none. No duckdb here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,24 +149,27 @@ def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
 
 def _origin(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Artifact | None:
     """The artifact that names the classes: itself or, breadth first, what it was made from."""
+    return next((found for found in _sources(artifact, by_print) if isinstance(found.summary.get("classes"), list)), None)
+
+
+def dataset_of(artifact: Artifact, by_print: Mapping[str, Artifact]) -> str | None:
+    """The name of the data set that an artifact comes from; None where what it was made from is gone."""
+    return next((name for found in _sources(artifact, by_print) if (name := _dataset(found))), None)
+
+
+def _sources(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Iterator[Artifact]:
+    """An artifact and, breadth first, all that it was made from."""
     queue, seen = [artifact], {artifact.fingerprint}
     for current in queue:
-        if isinstance(current.summary.get("classes"), list):
-            return current
+        yield current
         fresh = [digest for digest in current.inputs.values() if digest in by_print and digest not in seen]
         seen.update(fresh)
         queue.extend(by_print[digest] for digest in fresh)
-    return None
 
 
 def _class_rows(origin: Artifact, number: int) -> list[dict[str, Any]]:
     """The class names of an artifact that has them, under a number: joining millions of rows on text would take seconds."""
     return [{"origin": number, "label": label, "class_name": str(name)} for label, name in enumerate(origin.summary["classes"])]
-
-
-def dataset_of(artifact: Artifact, by_print: Mapping[str, Artifact]) -> str | None:
-    """The name of the data set that an artifact comes from, by the artifacts it was made from; None where these are gone."""
-    return _dataset(_origin(artifact, by_print))
 
 
 def _dataset(origin: Artifact | None) -> str | None:

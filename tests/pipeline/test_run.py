@@ -10,7 +10,8 @@ import pytest
 import xmap
 from pipeline.config import XmapConfig
 from pipeline.plan import make_plan
-from pipeline.run import NEW, RunResult, preview, run, words
+from pipeline.reasons import NEW, words
+from pipeline.run import RunResult, preview, run
 from stages.importer import import_tip_adapter
 from stages.progress import Silent
 from store.artifact import Store
@@ -83,7 +84,7 @@ def test_another_prompt_encodes_no_image_again(finished: tuple[Store, Path, RunR
     result = run(store, changed)
     assert built(result) == {"texts", "cache", "adapter", "eval"}
     assert "a drawing of {}." in reasons(result)[next(title for title in reasons(result) if title.startswith("text features"))]
-    assert "texts changed" in reasons(result)["build-cache, seed 1"]
+    assert "class texts changed" in reasons(result)["build-cache, seed 1"]
     assert expected == reasons(result)
 
 
@@ -93,12 +94,12 @@ def test_a_changed_test_image_retrains_nothing(tmp_path: Path) -> None:
     repaint(photos / "test" / "ant" / "0.png")
     result = run(store, settings(photos))
     assert built(result) == {"images", "eval"}
-    assert reasons(result)["eval"] == "test changed"
-    assert any("test changed" in why for why in reasons(result).values())
+    assert reasons(result)["eval"] == "test images changed"
+    assert any("test images changed" in why for why in reasons(result).values())
     repaint(photos / "train" / "ant" / "0.png")
     result = run(store, settings(photos))
     assert built(result) == {"images", "cache", "adapter", "eval"}
-    assert reasons(result)["build-cache, seed 1"] == "support changed"
+    assert reasons(result)["build-cache, seed 1"] == "training images changed"
     assert {outcome.state for outcome in run(store, settings(photos)).outcomes} == {"reused"}
 
 
@@ -146,9 +147,9 @@ def test_imported_features_run_without_images(tmp_path: Path) -> None:
 def test_words_put_settings_first_and_stay_short() -> None:
     digest = "0" * 64
     changes = [Change("inputs.cache", digest, "1" * 64), Change("fields.content.train", digest, "2" * 64), Change("fields.views", 1, 4)]
-    assert words(changes) == "content.train changed; views: 1 -> 4; cache changed"
+    assert words(changes) == "train images changed; views: 1 -> 4; cache changed"
     assert words([Change(f"fields.f{number}", 1, 2) for number in range(5)]).endswith(" and 2 more")
-    assert words([Change("inputs.validation", None, digest)]) == "validation added"
+    assert words([Change("inputs.validation", None, digest)]) == "validation images added"
 
 
 def test_the_public_api_runs_loads_and_queries(tmp_path: Path) -> None:
