@@ -140,3 +140,23 @@ def _alone() -> None:
     torch.set_num_threads(1)
     if "faiss" in sys.modules:
         sys.modules["faiss"].omp_set_num_threads(1)
+
+
+# Events of Python's auditing: what opens, lists or changes a path, what starts a process, what speaks to a network.
+TOUCHED = (
+    "open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate",
+    "os.chmod", "os.chown", "sqlite3.connect", "shutil.copyfile", "shutil.rmtree", "glob.glob", "ctypes.dlopen",
+)  # fmt: skip
+LEFT = ("subprocess.", "os.exec", "os.fork", "os.spawn", "os.posix_spawn", "os.system", "pty.", "socket.", "urllib.", "http.", "ftplib.")
+
+
+def watch(seen: list[tuple[str, str]]) -> None:
+    """From here on write down into `seen` each path that this process touches, and each process and connection that it begins."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in TOUCHED and arguments and isinstance(arguments[0], str | bytes | os.PathLike):
+            seen.append((event, os.path.abspath(os.fsdecode(arguments[0]))))
+        elif event.startswith(LEFT):
+            seen.append((event, repr(arguments)[:200]))
+
+    sys.addaudithook(hook)

@@ -20,7 +20,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tests.faults import Disk, Points, send
+from tests.faults import Disk, Points, send, watch
 
 
 def _points(act: Callable[[], None] | None) -> Callable[[int], None]:
@@ -93,8 +93,11 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     points = Points()
+    watched: list[tuple[str, str]] = []
     if job["fault"][0] == "count":
         points.install()
+    elif job["fault"][0] == "watch":
+        watch(watched)
     else:
         FAULTS[job["fault"][0]](job["fault"][1])
     sys.argv = ["xmap", *job["argv"]]
@@ -110,6 +113,8 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
         traceback.print_exc()
     if job["fault"][0] == "count":
         print(json.dumps(points.passed), file=sys.stderr)
+    if job["fault"][0] == "watch":
+        print(json.dumps(watched.copy()), file=sys.stderr)
     sys.stdout.flush()
     os._exit(int(code))
 
@@ -142,7 +147,7 @@ def warm() -> None:
     from tests.promises.worlds import RUN, write_world
 
     torch.set_num_threads(1)
-    open_clip.get_tokenizer = functools.cache(open_clip.get_tokenizer)
+    open_clip.tokenizer.SimpleTokenizer = functools.cache(open_clip.tokenizer.SimpleTokenizer)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         os.chdir(write_world(Path(folder)))
         for command in ([*RUN, "--quiet"], ["sql", "select 1"], ["gc"], ["verify", "--quiet"]):
