@@ -90,6 +90,8 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{job['said']}.{number}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     # The streams of the server may be buffered; a child's own begin empty.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = os.fdopen(0)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     points = Points()
