@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import typer
 
 from cli.console import json_line, plain, print_json
 from cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
+from cli.spreadsheet import print_row
 from cli.tables import aligned, print_table
 from store.output import Output
 
@@ -87,9 +86,9 @@ def _table(sheet: Sheet) -> None:
 
 
 def _csv(sheet: Sheet) -> None:
-    writer = csv.writer(sys.stdout)
-    writer.writerow(sheet.values)
-    writer.writerows(zip(*sheet.values.values(), strict=True))
+    print_row(sheet.values)
+    for row in zip(*sheet.values.values(), strict=True):
+        print_row(row)
 
 
 def _json(sheet: Sheet) -> None:

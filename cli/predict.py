@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import json_line, plain
-from cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
-from cli.output import JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
+from cli.options import AdapterOption, MethodOption, OutputOption, QuietOption, SeedOption, StoreOption, opened
+from cli.output import CSV, JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
 from cli.progress import progress_on_stderr
+from cli.spreadsheet import print_row
 from cli.tables import print_table
 from store.errors import InputError
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from stages.progress import Progress
     from store.output import Output
 
-FORMATS = (TABLE, JSONL, PARQUET)
+FORMATS = (TABLE, CSV, JSONL, PARQUET)
+COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "error")
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 NEIGHBORS = 5
@@ -37,8 +39,16 @@ def command(
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, jsonl or parquet (with -o).")] = "",
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.")] = "",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, csv, jsonl, or parquet with -o. [as FILE's suffix says, else table]",
+            show_default=False,
+        ),
+    ] = "",
+    output: OutputOption = "",
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")] = False,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter's features were imported.")] = "",
     pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
@@ -82,7 +92,8 @@ def _listed(paths: list[str]) -> list[str]:
     """The given paths, with `-` replaced by the lines of stdin."""
     listed: list[str] = []
     for path in paths:
-        listed += [line for line in sys.stdin.read().splitlines() if line.strip()] if path == "-" else [path]
+        # A name may hold every other sign that parts lines.
+        listed += [line.rstrip("\r") for line in sys.stdin.read().split("\n") if line.strip()] if path == "-" else [path]
     return listed
 
 
@@ -107,16 +118,23 @@ def _write(predictions: Iterator[Prediction], form: str, output: Output | None, 
         with output.open() as file:
             encode_predictions(file, predictions, explain)
         return
-    with printed_to(output):
+    with printed_to(output, spreadsheet=form == CSV):
         if form == TABLE:
             _print(list(predictions), explain, top)
+        elif form == CSV:
+            _print_csv(predictions)
         else:
             for prediction in predictions:
-                typer.echo(_line(prediction, explain))
+                typer.echo(json_line(prediction.facts(explain)))
 
 
-def _line(prediction: Prediction, explain: bool) -> str:
-    return json_line(prediction.facts(explain))
+def _print_csv(predictions: Iterable[Prediction]) -> None:
+    print_row(COLUMNS)
+    for prediction in predictions:
+        facts = prediction.facts()
+        if prediction.error:
+            facts["error"] = f"{prediction.error.kind}: {prediction.error.message}"
+        print_row(facts.get(column) for column in COLUMNS)
 
 
 def _print(predictions: list[Prediction], explain: bool, top: int) -> None:

@@ -37,6 +37,8 @@ PLAIN = pa.schema(
         ("path", pa.string()),
         ("class", pa.string()),
         ("probability", pa.float32()),
+        ("second", pa.string()),
+        ("second_probability", pa.float32()),
         ("zero_shot", pa.string()),
         ("zero_shot_probability", pa.float32()),
         ("probabilities", pa.list_(CHANCE)),
@@ -118,6 +120,7 @@ class Prediction:
             "path": self.path,
             "class": self.class_name,
             "probability": self.probability,
+            **self._second,
             "zero_shot": self.zero_shot_name,
             "zero_shot_probability": float(self.zero_shot.max()),
             "probabilities": dict(zip(self.classes, map(float, self.probabilities), strict=True)),
@@ -129,6 +132,12 @@ class Prediction:
                 {"sample_id": near.sample_id, "class": near.class_name, "affinity": near.affinity} for near in self.neighbors
             ]
         return found
+
+    @property
+    def _second(self) -> dict[str, Any]:
+        """The second choice, None where there is one class alone."""
+        name, chance = (*self.top(2), (None, None))[1]
+        return {"second": name, "second_probability": chance}
 
     def _evidence(self, name: str) -> dict[str, Any]:
         label = self.classes.index(name)
@@ -240,4 +249,5 @@ def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explai
 def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts whose class names are values: a column a class would be another table for each adapter."""
     chances = [{"class": name, "probability": chance} for name, chance in facts.get("probabilities", {}).items()]
-    return {**facts, "probabilities": chances}
+    # A file name need not be text; Parquet holds text alone.
+    return {**facts, "path": facts["path"].encode("utf-8", "backslashreplace").decode(), "probabilities": chances}

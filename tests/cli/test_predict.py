@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -141,6 +143,40 @@ def test_parquet_holds_a_row_an_image(world: Path, tmp_path: Path) -> None:
     assert len(rows[0]["neighbors"]) == 5
 
 
+ANSWERS = ("path", "class", "probability", "second", "second_probability", "zero_shot")
+
+
+def test_every_format_says_the_same_in_the_file_that_is_named(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "=broken.png").write_text("no picture")
+    words = ("predict", world / "photos/test", tmp_path / "=broken.png", "--store", world / "store")
+    for name in ("a.csv", "a.jsonl", "a.json", "a.parquet", "a.txt"):
+        result = call(*words, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == ""
+    by_line = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
+    table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    raw = (tmp_path / "a.csv").read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbfpath,class,probability,second,second_probability,zero_shot,error\r\n")
+    sheet = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+    assert len(by_line) == len(table) == len(sheet) == 13
+    for line, row, cells in zip(by_line, table, sheet, strict=True):
+        assert cells["path"] == line["path"] == row["path"]
+        if "error" in line:
+            assert cells["error"].startswith(f"{line['error']}: ")
+            assert row["second"] is None
+            continue
+        assert [cells[name] for name in ANSWERS] == [str(line[name]) for name in ANSWERS]
+        assert cells["error"] == ""
+        best = sorted(line["probabilities"].items(), key=lambda item: -item[1])
+        assert [line["class"], line["second"]] == [name for name, _ in best[:2]] == [row["class"], row["second"]]
+        assert line["second_probability"] == best[1][1] == pytest.approx(row["second_probability"])
+    assert "probability %" in (tmp_path / "a.txt").read_text("utf-8")
+    assert "0.png" in (tmp_path / "a.txt").read_text("utf-8")
+    piped = call(*words, "--format", "csv", "--quiet").stdout
+    assert piped.splitlines() == raw[3:].decode().splitlines(), "the mark is for files alone"
+
+
 def test_batches_change_nothing(world: Path) -> None:
     found = [
         lines(call("predict", world / "photos/test", "--store", world / "store", "--json", "--quiet", "--batch-size", size))
@@ -199,6 +235,11 @@ def test_imported_features_do_not_name_their_encoder(tmp_path: Path) -> None:
         ((str(ROOT / "docs/images"),), "no adapter artifact"),
         ((".", "--format", "xml"), "unknown format 'xml'"),
         ((".", "--format", "parquet"), "name the file to write with -o"),
+        ((".", "-o", "labels.xlsx"), "name a .csv file"),
+        ((".", "-o", "labels"), "its suffix names no format"),
+        ((".", "-o", "labels.html"), "its suffix names no format"),
+        ((".", "-o", "labels.csv", "--json"), "is a name for csv"),
+        ((".", "-o", "labels.parquet", "--format", "csv"), "is a name for parquet"),
     ],
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

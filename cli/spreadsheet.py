@@ -1,0 +1,36 @@
+"""CSV that a spreadsheet opens: no text of it starts a formula, and none of it says anything to a terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from numbers import Number
+from typing import Any
+
+import typer
+
+from cli.console import json_line, plain
+
+# With these begins what spreadsheets calculate, or drop and calculate what follows; an apostrophe before it says that it is text.
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+QUOTED = re.compile("[\",\t\r\n]|^[ ']| $")
+# Harmful to a terminal and of no use to a spreadsheet. Breaks, tabs and marks of direction are of use.
+_CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def print_row(cells: Iterable[Any]) -> None:
+    """One line of CSV on stdout."""
+    typer.echo(",".join(map(_cell, cells)) + "\r\n", nl=False)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Number):
+        return str(value)
+    text = json_line(value) if isinstance(value, list | tuple | dict) else str(value)
+    text = plain(text) if sys.stdout.isatty() else _CONTROLS.sub(lambda found: plain(found[0]), text)
+    if FORMULA.match(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text

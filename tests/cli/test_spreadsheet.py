@@ -1,0 +1,68 @@
+"""CSV for spreadsheets: it reads back as it was, and no text of it is a formula or says anything to a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from contextlib import redirect_stdout
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.spreadsheet import print_row
+from tests.faults import Case
+
+TEXTS = st.text(st.characters(codec=None), max_size=12) | st.builds(
+    str.__add__, st.sampled_from(list("=+-@\t\r\n;,'\" \x1b\x9b\x00\uff1d")), st.text(max_size=6)
+)
+CELLS = st.lists(TEXTS | st.integers() | st.floats(allow_nan=False) | st.none() | st.booleans(), min_size=1, max_size=6)
+CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printed(cells: list[Any]) -> str:
+    text = io.StringIO(newline="")
+    with redirect_stdout(text):
+        print_row(cells)
+    return text.getvalue()
+
+
+@given(CELLS)
+def test_no_text_starts_a_formula_and_each_cell_reads_back(cells: list[Any]) -> None:
+    line = printed(cells)
+    assert not CONTROL.search(line)
+    (read,) = list(csv.reader(io.StringIO(line, newline=""))) or [[""]]
+    assert len(read) == len(cells) or cells in ([None], [""])
+    for cell, back in zip(cells, read, strict=False):
+        if not isinstance(cell, str):
+            assert back == ("" if cell is None else str(cell))
+            continue
+        assert back[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+        if not CONTROL.search(cell):
+            assert back in (cell, f"'{cell}")
+
+
+HOSTILE = {
+    '=HYPERLINK("http://x")': "'=HYPERLINK",
+    "+1+1": "'+1+1",
+    "-2+3": "'-2+3",
+    "@SUM(A1)": "'@SUM",
+    "\t=1": "'\t=1",
+    "\r=1": "'\r=1",
+    "\x1b[31m": "\\x1b[31m",
+    "\x9b2J": "\\x9b2J",
+    "\uff1d1": "'\uff1d1",
+}
+
+
+@pytest.mark.failure("odd output")
+def test_hostile_cells_are_text(case: Case) -> None:
+    for text, said in HOSTILE.items():
+        with case():
+            assert said in printed(["x", text])
+
+
+def test_numbers_lists_and_nothing_stay() -> None:
+    assert printed([-1, -0.5, None, True, [{"a": "é"}], "plain"]) == '-1,-0.5,,True,"[{""a"": ""é""}]",plain\r\n'
