@@ -63,9 +63,7 @@ def whole_numbers(items: Sequence[Item]) -> list[Item]:
 def said_of_names(items: Sequence[Item]) -> tuple[str, ...]:
     """Remarks on classes whose names are what tables write for nothing."""
     counts = Counter(item.key for item in items if item.key in NOTHING)
-    return tuple(
-        f"{count:,} images have the label {key!r}, which is taken for a name: their folders have it" for key, count in counts.items()
-    )
+    return tuple(f"the label {key!r} ({count:,} images) is taken for a name: the images' folders have it" for key, count in counts.items())
 
 
 def refuse_twins(items: Iterable[Item]) -> None:

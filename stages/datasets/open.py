@@ -60,7 +60,7 @@ def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | Non
         raise InputError(f"--data {data!s:.80} ... has a name that is too long for the file system; correct it.") from error
     if isinstance(data, Path) and not data.exists():
         raise InputError(f"--data {data} does not exist; give {FORMS}.")
-    raise InputError(f"--data {data} is neither a folder nor a .csv, .parquet or .tar file; give {FORMS}.")
+    raise InputError(f"--data {data} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {FORMS}.")
 
 
 def _name(data: Location) -> str:

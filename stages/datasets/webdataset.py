@@ -15,7 +15,7 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.containers import Found, beside, find_containers, splits_said
 from stages.datasets.dataset import Dataset
 from stages.datasets.files import as_file, opened
-from stages.datasets.labels import check_splits, refuse_twins
+from stages.datasets.labels import check_splits, refuse_twins, said_of_names
 from stages.datasets.listings import list_all
 from stages.datasets.names_file import Names, read_names
 from stages.datasets.order import all_numbers, in_order
@@ -70,7 +70,7 @@ class TarSource:
             items,
             classes.keys,
             config,
-            (*check_splits(items), *splits_said(tars), *remarks, *classes.remarks * (not config.classes)),
+            (*check_splits(items), *said_of_names(items), *splits_said(tars), *remarks, *classes.remarks * (not config.classes)),
             classes.names,
         )
 

@@ -175,7 +175,7 @@ def test_a_folder_may_really_be_called_nan(tmp_path: Path, word: str) -> None:
     )
     found = read(tmp_path / "t.csv")
     assert word in found.classes
-    assert f"2 images have the label {word!r}, which is taken for a name: their folders have it" in found.remarks
+    assert f"the label {word!r} (2 images) is taken for a name: the images' folders have it" in found.remarks
     assert label_of(word, f"{word}.jpg")[0] == ""
 
 

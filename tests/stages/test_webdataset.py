@@ -81,6 +81,28 @@ def test_a_split_may_begin_the_name(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_labels_of_any_form_are_one_class(tmp_path: Path) -> None:
+    forms = [
+        ("k.json", b'{"label": 3.0}'),
+        ("l.json", b'{"label": "3"}'),
+        ("m.cls", b"3.0\n"),
+        ("n.cls", b"003"),
+        ("o.json", b'{"label": 10}'),
+    ]
+    images = [(f"{key}.png", PNG) for key in "klmno"]
+    write_tar(tmp_path / "a.tar", [*images, *forms])
+    found = read(tmp_path)
+    assert found.classes == ("3", "10")
+    assert [found.classes[sample.label] for sample in sorted(found.samples, key=lambda one: one.sample_id)] == ["3", "3", "3", "3", "10"]
+
+
+def test_a_class_really_called_nan_is_said(tmp_path: Path) -> None:
+    write_tar(tmp_path / "a.tar", [("nan/1.png", PNG), ("nan/1.cls", b"nan"), ("cat/2.png", PNG), ("cat/2.cls", b"cat")])
+    found = read(tmp_path)
+    assert found.classes == ("cat", "nan")
+    assert "the label 'nan' (1 images) is taken for a name: the images' folders have it" in found.remarks
+
+
 def test_names_that_all_say_train_are_no_split(tmp_path: Path) -> None:
     write_tar(tmp_path / "train-0.tar", samples({str(number): "ab"[number % 2] for number in range(20)}))
     assert [len(read(tmp_path).split(split)) for split in (TRAIN, VAL, TEST)] == [10, 4, 6]
@@ -189,6 +211,11 @@ UNFIT = {
     "empty label": ([("k.png", PNG), ("k.cls", b" \n")], "'k.cls' holds no class number or name but ' "),
     "negative": ([("k.png", PNG), ("k.json", b'{"label": -1}')], "holds no class number or name but '-1'"),
     "a list": ([("k.png", PNG), ("k.json", b'{"label": [1]}')], "holds no class number or name"),
+    "an object": ([("k.png", PNG), ("k.json", b'{"label": {"id": 1}}')], "(it is of the kind dict, neither a name nor a number)"),
+    "not a number": ([("k.png", PNG), ("k.json", b'{"label": NaN}')], "holds no class number or name but 'nan'"),
+    "infinite": ([("k.png", PNG), ("k.json", b'{"label": Infinity}')], "holds no class number or name but 'inf'"),
+    "a word for none": ([("k.png", PNG), ("k.cls", b"nan")], "holds no class number or name but 'nan'"),
+    "Python's none": ([("d/k.png", PNG), ("d/k.cls", b"None\n")], "holds no class number or name but 'None"),
     "no text": ([("k.png", PNG), ("k.cls", b"\xff\xfe")], "'k.cls' is a label that is not UTF-8"),
     "no json": ([("k.png", PNG), ("k.json", b"{")], "'k.json' is no JSON"),
     "deep json": ([("k.png", PNG), ("k.json", b"[" * 100_000)], "'k.json' is no JSON"),
