@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from textwrap import wrap
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -33,7 +34,15 @@ def say(line: str) -> None:
 
 def warn(line: str) -> None:
     """One line on stderr that names xmap, as errors do."""
-    say(f"xmap: {line}")
+    head, colour = ("xmap: warning", "yellow") if line.startswith("warning:") else ("xmap", "red")
+    typer.echo(marked(plain(f"xmap: {line}"), head, colour, sys.stderr), err=True)
+
+
+def marked(line: str, head: str, colour: str, stream: TextIO) -> str:
+    """`line` with the `head` that it begins with in a colour, where `stream` is a terminal that shows colours."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return line
+    return typer.style(head, fg=colour, bold=True) + line.removeprefix(head)
 
 
 def show(line: str) -> None:

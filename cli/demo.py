@@ -38,12 +38,13 @@ def command(
     started = time.monotonic()
     if Path(FILE).exists():
         raise InputError(f"the {FILE} here would change what the demo does; start it in another folder.")
+    told, say = ["--quiet"] * quiet, _silent if quiet else _say
+    # At once: importing what the digits come with takes a while.
+    say("Writes handwritten digits as images, adapts a tiny CLIP to them and shows what came of it; half a minute on a quiet laptop.\n")
     from stages.digits import write_digits
 
     images, store = Path(folder) / "digits", Path(folder) / ".xmap"
     count = write_digits(images)
-    told = ["--quiet"] * quiet
-    say = _silent if quiet else _say
     say(f"{count:,} handwritten digits are in {images}, one folder a class, as your own images would be.\n")
     _type(["xmap", "run", *run_flags(images, store), *told, *(["--json"] * json)], say)
     if json:

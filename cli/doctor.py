@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 import typer
 
-from cli.console import plain, print_json
+from cli.console import marked, plain, print_json
 from cli.ends import FOUND
 from cli.options import Settings, with_settings
-from pipeline.doctor import Finding, examine
+from cli.progress import progress_on_stderr
+from pipeline.doctor import Finding, checks
+
+COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @with_settings
@@ -20,11 +24,14 @@ def command(settings: Settings) -> None:
 
     Example: xmap doctor --model xmap-tiny
     """
-    findings = []
-    for finding in examine(settings.store, settings.config):
-        findings.append(finding)
-        if not settings.json:
-            typer.echo(plain(_line(finding)))
+    findings: list[Finding] = []
+    for what, look in checks(settings.store, settings.config):
+        with progress_on_stderr(settings.quiet or settings.json) as progress:
+            progress.start(f"trying {what}", 1)
+            found = look()
+        findings += found
+        for finding in () if settings.json else found:
+            typer.echo(marked(plain(_line(finding)), finding.state, COLOURS[finding.state], sys.stdout))
     if settings.json:
         print_json([asdict(finding) for finding in findings])
     if any(finding.state == "problem" for finding in findings):

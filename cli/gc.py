@@ -25,23 +25,29 @@ def command(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Evaluations or others to let go: names or fingerprints.")
     ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep", min=1, metavar="N", help="Let evaluations go that are older than the newest N of their name.", show_default=False
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """Show what may go, then remove it: artifacts that nothing refers to, and folders of builds that were never finished.
 
     Evaluations stay, and what xmap.toml and the flags would use, and all that these were made from. Name an evaluation to let go
-    of it and of what only it needed. Without --yes nothing is removed unless you say so on a terminal.
+    of it and of what only it needed, or give --keep. Without --yes nothing is removed unless you say so on a terminal.
 
     Example: xmap gc --data pets --yes
     """
     used = in_use(settings.store, settings.config)
-    found = waste(settings.store, used, names or ())
+    found = waste(settings.store, used, names or (), keep)
     for damage in settings.store.survey().damaged.values():
         warn(f"{damage} What it names is kept.")
     if not settings.json:
         _show(settings, found, used)
     if found and (yes or _agreed(settings)):
-        found = remove(settings.store, used, names or ())
+        found = remove(settings.store, used, names or (), keep)
         say(f"removed {_counted(found)}")
         yes = True
     elif found and not settings.json:

@@ -150,8 +150,8 @@ def with_settings(
 ) -> Callable[..., None]:
     """A command that takes `Settings` first, given every shared flag and one for each config field it has no parameter for.
 
-    With `reads` false the config file is not read: `xmap init` writes it. Fields named in `without` get no flag: the command
-    would not heed it. With `stored` the command reads a store and makes none.
+    With `reads` false there need be no config file: `xmap init` writes it, and keeps the values of one that is there. Fields named in
+    `without` get no flag: the command would not heed it. With `stored` the command reads a store and makes none.
     """
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     names = {parameter.name for parameter in own} | set(without)
@@ -213,7 +213,8 @@ def _placed(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
 def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool, stored: bool) -> Settings:
     from pipeline.config import FILE, load_config
 
-    config = load_config(given["config"] or None, overrides | dict(_pairs(given["set"])), read=reads)
+    there = reads or Path(given["config"] or FILE).is_file()
+    config = load_config(given["config"] or None, overrides | dict(_pairs(given["set"])), read=there)
     store = opened(given["store"]) if stored else Store(store_root(given["store"] or None))
     return Settings(config, given["config"] or FILE, store, given["rehash"], given["quiet"], given["json"])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.config import XmapConfig
 from pipeline.features import IMAGES, TEXTS
 from pipeline.plan import make_plan
-from stages.identities import ADAPTER, CACHE, COOP
+from stages.identities import ADAPTER, CACHE, COOP, EVAL
 from store.artifact import Artifact, Identity, Store, Survey
 from store.errors import ArtifactMissing, InputError, XmapError
 from store.files import TEMPORARY, read_plain, system_errors
@@ -26,7 +26,8 @@ from store.manifest import MANIFEST
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
 MEANS = (ADAPTER, CACHE, COOP, TEXTS, IMAGES)
-NAMED, UNREFERENCED, UNFINISHED, LEFTOVER = "named", "nothing refers to it", "never finished", "left by a killed process"
+NAMED, OLDER, UNREFERENCED = "named", "newer ones of its name are kept", "nothing refers to it"
+UNFINISHED, LEFTOVER = "never finished", "left by a killed process"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _FOLDER = re.compile(rf".+-([0-9a-f]{{{SHORT}}})")
 
@@ -51,33 +52,34 @@ def in_use(store: Store, config: XmapConfig) -> list[Identity]:
         raise InputError(f"what is in use cannot be told: {error}") from error
 
 
-def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()) -> list[Waste]:
+def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
     """What may go, in the order in which it would: results that are `named`, and all that nothing kept refers to.
 
-    `named` are names, folder names or beginnings of fingerprints. Raises `ArtifactMissing` for one that fits nothing, and
-    `InputError` for one that fits several or that something kept was made from.
+    With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. `named` are names, folder
+    names or beginnings of fingerprints. Raises `ArtifactMissing` for one that fits nothing, and `InputError` for one that fits several
+    or that something kept was made from.
     """
     survey = store.survey()
     dropped = {_only(survey, name).path for name in named}
     prints = {identity.fingerprint for identity in used}
-    kept = _kept(survey, prints, dropped)
+    older = set() if keep is None else {found.path for found in _older(survey, keep) if found.fingerprint not in prints}
+    kept = _kept(survey, prints, dropped | older)
     for path in sorted(dropped & kept.keys()):
         raise InputError(f"{path.name} is in use: {kept[path]} was made from it; name that one first.")
     going = [found for found in survey.artifacts if found.path not in kept and not found.path.is_symlink()]
     going.sort(key=lambda found: MEANS.index(found.stage) if found.stage in MEANS else -1)
-    found = [
-        Waste(artifact.path, _bytes(artifact.path), NAMED if artifact.path in dropped else UNREFERENCED, artifact) for artifact in going
-    ]
+    reasons = dict.fromkeys(older, OLDER) | dict.fromkeys(dropped, NAMED)
+    found = [Waste(artifact.path, _bytes(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
     folders = {store.root / identity.stage / identity.folder for identity in used}
     found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]
     return found + [Waste(path, _bytes(path), LEFTOVER) for path in sorted(store.root.glob(f"*/.*{TEMPORARY}"))]
 
 
-def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()) -> list[Waste]:
+def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
     """Remove what may go, and say what went. Raises what `waste` raises, `StoreBusy` and `StoreDenied`."""
     with alone(store.root):
         # Looked at again: what may go can have changed since it was shown.
-        gone = waste(store, used, named)
+        gone = waste(store, used, named, keep)
         for found in gone:
             with system_errors(found.path):
                 _remove(store, found)
@@ -100,6 +102,16 @@ def _remove(store: Store, found: Waste) -> None:
         shutil.rmtree(found.path)
     else:
         found.path.unlink(missing_ok=True)
+
+
+def _older(survey: Survey, keep: int) -> Iterator[Artifact]:
+    """The evaluations that are not among the newest `keep` of their name."""
+    names: dict[str, list[Artifact]] = {}
+    for artifact in survey.artifacts:
+        if artifact.stage == EVAL:
+            names.setdefault(artifact.name, []).append(artifact)
+    for found in names.values():
+        yield from found[: len(found) - keep]
 
 
 def _only(survey: Survey, name: str) -> Artifact:

@@ -263,7 +263,8 @@ def render(config: XmapConfig) -> str:
     parts = ["# xmap's settings. Every field is also a flag: [cache] shots is --shots. Paths are taken from where xmap is started.\n"]
     for name, model in SECTIONS.items():
         parts.append(_section(name, model.__doc__ or "", getattr(config, name)))
-    for method in config.run.methods:
+    # Options of a method that is not run now are kept for when it is.
+    for method in dict.fromkeys((*config.run.methods, *config.methods)):
         options = config.options(method)
         if type(options).model_fields:
             parts.append(_section(f'methods."{method}"', type(options).__doc__ or "", options))

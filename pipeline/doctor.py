@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any, Literal
@@ -49,10 +50,14 @@ class Patient:
     config: XmapConfig
 
 
-def examine(store: Store, config: XmapConfig) -> Iterator[Finding]:
-    """All findings, each as soon as it is made."""
-    for check in CHECKS:
-        yield from check(Patient(store, config))
+def checks(store: Store, config: XmapConfig) -> Iterator[tuple[str, Callable[[], list[Finding]]]]:
+    """What is tried, in words, and the trial."""
+    for what, check in CHECKS.items():
+        yield what, partial(_findings, check, Patient(store, config))
+
+
+def _findings(check: Check, patient: Patient) -> list[Finding]:
+    return list(check(patient))
 
 
 def _python(patient: Patient) -> Iterator[Finding]:
@@ -171,7 +176,15 @@ def _store(patient: Patient) -> Iterator[Finding]:
 
 
 Check = Callable[[Patient], Iterator[Finding]]
-CHECKS: tuple[Check, ...] = (_python, _packages, _faiss, _together, _models, _disk, _store)
+CHECKS: Mapping[str, Check] = {
+    "Python": _python,
+    "packages": _packages,
+    "faiss": _faiss,
+    "torch with faiss": _together,
+    "the model": _models,
+    "disk": _disk,
+    "the store": _store,
+}
 
 
 def _probe(*arguments: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipeline.image_changes import Listing
 from pipeline.training import Training, Trainings
 from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
+from stages.resolve import BUNDLED
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 
@@ -40,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order they run, each identity once, and remarks a person should see.
+    """Steps in the order they run, each identity once, and remarks a person should see before them and (`afterwards`) after them.
 
     `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand.
     """
@@ -49,6 +50,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
+    afterwards: tuple[str, ...] = ()
 
 
 def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False, features: Features | None = None) -> Plan:
@@ -78,7 +80,8 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         found = {pair: step.identity for pair, step in adapters.items()}
         steps.append(_eval(store, features, config, found))
     once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
-    return Plan(once, remarks, features.dataset, features.listing)
+    afterwards = _model_remarks(features) if last == EVAL else ()
+    return Plan(once, remarks, features.dataset, features.listing, afterwards)
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:
@@ -123,6 +126,14 @@ def _text_remarks(features: Features, config: XmapConfig) -> tuple[str, ...]:
         return ()
     why = "imported features come without a text tower to tune" if features.imported else "--text coop tunes them"
     return (f"{FAITHFUL}: the class texts are those of hand prompts, the paper's are CoOp's ({why})",)
+
+
+def _model_remarks(features: Features) -> tuple[str, ...]:
+    """What a reader of the numbers should know of the model."""
+    if features.encoder is None or features.encoder.name not in BUNDLED:
+        return ()
+    name = features.encoder.name
+    return (f"{name} knows printed characters only: good for trying commands; for photographs choose another --model",)
 
 
 def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:

@@ -100,6 +100,8 @@ def execute(
             outcomes.append(outcome)
             if report:
                 report(outcome)
+    for remark in plan.afterwards:
+        progress.say(remark)
     adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
     evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
     return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else ())

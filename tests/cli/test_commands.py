@@ -112,6 +112,10 @@ def test_tables_go_to_stdout_and_progress_to_stderr(done: list[str]) -> None:
     assert call("run", *done, "--quiet").stderr == ""
 
 
+def test_the_model_for_trying_says_what_it_knows(done: list[str]) -> None:
+    assert call("run", *done).stderr.count("xmap-tiny knows printed characters only") == 1
+
+
 def test_changed_shots_are_said(done: list[str]) -> None:
     result = call("run", *done, "--shots", "1")
     assert "built   build-cache, seed 2" in result.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from store.artifact import Store
 from tests.cli.test_commands import TINY, call
 from tests.pipeline.worlds import write_photos
 
@@ -63,3 +64,18 @@ def test_wrong_use_is_one_sentence(words: list[str], said: str) -> None:
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_keep_lets_older_evaluations_of_a_name_go_but_none_in_use(arguments: list[str], own_store: Path) -> None:
+    assert call("run", *arguments, "--methods", "zero-shot").exit_code == 0
+    older, newer = (found.fingerprint for found in Store(own_store).artifacts("eval"))
+    assert "nothing in" in call("gc", "--keep", "2").stdout
+    assert "nothing in" in call("gc", *arguments, "--keep", "1").stdout, "the older one is what these settings use"
+    shown = json.loads(call("gc", "--keep", "1", "--json").stdout)["waste"]
+    assert {item["fingerprint"]: item["why"] for item in shown}[older] == "newer ones of its name are kept"
+    assert {item["stage"] for item in shown} == {"eval", "adapter"}
+    assert call("gc", "--keep", "1", "--yes").exit_code == 0
+    assert [found.fingerprint for found in Store(own_store).artifacts("eval")] == [newer]
+    assert call("verify").exit_code == 0
+    assert "built" not in call("run", *arguments, "--methods", "zero-shot").stderr
+    assert call("gc", "--keep", "0").exit_code == 2

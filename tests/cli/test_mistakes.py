@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.console import marked
 from cli.main import COMMANDS, app
 from pipeline.config import load_config
 from stages.options import METHODS
@@ -97,3 +99,48 @@ def test_the_essential_flags_come_first_and_name_the_methods() -> None:
     assert all(flag in essential for flag in ("--data", "--model", "--template", "--shots", "--methods", "--seeds"))
     assert all(flag in rest for flag in ("--set", "--rehash", "--bins", "--store", "--json"))
     assert all(name in essential.replace("\n", "").replace(" ", "") for name in METHODS)
+
+
+def test_init_forced_keeps_the_values_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("--shots", "3", "--methods", "zero-shot", "--set", "methods.tip-x.beta=2", "--config", "a.toml")
+    assert call("init", "photos", *given).exit_code == 0
+    before = Path("a.toml").read_text()
+    again = call("init", "--force", "--config", "a.toml")
+    assert (again.exit_code, Path("a.toml").read_text()) == (0, before)
+    assert "with the values it had" in again.stderr
+    assert call("init", "--force", "--config", "a.toml", "--shots", "5").exit_code == 0
+    config = load_config("a.toml")
+    assert (config.data.data, config.cache.shots, config.run.methods) == ("photos", 5, ("zero-shot",))
+    assert config.options("tip-x").model_dump()["beta"] == (2.0,)
+    Path("a.toml").write_text("[cache\n")
+    assert "is not TOML" in call("init", "--force", "--config", "a.toml").stderr
+    assert Path("a.toml").read_text() == "[cache\n", "what cannot be read is not replaced"
+
+
+class Terminal(io.StringIO):
+    """What calls itself a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "coloured"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+)
+def test_colour_only_on_a_terminal_that_wants_it(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, environment: dict[str, str], coloured: bool
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    line = marked("xmap: no such thing", "xmap", "red", stream)
+    assert ("\x1b[" in line) == coloured
+    assert line.endswith(": no such thing")
