@@ -125,7 +125,7 @@ def test_one_evaluation_is_named_and_several_are_named_by_their_cells(store: Pat
 
 
 def test_status_of_an_empty_store_has_every_field(tmp_path: Path) -> None:
-    facts = json.loads(call("status", "--json", store=tmp_path / "none").stdout)
+    facts = json.loads(call("status", "--json", store=tmp_path).stdout)
     assert facts == json.loads(StatusAnswer().model_dump_json())
 
 

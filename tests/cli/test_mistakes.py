@@ -13,7 +13,8 @@ from cli.console import marked
 from cli.main import COMMANDS, app
 from pipeline.config import load_config
 from stages.options import METHODS
-from store.errors import UnknownName
+from stages.resolve import builtin_config
+from store.errors import InputError, UnknownName
 
 
 def call(*arguments: str) -> Result:
@@ -36,8 +37,6 @@ SLIPS: dict[str, tuple[Sequence[str], str]] = {
     "question without its last letter": (["sql", "label-suspect"], "did you mean 'label-suspects'"),
     "question with underscores": (["sql", "confident_mistakes"], "did you mean 'confident-mistakes'"),
     "view in place of a query": (["sql", "samples"], "from samples limit 20"),
-    "model with an underscore": (["run", ".", "--model", "xmap_tiny"], "near names: xmap-tiny"),
-    "model with a slash": (["run", ".", "--model", "ViT-B/32"], "near names: ViT-B-32"),
     "command": (["rnu"], "Did you mean 'run'"),
     "command of another word": (["stats"], "Did you mean 'status'"),
 }
@@ -51,6 +50,21 @@ def test_a_slip_is_one_sentence_that_says_what_was_meant(slip: str) -> None:
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("xmap_tiny", "xmap-tiny"),
+        ("XMAP-TINY", "xmap-tiny"),
+        ("ViT-B/32", "ViT-B-32"),
+        ("vit_b_16_quickgelu", "ViT-B-16-quickgelu"),
+        ("RN 50", "RN50"),
+    ],
+)
+def test_a_slip_in_a_models_name_names_the_nearest_first(name: str, first: str) -> None:
+    with pytest.raises(InputError, match=f"near names: {first}[,;]"):
+        builtin_config(name)
 
 
 @pytest.mark.parametrize("name", ["magic", "", "zz"])
