@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from pipeline.config import XmapConfig
 from pipeline.engines import engine_of
 from pipeline.image_changes import Listing, listing_of
 from stages.datasets.coop import SCHEME
-from stages.datasets.dataset import TRAIN, Dataset
+from stages.datasets.dataset import SPLITS, Dataset
 from stages.datasets.places import is_url
 from stages.progress import Progress
 from stages.resolve import LOCAL
@@ -39,8 +39,8 @@ Build = Callable[[Built, Progress], Artifact]
 class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
-    `where` is the part of a command line that names them, `shortest` the class with the fewest training images where that
-    is known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand.
+    `where` is the part of a command line that names them, `counts` the images of each class in each split where these
+    are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Features:
     build_images: Build
     build_texts: Build
     where: str = ""
-    shortest: tuple[int, str] | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     encoder: EncoderIdentity | None = None
     dataset: str = ""
@@ -179,7 +179,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         build_images,
         build_texts,
         where,
-        _shortest(dataset),
+        _counts(dataset),
         dataset.remarks,
         encoder,
         dataset.name,
@@ -201,6 +201,7 @@ def grounded(config: XmapConfig) -> XmapConfig:
     return config.override(whole)
 
 
-def _shortest(dataset: Dataset) -> tuple[int, str] | None:
-    counts = dataset.counts(TRAIN)
-    return min((counts.get(label, 0), name) for label, name in enumerate(dataset.classes)) if counts else None
+def _counts(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
+    """The images of each class in each split that has any."""
+    counts = {split: found for split in SPLITS if (found := dataset.counts(split))}
+    return {name: {split: found.get(label, 0) for split, found in counts.items()} for label, name in enumerate(dataset.classes)}

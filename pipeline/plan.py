@@ -12,6 +12,7 @@ from pipeline.engines import engine_of
 from pipeline.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
 from pipeline.image_changes import Listing
 from pipeline.training import Training, Trainings
+from stages.datasets.dataset import TRAIN
 from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
 from stages.resolve import BUNDLED
@@ -86,13 +87,24 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
 
 def _require_shots(features: Features, config: XmapConfig) -> None:
     support_part(features.name, features.parts, config.cache.shots)
-    if features.shortest is None or config.cache.short == "keep":
+    shots = config.cache.shots
+    short = {name: counts for name, counts in features.counts.items() if counts.get(TRAIN, shots) < shots}
+    if not short or config.cache.short == "keep":
         return
-    count, name = features.shortest
-    if count < config.cache.shots:
-        least = f"--shots {count} or fewer, or " if count else ""
-        remedy = f"choose {least}--short keep to take what there is"
-        raise InputError(f"class {name!r} has {count} training images, fewer than {config.cache.shots} shots; {remedy}.")
+    raise InputError(
+        f"{_shortest(short, shots)}--short keep to take what there is, or take {'it' if len(short) == 1 else 'them'} out of the data."
+    )
+
+
+def _shortest(short: Mapping[str, Mapping[str, int]], shots: int) -> str:
+    """The class with the fewest training images: how many it has, where its other images are, and how many shots it would do for."""
+    name = min(short, key=lambda name: (short[name][TRAIN], name))
+    count, total = short[name][TRAIN], sum(short[name].values())
+    others = " and ".join(f"{found} in {split}" for split, found in short[name].items() if found and split != TRAIN)
+    where = f" (of its {total} images {others})" if others else ""
+    more = f"; so have {len(short) - 1} other classes" if len(short) > 2 else "; so has 1 other class" if len(short) == 2 else ""
+    least = f"--shots {count}{' or fewer' * (count > 1)}, or " if count else ""
+    return f"class {name!r} has {count} training image{'s' * (count != 1)}, fewer than {shots} shots{where}{more}; choose {least}"
 
 
 def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -> dict[int, Step]:

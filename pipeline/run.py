@@ -13,7 +13,7 @@ from pipeline.plan import STAGES, Plan, Step, make_plan
 from pipeline.reasons import Reasons
 from pipeline.warnings import warnings_of
 from stages.identities import ADAPTER, EVAL
-from stages.progress import Progress, Silent
+from stages.progress import Once, Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing
 from store.locks import at_work
@@ -85,6 +85,7 @@ def execute(
     """Reuse or build each step of a plan."""
     artifacts: dict[str, Artifact] = {}
     outcomes = []
+    progress = Once(progress)
     for remark in plan.remarks:
         progress.say(remark)
     # Where all is there nothing is written, and a store that may only be read serves too.

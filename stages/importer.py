@@ -20,6 +20,7 @@ from torch import Tensor
 from stages.class_names import sharing, sharing_said, told_apart
 from stages.datasets.dataset import TEST, VAL
 from stages.datasets.labels import unfit
+from stages.datasets.one_class import refuse_one_class
 from stages.datasets.splits import named
 from stages.identities import FIXED, part_of
 from stages.progress import Progress
@@ -184,6 +185,7 @@ class _Source:
         weights = read_matrix(path)
         if weights.shape[1] != len(self.classes):
             raise InputError(f"{path} has {weights.shape[1]} columns, {CLASS_NAMES} names {len(self.classes)} classes.")
+        refuse_one_class(self.classes, str(self.folder / CLASS_NAMES))
         lost = [self.classes[label] for label in undirected(weights.T).nonzero().flatten().tolist()]
         if lost:
             raise InputError(f"{path}: the text of {named(lost)} is all zero, or too long for float32; make the class texts again.")

@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 
 from stages.class_names import told_apart
 from stages.class_texts import read_class_texts
+from stages.datasets.one_class import refuse_one_class
 from stages.support import support_split, take_samples
 from stages.task import Labelled, Segments, Support, Text
 from store.artifact import Artifact
@@ -23,9 +24,10 @@ TEXT_INDEX = "text.faiss"
 
 
 def load_text(texts: Artifact) -> Text:
-    """The class texts of a texts artifact. Raises `ArtifactDamaged` when a class has no row."""
+    """The class texts of a texts artifact. Raises `ArtifactDamaged` when a class has no row, and `InputError` for a single class."""
     # Features that were imported by an older xmap may have one name twice.
     names = told_apart([str(name) for name in texts.summary["classes"]])
+    refuse_one_class(names, str(texts.path))
     rows = read_class_texts(texts)
     return Text(names, torch.from_numpy(class_weights(rows, len(names))), float(texts.summary["logit_scale"]))
 

@@ -18,6 +18,21 @@ class Progress(Protocol):
         """A remark a person should see."""
 
 
+class Once:
+    """Passes everything on, each remark but once: what holds for every seed is said by none but the first."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._said: set[str] = set()
+        self.start, self.advance = progress.start, progress.advance
+
+    def say(self, line: str) -> None:
+        """Say a remark that was not said before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._progress.say(line)
+
+
 class Silent:
     """Shows nothing."""
 

@@ -16,10 +16,10 @@ OTHERS = (".xlsx", ".xls", ".ods", ".json")
 NOTHING = "with one class every answer is right"
 
 
-def refuse_one_class(keys: Sequence[str]) -> None:
+def refuse_one_class(names: Sequence[str], place: str = "the data") -> None:
     """Raise `InputError` for a single class, whatever it was read from."""
-    if len(keys) == 1:
-        raise InputError(f"the data has one class, {keys[0]!r:.200}, and {NOTHING}; give the images of the other classes too.")
+    if len(names) == 1:
+        raise InputError(f"{place} has one class, {names[0]!r:.200}, and {NOTHING}; give images of several classes.")
 
 
 def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from cli.main import app
-from pipeline.adapters import load_chosen
+from pipeline.adapter_choice import load_chosen
 from pipeline.config import XmapConfig
 from pipeline.run import run
 from stages.importer import import_tip_adapter

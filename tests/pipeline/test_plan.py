@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.config import XmapConfig, load_config
 from pipeline.plan import make_plan
+from pipeline.run import run
 from stages.identities import cache_identity
 from stages.importer import import_tip_adapter
 from stages.progress import Silent
@@ -76,10 +77,53 @@ def test_a_missing_shot_count_is_refused_before_work(imported: Store) -> None:
 
 def test_shots_larger_than_a_class_are_refused_before_extraction(store: Store, tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", train=3)
-    with pytest.raises(InputError, match=r"has 3 training images, fewer than 4 shots; choose --shots 3 or fewer, or --short keep"):
+    with pytest.raises(
+        InputError,
+        match=r"has 3 training images, fewer than 4 shots \(of its 8 images 2 in val and 3 in test\); so have 2 other classes; "
+        r"choose --shots 3 or fewer, or --short keep to take what there is, or take them out of the data\.",
+    ):
         make_plan(store, config(data__data=str(photos), cache__shots=4))
     assert stages(store, config(data__data=str(photos), cache__shots=4, cache__short="keep"))["cache"] == 2
     assert stages(store, config(data__data=str(photos), cache__shots=4), "texts")["texts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (
+            (1, 1, 1),
+            r"'ant' has 1 training image, fewer than 3 shots \(of its 3 images 1 in val and 1 in test\); choose --shots 1, or --short",
+        ),
+        ((2, 0, 1), r"'ant' has 2 training images, fewer than 3 shots \(of its 3 images 1 in test\); choose --shots 2 or fewer, or"),
+        (
+            (2, 0, 0),
+            r"'ant' has 2 training images, fewer than 3 shots; choose --shots 2 or fewer, or --short keep .* take it out of the data",
+        ),
+    ],
+)
+def test_a_short_class_is_told_where_its_images_are(store: Store, tmp_path: Path, kept: tuple[int, ...], message: str) -> None:
+    photos = write_photos(tmp_path / "photos")
+    for split, count in zip(("train", "val", "test"), kept, strict=True):
+        for path in sorted((photos / split / "ant").iterdir())[count:]:
+            path.unlink()
+    with pytest.raises(InputError, match=message):
+        make_plan(store, config(data__data=str(photos), cache__shots=3))
+
+
+def test_a_remark_of_every_seed_is_said_once(store: Store, tmp_path: Path) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    photos, told = write_photos(tmp_path / "photos", train=3), Told()
+    chosen = config(data__data=str(photos), cache__shots=4, cache__short="keep", run__seeds="1,2,3", extract__views="0")
+    run(store, chosen, told, build=("images", "texts", "cache"))
+    assert [line for line in told.lines if "fewer than 4" in line] == [
+        "3 classes have fewer than 4 training images ('ant' has 3); taken as they are."
+    ]
 
 
 def test_no_images_at_all_is_said(store: Store) -> None:
