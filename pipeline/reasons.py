@@ -8,7 +8,6 @@ from functools import cached_property
 from pipeline.image_changes import Listing, bad_images, image_changes, stored_listing
 from store.artifact import Artifact, Identity, Store
 from store.fingerprint import Change, explain
-from store.views import dataset_of
 
 NEW = "not built before"
 SHOWN = 3
@@ -47,6 +46,9 @@ class Reasons:
         same = other.stage == identity.stage and other.fingerprint != identity.fingerprint
         if not same or any(other.fields.get(name) != identity.fields.get(name) for name in NAMING):
             return False
+        # With its libraries, where something is built.
+        from store.views import dataset_of
+
         return other.name == identity.name or dataset_of(other, self._artifacts) == self._dataset
 
     def _images(self, before: Artifact) -> str:

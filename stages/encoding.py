@@ -34,6 +34,8 @@ from store.files import write_bytes
 from store.fingerprint import Fields, Json
 
 ERRORS = "errors.parquet"
+# How many bad images are named on the spot.
+NAMED = 10
 TEXTS = "texts.parquet"
 
 Summary = dict[str, Json]
@@ -59,7 +61,7 @@ def encode_images(
     load = partial(load_ahead if engine.away else load_views, workers=workers)
     work.run(engine, partial(ShardEncoder, encoder, extract, machine, load))
     rows = work.errors()
-    _report(rows, dataset, draft.path / ERRORS, progress)
+    _report(rows, dataset, progress)
     if work.depths:
         progress.say(assumed(work.depths))
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
@@ -200,8 +202,8 @@ def _about(dataset: Dataset, encoder: EncoderIdentity, logit_scale: float) -> Su
     }
 
 
-def _report(rows: Sequence[ErrorRow], dataset: Dataset, listed_in: Path, progress: Progress) -> None:
-    """Say how many images were bad. Raises `InputError` where all were, or all of a class."""
+def _report(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:
+    """Say how many images were bad, and name the first. Raises `InputError` where all were, or all of a class."""
     images = len(dataset.samples)
     if len(rows) == images:
         raise InputError(f"none of the {images} images can be used: {_why(rows[0])}; check --data.")
@@ -213,7 +215,11 @@ def _report(rows: Sequence[ErrorRow], dataset: Dataset, listed_in: Path, progres
         )
     if rows:
         listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
-        progress.say(f"{len(rows)} of {images} images could not be used: {listed}; they are listed in {listed_in}")
+        progress.say(f"{len(rows)} of {images} images could not be used: {listed}")
+        for row in rows[:NAMED]:
+            progress.say(f"  {row.path}: {row.kind}, {row.message}")
+        more = f"{len(rows) - NAMED:,} more are" if len(rows) > NAMED else "they are"
+        progress.say(f"{more} in `xmap sql 'from errors'`")
 
 
 def _without_images(dataset: Dataset, bad: Mapping[str, ErrorRow]) -> list[tuple[int, str]]:

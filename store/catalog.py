@@ -49,6 +49,18 @@ VIEWS: Mapping[str, View] = {
             **_NAMES,
         },
     ),
+    "errors": View(
+        "one row an image that could not be used",
+        {
+            "sample_id": _SAMPLE["sample_id"],
+            "split": _SAMPLE["split"],
+            "path": ("VARCHAR", "its path below the data as it is on disk"),
+            "kind": ("VARCHAR", "missing, empty, not-an-image, truncated, damaged, unsupported, too-large, ..."),
+            "message": ("VARCHAR", "why, in words"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
     "affinity": View(
         "one row a sample and epoch (train) or a sample (eval)",
         {

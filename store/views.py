@@ -17,12 +17,18 @@ import pyarrow as pa
 from store.artifact import Artifact, Store
 from store.catalog import VIEWS
 from store.errors import ArtifactDamaged, QueryError, XmapError
-from store.features import SAMPLES
+from store.features import ERRORS, SAMPLES
 from store.log import AFFINITY, PREDICTIONS
 from store.tables import require_columns
 
 METRICS = "metrics.json"
-TABLES = {"images": pa.schema([*SAMPLES, ("split", pa.string())]), "affinity": AFFINITY, "predictions": PREDICTIONS}
+BAD = "errors.parquet"
+TABLES = {
+    "images": pa.schema([*SAMPLES, ("split", pa.string())]),
+    "errors": ERRORS,
+    "affinity": AFFINITY,
+    "predictions": PREDICTIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ def sources(store: Store) -> Sources:
     by_print = {artifact.fingerprint: artifact for artifact in artifacts}
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
     numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
-    files: dict[str, list[Path]] = {"images": [], "affinity": [], "predictions": []}
+    files: dict[str, list[Path]] = {kind: [] for kind in TABLES}
     file_rows = []
     for artifact, origin in origins:
         for kind, path in _tables(artifact):
@@ -76,11 +82,11 @@ def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
 
 def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
-    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "affinity", "predictions", "neighbors")}
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
     if found.files["images"]:
         texts["features"] = _select("features", found.files["images"])
         texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
-    for name in ("affinity", "predictions"):
+    for name in ("errors", "affinity", "predictions"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
     if found.files["affinity"]:
@@ -125,10 +131,11 @@ def _select(name: str, files: Sequence[Path], where: str = "") -> str:
     joined = {"class_name": "c.class_name", "predicted_name": "p.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
     columns = ", ".join(f"CAST({joined.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
     predicted = " LEFT JOIN _classes p ON p.origin = f.origin AND p.label = t.predicted" if "predicted_name" in view.columns else ""
+    classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
     # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
     return (
         f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
-        f" JOIN _files f ON f.file = t._file LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label{predicted} {where}"
+        f" JOIN _files f ON f.file = t._file{classes}{predicted} {where}"
     )
 
 
@@ -140,7 +147,7 @@ def _require_tables(artifact: Artifact) -> None:
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
     if artifact.stage == "images":
-        return (("images", path) for path in artifact.files(suffix=".parquet") if path.name != "errors.parquet")
+        return (("errors" if path.name == BAD else "images", path) for path in artifact.files(suffix=".parquet"))
     if artifact.stage in ("adapter", "eval"):
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
         return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]

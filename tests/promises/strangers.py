@@ -31,7 +31,7 @@ from tests.promises.worlds import FEATURES, write_world
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 30, 4 << 30
 WORDS = "the words of somebody else"
-VIEWS = ("samples", "features", "affinity", "neighbors", "predictions", "artifacts", "runs")
+VIEWS = ("samples", "features", "errors", "affinity", "neighbors", "predictions", "artifacts", "runs")
 EPOCHS = ["--set", "methods.tip-adapter-f.epochs=2", "--set", "methods.xmadapter.epochs=2", "--set", "text.context_epochs=1"]
 RUNS = (
     ["--methods", "zero-shot,tip-adapter,tip-adapter-f,xmadapter", "--shots", "2"],

@@ -16,11 +16,10 @@ import pytest
 from store.artifact import Artifact, Draft, Identity, Store
 from store.catalog import VIEWS
 from store.errors import QueryError
-from store.features import ImageFeatures, TextFeatures, write_images, write_texts
+from store.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
 from store.files import write_bytes
 from store.log import NeighborColumn, write_affinity, write_predictions
 from store.sql import Connection, connect
-from store.tables import write_table
 
 CLASSES = ["cat", 'it\'s a "dog"; <b>']
 UNREAD = "not to be read"
@@ -39,7 +38,7 @@ def add_images(root: Path, name: str = "pets", dtype: type = np.float32, width: 
         rows = ImageFeatures(ids, labels, np.array([0, 1, 0], np.int16), np.ones((3, width), dtype))
         write_images(folder / "train-00000.parquet", rows, "train", "f")
         write_images(folder / "test-00000.parquet", rows.take(np.array([2])), "test", "f")
-        write_table(folder / "errors.parquet", pa.table({"path": ["x"], "kind": ["y"], "message": ["z"]}), "f")
+        write_errors(folder / "errors.parquet", [ErrorRow("a/9.jpg", "train", "a/9.JPG", "empty", "the file has 0 bytes")], "f")
 
     return built(root, Identity("images", name, {"name": name}), fill, {"classes": CLASSES, "dataset": name})
 
@@ -125,6 +124,13 @@ def test_columns_and_types_are_the_documented_ones_empty_and_filled(open_store: 
     assert {name: plain(kind) for name, kind in types_of(open_store, view).items()} == documented
     assert rows(open_store, f"FROM {view}") != []
     assert all(meaning for _, meaning in VIEWS[view].columns.values())
+
+
+def test_bad_images_are_rows_with_their_reason(open_store: Connection) -> None:
+    row = open_store.query("from errors").to_pylist()[0]
+    assert row.pop("artifact").startswith("images/")
+    expected = {"sample_id": "a/9.jpg", "split": "train", "path": "a/9.JPG", "kind": "empty", "message": "the file has 0 bytes"}
+    assert row == {**expected, "dataset": "pets"}
 
 
 def test_samples_and_features(open_store: Connection, filled: tuple[Path, dict[str, Artifact]]) -> None:
@@ -261,9 +267,9 @@ OUTSIDE = [
     "SELECT * FROM '/etc/passwd'",
     "SELECT * FROM '{root}/secret.csv'",
     "SELECT * FROM read_csv('{root}/secret.csv')",
-    "SELECT * FROM read_parquet('{errors}')",
+    "SELECT * FROM read_parquet('{texts}')",
     "SELECT * FROM read_parquet('{allowed}')",
-    "SELECT * FROM '{errors}'",
+    "SELECT * FROM '{texts}'",
     "SELECT * FROM glob('{root}/*')",
     "SELECT * FROM sniff_csv('/etc/passwd')",
     "SELECT * FROM query('FROM samples')",
@@ -337,7 +343,7 @@ def test_all_else_is_refused_in_one_sentence_and_changes_nothing(
 ) -> None:
     root, artifacts = filled
     leaked = pa.table({"x": [1]})
-    names = {"root": root, "errors": artifacts["images"].file("errors.parquet"), "allowed": artifacts["images"].file("test-00000.parquet")}
+    names = {"root": root, "texts": artifacts["texts"].file("texts.parquet"), "allowed": artifacts["images"].file("test-00000.parquet")}
     for name, value in names.items():
         sql = sql.replace(f"{{{name}}}", str(value).replace("'", "''"))
     before = sorted(root.rglob("*"))
@@ -357,7 +363,8 @@ def test_all_else_is_refused_in_one_sentence_and_changes_nothing(
 
 def test_an_unknown_table_is_answered_with_the_views(open_store: Connection) -> None:
     with pytest.raises(
-        QueryError, match=r"nope does not exist; the views are samples, features, affinity, predictions, neighbors, artifacts, runs\."
+        QueryError,
+        match=r"nope does not exist; the views are samples, features, errors, affinity, predictions, neighbors, artifacts, runs\.",
     ):
         open_store.query("SELECT * FROM nope")
     with pytest.raises(QueryError, match=r'"labl" not found.*Candidate bindings.*"label"'):
