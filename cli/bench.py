@@ -11,10 +11,10 @@ import typer
 from cli.console import warn
 from cli.ends import FOUND, WRONG
 from cli.formats import Destination, Sheet, rows_of
-from cli.grid import PROTOCOLS, print_grids, shots_of, wide
+from cli.grid import PROTOCOLS, print_grids, wide
 from cli.options import FormatOption, OutputOption, Settings, with_settings
 from cli.progress import outcome_line, progress_on_stderr
-from cli.results import plain_row
+from cli.results import plain_row, shots_of
 from store.errors import InputError
 
 if TYPE_CHECKING:

@@ -45,18 +45,16 @@ def marked(line: str, head: str, colour: str, stream: TextIO) -> str:
     return typer.style(head, fg=colour, bold=True) + line.removeprefix(head)
 
 
-def show(line: str) -> None:
-    """One line on stdout; on a terminal it is broken between words alone, so that a name can be copied."""
-    width, text = terminal_width(), plain(line)
-    if width is None or len(text) <= width:
-        typer.echo(text)
-        return
-    typer.echo("\n".join(wrap(text, width, break_long_words=False, break_on_hyphens=False)))
+def show(line: str, err: bool = False) -> None:
+    """One line on stdout (or stderr); on a terminal it is broken between words alone, so that a name can be copied."""
+    width, text = terminal_width(sys.stderr if err else sys.stdout), plain(line)
+    whole = width is None or len(text) <= width
+    typer.echo(text if whole else "\n".join(wrap(text, width or 0, break_long_words=False, break_on_hyphens=False)), err=err)
 
 
-def terminal_width() -> int | None:
-    """The columns of the terminal that stdout is; None where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """The columns of the terminal that `stream` (default stdout) is; None where it is none."""
+    return shutil.get_terminal_size().columns if (stream or sys.stdout).isatty() else None
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.console import interval, points, show
-from cli.results import explained, marks_of, print_costs
+from cli.results import explained, marks_of, print_costs, shots_of
 from cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -84,11 +84,6 @@ def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequenc
 
 def _columns(shots: Sequence[int]) -> tuple[str, ...]:
     return tuple(shots_of(count) for count in shots)
-
-
-def shots_of(count: int) -> str:
-    """A number of shots in words."""
-    return "1 shot" if count == 1 else f"{count} shots"
 
 
 def wide(cells: Sequence[Cell]) -> tuple[dict[str, list[str]], tuple[str, ...]]:

@@ -91,8 +91,14 @@ class _Terminal:
 
     def advance(self, units: int) -> None:
         self._rate.advance(units)
-        if self._task is not None:
-            self._bars.update(self._task, advance=units, rate=self._rate.shown)
+        if self._task is None:
+            return
+        self._bars.update(self._task, advance=units, rate=self._rate.shown)
+        if self._rate.done >= self._rate.total:
+            # What is printed next is not to stand below a bar.
+            self._bars.remove_task(self._task)
+            self._bars.refresh()
+            self._task = None
 
     def say(self, line: str) -> None:
         self._bars.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)

@@ -46,7 +46,7 @@ def print_results(results: Rows, differences: Rows) -> None:
     print_table(COLUMNS, rows, right=COLUMNS[1:6], spare=("trials", "top-5 %", "ECE %"), best=best_of(results))
     if results:
         seeds = ", ".join(str(seed) for seed in results[0]["seeds"])
-        show(f"{results[0]['shots']} shots; seeds {seeds}; intervals: {explained(marks_of(results))}")
+        show(f"{shots_of(results[0]['shots'])}; seeds {seeds}; intervals: {explained(marks_of(results))}")
         print_costs(results)
     for row in differences:
         show(difference_line(row))
@@ -69,6 +69,11 @@ def _shown(results: Rows, marks: Mapping[str, str]) -> dict[str, list[str]]:
         for row in results
     ]
     return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+
+
+def shots_of(count: int) -> str:
+    """A number of shots in words."""
+    return "1 shot" if count == 1 else f"{count} shots"
 
 
 def best_of(results: Rows) -> list[int]:

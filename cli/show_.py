@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, size
+from cli.console import plain, print_json, show, size
 from cli.options import JsonOption, StoreOption, artifact_names, opened
 from cli.results import print_results
 from cli.tables import print_table
@@ -56,7 +56,7 @@ def command(
     print_table(
         ("file", "size", "blake3"), [(row["name"], size(row["size"]), row["blake3"][:16]) for row in manifest["files"]], right=("size",)
     )
-    typer.echo(f"versions: {', '.join(f'{library} {version}' for library, version in manifest['versions'].items())}")
+    show(f"versions: {', '.join(f'{library} {version}' for library, version in manifest['versions'].items())}")
 
 
 def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
@@ -67,7 +67,7 @@ def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
     for label, digest in artifact.inputs.items():
         parent = lineage.inputs[artifact.fingerprint][label]
         named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
-        typer.echo(plain(f"  {label:<{wide}}  {named}"))
+        show(f"  {label:<{wide}}  {named}")
 
 
 def _print_settings(artifact: Artifact) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.console import plain, say, terminal_width
+from cli.console import plain, show, terminal_width
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -64,7 +64,7 @@ def print_table(
     else:
         _print(layout, right, best)
     if layout.remark:
-        say(layout.remark)
+        show(layout.remark, err=True)
 
 
 def fitted(
