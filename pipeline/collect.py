@@ -6,6 +6,7 @@ names. Nothing is removed while another process works in the store.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,9 +19,10 @@ from pipeline.plan import make_plan
 from stages.identities import ADAPTER, CACHE, COOP, EVAL
 from store.artifact import Artifact, Identity, Store, Survey
 from store.errors import ArtifactMissing, InputError, XmapError
-from store.files import TEMPORARY, read_plain, system_errors
+from store.files import read_plain, system_errors
 from store.fingerprint import SHORT
-from store.locks import LOCKS, alone
+from store.leftovers import TEMPORARY, is_abandoned, remove_abandoned
+from store.locks import LOCKS, alone, sweep
 from store.manifest import MANIFEST
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
@@ -72,7 +74,8 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     found = [Waste(artifact.path, _bytes(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
     folders = {store.root / identity.stage / identity.folder for identity in used}
     found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]
-    return found + [Waste(path, _bytes(path), LEFTOVER) for path in sorted(store.root.glob(f"*/.*{TEMPORARY}"))]
+    leftovers = (path for path in sorted(store.root.glob(f"*/.*{TEMPORARY}")) if is_abandoned(path))
+    return found + [Waste(path, _bytes(path), LEFTOVER) for path in leftovers]
 
 
 def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
@@ -83,6 +86,8 @@ def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (
         for found in gone:
             with system_errors(found.path):
                 _remove(store, found)
+        with system_errors(store.root):
+            sweep(store.root)
         return gone
 
 
@@ -98,10 +103,10 @@ def unfinished(store: Store) -> Iterator[Path]:
 def _remove(store: Store, found: Waste) -> None:
     if found.artifact is not None:
         store.remove(found.artifact)
-    elif found.path.is_dir():
-        shutil.rmtree(found.path)
+    elif found.why == LEFTOVER:
+        remove_abandoned(found.path)
     else:
-        found.path.unlink(missing_ok=True)
+        shutil.rmtree(found.path)
 
 
 def _older(survey: Survey, keep: int) -> Iterator[Artifact]:
@@ -163,12 +168,14 @@ def _digests(manifest: Path) -> Iterator[str]:
 
 
 def _bytes(path: Path) -> int:
-    return sum(_size(inner) for inner in path.rglob("*")) if path.is_dir() else _size(path)
+    # A walk passes over what another process removes meanwhile.
+    inner = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(map(_size, inner)) if path.is_dir() else _size(path)
 
 
-def _size(path: Path) -> int:
+def _size(path: Path | str) -> int:
     try:
-        return path.lstat().st_size if not path.is_dir() else 0
+        return os.lstat(path).st_size
     except OSError:
         # Another process removed it since it was listed.
         return 0

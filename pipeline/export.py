@@ -20,7 +20,8 @@ from stages.progress import Progress
 from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
 from store.artifact import Artifact
 from store.errors import OutputError
-from store.files import TEMPORARY, make_folder, open_plain, sync_folder, temporary_prefix, write_bytes
+from store.files import make_folder, open_plain, sync_folder, write_bytes
+from store.leftovers import TEMPORARY, claimed, clear, temporary_prefix
 from store.manifest import MANIFEST, versions
 from store.schemas import usable
 
@@ -31,19 +32,21 @@ DIR = "DIR, a new folder"
 def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
     target = _new_folder(folder)
+    clear(target)
     partial = target.with_name(f"{temporary_prefix(target)}{os.getpid()}{TEMPORARY}")
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
     progress.start("export", len(parts) + 1)
     make_folder(partial, "DIR")
     try:
-        bundled = _copy_encoder(adapter, partial / ENCODER)
-        progress.advance(1)
-        for part in parts:
-            _copy(part, partial / part.stage / part.path.name)
+        with claimed(partial):
+            bundled = _copy_encoder(adapter, partial / ENCODER)
             progress.advance(1)
-        facts = _facts(adapter)
-        write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
-        write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+            for part in parts:
+                _copy(part, partial / part.stage / part.path.name)
+                progress.advance(1)
+            facts = _facts(adapter)
+            write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
+            write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
         _publish(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

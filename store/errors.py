@@ -84,6 +84,14 @@ class LocksMissing(XmapError):
         )
 
 
+class ArtifactRemoved(ArtifactMissing):
+    """An artifact was there when a command began, and another process has removed it."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.path = str(folder)
+        XmapError.__init__(self, f"{self.path} was removed meanwhile by another xmap; run the same command again.")
+
+
 class ArtifactDamaged(XmapError):
     """A file of an artifact is missing, cut short or altered."""
 

@@ -19,12 +19,10 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
+from store.leftovers import TEMPORARY, claim, temporary_prefix
 
-TEMPORARY = ".partial"
 # Bytes of a manifest, a config, a query or a list of names: hundreds of times what any of them takes.
 LIMIT = 64 << 20
-# A name has at most 255 bytes, a sign at most 4.
-NAMED = 50
 
 
 @contextmanager
@@ -39,6 +37,7 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
         if expected is not None:
             require_space(path.parent, expected)
         with open(temporary, "wb") as file:
+            claim(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -51,11 +50,6 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
         if known is not None:
             raise known from error
         raise
-
-
-def temporary_prefix(path: Path) -> str:
-    """How the names of `path`'s temporary files begin: like its own, cut where it would leave no room for more."""
-    return f".{path.name[:NAMED]}."
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from store.errors import LocksMissing, StoreBusy
 from store.files import make_folder, system_errors
+from store.fingerprint import SHORT
 
 LOCKS = "locks"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
@@ -75,6 +76,14 @@ def _explained(path: Path) -> Iterator[None]:
         if error.errno not in NO_LOCKS:
             raise
         raise LocksMissing(path.parent) from error
+
+
+def sweep(root: Path) -> None:
+    """Remove the locks of artifacts that are gone. Call only while `alone`."""
+    for path in (root / LOCKS).glob("*.lock"):
+        stage, _, digest = path.stem.rpartition("-")
+        if stage and path.name != GATE and not any((root / stage).glob(f"*-{digest[:SHORT]}")):
+            path.unlink(missing_ok=True)
 
 
 def _anybody(root: Path) -> bool:

@@ -6,18 +6,17 @@ to and never replaced or removed. `-` is stdout.
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from store.errors import OutputError, StoreDenied, XmapError
-from store.files import TEMPORARY, atomic_file, temporary_prefix
+from store.files import atomic_file
+from store.leftovers import clear, temporary_prefix
 
 STDOUT = "-"
 LINKS = 40
@@ -56,7 +55,6 @@ class Output:
         """
         if self.path is not None and self.is_file:
             with self._explained(self.path), atomic_file(self.path) as file:
-                _claim(file)
                 if self._mode is not None:
                     os.fchmod(file.fileno(), stat.S_IMODE(self._mode))
                 yield file
@@ -83,7 +81,7 @@ class Output:
                 raise self._refused(f"{path.parent} is no folder" if above else f"there is no folder {path.parent}")
             if not os.access(path.parent, os.W_OK | os.X_OK):
                 raise self._refused(f"there is no permission to write in {path.parent}")
-            _clear(path)
+            clear(path)
         return mode
 
     @contextmanager
@@ -138,21 +136,3 @@ def _descriptor(path: Path) -> int | None:
             return None
         path = Path(os.path.join(path.parent, os.readlink(path)))
     return None
-
-
-def _claim(file: BinaryIO) -> None:
-    """Show that this temporary file has a living writer; where there are no locks, nobody will think otherwise either."""
-    with suppress(OSError):
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _clear(path: Path) -> None:
-    """Remove what killed writers of `path` left: temporary files that nobody holds."""
-    for leftover in path.parent.glob(f"{glob.escape(temporary_prefix(path))}*{TEMPORARY}"):
-        with suppress(OSError):
-            descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                leftover.unlink()
-            finally:
-                os.close(descriptor)
