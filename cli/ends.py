@@ -16,6 +16,7 @@ import typer
 
 from cli.console import say, warn
 from store.errors import XmapError
+from store.removed import explained
 
 DONE, FOUND, WRONG, INTERRUPTED = 0, 1, XmapError.exit_code, 130
 EXITS = {
@@ -112,7 +113,7 @@ def open_streams() -> None:
 def _sentence(error: Exception) -> str | None:
     """What an error says of the input or the machine; None for a bug."""
     if isinstance(error, XmapError):
-        return str(error)
+        return str(explained(error))
     if _of_memory(error):
         detail = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         return f"there is not enough memory ({detail[:200]}); free some, lift the limit, or take less with --batch-size and --workers."

@@ -9,8 +9,9 @@ from cli.ends import FOUND
 from cli.options import JsonOption, QuietOption, StoreOption
 from cli.progress import progress_on_stderr
 from store.artifact import read_artifact
-from store.errors import XmapError
+from store.errors import ArtifactMissing, XmapError
 from store.manifest import MANIFEST
+from store.removed import explained
 from store.root import require_store, store_root
 
 
@@ -25,9 +26,11 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
         progress.start("verify", len(folders))
         for folder in folders:
             try:
-                problems += [str(damage) for damage in read_artifact(folder).verify()]
+                found: list[XmapError] = [explained(damage) for damage in read_artifact(folder).verify()]
             except XmapError as error:
-                problems.append(str(error))
+                found = [explained(error)]
+            # What another process removes meanwhile is not damaged.
+            problems += [str(error) for error in found if not isinstance(error, ArtifactMissing)]
             progress.advance(1)
     if json:
         print_json({"artifacts": len(folders), "damaged": problems})

@@ -89,7 +89,7 @@ class ArtifactRemoved(ArtifactMissing):
 
     def __init__(self, folder: Path | str) -> None:
         self.path = str(folder)
-        XmapError.__init__(self, f"{self.path} was removed meanwhile by another xmap; run the same command again.")
+        XmapError.__init__(self, f"{self.path} was removed meanwhile, as by `xmap gc`; run the same command again.")
 
 
 class ArtifactDamaged(XmapError):

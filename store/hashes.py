@@ -7,6 +7,7 @@ read again. The memory is a side file that no fingerprint includes: deleting it 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from store.errors import NotPlain, XmapError
 from store.files import hash_file, make_folder, require_plain
 
 Key = tuple[int, int, int, int]
+HASH = re.compile("[0-9a-f]{64}")
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
 YOUNG_NS = 2_000_000_000
 # Seconds for another run to finish writing.
@@ -65,7 +67,9 @@ class HashMemory:
         except sqlite3.DatabaseError as error:
             forget_damaged(self.path, error)
             return {}
-        return {path: (row[1:5], row[5]) for path in paths if (row := rows.get(_name(path)))}
+        # A row may be of any types.
+        sound = {path: row for path in paths if (row := rows.get(_name(path))) and HASH.fullmatch(str(row[5]))}
+        return {path: (row[1:5], str(row[5])) for path, row in sound.items()}
 
     def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
         now = time.time_ns()

@@ -257,7 +257,7 @@ def oddity(stage: str, fields: Mapping[str, Any], summary: Mapping[str, Any]) ->
     """What is odd about a manifest's fields and summary, in words; None for what its stage may write, and for a stage unknown here."""
     if stage not in SUMMARIES:
         return None
-    return _odd("fields", "fields", fields) or _odd("summary", stage, summary)
+    return _odd("manifest", "fields", fields) or _odd("manifest", stage, summary)
 
 
 def stored_oddity(metadata: object) -> str | None:
@@ -269,7 +269,7 @@ def _odd(name: str, schema: str, value: object) -> str | None:
     try:
         _schema(schema).validate_python(value)
     except ValidationError as error:
-        return f"the {name} in it are odd: {_first(error)}"
+        return f"what its {name} says is odd: {_first(error)}"
     return None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,8 @@ import pyarrow as pa
 
 from store.artifact import Store
 from store.catalog import VIEWS, View
-from store.errors import QueryError, XmapError
+from store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
+from store.removed import explained
 from store.root import store_root
 from store.views import Sources, definitions, literal, pattern, sources
 
@@ -43,8 +45,8 @@ class Connection:
     `damaged` says what the views leave out because it is damaged.
     """
 
-    def __init__(self, database: Any, damaged: tuple[XmapError, ...] = ()) -> None:
-        self._database, self.damaged = database, damaged
+    def __init__(self, database: Any, damaged: tuple[XmapError, ...] = (), files: Sequence[Path] = ()) -> None:
+        self._database, self.damaged, self._files = database, damaged, files
 
     @property
     def views(self) -> Mapping[str, View]:
@@ -52,7 +54,10 @@ class Connection:
         return VIEWS
 
     def query(self, sql: str) -> pa.Table:
-        """The rows of one query. Raises `QueryError` with one sentence for anything else, or for SQL that fails."""
+        """The rows of one query. Raises `QueryError` with one sentence for anything else, or for SQL that fails.
+
+        Raises `ArtifactRemoved` where it fails because another process removed what the views read.
+        """
         import duckdb
 
         try:
@@ -61,7 +66,9 @@ class Connection:
             result = self._database.sql(statement)
             return pa.table({}) if result is None else result.to_arrow_table()
         except duckdb.Error as error:
-            raise QueryError(_sentence(error)) from error
+            gone = next((path for path in self._files if not path.exists()), None)
+            removed = None if gone is None else explained(ArtifactDamaged(gone, "it is gone", ""))
+            raise removed if isinstance(removed, ArtifactRemoved) else QueryError(_sentence(error)) from error
         except (RecursionError, UnicodeEncodeError) as error:
             raise QueryError(NESTED if isinstance(error, RecursionError) else "the query holds text that is not Unicode.") from error
 
@@ -78,8 +85,8 @@ class Connection:
         """The one statement of `sql`, if all it does is read the views."""
         text = self._one(sql)
         inner = text
-        if (explained := _EXPLAIN.match(text)) is not None:
-            inner = self._one(text[explained.end() :])
+        if (asked := _EXPLAIN.match(text)) is not None:
+            inner = self._one(text[asked.end() :])
         ((serialized,),) = self._database.execute("SELECT json_serialize_sql(?::VARCHAR)", [inner]).fetchall()
         tree = json.loads(serialized)
         if tree.get("error"):
@@ -123,7 +130,7 @@ def connect(root: Path | str | None = None) -> Connection:
     except BaseException:
         database.close()
         raise
-    return Connection(database, found.damaged)
+    return Connection(database, found.damaged, [path for paths in found.files.values() for path in paths])
 
 
 def _create_views(database: Any, found: Sources) -> None:
@@ -145,11 +152,12 @@ def _register(database: Any, name: str, rows: Sequence[Mapping[str, Any]], types
 
 def _fitting(value: Any, kind: str) -> Any:
     if kind == "VARCHAR":
-        return value if isinstance(value, str) else None
+        # Of a name that is no Unicode the rest can still be read.
+        return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if kind == "DOUBLE":
-        return float(value)
+        return float(value) if abs(value) < sys.float_info.max else None
     limit = 2**31 if kind == "INTEGER" else 2**63
     return value if isinstance(value, int) and -limit <= value < limit else None
 

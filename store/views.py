@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from store.artifact import Artifact, Store
 from store.catalog import VIEWS
-from store.errors import ArtifactDamaged, QueryError, XmapError
+from store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from store.features import ERRORS, SAMPLES
 from store.log import AFFINITY, PREDICTIONS
+from store.removed import explained
 from store.tables import require_columns
 
 METRICS = "metrics.json"
@@ -76,7 +77,8 @@ def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
             _results(artifact)
             sound.append(artifact)
         except ArtifactDamaged as error:
-            damaged.append(error)
+            if not isinstance(explained(error), ArtifactRemoved):
+                damaged.append(error)
     return sound, tuple(damaged)
 
 
