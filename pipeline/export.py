@@ -19,7 +19,7 @@ from pipeline.encoders import ENCODER, EXPORT, encoder_config, encoder_of, is_on
 from stages.progress import Progress
 from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
 from store.artifact import Artifact
-from store.errors import OutputError
+from store.errors import ArtifactRemoved, OutputError
 from store.files import make_folder, open_plain, sync_folder, write_bytes
 from store.leftovers import TEMPORARY, claimed, clear, temporary_prefix
 from store.manifest import MANIFEST, versions
@@ -81,8 +81,11 @@ def _copy(artifact: Artifact, folder: Path) -> None:
     for name in [*(str(entry["name"]) for entry in artifact.manifest["files"]), MANIFEST]:
         source = artifact.path / name if name == MANIFEST else artifact.file(name)
         make_folder((folder / name).parent)
-        with open_plain(source, artifact.root) as file, open(folder / name, "xb") as copy:
-            shutil.copyfileobj(file, copy)
+        try:
+            with open_plain(source, artifact.root) as file, open(folder / name, "xb") as copy:
+                shutil.copyfileobj(file, copy)
+        except FileNotFoundError as error:
+            raise ArtifactRemoved(artifact.path) from error
 
 
 def _copy_encoder(adapter: Adapter, folder: Path) -> bool:

@@ -7,7 +7,6 @@ read again. The memory is a side file that no fingerprint includes: deleting it 
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -19,7 +18,6 @@ from store.errors import NotPlain, XmapError
 from store.files import hash_file, make_folder, require_plain
 
 Key = tuple[int, int, int, int]
-HASH = re.compile("[0-9a-f]{64}")
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
 YOUNG_NS = 2_000_000_000
 # Seconds for another run to finish writing.
@@ -68,8 +66,8 @@ class HashMemory:
             forget_damaged(self.path, error)
             return {}
         # A row may be of any types.
-        sound = {path: row for path in paths if (row := rows.get(_name(path))) and HASH.fullmatch(str(row[5]))}
-        return {path: (row[1:5], str(row[5])) for path, row in sound.items()}
+        sound = {path: row for path in paths if (row := rows.get(_name(path))) and isinstance(row[5], str)}
+        return {path: (row[1:5], row[5]) for path, row in sound.items()}
 
     def _remember(self, entries: list[tuple[Path, Key, str]]) -> None:
         now = time.time_ns()

@@ -104,8 +104,9 @@ def _problem(manifest: object, data: bytes) -> str | None:
         name = PurePosixPath(entry["name"])
         if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
             return f"it names a file outside its folder: {entry['name']!r}"
-    if len({entry["name"] for entry in manifest["files"]}) < len(manifest["files"]):
-        return "it lists a file twice"
+    names = {PurePosixPath(entry["name"]).as_posix() for entry in manifest["files"]}
+    if len(names) < len(manifest["files"]) or MANIFEST in names:
+        return "it lists a file twice, or itself"
     for key in ("inputs", "versions"):
         if not all(isinstance(value, str) for value in manifest[key].values()):
             return f"its {key} are malformed"

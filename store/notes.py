@@ -42,11 +42,9 @@ class Notes:
         except sqlite3.DatabaseError as error:
             forget_damaged(self._path, error)
             return {}
-        return {
-            place: note
-            for place, stamp, note, digest in rows
-            if wanted.get(place) == stamp and isinstance(note, str) and digest == _digest(note)
-        }
+        # A row may be of any types.
+        sound = ((place, stamp, note) for place, stamp, note, digest in rows if isinstance(note, str) and digest == _digest(note))
+        return {place: note for place, stamp, note in sound if wanted.get(place) == stamp}
 
     def remember(self, stamps: Stamps, notes: Mapping[str, str]) -> None:
         """Keep notes on places, under the stamps they had when they were read."""

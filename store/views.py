@@ -115,9 +115,11 @@ def literal(text: str) -> str:
 def pattern(path: Path) -> str:
     """`path` as the glob pattern that matches it alone: DuckDB reads `*`, `?` and `[` in every path it is given.
 
-    Raises `QueryError` for the one combination that DuckDB's patterns cannot say.
+    Raises `QueryError` for the one combination that DuckDB's patterns cannot say, `UnicodeEncodeError` for what is no Unicode.
     """
     text = str(path)
+    # DuckDB says nothing of use about a path that is no Unicode.
+    text.encode()
     if not any(sign in text for sign in "*?["):
         return text
     if "\\" in text:
