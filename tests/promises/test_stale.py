@@ -127,8 +127,8 @@ def reached(name: str, before: dict[str, Any], value: Any) -> set[str]:
     if name in HEEDED_BY:
         return stages if before["cache.index"] in HEEDED_BY[name] else set()
     if name == "data.templates" and before[name][0] == value[0]:
-        # CoOp starts from the first prompt alone, and its texts take the place of all.
-        return stages - LATER if before["text.text"] == "coop" else stages
+        # CoOp starts from the first prompt alone, and its texts take the place of all; what is evaluated is compared with the prompts.
+        return stages - {CACHE, ADAPTER} if before["text.text"] == "coop" else stages
     if before["text.text"] == "prompts":
         return set() if stages == TUNED else stages
     return stages | {COOP} if stages & {CACHE, IMAGES, TEXTS} or name in JUDGED_BY_COOP else stages
