@@ -220,7 +220,7 @@ def test_a_png_with_a_large_profile_or_texts_behind_its_pixels_is_read(case: Cas
         cut = png(data, b"iCCP", b"camera\0\0" + packed)
         assert bad(cut[: len(cut) - 60]).kind in ("truncated", "damaged")
     with case():
-        np.testing.assert_array_equal(good(encoded(ramp(), "jpeg", quality=95, icc_profile=b"p" * 500_000))[0, 0] // 50, [0, 1, 4])
+        assert good(encoded(ramp(), "jpeg", icc_profile=b"p" * 500_000)).shape == (16, 24, 3)
 
 
 # ---- size
