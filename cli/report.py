@@ -19,8 +19,12 @@ def command(
         typer.Argument(metavar="EVAL", help="Evaluations to show, by name or fingerprint. [the newest]", autocompletion=artifact_names),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file. [reports/NAME.html in the store]")] = "",
-    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Where the images are now. [where they were extracted from]")] = "",
+    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Where the images are. [where this store extracted them here]")] = "",
     samples: Annotated[int, typer.Option("--samples", min=2, metavar="N", help="Most test images listed one by one.")] = 1000,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option("--max-pixels", min=1, metavar="N", help="A larger image has no picture. [as extracted]", show_default=False),
+    ] = None,
     store: StoreOption = "",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -34,9 +38,11 @@ def command(
     from pipeline.report import report
 
     with progress_on_stderr(quiet) as progress:
-        made = report(opened(store), names or (), output, data, samples)
+        made = report(opened(store), names or (), output, data, samples, max_pixels)
         for remark in made.remarks:
             progress.say(remark)
+        for place in made.images:
+            progress.say(f"images from {place}")
         progress.say(f"{size(made.bytes)}; open it in a browser:")
     if output == STDOUT:
         return

@@ -23,6 +23,7 @@ from store.fingerprint import explain
 from store.hashes import HashMemory
 from store.notes import Notes
 from store.schemas import usable
+from store.sources import remember_source
 
 if TYPE_CHECKING:
     from stages.resolve import EncoderIdentity
@@ -159,6 +160,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     command = f"xmap extract {where}".strip()
     images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)
     texts = replace(text_identity(dataset, encoder), command=command)
+    remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
 
     def build_images(built: Built, progress: Progress) -> Artifact:
         from stages.extract import extract_images

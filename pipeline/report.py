@@ -1,28 +1,23 @@
-"""A report of evaluations: what they were made from is found again in the store, their images where the recorded command says."""
+"""A report of evaluations: what they were made from is found again in the store."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.adapters import INPUTS
-from pipeline.commands import config_of
-from pipeline.features import HASHES
 from pipeline.lineage import find_artifact, raise_damage
+from pipeline.pictures import pictures_of
 from stages.datasets.dataset import TEST
-from stages.datasets.open import open_dataset
-from stages.datasets.places import Place
 from stages.identities import ADAPTER, EVAL
 from stages.report.gather import Run, gather
 from stages.report.logs import require_logs, require_training_log
 from stages.report.page import page
 from store.artifact import Artifact, Store
-from store.errors import ArtifactMissing, XmapError
+from store.errors import ArtifactMissing
 from store.files import make_folder
-from store.notes import Notes
 from store.output import Output
 from store.schemas import usable
 from store.sql import connect
@@ -32,23 +27,32 @@ FOLDER = "reports"
 
 @dataclass(frozen=True)
 class Report:
-    """A report that was written: where (`-` is stdout), how many bytes, and what it cannot show."""
+    """A report that was written: where (`-` is stdout), how many bytes, what it cannot show, and where its images were taken from."""
 
     path: str
     bytes: int
     remarks: tuple[str, ...]
+    images: tuple[str, ...]
 
 
-def report(store: Store, names: Sequence[str] = (), output: Path | str | None = None, data: str = "", limit: int = 1000) -> Report:
+def report(
+    store: Store,
+    names: Sequence[str] = (),
+    output: Path | str | None = None,
+    data: str = "",
+    limit: int = 1000,
+    max_pixels: int | None = None,
+) -> Report:
     """Write the report of the evaluations called `names` (default: the newest).
 
-    `output` defaults to a file in the store's folder `reports`; `data` overrides where the images are. Raises `XmapError`.
+    `output` defaults to a file in the store's folder `reports`. `data` says where the images are; without it those are shown that
+    this store extracted on this machine. Larger ones than `max_pixels` have no picture. Raises `XmapError`.
     """
     target = Output(output) if output else None
     evaluations = _evaluations(store, names)
     by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
-    titles = _titles(evaluations)
-    runs = [_run(store, evaluation, by_print, title, data) for evaluation, title in zip(evaluations, titles, strict=True)]
+    labels = _labels(evaluations)
+    runs = [_run(store, evaluation, by_print, label, data, max_pixels) for evaluation, label in zip(evaluations, labels, strict=True)]
     with connect(store.root) as connection:
         found = gather(connection, runs, limit)
     title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
@@ -56,7 +60,8 @@ def report(store: Store, names: Sequence[str] = (), output: Path | str | None = 
     whole = page(title, {"title": title, "made": made, **found}).encode()
     target = target or _in_store(store, runs)
     target.write(whole)
-    return Report(target.name, len(whole), tuple(dict.fromkeys(remark for run in runs for remark in run.remarks)))
+    remarks = dict.fromkeys(remark for run in runs for remark in run.pictures.remarks)
+    return Report(target.name, len(whole), tuple(remarks), tuple(dict.fromkeys(run.pictures.place for run in runs if run.pictures.place)))
 
 
 def _in_store(store: Store, runs: Sequence[Run]) -> Output:
@@ -78,13 +83,17 @@ def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:
     return newest
 
 
-def _titles(evaluations: Sequence[Artifact]) -> list[str]:
-    """Names that tell the runs apart."""
-    count = Counter(evaluation.name for evaluation in evaluations)
-    return [found.name if count[found.name] == 1 else f"{found.name} {found.fingerprint[:8]}" for found in evaluations]
+def _labels(evaluations: Sequence[Artifact]) -> list[str]:
+    """What tells runs of one name apart: when each was made, to the day, to the minute, or with its fingerprint; else nothing."""
+    made = [str(found.manifest["created"]).replace("T", " ") for found in evaluations]
+    names = [found.name for found in evaluations]
+    days, minutes = [when[:10] for when in made], [when[:16] for when in made]
+    certain = [f"{when} {found.fingerprint[:8]}" for when, found in zip(minutes, evaluations, strict=True)]
+    marks = next(marks for marks in (days, minutes, certain) if len(set(zip(names, marks, strict=True))) == len(names) or marks is certain)
+    return ["" if names.count(name) == 1 else mark for name, mark in zip(names, marks, strict=True)]
 
 
-def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], title: str, data: str) -> Run:
+def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], label: str, data: str, max_pixels: int | None) -> Run:
     texts = by_print.get(usable(evaluation).inputs["texts"])
     if texts is None or texts.stage not in INPUTS["texts"]:
         raise_damage(store.survey(), evaluation.inputs["texts"])
@@ -96,18 +105,5 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], t
     adapters = {name: usable(found) for name, found in named.items() if found is not None and found.stage == ADAPTER}
     for adapter in adapters.values():
         require_training_log(adapter)
-    paths, remarks = _images(images, data, Notes(store.root / HASHES))
-    return Run(evaluation, texts, images, adapters, paths, title, remarks)
-
-
-def _images(images: Artifact | None, data: str, notes: Notes) -> tuple[Mapping[str, Place], tuple[str, ...]]:
-    """Where each sample's image is, and a remark where that cannot be known."""
-    if images is None or (not data and "content" not in images.fields):
-        return {}, ("the features were imported, so there are no images to show",) if images else ()
-    try:
-        config = config_of(str(images.manifest["command"]), ("data",)).data
-        dataset = open_dataset(config.model_copy(update={"data": data}) if data else config, notes=notes)
-    except XmapError as error:
-        return {}, (f"the images are not shown: {error} Name their folder with --data DIR.",)
-    found = {sample.sample_id: sample.place for sample in dataset.samples}
-    return found, ()
+    pictures = pictures_of(store, images, data, max_pixels)
+    return Run(evaluation, texts, images, adapters, pictures, label)

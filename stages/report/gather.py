@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from stages.class_texts import read_class_texts
-from stages.datasets.places import Place
 from stages.metrics import paired_difference
 from stages.report import samples, series
-from stages.report.thumbnails import thumbnails
+from stages.report.thumbnails import Pictures, thumbnails
 from store.artifact import Artifact
 from store.features import read_errors
 from store.sql import Connection
@@ -26,15 +27,19 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Run:
-    """An evaluation to report: what it was made from, and where its images lie (empty where they are not at hand)."""
+    """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name."""
 
     evaluation: Artifact
     texts: Artifact
     images: Artifact | None
     adapters: Mapping[str, Artifact]
-    paths: Mapping[str, Place]
-    name: str
-    remarks: tuple[str, ...] = ()
+    pictures: Pictures
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in the report."""
+        return f"{self.evaluation.name} {self.label}".rstrip()
 
     @property
     def path(self) -> str:
@@ -64,14 +69,13 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
             found["runs"].append({"number": number, "task": place, **_facts(run)})
             found["series"] += _series(connection, run, len(found["runs"]) - 1, ids)
         found["differences"] += _differences(connection, members, first)
-        paths = {name: path for run in members for name, path in run.paths.items()}
         found["tasks"].append({
             "classes": list(classes),
             "prompts": _prompts(members[0].texts),
             "samples": ids,
             "labels": samples.labels_of(connection, [run.path for run in members], ids),
             "total": total,
-            "thumbnails": thumbnails(paths, _shown(found["series"][first:], ids)),
+            "thumbnails": thumbnails([run.pictures for run in members], _shown(found["series"][first:], ids)),
         })  # fmt: skip
     return found
 
@@ -80,6 +84,7 @@ def _facts(run: Run) -> dict[str, Any]:
     manifest, errors = run.evaluation.manifest, run.images.files("errors.parquet") if run.images else []
     return {
         "name": run.name,
+        "label": run.label,
         "artifact": run.path,
         "fingerprint": run.evaluation.fingerprint,
         "created": manifest["created"],
@@ -89,7 +94,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "samples": run.evaluation.summary["samples"],
         "seed": run.seed,
         "unreadable": [{"sample": row.sample_id, "kind": row.kind} for path in errors for row in read_errors(path)],
-        "remarks": list(run.remarks),
+        "remarks": list(run.pictures.remarks),
     }
 
 
@@ -121,7 +126,7 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
 def _differences(connection: Connection, runs: Sequence[Run], first: int) -> list[dict[str, Any]]:
     """The paired difference of each two series of a task, in points: within a run as its evaluation found it, else bootstrapped here.
 
-    Series are numbered from `first`; two runs are compared where they scored the same test images.
+    Series are numbered from `first`; two runs are compared on the `images` that both scored under one label.
     """
     found: list[dict[str, Any]] = []
     scored: list[tuple[Run, list[str], Array]] = []
@@ -130,13 +135,16 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
         numbers = {row["method"]: first + len(scored) + place for place, row in enumerate(run.evaluation.summary["results"])}
         scored += [(run, ids, right[method]) for method in numbers]
         for row in run.evaluation.summary["differences"]:
-            pair = {"of": numbers[row["method"]], "against": numbers[row["against"]]}
+            pair = {"of": numbers[row["method"]], "against": numbers[row["against"]], "images": len(ids)}
             found.append({**pair, "difference": row["difference"], "low": row["ci95"][0], "high": row["ci95"][1], "tie": row["tie"]})
     for two, one in combinations(range(len(scored)), 2):
         (earlier, seen, before), (later, ids, after) = scored[two], scored[one]
-        if earlier is not later and seen == ids:
-            gap = paired_difference(100.0 * after, 100.0 * before, BOOTSTRAP_SEED)
-            pair = {"of": first + one, "against": first + two}
+        if earlier is later:
+            continue
+        common, old, new = np.intersect1d(seen, ids, assume_unique=True, return_indices=True)
+        if len(common):
+            gap = paired_difference(100.0 * after[new], 100.0 * before[old], BOOTSTRAP_SEED)
+            pair = {"of": first + one, "against": first + two, "images": len(common)}
             found.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "tie": gap.tie})
     return found
 

@@ -1,11 +1,12 @@
 // The page: which series are shown, and all sections drawn from them. State changes redraw; nothing is stored but the theme.
 const report = JSON.parse(document.getElementById("data").textContent);
-const names = report.runs.map((run) => run.name);
-// What all runs' names begin with says nothing beside each method.
-const common = names.reduce((start, name) => { while (!name.startsWith(start)) start = start.slice(0, -1); return start; });
+const bases = report.runs.map((run) => (run.label ? run.name.slice(0, -run.label.length - 1) : run.name));
+// What all runs' names begin with says nothing beside each method; what tells runs of one name apart does.
+const common = bases.reduce((start, name) => { while (!name.startsWith(start)) start = start.slice(0, -1); return start; });
 for (const series of report.series) {
-  series.title = names.length > 1 ? `${series.method} · ${names[series.run].slice(common.length) || names[series.run]}` : series.method;
-  series.task = report.runs[series.run].task;
+  const run = report.runs[series.run], title = [bases[series.run].slice(common.length), run.label].filter(Boolean).join(" ") || run.name;
+  series.title = report.runs.length > 1 ? `${series.method} · ${title}` : series.method;
+  series.task = run.task;
 }
 const newest = [...report.series].reverse();
 const state = { shown: newest.find((series) => series.method === "xmadapter") || newest[0], against: null, classes: "worst", all: false, view: { search: "", outcome: "all", label: "", predicted: "", sort: { key: "margin", down: false }, rows: PAGE }, place: null };
@@ -19,7 +20,7 @@ function firstAgainst() {
 function difference(of, against) {
   for (const row of report.differences) {
     if (report.series[row.of] === of && report.series[row.against] === against) return row;
-    if (report.series[row.of] === against && report.series[row.against] === of) return { difference: -row.difference, low: -row.high, high: -row.low, tie: row.tie };
+    if (report.series[row.of] === against && report.series[row.against] === of) return { ...row, difference: -row.difference, low: -row.high, high: -row.low };
   }
   return null;
 }
@@ -61,11 +62,12 @@ function bar() {
 function headline() {
   const { shown, against } = state, run = report.runs[shown.run], task = report.tasks[shown.task], gap = against && difference(shown, against);
   const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, text));
-  const words = gap ? (gap.tie ? `a tie with ${against.title}: the 95 % interval of the difference holds zero` : `${gap.difference > 0 ? "better" : "worse"} than ${against.title} on the same test images`) : "";
+  const shared = gap && gap.images !== run.samples;
+  const words = gap ? (gap.tie ? `a tie with ${against.title}: the 95 % interval of the difference holds zero` : `${gap.difference > 0 ? "better" : "worse"} than ${against.title} on the ${shared ? `${count(gap.images)} test images that both scored` : "same test images"}`) : "";
   return section("headline", shown.title, `${run.features}, ${shown.shots} labelled ${shown.shots === 1 ? "image" : "images"} a class; settings chosen on ${shown.selected_on} (${count(shown.trials)} tried).`,
     el("div", { class: "tiles" },
       tile(`${shown.accuracy.toFixed(2)} %`, `accuracy on test, 95 % interval ${shown.low.toFixed(2)} to ${shown.high.toFixed(2)} (${shown.ci_kind})`),
-      gap && tile(`${signed(gap.difference)} points`, `against ${against.title}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)}${gap.tie ? ": a tie" : ""}`),
+      gap && tile(`${signed(gap.difference)} points`, `against ${against.title}${shared ? ` on ${count(gap.images)} images` : ""}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)}${gap.tie ? ": a tie" : ""}`),
       tile(`${shown.ece_mean.toFixed(1)} %`, "expected calibration error"),
       tile(count(run.samples), `test images of ${count(task.classes.length)} classes, ${shown.seeds.length} ${shown.seeds.length === 1 ? "seed" : "seeds"}`),
       tile(count(shown.trainable_parameters), `trained numbers, ${fixed(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
@@ -144,7 +146,7 @@ function samples() {
     el("div", { class: "filters" }, el("label", {}, "Search", search), el("label", {}, "Outcome", outcome), el("label", {}, "True class", classPicker("label", "label")), el("label", {}, "Predicted class", classPicker("predicted", "predicted")),
       el("button", { type: "button", id: "reset", onclick: () => change({ search: "", outcome: "all", label: "", predicted: "" }) }, "Clear"), el("span", { id: "matches", class: "soft", role: "status" }, `${count(rows.length)} match`)),
     samplesTable(task, rows, view, state.against, change, openSample),
-    rows.length > view.rows && el("div", { class: "more" }, el("button", { type: "button", id: "more", onclick: () => change({ rows: view.rows + 200 }, true) }, "Show 200 more"), el("span", { class: "soft" }, `${count(view.rows)} of ${count(rows.length)} shown`))), { class: "long" }, []);
+    rows.length > view.rows && el("div", { class: "more" }, el("button", { type: "button", id: "more", onclick: () => change({ rows: view.rows + MORE }, true) }, `Show ${count(Math.min(MORE, rows.length - view.rows))} more`), el("span", { class: "soft" }, `${count(view.rows)} of ${count(rows.length)} shown`))), { class: "long" }, []);
 }
 
 function change(changes, keep) {

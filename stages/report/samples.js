@@ -1,5 +1,5 @@
 // The table of samples, and the view of one: its evidence.
-const PAGE = 50;
+const PAGE = 50, MORE = 200;
 const COLUMNS = [
   { key: "sample", name: "sample", text: true },
   { key: "label", name: "true class", text: true },

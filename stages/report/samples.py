@@ -81,15 +81,15 @@ where p.artifact = {literal(artifact)} and p.seed = {seed} and a.split = 'test' 
 
 
 def correctness(connection: Connection, artifact: str) -> tuple[list[str], dict[str, Array]]:
-    """Sorted test ids (T) of an evaluation, and for each method the share of seeds (T,) that had each right."""
+    """Sorted test images (T) of an evaluation, each its id and label, and for each method the share of seeds (T,) that had each right."""
     query = f"""
-select method, sample_id, avg(correct::int) as share from affinity
+select method, sample_id || chr(10) || label as image, avg(correct::int) as share from affinity
 where artifact = {literal(artifact)} and split = 'test' group by 1, 2 order by 1, 2"""  # noqa: S608
     table = connection.query(query)
     methods, shares = np.asarray(table["method"].to_pylist()), table["share"].to_numpy()
     names = list(dict.fromkeys(methods.tolist()))
-    ids = table["sample_id"].to_pylist()
-    return ids[: len(ids) // max(len(names), 1)], {name: shares[methods == name] for name in names}
+    images = table["image"].to_pylist()
+    return images[: len(images) // max(len(names), 1)], {name: shares[methods == name] for name in names}
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from PIL import Image
 
 from stages.datasets.places import Place
-from stages.decode import BadImage, decode_image
+from stages.decode import RULES, BadImage, Rules, use_image
+from stages.in_time import in_time
+from stages.loading import TIMEOUT_SECONDS
 from stages.reading import read_place
 
 SIDE = 88
 # Below this, lossless and as it is: the page enlarges whole pixels.
 TINY = 40
+THREADS = 4
 
 
-def thumbnails(places: Mapping[str, Place], ids: Iterable[str]) -> dict[str, str]:
-    """A data URI for each of `ids` whose image can be read; it is at most `SIDE` pixels wide and high."""
+@dataclass(frozen=True)
+class Pictures:
+    """The places of images by sample id, all below one `place` (empty: not at hand), how they are read, and what is to be said."""
+
+    paths: Mapping[str, Place] = field(default_factory=dict)
+    place: str = ""
+    rules: Rules = RULES
+    remarks: tuple[str, ...] = ()
+
+
+def thumbnails(pictures: Sequence[Pictures], ids: Iterable[str]) -> dict[str, str]:
+    """A data URI for each of `ids` that is among `pictures` and can be read; it is at most `SIDE` pixels wide and high.
+
+    Large images are decoded one after the other.
+    """
+    places = {sample_id: (place, found.rules) for found in pictures for sample_id, place in found.paths.items()}
     wanted = [sample_id for sample_id in ids if sample_id in places]
-    with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda sample_id: thumbnail(places[sample_id]), wanted)
-        return {sample_id: uri for sample_id, uri in zip(wanted, found, strict=True) if uri}
+    made = in_time(lambda sample_id: thumbnail(*places[sample_id]), wanted, THREADS, TIMEOUT_SECONDS)
+    return {sample_id: uri for sample_id, uri in zip(wanted, made, strict=True) if uri}
 
 
-def thumbnail(place: Place) -> str:
+def thumbnail(place: Place, rules: Rules = RULES) -> str:
     """The image at `place` as a data URI; empty where it cannot be read."""
     data = read_place(place)
-    image = decode_image(data) if isinstance(data, bytes) else data
+    image = use_image(data, _small, rules) if isinstance(data, bytes) else data
     if isinstance(image, BadImage):
         return ""
     tiny = max(image.size) <= TINY
-    if not tiny:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     if tiny:
         image.save(buffer, "png", optimize=True)
@@ -42,3 +56,9 @@ def thumbnail(place: Place) -> str:
         image.save(buffer, "webp", quality=75)
     kind = "png" if tiny else "webp"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _small(image: Image.Image) -> Image.Image:
+    if max(image.size) > TINY:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return image
