@@ -10,6 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 64
 TICKS = 5
+SMALLEST, MOST = 1e-9, 1e15
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:14px;font-weight:600}.grid{stroke:#ddd}.bar{stroke:#0072b2;"
     "stroke-width:2}.point{fill:#0072b2}.default{fill:#d55e00}.level{stroke:#d55e00;stroke-dasharray:4 4}"
@@ -29,24 +30,29 @@ class Point:
 
 
 def draw(title: str, across: str, up: str, points: Sequence[Point]) -> str:
-    """The SVG text. The default is a diamond with a dashed line at its level, so that colour is never needed."""
-    bottom, top, step = scale([point.low for point in points], [point.high for point in points])
+    """The SVG text. The default is a diamond with a dashed line at its level, so that colour is never needed.
+
+    Of a point whose value is not finite the name alone is shown.
+    """
+    bottom, top, step = scale([min(point.low, point.value) for point in points], [max(point.high, point.value) for point in points])
 
     def y(value: float) -> float:
-        return TOP + (HEIGHT - TOP - BOTTOM) * (top - value) / (top - bottom)
+        return TOP + (HEIGHT - TOP - BOTTOM) * (top - min(max(value, bottom), top)) / (top - bottom)
 
-    pitch = (WIDTH - LEFT - RIGHT) / len(points)
+    pitch = (WIDTH - LEFT - RIGHT) / max(1, len(points))
     parts = [f'<text class="title" x="{LEFT}" y="20">{escape(title)}</text>']
     for tick in range(round((top - bottom) / step) + 1):
         level = bottom + tick * step
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(level) + 4:.1f}" text-anchor="end">{level:g}</text>')
-    levels = (y(point.value) for point in points if point.default)
+    levels = (y(point.value) for point in points if point.default and math.isfinite(point.value))
     parts += [f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>' for level in levels]
     for place, point in enumerate(points):
         x = LEFT + pitch * (place + 0.5)
-        parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"/>')
-        parts.append(_mark(x, y(point.value), point))
+        if not math.isnan(point.low) and not math.isnan(point.high):
+            parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"/>')
+        if math.isfinite(point.value):
+            parts.append(_mark(x, y(point.value), point))
         for line, words in enumerate(point.name.split("\n")):
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18 + 14 * line}" text-anchor="middle">{escape(words)}</text>')
     middle = (HEIGHT - BOTTOM + TOP) / 2
@@ -67,9 +73,11 @@ def _mark(x: float, y: float, point: Point) -> str:
 
 
 def scale(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, float]:
-    """Bottom, top and step of an axis that holds all values, at round numbers."""
-    low, high = min(lows), max(highs)
-    rough = max(high - low, 1e-3) / TICKS
+    """Bottom, top and step of an axis that holds all finite values up to 1e15, at round numbers; 0 to 1 where there are none."""
+    found = [min(max(float(value), -MOST), MOST) for value in (*lows, *highs) if math.isfinite(value)]
+    low, high = (min(found), max(found)) if found else (0.0, 1.0)
+    # Of nearly equal numbers no more is told apart than they have digits.
+    rough = max(high / TICKS - low / TICKS, 1e-3 / TICKS, SMALLEST * max(abs(low), abs(high)))
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - SMALLEST))
     return math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,34 +22,46 @@ FOLDER = "extracted"
 LIMIT = 1 << 20
 
 
-def state_folder() -> Path:
-    """The folder for what xmap knows of this machine: `XDG_STATE_HOME/xmap`, else `~/.local/state/xmap`."""
+def state_folders() -> list[Path]:
+    """Where what xmap knows of this machine lies, the one to write to first: `XDG_STATE_HOME/xmap`, else `~/.local/state/xmap`.
+
+    Of this user's own home, whatever HOME says, notes are read too.
+    """
     named = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(named) if os.path.isabs(named) else Path.home() / ".local" / "state") / "xmap"
+    if os.path.isabs(named):
+        return [Path(named) / "xmap"]
+    try:
+        homes = [os.path.expanduser("~"), pwd.getpwuid(os.getuid()).pw_dir]
+    except KeyError:
+        homes = [os.path.expanduser("~")]
+    return [Path(home) / ".local" / "state" / "xmap" for home in dict.fromkeys(homes) if os.path.isabs(home)]
 
 
 def remember_source(root: Path, fingerprint: str, settings: Mapping[str, Any]) -> None:
     """Note that the store at `root` has the image features `fingerprint` from what `settings` name."""
     try:
-        path = _path(root, fingerprint)
+        path = _paths(root, fingerprint)[0]
         make_folder(path.parent)
         write_bytes(path, json.dumps({"store": os.path.realpath(root), "images": fingerprint, "settings": settings}).encode())
-    except (OSError, RuntimeError, XmapError):
+    except (OSError, IndexError, XmapError):
         # No home, a full or a read-only disk: reports then ask for --data.
         return
 
 
 def recall_source(root: Path, fingerprint: str) -> Mapping[str, Any] | None:
     """The settings that name the images of those features, if they were taken from there on this machine."""
-    try:
-        with open(_path(root, fingerprint), "rb") as file:
-            note = json.loads(file.read(LIMIT))
-        settings: Mapping[str, Any] = note["settings"]
-        return settings if note["images"] == fingerprint else None
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
-        return None
+    for path in _paths(root, fingerprint):
+        try:
+            with open(path, "rb") as file:
+                note = json.loads(file.read(LIMIT))
+            if note["images"] == fingerprint:
+                settings: Mapping[str, Any] = note["settings"]
+                return settings
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
-def _path(root: Path, fingerprint: str) -> Path:
+def _paths(root: Path, fingerprint: str) -> list[Path]:
     key = blake3(f"{os.path.realpath(root)}\0{fingerprint}".encode(errors="surrogateescape")).hexdigest()
-    return state_folder() / FOLDER / f"{key}.json"
+    return [folder / FOLDER / f"{key}.json" for folder in state_folders()]

@@ -14,6 +14,7 @@ from store.views import literal
 BINS = 15
 DISTRIBUTIONS = ("gamma", "affinity_image", "affinity_text", "difference")
 HISTOGRAM_BINS = 30
+NARROW = 1e-6
 CURVES = ("loss", "accuracy", "weight_high", "gamma", "affinity_image", "affinity_text")
 
 
@@ -33,7 +34,7 @@ def calibration(connection: Connection, artifact: str) -> dict[str, list[list[fl
     query = f"""
 select method, least(greatest(ceil(probability::double * {BINS}) - 1, 0), {BINS - 1})::int as place, count(*) as n,
   100 * avg(probability) as probability, 100 * avg((label = predicted)::int) as accuracy
-from predictions where artifact = {literal(artifact)} group by all order by all"""  # noqa: S608
+from predictions where artifact = {literal(artifact)} and isfinite(probability) group by all order by all"""  # noqa: S608
     found: dict[str, list[list[float]]] = {}
     for row in connection.query(query).to_pylist():
         line = [row["place"], row["n"], round(row["probability"], 2), round(row["accuracy"], 2)]
@@ -51,17 +52,25 @@ def distributions(connection: Connection, artifact: str) -> dict[str, dict[str, 
     for method in dict.fromkeys(methods.tolist()):
         rows = methods == method
         values = {name: table[name].to_numpy(zero_copy_only=False)[rows] for name in DISTRIBUTIONS}
-        found[method] = {name: _histogram(column, correct[rows]) for name, column in values.items() if np.isfinite(column).any()}
+        found[method] = {name: histogram(column, correct[rows]) for name, column in values.items() if np.isfinite(column).any()}
     return found
 
 
-def _histogram(values: Array, correct: Array) -> dict[str, Any]:
+def histogram(values: Array, correct: Array) -> dict[str, Any]:
+    """`from`, `to`, and the counts of right and of wrong values in equal bins between them: one bin where they are all nearly equal.
+
+    `correct` is bool; values that are not finite are in no bin, and one is at least.
+    """
     there = np.isfinite(values)
-    low, high = float(values[there].min()), float(values[there].max())
-    if high - low < 1e-6:
-        return {"from": low, "to": high, "right": [int(correct[there].sum())], "wrong": [int((~correct[there]).sum())]}
-    counts = [np.histogram(values[there & side], HISTOGRAM_BINS, (low, high))[0].tolist() for side in (correct, ~correct)]
-    return {"from": round(low, 6), "to": round(high, 6), "right": counts[0], "wrong": counts[1]}
+    found, right = values[there].astype(np.float64), correct[there]
+    low, high = float(found.min()), float(found.max())
+    # Below that the numbers' own precision would be shown, and bins of it may be empty intervals.
+    if high - low < NARROW * max(1.0, abs(low), abs(high)):
+        return {"from": low, "to": high, "right": [int(right.sum())], "wrong": [int((~right).sum())]}
+    # By shares of the range, which may be wider than a number can be.
+    places = ((found / 2 - low / 2) / (high / 2 - low / 2) * HISTOGRAM_BINS).astype(int).clip(0, HISTOGRAM_BINS - 1)
+    counts = [np.bincount(places[side], minlength=HISTOGRAM_BINS).tolist() for side in (right, ~right)]
+    return {"from": float(f"{low:.9g}"), "to": float(f"{high:.9g}"), "right": counts[0], "wrong": counts[1]}
 
 
 def curves(connection: Connection, adapters: Mapping[str, str]) -> dict[str, dict[str, list[list[Any]]]]:
