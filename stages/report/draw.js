@@ -16,6 +16,9 @@ const fixed = (value, digits) => (value === null || value === undefined ? "" : v
 const percent = (value, digits = 1) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)} %`);
 const signed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 const count = (value) => value.toLocaleString("en-GB");
+// A name that may be broken after its separators, and nowhere in mid-word unless a word alone is too long.
+const breakable = (text) => text.split(/(?<=[/\\_.\-])/).flatMap((part, place) => (place ? [el("wbr"), part] : [part]));
+const plural = (number, name) => `${count(number)} ${name}${number === 1 ? "" : "s"}`;
 const short = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 function bytes(value) {

@@ -28,20 +28,27 @@ function methodsFigure(width, rows, shown, against, choose) {
 // Accuracy of each class: a bar for the series shown, a square for the other.
 function classesFigure(width, task, shown, against, order, all) {
   const values = task.classes.map((name, label) => ({ name, label, value: shown.per_class[label], other: against ? against.per_class[label] : null }));
-  const there = values.filter((row) => row.value !== null);
+  const there = values.filter((row) => row.value !== null), totals = imagesOf(shown);
   const change = (row) => (row.other === null ? 0 : row.value - row.other);
   there.sort({ worst: (a, b) => a.value - b.value, name: (a, b) => a.label - b.label, change: (a, b) => change(a) - change(b) }[order]);
   const rows = all ? there : there.slice(0, 30), left = 16 + 7 * Math.min(20, Math.max(1, ...rows.map((row) => row.name.length)), width / 24), step = Math.max(21, Math.min(46, 470 / rows.length)), height = step * rows.length + 48;
-  const picture = chart(width, height, { from: 0, to: 100, name: "accuracy (%)" }, null, { margin: { left, right: 50 }, about: "Accuracy of each class" });
+  const picture = chart(width, height, { from: 0, to: 100, name: "accuracy (%)" }, null, { margin: { left, right: 92 }, about: "Accuracy of each class" });
   rows.forEach((row, place) => {
     const y = step * (place + 0.5), thick = step * 0.66;
     picture.plot.append(titled(svg("g", {},
       svg("text", { x: -8, y: y + 4, "text-anchor": "end" }, short(row.name, Math.floor(left / 7))),
       svg("rect", { x: 0, y: y - thick / 2, width: Math.max(0.5, picture.x(row.value)), height: thick, fill: SHOWN }),
       row.other !== null && svg("rect", { x: picture.x(row.other) - 5, y: y - 5, width: 10, height: 10, fill: AGAINST, stroke: "var(--card)", "stroke-width": 1.5 }),
-      svg("text", { class: "tick", x: picture.width + 11, y: y + 4 }, row.value.toFixed(1))), `${row.name}: ${row.value.toFixed(1)} %${row.other === null ? "" : `, compared with ${row.other.toFixed(1)} %`}`));
+      svg("text", { class: "tick", x: picture.width + 11, y: y + 4 }, `${row.value.toFixed(1)} of ${count(totals.get(row.label) || 0)}`)), `${row.name}: ${row.value.toFixed(1)} % of ${plural(totals.get(row.label) || 0, "test image")}${row.other === null ? "" : `, compared with ${row.other.toFixed(1)} %`}`));
   });
-  return figure("classes-figure", "", picture.root);
+  return figure("classes-figure", "", picture.root, "Beside each bar: accuracy in percent, and of how many test images. A class of few says little.");
+}
+
+// How many test images each class has.
+function imagesOf(shown) {
+  const totals = new Map();
+  for (const [label, , n] of shown.confusion) totals.set(label, (totals.get(label) || 0) + n / shown.seeds.length);
+  return totals;
 }
 
 const mistakes = (shown) => shown.confusion.filter(([label, predicted]) => label !== predicted).sort((a, b) => b[2] - a[2]);
@@ -53,15 +60,14 @@ function confusionFigure(width, task, shown, choose) {
   if (task.classes.length <= limit) task.classes.forEach((_, label) => picked.add(label));
   else for (const [label, predicted] of wrong) { if (picked.size > limit - 2) break; picked.add(label); picked.add(predicted); }
   const labels = [...picked].sort((a, b) => a - b), places = new Map(labels.map((label, place) => [label, place]));
-  const totals = new Map();
-  for (const [label, , n] of shown.confusion) totals.set(label, (totals.get(label) || 0) + n);
+  const totals = imagesOf(shown);
   const longest = Math.max(...labels.map((label) => short(task.classes[label], 16).length), 1);
   const left = Math.min(width * 0.34, 30 + longest * 7), side = (width - left - 6) / Math.max(labels.length, 1), bottom = Math.min(110, 14 + longest * 6.2);
   const cell = Math.min(side, 60), height = cell * labels.length + bottom + 22;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Confusion of classes" });
   for (const [label, predicted, n] of shown.confusion) {
     if (!places.has(label) || !places.has(predicted)) continue;
-    const share = n / totals.get(label), x = left + places.get(predicted) * cell, y = places.get(label) * cell, same = label === predicted;
+    const share = n / seeds / totals.get(label), x = left + places.get(predicted) * cell, y = places.get(label) * cell, same = label === predicted;
     const group = svg("g", {}, svg("rect", { class: "hit", "data-cell": `${label},${predicted}`, x, y, width: cell - 1, height: cell - 1, fill: same ? SHOWN : "var(--wrong)", "fill-opacity": same ? 0.15 + 0.6 * share : Math.min(1, 0.12 + 2.2 * share), onclick: () => choose(label, predicted) }));
     if (cell > 24) group.append(svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "text-anchor": "middle", "pointer-events": "none", "font-size": 11 }, String(Math.round(n / seeds) || "<1")));
     root.append(titled(group, `${task.classes[label]} taken for ${task.classes[predicted]}: ${(n / seeds).toFixed(1)} a seed, ${(100 * share).toFixed(1)} % of the class`));

@@ -64,10 +64,10 @@ function samplesTable(task, rows, view, against, change, open) {
   const body = rows.slice(0, view.rows).map((row) => el("tr", { class: "open", "data-place": row.place, onclick: () => open(row.place) },
     el("td", {}, picture(task, row.sample)),
     columns.map((column) => {
-      if (column.key === "sample") return el("td", { class: "name" }, el("a", { href: `#sample=${row.place}`, onclick: (event) => event.preventDefault() }, row.sample));
+      if (column.key === "sample") return el("td", { class: "name sample" }, el("a", { href: `#sample=${row.place}`, onclick: (event) => event.preventDefault() }, breakable(row.sample)));
       const right = { predicted: row.right, other: row.otherRight }[column.key];
-      if (right !== undefined) return el("td", { class: "name" }, el("span", { class: `verdict ${right ? "right" : "wrong"}` }, row[column.key]));
-      if (column.text) return el("td", { class: "name" }, row[column.key]);
+      if (right !== undefined) return el("td", { class: "name" }, el("span", { class: `verdict ${right ? "right" : "wrong"}` }, breakable(row[column.key])));
+      if (column.text) return el("td", { class: "name" }, breakable(row[column.key]));
       return el("td", { class: `number ${column.wide ? "wide" : ""}` }, column.show(row[column.key]));
     })));
   const none = rows.length === 0 && el("p", { class: "soft" }, "No listed image fits; “Clear” shows all of them again.");
@@ -93,7 +93,7 @@ function evidence(task, shown, place) {
       el("td", { class: "number" }, meter(row.image, most("image"), "")), el("td", { class: "number" }, meter(row.text, most("text"), "text"))))));
   const near = (said.near[place] || []).map((sample, rank) => el("li", {}, picture(task, sample, "near"),
     el("span", { class: `verdict ${said.near_label[place][rank] === label ? "right" : "wrong"}` }, task.classes[said.near_label[place][rank]]),
-    el("div", {}, `affinity ${fixed(said.near_affinity[place][rank], 3)}`), el("div", { class: "soft" }, sample)));
+    el("div", {}, `affinity ${fixed(said.near_affinity[place][rank], 3)}`), el("div", { class: "soft" }, breakable(sample))));
   return [el("h3", {}, "What each class got"), el("div", { class: "scroll" }, table), el("h3", {}, "Nearest cached images (labelled training images)"), near.length ? el("ol", { class: "nearest" }, near) : el("p", { class: "soft" }, "None are logged.")];
 }
 
@@ -104,7 +104,7 @@ function sampleView(task, series, shown, place, order, actions) {
     `${other.title}: `, el("span", { class: `verdict ${other.answers.predicted[place] === label ? "right" : "wrong"}` }, `${task.classes[other.answers.predicted[place]]} (${percent(other.answers.probability[place], 0)})`)));
   const gamma = shown.distributions.gamma;
   return [
-    el("div", { class: "top" }, el("h2", { id: "sample-title" }, sample), el("button", { type: "button", "data-close": true, onclick: actions.close, "aria-label": "Close" }, "✕")),
+    el("div", { class: "top" }, el("h2", { id: "sample-title" }, breakable(sample)), el("button", { type: "button", "data-close": true, onclick: actions.close, "aria-label": "Close" }, "✕")),
     el("div", { class: "who" }, picture(task, sample, "large"), el("div", {},
       el("p", {}, "True class: ", el("b", {}, task.classes[label]), ". Encoder alone (zero-shot): ", el("span", { class: `verdict ${said.zero[place] === label ? "right" : "wrong"}` }, task.classes[said.zero[place]] ?? "unknown"), "."),
       el("p", { class: "soft" }, `Margin ${fixed(said.margin[place], 2)} logits`, said.difference[place] !== null && `; disagreement of the two caches ${fixed(said.difference[place], 2)}`, gamma && gamma.right.length === 1 && `; gamma ${gamma.from.toFixed(2)}`, `; ${percent(said.agreement[place], 0)} of its nearest cached images are of its class.`),

@@ -18,9 +18,7 @@ from stages.report.series import histogram
 pytestmark = pytest.mark.failure("odd output")
 
 NEAR = [1.0, np.nextafter(1.0, 2.0), 0.9999999, 0.3, -2.5e-7]
-any_number = st.one_of(
-    st.floats(), st.floats(width=32), st.sampled_from([*NEAR, math.nan, math.inf, -math.inf, 1e308, -1e308, 1e-300])
-)
+any_number = st.one_of(st.floats(), st.floats(width=32), st.sampled_from([*NEAR, math.nan, math.inf, -math.inf, 1e308, -1e308, 1e-300]))
 
 
 @given(arrays.arrays(np.float64, st.integers(1, 40), elements=any_number), st.data())
