@@ -13,9 +13,10 @@ from pathlib import Path
 
 from stages.config import DataConfig
 from stages.datasets.assemble import Item, assemble
+from stages.datasets.beside import refuse_other_labels, tables_beside
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.datasets.division import UNDIVIDED, divide
-from stages.datasets.one_class import refuse_one_folder, tables_beside
+from stages.datasets.one_class import refuse_holders, refuse_one_folder
 from stages.datasets.order import in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Location, relative
@@ -48,6 +49,9 @@ class FolderSource:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
         keys, remarks = _check(found)
         refuse_one_folder(data, found, keys)
+        if UNDIVIDED in found:
+            refuse_holders(data, found[UNDIVIDED])
+            refuse_other_labels(data, found[UNDIVIDED])
         items = _items(data, found)
         return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
 

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TRAIN
 from stages.datasets.splits import named
 from store.errors import InputError
+
+if TYPE_CHECKING:
+    from stages.datasets.assemble import Item
 
 MAX_LABEL = 1000
 # What tables write where there is nothing. A class may be called so all the same: then its folder is.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.datasets.files import text_of
+from stages.datasets.labels import unfit
 from stages.datasets.order import all_numbers
 from stages.datasets.places import Location
 from stages.datasets.splits import named
@@ -58,6 +59,7 @@ def read_names(path: Location, classes: Names) -> Names:
         pairs, remarks = _by_place(path, plain, found)
     if pairs is None:
         raise InputError(f"{path} {_misfit(plain, found)}; {REMEDY}.")
+    _refuse_unfit(path, pairs, found)
     _refuse_doubles(path, pairs)
     _refuse_places(path, lines, pairs)
     return Names([key for key, _ in pairs], [name for _, name in pairs], remarks)
@@ -150,6 +152,13 @@ def _misfit(lines: Sequence[str], found: _Lookup) -> str:
     parts += [f"names {named(unknown)}, which the data has not"] * bool(unknown)
     parts += [f"names a class twice: {named(twice)}"] * bool(twice)
     return " and ".join(parts) or "mixes lines of a class alone with lines of a class and its name"
+
+
+def _refuse_unfit(path: Location, pairs: Pairs, found: _Lookup) -> None:
+    for key, name in pairs:
+        why = unfit(name) if name != found.shown[key] else ""
+        if why:
+            raise InputError(f"{path}: the name {name!r:.80} cannot be used{why}; correct it.")
 
 
 def _refuse_doubles(path: Location, pairs: Pairs) -> None:

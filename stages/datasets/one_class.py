@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stages.datasets.files import contents
+from stages.datasets.beside import tables_beside
 from stages.datasets.places import Location, relative
 from stages.datasets.scan import Classes
 from stages.datasets.splits import named
-from stages.datasets.table_files import TABLES
 from store.errors import InputError
 
-# Tables that are not read as they are.
-OTHERS = (".xlsx", ".xls", ".ods", ".json")
+HOLDERS = ("images", "imgs", "img", "jpegimages", "annotations")
 NOTHING = "with one class every answer is right"
 
 
@@ -43,15 +41,15 @@ def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequen
     )
 
 
-def tables_beside(data: Location) -> list[str]:
-    """What to do with the tables that lie in a folder, in words."""
-    names = [file for file in contents(data)[1] if file.suffix.lower() in (*TABLES, *OTHERS)]
-    usable = [file for file in names if file.suffix.lower() in TABLES] or names
-    if not usable:
-        return []
-    if usable[0].suffix.lower() in TABLES:
-        return [f"if {usable[0]} beside the images holds their labels, give it as --data, with the columns path and label"]
-    return [f"if {usable[0].name!r} beside the images holds their labels, write it as a CSV table with the columns path and label"]
+def refuse_holders(data: Location, classes: Classes) -> None:
+    """Raise `InputError` for `images/` among several folders, which is where data sets keep all their images."""
+    sounding = [name for name, images in classes.items() if images and name.casefold() in HOLDERS]
+    if sounding:
+        holder = min(sounding, key=lambda name: HOLDERS.index(name.casefold()))
+        raise InputError(
+            f"{data} has {holder!r} among its class folders, which sounds like a part of a data set and like no class; give --data "
+            f"{data / holder} if it holds the class folders, a table of paths and labels if it holds all images, or rename it."
+        )
 
 
 def _inside(data: Location, images: Sequence[Location], top: Sequence[str]) -> tuple[Location, list[str]]:

@@ -95,4 +95,4 @@ def _classes(named_by: Sequence[list[str] | None], keys: set[str], place: str) -
         return in_order(keys), ()
     unused = [name for name in names if name not in keys]
     remark = f"{len(unused)} classes without images were left out: {named(unused)}"
-    return [*(name for name in names if name in keys), *sorted(keys.difference(names))], (remark,) * bool(unused)
+    return [*(name for name in names if name in keys), *in_order(keys.difference(names))], (remark,) * bool(unused)

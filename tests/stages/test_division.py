@@ -194,6 +194,10 @@ def test_folders_at_a_url_are_divided_and_refused_alike(bucket: Bucket, tmp_path
         (("A/1.jpg", "A/2.jpg"), "one class, 'A', with all 2 images, and with one class every answer is right; add a folder of images for"),
         (("A/1.jpg", "A/deep/2.jpg", "B/readme.txt"), "one class, 'A'"),
         (("train/A/1.jpg", "test/A/1.jpg"), "one class, 'A'"),
+        (("images/1.jpg", "annotations/trimaps/1.png"), "has 'images' among its class folders, which sounds like a part of a"),
+        (("Images/A/1.jpg", "Images/B/1.jpg", "thumbs/1.png"), "which sounds like a part of a data set and like no class; give --data "
+         "{root}/Images if it holds the class folders"),
+        (("images/1.jpg", "images/2.jpg", "metadata.jsonl"), "if {root}/metadata.jsonl beside the images holds their labels, give it as"),
         (("1.jpg", "2.jpg", "labels.csv"), "{root} has 2 images that lie in no class folder; if {root}/labels.csv beside the images holds"),
         (("1.jpg", "2.jpg", "3.jpg", "A/1.jpg", "B/1.jpg", "t.csv"), "has 3 images that lie in no class folder; if {root}/t.csv"),
     ],
@@ -214,6 +218,34 @@ def test_one_class_is_refused_of_every_kind(tmp_path: Path) -> None:
     for name in ("t.csv", "paths.parquet", "images.parquet", "x.tar"):
         with pytest.raises(InputError, match=r"the data has one class, '[0a]', and with one class every answer is right"):
             read(tmp_path / name)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize(
+    ("table", "lines"),
+    [
+        ("labels.csv", ("file_name,label", "a1.jpg,cat", "a2.jpg,dog", "b1.jpg,dog")),
+        ("labels.csv", ("path,label", "part_1/a1.jpg,cat", "part_1/a2.jpg,dog")),
+        ("labels.csv", ("path;label", "a1;cat", "a2;dog", "b1;dog")),
+        ("labels.tsv", ("filename\tclass", "./part_1/a1.jpg\tcat", "./part_1/a2.jpg\tdog")),
+        ("metadata.jsonl", ('{"file_name": "part_1/a1.jpg", "label": 0}', '{"file_name": "part_1/a2.jpg", "label": 1}')),
+    ],
+)
+def test_folders_whose_images_a_table_gives_several_labels_are_no_classes(tmp_path: Path, table: str, lines: tuple[str, ...]) -> None:
+    touch(tmp_path, "part_1/a1.jpg", "part_1/a2.jpg", "part_2/b1.jpg")
+    (tmp_path / table).write_text("\n".join(lines))
+    with pytest.raises(InputError, match=rf"{table} gives the images of the folder 'part_1' several labels, .* the table as --data"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["path,label\ncat/a.jpg,0\ncat/b.jpg,0\ndog/c.jpg,1\n", "path,label\n1.jpg,x\n2.jpg,y\n", "name,size\na.jpg,3\n", "\0", ""],
+)
+def test_a_table_that_agrees_with_the_folders_or_is_of_something_else_does_no_harm(tmp_path: Path, text: str) -> None:
+    touch(tmp_path, "cat/a.jpg", "cat/b.jpg", "dog/c.jpg")
+    (tmp_path / "index.csv").write_text(text)
+    assert read(tmp_path).classes == ("cat", "dog")
 
 
 def test_arrow_files_and_images_alone_are_named(tmp_path: Path) -> None:
