@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from store.files import open_plain
 
 # Bytes; 20,000 tensors take a tenth.
 HEADER_LIMIT = 16 << 20
+# Bytes that a table may take in memory, and as many again for each of its own: a million image names pack to a 65th.
+ROOM, UNPACKED = 512 << 20, 256
 
 
 def require_header(path: Path) -> None:
@@ -36,3 +39,10 @@ def archive_names(path: Path) -> list[str]:
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise NotPlain(path, "it would unpack to more bytes than it has")
     return [entry.filename for entry in entries]
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Raise `NotPlain` where a table would take far more memory than tables of its size do, or more than the machine has."""
+    size = path.stat().st_size
+    if needed > min(ROOM + UNPACKED * size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
+        raise NotPlain(path, f"it would unpack from {size:,} bytes to {needed:,}")

@@ -16,10 +16,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from store.errors import ArtifactDamaged, InputError
+from store.errors import ArtifactDamaged, InputError, NotPlain
 from store.files import atomic_file, open_plain
+from store.headers import require_room
 
 TABLE_SCHEMA_VERSION = 1
 # Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
@@ -119,6 +121,7 @@ def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
     """Read a table in pieces of at most `rows`, so that memory stays flat. Raises `ArtifactDamaged`."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            require_room(path, _declared_bytes(file.metadata, [field for field in file.schema_arrow if field.name in columns]))
             for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
                 yield pa.Table.from_batches([batch])
     except UNREADABLE as error:
@@ -152,8 +155,20 @@ def vectors_array(column: pa.ChunkedArray) -> Array:
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            footer, schema = file.metadata, file.schema_arrow
+        if len(set(schema.names)) < len(schema.names):
+            raise ArtifactDamaged(path, "it has two columns of one name", REMEDY)
+        chosen = [field for field in schema if columns is None or field.name in columns]
+        needed = _declared_bytes(footer, chosen)
+        require_room(path, needed)
+        leaves = [footer.schema.column(place) for place in range(footer.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        # One long text and a number for each row may be a few bytes on disk, and are as few here until it is known what they spell.
+        with pq.ParquetFile(path, metadata=footer, page_checksum_verification=True, read_dictionary=texts) as file:
             table: pa.Table = file.read(columns=list(columns) if columns is not None else None)
-            names = set(table.column_names)
+        names = set(table.column_names)
+        require_room(path, needed + sum(_spelled(chunk) for column in table.columns for chunk in column.chunks))
+        table = table.cast(pa.schema([schema.field(name) for name in table.column_names], schema.metadata))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     # pyarrow leaves out a column that is not there.
@@ -161,6 +176,35 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
     if absent:
         raise ArtifactDamaged(path, f"it has no column {', '.join(absent)}", REMEDY)
     return table
+
+
+def _declared_bytes(footer: Any, fields: Sequence[pa.Field]) -> int:
+    """What the columns take in memory by what the footer says, each text counted once and of each list one value.
+
+    The facts of single columns stay untouched: where they are damaged, asking for them ends the process.
+    """
+    unpacked = sum(footer.row_group(number).total_byte_size for number in range(footer.num_row_groups))
+    return int(max(unpacked, footer.num_rows * sum(_row_bytes(field.type) for field in fields)))
+
+
+def _row_bytes(kind: pa.DataType) -> int:
+    if pa.types.is_struct(kind):
+        return sum(_row_bytes(field.type) for field in kind)
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _row_bytes(kind.value_type)
+    if pa.types.is_list(kind):
+        return 4 + _row_bytes(kind.value_type)
+    # A text counts by its place; what it spells is known later.
+    return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else 4
+
+
+def _spelled(array: pa.Array) -> int:
+    """Bytes that the texts of an array take once each row spells its own."""
+    if pa.types.is_dictionary(array.type):
+        return int(pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0)
+    if pa.types.is_struct(array.type):
+        return sum(_spelled(array.field(place)) for place in range(array.type.num_fields))
+    return _spelled(array.flatten()) if pa.types.is_list(array.type) or pa.types.is_fixed_size_list(array.type) else 0
 
 
 def _joined(paths: Sequence[Path], tables: Sequence[pa.Table]) -> pa.Table:
@@ -204,5 +248,5 @@ def _unreadable(path: Path | str, error: Exception, remedy: str = REMEDY) -> Exc
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a foreign error's text, or its type where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of a foreign error's text, or its type where it has none; of ours, what is wrong."""
+    return error.problem if isinstance(error, NotPlain) else next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -145,3 +145,45 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, disk_wit
     with disk_with_room(size):
         write_table(tmp_path / "a", table(200), "f")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "control").read_bytes()
+
+
+# ---- tables that unpack to more than they are
+
+
+def repeated(text: str, times: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(np.zeros(times, np.int32), [text])
+
+
+# The arrays of one row group, and how many there are of it.
+BOMBS: dict[str, tuple[pa.Array, int]] = {
+    "one text for all rows": (repeated("x" * 4000, 200_000), 1),
+    "a short text for many rows": (repeated("x" * 100, 1_000_000), 10),
+    "one text in each neighbour": (
+        pa.ListArray.from_arrays(np.arange(1001, dtype=np.int32), pa.StructArray.from_arrays([repeated("y" * 1_000_000, 1000)], ["id"])), 1
+    ),
+    "a number a row": (pa.array(np.zeros(4_000_000)), 20),
+    "wide vectors of zeros": (vectors_column(np.zeros((1000, 8000), np.float32)), 20),
+}  # fmt: skip
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_table_that_unpacks_to_far_more_than_it_is_is_refused_before(tmp_path: Path, name: str) -> None:
+    column, times = BOMBS[name]
+    part, path = pa.table({"x": column}), tmp_path / "bomb.parquet"
+    # Without the schema a reader is not told that texts were written as a dictionary.
+    with pq.ParquetWriter(path, part.schema, compression="zstd", store_schema="vectors" in name) as writer:
+        for _ in range(times):
+            writer.write_table(part)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(ArtifactDamaged, match=r"it would unpack from [\d,]+ bytes to [\d,]+;"):
+        read_table(path, ["x"])
+
+
+def test_texts_that_repeat_are_read_as_they_were(tmp_path: Path) -> None:
+    ids = pa.array([f"train/{number % 7}.png" for number in range(5000)])
+    near = pa.array([[{"sample_id": f"a{number % 3}", "affinity": 0.5}] * (number % 4) for number in range(5000)])
+    table = pa.table({"id": ids, "near": near, "none": pa.array([None, "x"] * 2500), "n": np.arange(5000)})
+    write_table(tmp_path / "t.parquet", table, "")
+    assert read_table(tmp_path / "t.parquet").equals(table)
+    assert read_table(tmp_path / "t.parquet", ["near", "n"]).equals(table.select(["near", "n"]))
