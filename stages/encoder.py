@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.config import EncoderConfig
+from stages.hub import asked_once
 from stages.model_config import require_fitting
 from stages.resolve import CONFIG_FILE, CONFIG_LIMIT, HUB, LOCAL, TINY, EncoderIdentity, require_activation, resolve
 from store.errors import InputError, NotPlain
@@ -167,13 +168,15 @@ def _open_clip() -> Any:
 
 @contextmanager
 def _downloading(what: str) -> Iterator[None]:
-    try:
-        yield
-    # The hub's client, urllib and open_clip each have their own errors; for the user all of them mean the same.
-    except Exception as error:
-        raise InputError(
-            f"cannot get the weights of {what} ({first_line(error)}); go online once, give --model {LOCAL}PATH, or use --model {TINY}."
-        ) from error
+    with asked_once() as answers:
+        try:
+            yield
+        # The hub's client, urllib and open_clip each have their own errors; for the user all of them mean the same.
+        except Exception as error:
+            why = first_line(error) if answers else "they are not on this machine, and the model hub does not answer"
+            raise InputError(
+                f"cannot get the weights of {what} ({why}); go online once, give --model {LOCAL}PATH, or use --model {TINY}."
+            ) from error
 
 
 @contextmanager
