@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import show, warn
+from cli.console import show, size, warn
 from cli.formats import Destination, Sheet
+from cli.limits import bounded
 from cli.options import FormatOption, OutputOption, StoreOption, opened
+from cli.output import PARQUET
 from cli.tables import print_table
 from store.errors import InputError, UnknownName
 from store.files import read_plain
@@ -19,6 +21,8 @@ from store.files import read_plain
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Bytes of an answer that people can be shown: as Python values it takes ten times as much.
+READABLE = 256 << 20
 _WORD = re.compile(r"[\w.-]+")
 # Bytes of a query file.
 QUERY_LIMIT = 1 << 20
@@ -43,11 +47,15 @@ def command(
     form: FormatOption = "",
     output: OutputOption = "",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=0, metavar="SECONDS", help="End a query that takes longer. [300; 0: never]", show_default=False),
+    ] = 300.0,
     store: StoreOption = "",
 ) -> None:
     """Query the store: views samples, features, affinity, neighbors, predictions, artifacts and runs.
 
-    The query can read these views and nothing else on the machine.
+    The query can read these views and nothing else on the machine, and may take half of its memory, at most 4 GiB.
 
     Example: xmap sql label-suspects
     """
@@ -56,12 +64,18 @@ def command(
         destination.write(_listed())
         return
     text = _query(query, file)
-    from store.sql import connect
+    from store.sql import connect, late_sentence
 
     with connect(opened(store).root) as connection:
         for damage in connection.damaged:
             warn(f"left out: {damage}")
-        table = _told_apart(connection.query(text))
+        with bounded(timeout or None, connection.memory, late_sentence(timeout)):
+            table = _told_apart(connection.query(text, timeout or None))
+    if destination.form == PARQUET:
+        destination.write(Sheet({}, arrow=table))
+        return
+    if table.nbytes > READABLE:
+        raise InputError(f"the answer has {table.num_rows:,} rows, {size(table.nbytes)}; write it with -o FILE.parquet, or ask for less.")
     destination.write(Sheet({name: table[name].to_pylist() for name in table.column_names}, arrow=table, spare=_spare(query)))
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,10 @@ READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_N
 TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "repeat", "json_each", "json_tree", "histogram", "histogram_values"})
 ONLY_QUERIES = "only one SELECT, WITH, VALUES, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN of one is allowed"
 NESTED = "the query is nested too deeply."
+NARROWER = "ask for less, with a WHERE, a LIMIT or fewer columns"
+MEMORY, ANSWER = 4 << 30, 1 << 30
+# Rows that are handed over at a time.
+ROWS = 1 << 13
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
 _ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
@@ -42,35 +47,75 @@ _CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_n
 class Connection:
     """An open, locked connection. Its views are those of `store.catalog.VIEWS`; `close` it or use it in a `with`.
 
-    `damaged` says what the views leave out because it is damaged.
+    `damaged` says what the views leave out because it is damaged. A query may take `memory` bytes beside its answer.
     """
 
-    def __init__(self, database: Any, damaged: tuple[XmapError, ...] = (), files: Sequence[Path] = ()) -> None:
-        self._database, self.damaged, self._files = database, damaged, files
+    def __init__(self, database: Any, memory: int, damaged: tuple[XmapError, ...] = (), files: Sequence[Path] = ()) -> None:
+        self._database, self.memory, self.damaged, self._files = database, memory, damaged, files
 
     @property
     def views(self) -> Mapping[str, View]:
         """The views with their documented columns."""
         return VIEWS
 
-    def query(self, sql: str) -> pa.Table:
-        """The rows of one query. Raises `QueryError` with one sentence for anything else, or for SQL that fails.
+    def query(self, sql: str, timeout: float | None = None) -> pa.Table:
+        """The rows of one query, which may take `timeout` seconds.
 
-        Raises `ArtifactRemoved` where it fails because another process removed what the views read.
+        Raises `QueryError` with one sentence for anything else, and for SQL that fails, takes too long or too much memory; and
+        `ArtifactRemoved` where it fails because another process removed what the views read.
         """
         import duckdb
 
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._database.interrupt()
+
+        clock = threading.Timer(timeout or 0, stop)
+        clock.daemon = True
         try:
             sql.encode()
-            statement = self._checked(sql)
-            result = self._database.sql(statement)
-            return pa.table({}) if result is None else result.to_arrow_table()
-        except duckdb.Error as error:
-            gone = next((path for path in self._files if not path.exists()), None)
-            removed = None if gone is None else explained(ArtifactDamaged(gone, "it is gone", ""))
-            raise removed if isinstance(removed, ArtifactRemoved) else QueryError(_sentence(error)) from error
+            if timeout is not None:
+                clock.start()
+            return self._answer(self._checked(sql))
+        except (duckdb.Error, OSError, MemoryError) as error:
+            # While rows are handed over, what the database says comes as an error of the reader's.
+            if isinstance(error, duckdb.InterruptException) and not late.is_set():
+                raise KeyboardInterrupt from error
+            raise QueryError(late_sentence(timeout or 0)) if late.is_set() else self._failed(error) from error
         except (RecursionError, UnicodeEncodeError) as error:
             raise QueryError(NESTED if isinstance(error, RecursionError) else "the query holds text that is not Unicode.") from error
+        finally:
+            clock.cancel()
+
+    def _failed(self, error: Exception) -> XmapError:
+        """What an error of the database says of the query, or of files that went meanwhile."""
+        import duckdb
+
+        if isinstance(error, MemoryError | duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error):
+            return QueryError(f"the query takes more than {_size(self.memory)} of memory; {NARROWER}.")
+        gone = next((path for path in self._files if not path.exists()), None)
+        removed = None if gone is None else explained(ArtifactDamaged(gone, "it is gone", ""))
+        return removed if isinstance(removed, ArtifactRemoved) else QueryError(_sentence(error))
+
+    def _answer(self, statement: str) -> pa.Table:
+        """The rows of a statement, read a part at a time: what is handed over is no longer in the database's own count."""
+        result = self._database.sql(statement)
+        if result is None:
+            return pa.table({})
+        reader, parts, taken = result.to_arrow_reader(ROWS), [], 0
+        try:
+            for part in reader:
+                parts.append(part)
+                taken += part.nbytes
+                if taken > ANSWER:
+                    raise QueryError(f"the answer takes more than {_size(ANSWER)}; {NARROWER}.")
+            return pa.Table.from_batches(parts, reader.schema)
+        finally:
+            reader.close()
+            # An error's traceback would hold them for as long as it is shown.
+            del reader, result
 
     def close(self) -> None:
         self._database.close()
@@ -112,13 +157,16 @@ def connect(root: Path | str | None = None) -> Connection:
 
     folder = Path(os.path.abspath(store_root(root)))
     found = sources(Store(folder))
+    memory = memory_limit()
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "allow_persistent_secrets": False,
         "python_enable_replacements": False,
+        # What does not fit into memory is refused, not put on a disk that others need.
         "temp_directory": "",
+        "memory_limit": f"{memory}B",
     }
     database = duckdb.connect(":memory:", config=settings)
     try:
@@ -130,7 +178,21 @@ def connect(root: Path | str | None = None) -> Connection:
     except BaseException:
         database.close()
         raise
-    return Connection(database, found.damaged, [path for paths in found.files.values() for path in paths])
+    return Connection(database, memory, found.damaged, [path for paths in found.files.values() for path in paths])
+
+
+def memory_limit() -> int:
+    """The bytes that a query may take: half of the machine's, at most 4 GiB."""
+    return min(MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+
+
+def late_sentence(seconds: float) -> str:
+    """What is said of a query that took longer than `seconds`."""
+    return f"the query took longer than {seconds:g} s; {NARROWER}, or give it more with --timeout SECONDS."
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 30):.3g} GiB"
 
 
 def _create_views(database: Any, found: Sources) -> None:

@@ -389,3 +389,45 @@ def test_the_store_is_opened_without_torch_and_faiss(filled: tuple[Path, dict[st
     script += "print({'torch', 'faiss'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", script, str(filled[0])], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "set()", run.stderr
+
+
+ENDLESS = {
+    "a long range": "select count(*) from range(1000000000000)",
+    "a cross join": "select count(*) from range(100000000000) a, range(10000) b",
+    "an endless recursion": "with recursive t(n) as (select 1 union all select n + 1 from t) select count(*) from t",
+    "many distinct values": "select count(distinct hash(r)) from range(100000000000) t(r)",
+    "a pattern on every row": "select count(*) from range(100000000000) t(r) where regexp_matches(r::varchar, '(1|2)+3$')",
+}
+GREEDY = {
+    "a list of everything": ("select list(r) from range(1000000000) t(r)", "of memory"),
+    "a sort": ("select sum(r) over (order by hash(r)) from range(100000000) t(r)", "of memory"),
+    "one text": ("select string_agg(repeat('a', 1000000)) from range(100000)", "of memory"),
+    "a long answer": ("from range(1000000000)", "the answer takes more than"),
+    "a wide answer": ("select repeat('a', 100000) from range(10000000)", "the answer takes more than"),
+}
+
+
+@pytest.fixture
+def small(open_store: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Connection]:
+    """A connection with room for a hundredth of what others have."""
+    monkeypatch.setattr("store.sql.MEMORY", 64 << 20)
+    monkeypatch.setattr("store.sql.ANSWER", 16 << 20)
+    with connect(tmp_path / "none") as connection:
+        yield connection
+
+
+@pytest.mark.failure("hostile query")
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_query_without_end_is_ended_and_the_connection_lives_on(small: Connection, name: str) -> None:
+    with pytest.raises(QueryError, match=r"took longer than 0\.2 s.*--timeout SECONDS"):
+        small.query(ENDLESS[name], timeout=0.2)
+    assert small.query("select 1 as n", timeout=60).to_pylist() == [{"n": 1}]
+
+
+@pytest.mark.failure("hostile query")
+@pytest.mark.parametrize("name", GREEDY)
+def test_a_query_that_takes_too_much_is_refused_and_the_connection_lives_on(small: Connection, name: str) -> None:
+    query, said = GREEDY[name]
+    with pytest.raises(QueryError, match=said):
+        small.query(query, timeout=30)
+    assert small.query("select 1 as n").to_pylist() == [{"n": 1}]
