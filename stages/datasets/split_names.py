@@ -9,6 +9,7 @@ from dataclasses import replace
 from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
 from stages.datasets.splits import named
+from store.errors import InputError
 
 USUAL: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), TRAIN),
@@ -54,6 +55,28 @@ def read_as(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def with_splits(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
-    """The items, whose splits are any usual names so far, with those that are meant, and a remark."""
-    found = meanings({item.split for item in items if item.split})
-    return [replace(item, split=found.get(item.split, "")) for item in items], read_as(sorted(found.items()))
+    """The items with the splits that are meant by theirs, which are any usual names so far, else by folders in their ids; and remarks.
+
+    Raises `InputError` where the ids of some lie in folders of splits, and those of others do not.
+    """
+    if any(item.split for item in items):
+        found = meanings({item.split for item in items if item.split})
+        return [replace(item, split=found.get(item.split, "")) for item in items], read_as(sorted(found.items()))
+    return _by_folders(items)
+
+
+def _by_folders(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
+    """As `with_splits`, by folders such as `train/` and `test/` below what all ids have in common; one of them alone says nothing."""
+    ways = [item.sample_id.split("/")[:-1] for item in items]
+    # What the first and the last have in common in sorted order, all have.
+    common = next((depth for depth, (one, other) in enumerate(zip(min(ways), max(ways), strict=False)) if one != other), len(min(ways)))
+    words = [next(filter(is_split, way[common:]), "") for way in ways]
+    found = meanings(set(filter(None, words)))
+    if len(set(found.values())) < 2:
+        return list(items), ()
+    lost = next((item.sample_id for item, word in zip(items, words, strict=True) if not word), None)
+    listed = named(sorted(found))
+    if lost:
+        raise InputError(f"some paths lie in the split folders {listed} and {lost!r} in none; put every image of each class into a split.")
+    divided = [replace(item, split=found[word]) for item, word in zip(items, words, strict=True)]
+    return divided, (f"read the folders {listed} in the paths as splits", *read_as(sorted(found.items())))

@@ -21,6 +21,7 @@ from stages.datasets.names_file import Names, read_names
 from stages.datasets.order import all_numbers, in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Container, Location, Member
+from stages.datasets.split_names import with_splits
 from stages.datasets.splits import named
 from stages.datasets.table_files import PARQUET
 from stages.datasets.tar_samples import list_tar
@@ -57,6 +58,7 @@ class TarSource:
         if not items:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
         refuse_twins(items)
+        items, said = with_splits(items)
         keys = in_order({item.key for item in items})
         bare = [key for _, tar in listed for key in tar["bare"]]
         remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
@@ -65,12 +67,13 @@ class TarSource:
         remarks += [f"{tables} Parquet files beside the tars were left out"] * bool(tables)
         remarks += [f"{len(bare)} keys have a label and no image: {named(bare)}"] * bool(bare)
         classes = _named(data, keys, bool(config.classes))
+        remarks += classes.remarks * (not config.classes)
         return assemble(
             name,
             items,
             classes.keys,
             config,
-            (*check_splits(items), *said_of_names(items), *splits_said(tars), *remarks, *classes.remarks * (not config.classes)),
+            (*said, *check_splits(items), *said_of_names(items), *splits_said(tars), *remarks),
             classes.names,
         )
 

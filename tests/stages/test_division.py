@@ -102,6 +102,31 @@ def test_names_of_parquet_files_and_columns_say_the_split(tmp_path: Path, splits
 
 
 @pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize("form", ["{split}/{key}/1.png", "{key}/{split}/1.png", "test/photos/{key}/deep/{split}/1.png"])
+@pytest.mark.parametrize(("splits", "said"), NAMED[:6])
+def test_folders_in_paths_and_members_say_the_split(tmp_path: Path, form: str, splits: tuple[str, ...], said: dict[str, str]) -> None:
+    rows = [(form.format(split=split, key=key), key) for split in splits for key in CLASSES]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *map(",".join, rows)]))
+    write_tar(tmp_path / "pets.tar", [(path.replace(".png", end), key.encode()) for path, key in rows for end in (".png", ".cls")])
+    for name in ("t.csv", "pets.tar"):
+        found = read(tmp_path / name)
+        assert {sample.sample_id.removeprefix("pets.tar/"): sample.split for sample in found.samples} == {
+            form.format(split=split, key=key): said[split] for split in splits for key in CLASSES
+        }
+        assert any("in the paths as splits" in remark for remark in found.remarks)
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write(f"\n{form.format(split='more', key='A')},A")
+    with pytest.raises(InputError, match=r"lie in the split folders .* in none; put every image"):
+        read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("paths", [("train/1.png", "train/2.png"), ("test/a/1.png", "test/b/2.png"), ("a/train/1.png", "b/2.png")])
+def test_one_split_folder_in_paths_says_nothing(tmp_path: Path, paths: tuple[str, str]) -> None:
+    (tmp_path / "t.csv").write_text(f"path,label\n{paths[0]},a\n{paths[1]},b\n")
+    assert any(remark.startswith("the data has no splits") for remark in read(tmp_path / "t.csv").remarks)
+
+
+@pytest.mark.failure("wrong layout")
 @pytest.mark.parametrize(
     ("names", "message"),
     [
