@@ -40,7 +40,7 @@ def command(
         raise InputError(f"the {FILE} here would change what the demo does; start it in another folder.")
     told, say = ["--quiet"] * quiet, _silent if quiet else _say
     # At once: importing what the digits come with takes a while.
-    say("Writes handwritten digits as images, adapts a tiny CLIP to them and shows what came of it; half a minute on a quiet laptop.\n")
+    say("Writes handwritten digits as images, adapts a tiny CLIP to them and shows what came of it; under a minute on a quiet machine.\n")
     from stages.digits import write_digits
 
     images, store = Path(folder) / "digits", Path(folder) / ".xmap"
