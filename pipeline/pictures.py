@@ -32,7 +32,8 @@ def pictures_of(store: Store, images: Artifact | None, data: str = "", max_pixel
     try:
         config = noted or _harmless(images)
         config = config.model_copy(update={"data": data}) if data else config
-        dataset = open_dataset(config, notes=Notes(store.root / HASHES))
+        # What a received store remembers of files is not believed either.
+        dataset = open_dataset(config, notes=Notes(store.root / HASHES) if noted else Notes())
     except XmapError as error:
         return Pictures(remarks=(f"the images are not shown: {error} {REMEDY}",))
     return Pictures({sample.sample_id: sample.place for sample in dataset.samples}, shown(config.data), _rules(images, max_pixels))

@@ -191,3 +191,21 @@ def test_a_phone_shows_it_without_scrolling_sideways(chromium: Any, report: Path
     assert box["width"] <= 360
     visit.page.close()
     assert visit.complaints == []
+
+
+def test_no_column_is_cut_off_and_each_class_says_of_how_many_images_it_stands(visit: Visit) -> None:
+    page = visit.page
+    page.select_option("#against", index=2)
+    wide = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth).length"
+    assert page.evaluate(wide) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    beside = [text for text in page.locator("#classes-figure svg text.tick").all_text_contents() if " of " in text]
+    assert [text.split(" of ")[1] for text in beside] == ["8", "8", "8"]
+
+
+def test_more_rows_are_offered_by_their_number(visit: Visit) -> None:
+    # As if there were more images than the page lists at first.
+    visit.page.evaluate("state.view = { ...state.view, rows: 17 }; redraw('samples', samples)")
+    assert visit.page.locator("#more").inner_text() == "Show 7 more"
+    visit.page.click("#more")
+    assert visit.page.locator("#samples-table tbody tr").count() == 24
