@@ -171,6 +171,8 @@ def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
         table = table.cast(pa.schema([schema.field(name) for name in table.column_names], schema.metadata))
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
+    if len(names) < len(table.column_names):
+        raise ArtifactDamaged(path, "it has a column twice", REMEDY)
     # pyarrow leaves out a column that is not there.
     absent = [name for name in columns or () if name not in names]
     if absent:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from store.artifact import Artifact
 from store.errors import ArtifactDamaged
 from store.log import AFFINITY, PREDICTIONS
-from store.tables import Array, read_table
+from store.tables import Array, read_table, require_columns
 
 TEST_LOG, SAID = "affinity/test.parquet", "predictions.parquet"
 # One answer: a method, a seed, a sample.
@@ -43,6 +43,7 @@ def _answers(path: Any, schema: pa.Schema) -> pa.Table:
 
 def _full(path: Any, schema: pa.Schema) -> pa.Table:
     """A log whose columns are of their types, and those that must be, without a hole."""
+    require_columns(path, schema)
     read_table(path, types=pa.schema([field for field in schema if not field.nullable]))
     return read_table(path, schema.names)
 

@@ -267,7 +267,7 @@ def odd_tables(odd: Odd, manifest: Manifest) -> None:
     name = odd.draw.choice(table.column_names)
     try:
         changed = TABLES[way](table, name, odd.draw)
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, KeyError, TypeError, ValueError):
         return odd_manifest(odd, manifest)
     kept = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"xmap.")}
     path.unlink()

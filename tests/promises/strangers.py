@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ from tests.promises.worlds import FEATURES, write_world
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 30, 4 << 30
 WORDS = "the words of somebody else"
-VIEWS = ("samples", "features", "errors", "affinity", "neighbors", "predictions", "artifacts", "runs")
+QUERIES = (
+    *(f"from {view}" for view in ("samples", "features", "errors", "affinity", "neighbors", "predictions", "artifacts", "runs")),
+    *("methods", "confusions", "label-suspects", "gamma-by-class", "hardest-samples", "confident-mistakes"),
+)
 EPOCHS = ["--set", "methods.tip-adapter-f.epochs=2", "--set", "methods.xmadapter.epochs=2", "--set", "text.context_epochs=1"]
 RUNS = (
     ["--methods", "zero-shot,tip-adapter,tip-adapter-f,xmadapter", "--shots", "2"],
@@ -53,9 +57,19 @@ class World:
     def store(self) -> Path:
         return self.folder / "store"
 
-    @property
-    def artifacts(self) -> list[Path]:
-        return sorted(path.parent for path in self.store.glob(f"*/*/{MANIFEST}"))
+    @cached_property
+    def lineages(self) -> list[frozenset[Path]]:
+        """For each evaluation the folders below the store of all that it was made from, and its own."""
+        manifests = {path.parent: json.loads(path.read_bytes()) for path in sorted(self.store.glob(f"*/*/{MANIFEST}"))}
+        folders = {manifest["fingerprint"]: folder for folder, manifest in manifests.items()}
+        found = []
+        for evaluation in sorted(self.store.glob("eval/*")):
+            # Features are named by their parts.
+            pending = [evaluation, *self.store.glob("images/*"), *self.store.glob("texts/*")]
+            for folder in pending:
+                pending += [folders[digest] for digest in manifests[folder]["inputs"].values() if digest in folders]
+            found.append(frozenset(folder.relative_to(self.store) for folder in pending))
+        return found
 
 
 def build(folder: Path) -> World:
@@ -114,72 +128,55 @@ def command(*argv: str) -> Said:
     return Said(code, texts[0], texts[1], trace)
 
 
-def commands(odd: Odd, world: World, case: Path) -> list[list[str]]:
+def commands(odd: Odd, case: Path) -> list[list[str]]:
     """What is done with a store whose artifact `odd.folder` is odd."""
     name, stage, draw = odd.folder.name, odd.folder.parent.name, odd.draw
-    adapters, evaluations = related(odd.store, odd.folder, "adapter"), related(odd.store, odd.folder, "eval")
-    adapter, evaluation = draw.choice(adapters).name, draw.choice(evaluations).name
-    other = draw.choice([path for path in sorted(odd.store.glob(f"{stage}/*")) if path.is_dir()]).name
-    model = ["--model", "local-dir:model"]
+    adapter, evaluation, other = (draw.choice(sorted((odd.store / kind).iterdir())).name for kind in ("adapter", "eval", stage))
+    if stage in ("adapter", "eval"):
+        adapter, evaluation = (name if stage == "adapter" else adapter), (name if stage == "eval" else evaluation)
+    flags = draw.choice(RUNS)
     listed = [
         ["verify", "--quiet"],
         ["status", *draw.choice(([], ["--json"], [*FEATURES, "--shots", "2"], ["--features", "photos-model", "--shots", "2"]))],
         ["show", f"{stage}/{name}", *draw.choice(([], ["--json"]))],
-        ["sql", "--format", draw.choice(("json", "csv", "table")), f"from {draw.choice(VIEWS)}"],
-        ["sql", f"from {draw.choice(VIEWS)} limit 3"],
-        ["sql", draw.choice(("methods", "confusions", "label-suspects", "gamma-by-class", "hardest-samples"))],
+        ["sql", "--format", draw.choice(("json", "csv", "table")), draw.choice(QUERIES)],
         ["report", evaluation, "-o", str(case / "report.html")],
-        ["predict", "photo.png", "--adapter", adapter, *model, "--json", "--explain"],
+        ["predict", "photo.png", "--adapter", adapter, "--model", "local-dir:model", "--json", "--explain"],
         ["export", str(case / "exported"), "--adapter", adapter],
         ["diff", f"{stage}/{name}", f"{stage}/{other}"],
-        ["gc", *draw.choice(([], FEATURES))],
+        ["gc", *draw.choice(([], FEATURES, ["--yes"]))],
     ]
-    flags = draw.choice(RUNS)
-    if draw.random() < 0.25:
-        listed.append([draw.choice(("run", "eval", "train", "build-cache")), *FEATURES, *flags, "--seeds", "1", *EPOCHS, "--quiet"])
-    if draw.random() < 0.1:
-        listed.append(["run", "--features", "photos-model", "--methods", "tip-adapter", "--seeds", "2", "--shots", "1", "--quiet"])
-    return [[*argv, "--store", str(odd.store)] for argv in [*listed, ["gc", "--yes"]]]
-
-
-def related(store: Path, folder: Path, stage: str) -> list[Path]:
-    """The artifacts of `stage` that `folder` is, was made from or went into; all where there is none."""
-    known = {path.parent: _inputs(path) for path in store.glob(f"*/*/{MANIFEST}")}
-    prints = {path: facts[0] for path, facts in known.items()}
-    near, size = {folder}, 0
-    while size != len(near):
-        size = len(near)
-        near |= {path for path, (_, inputs) in known.items() if any(prints.get(member) in inputs for member in near)}
-    if stage == "adapter" and folder.parent.name == "eval":
-        near |= {path for path in known if prints[path] in known[folder][1]}
-    fitting = sorted(path for path in known if path.parent.name == stage)
-    return sorted(set(fitting) & near) or fitting or [folder]
-
-
-def _inputs(path: Path) -> tuple[Any, list[Any]]:
-    try:
-        manifest = json.loads(path.read_bytes())
-        return manifest["fingerprint"], list(manifest["inputs"].values())
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return None, []
+    if draw.random() < 0.2:
+        working = [draw.choice(("run", "eval", "train", "build-cache")), *FEATURES, *flags, "--seeds", "1", *EPOCHS, "--quiet"]
+        stored = ["run", "--features", "photos-model", "--methods", "tip-adapter", "--seeds", "2", "--shots", "1", "--quiet"]
+        listed.insert(-1, draw.choice((working, working, stored)))
+    return [[*argv, "--store", str(odd.store)] for argv in listed]
 
 
 # ---- one case
 
 
-def case(world: World, folder: Path, number: int) -> list[str]:
-    """What went wrong with the odd store of this number: nothing, it is to be hoped. `folder` is used for it alone."""
+def case(world: World, folder: Path, number: int, most: int = 10) -> list[str]:
+    """What went wrong with the odd store of this number, through `most` commands: nothing, it is to be hoped.
+
+    `folder` is used for it alone. The store is an evaluation and all it was made from, and another artifact to compare with.
+    """
     draw = random.Random(number)  # noqa: S311
-    shutil.copytree(world.store, folder / "store", copy_function=os.link)
-    shutil.rmtree(folder / "store" / "reports", ignore_errors=True)
+    kept = draw.choice(world.lineages)
+    chosen = draw.choice(sorted(kept))
+    others = [path for lineage in world.lineages for path in sorted(lineage - kept) if path.parent == chosen.parent]
+    for path in sorted({*kept, *draw.sample(others, min(1, len(others)))}):
+        shutil.copytree(world.store / path, folder / "store" / path, copy_function=os.link)
+    shutil.copytree(world.store / "locks", folder / "store" / "locks")
+    shutil.copyfile(world.store / "hashes.sqlite", folder / "store" / "hashes.sqlite")
     victim = folder / "victim"
     victim.mkdir()
     (victim / "secret").write_text(WORDS)
     (folder / "temporary").mkdir()
-    chosen = draw.choice(world.artifacts).relative_to(world.store)
     odd = Odd(folder / "store", folder / "store" / chosen, victim, draw)
     make_odd(odd)
-    found = _in_child(world, folder, odd)
+    listed = commands(odd, folder)
+    found = _in_child(world, folder, listed if most >= len(listed) else draw.sample(listed, most))
     if sorted(path.name for path in victim.iterdir()) != ["secret"] or (victim / "secret").read_text() != WORDS:
         found.append("somebody else's files changed")
     more = {path.name for path in folder.iterdir()} - {"exported", "report.html", "said.json", "store", "temporary", "victim"}
@@ -188,14 +185,14 @@ def case(world: World, folder: Path, number: int) -> list[str]:
     return [f"case {number}, {chosen}: {'; '.join(odd.done)}: {problem}" for problem in found]
 
 
-def _in_child(world: World, folder: Path, odd: Odd) -> list[str]:
+def _in_child(world: World, folder: Path, listed: Sequence[Sequence[str]]) -> list[str]:
     said = folder / "said.json"
     said.write_text(json.dumps({"problems": ["it did not begin"], "at": ""}))
     child = os.fork()
     if child == 0:
         try:
             _bounded()
-            _try_all(world, folder, odd, said)
+            _try_all(world, folder, listed, said)
         finally:
             os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -215,12 +212,12 @@ def _bounded() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
 
 
-def _try_all(world: World, folder: Path, odd: Odd, said: Path) -> None:
+def _try_all(world: World, folder: Path, listed: Sequence[Sequence[str]], said: Path) -> None:
     problems: list[str] = []
     reached = _watched(world, folder)
     os.chdir(world.folder)
     tempfile.tempdir = str(folder / "temporary")
-    for argv in commands(odd, world, folder):
+    for argv in listed:
         _keep(said, problems, argv)
         result = command(*argv)
         problems += [f"{' '.join(argv)}: {problem}" for problem in wrong(result)]

@@ -1,0 +1,44 @@
+"""Artifacts that are sealed and odd: whatever they hold, every command reads them or says one sentence.
+
+A seal is a plain hash: another program, or somebody who means harm, can seal anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults import Case
+from tests.promises import strangers
+from tests.promises.strangers import World, build
+
+MANY, BLOCK = 2000, 100
+
+
+@pytest.fixture(scope="session")
+def strange(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A store of three runs, of which odd copies are made."""
+    return build(tmp_path_factory.mktemp("strange"))
+
+
+def tried(strange: World, folder: Path, numbers: range, count: Case, most: int = 10) -> None:
+    for number in numbers:
+        with count():
+            (folder / str(number)).mkdir()
+            assert strangers.case(strange, folder / str(number), number, most) == []
+
+
+@pytest.mark.promise
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("start", range(0, 60, 15))
+def test_no_odd_artifact_does_more_than_end_in_a_sentence(strange: World, tmp_path: Path, case: Case, start: int) -> None:
+    tried(strange, tmp_path, range(start, start + 15), case, most=3)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(1200)
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("start", range(10_000, 10_000 + MANY, BLOCK))
+def test_no_odd_artifact_of_many_does_more_than_end_in_a_sentence(strange: World, tmp_path: Path, case: Case, start: int) -> None:
+    tried(strange, tmp_path, range(start, start + BLOCK), case)
