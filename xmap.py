@@ -1,13 +1,21 @@
-"""xmap's public API: `import xmap`, then `xmap.run`, `xmap.load`, `xmap.connect`. The command line makes the same calls.
+"""xmap in Python. Three calls, the same ones that the commands of the same names make:
 
-Heavy libraries are imported by the call that needs them.
+    run      do every stage that is missing:  result = xmap.run(data="pets", shots=16)
+    load     a trained adapter:               xmap.load().predict("photo.jpg")[0].top(3)
+    connect  what is stored, in SQL:          xmap.connect().query("from runs")
+
+The other commands (bench, report, export, import, verify, gc, ...) have no call here. Every error on purpose is an `XmapError`.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# Heavy libraries are imported by the call that needs them.
 from store.artifact import Store
 from store.errors import XmapError
 from store.root import store_root
@@ -16,22 +24,28 @@ if TYPE_CHECKING:
     from pipeline.adapters import Adapter
     from pipeline.config import XmapConfig
     from pipeline.run import RunResult
+    from stages.progress import Progress
     from store.sql import Connection
 
-__all__ = ["XmapError", "connect", "load", "run"]
+__all__ = ["run", "load", "connect", "XmapError"]  # noqa: RUF022
 
 
-def run(config: XmapConfig | Path | str | None = None, *, store: Path | str | None = None, **overrides: Any) -> RunResult:
+def run(
+    config: XmapConfig | Path | str | None = None, *, store: Path | str | None = None, verbose: bool | None = None, **settings: Any
+) -> RunResult:
     """Do every stage that is missing. `config` is a config or the path of an xmap.toml (default: the one here, if any).
 
-    Overrides are settings by section: `xmap.run(cache={"shots": 4}, run={"features": "imagenet"})`. Raises `XmapError`.
+    Settings are those of xmap.toml: fields by name, `xmap.run(data="pets", shots=4, seeds=1)`, or by section,
+    `xmap.run(cache={"shots": 4}, methods={"tip-adapter": {"alpha": [1, 2]}})`. Progress is shown on stderr if `verbose`; by
+    default in a notebook, a shell of Python, or where stderr is a terminal. Raises `XmapError`.
     """
-    from pipeline.config import XmapConfig, load_config
+    from cli.progress import outcome_line
+    from pipeline.python_settings import config_of
     from pipeline.run import run as run_plan
 
-    given = dict(_flat(overrides))
-    chosen = config.override(given) if isinstance(config, XmapConfig) else load_config(config, given)
-    return run_plan(Store(store_root(store)), chosen)
+    chosen = config_of(config, settings)
+    with _progress(verbose) as progress:
+        return run_plan(Store(store_root(store)), chosen, progress, report=lambda outcome: progress.say(outcome_line(outcome)))
 
 
 def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
@@ -41,17 +55,13 @@ def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
     `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`, and
     `InputError` where several data sets leave it open which is meant.
     """
-    import warnings
-
     from pipeline.adapter_choice import load_chosen
 
     return load_chosen(Store(store_root(store)), adapter, say=lambda line: warnings.warn(line, stacklevel=4))
 
 
 def connect(store: Path | str | None = None) -> Connection:
-    """The store as SQL views: `xmap.connect().query("select * from runs")` is a pyarrow table. Warns of what is damaged."""
-    import warnings
-
+    """The store as SQL views: `xmap.connect().query("from runs")` is a pyarrow table. Warns of what is damaged."""
     from store.sql import connect as open_sql
 
     connection = open_sql(store)
@@ -60,8 +70,14 @@ def connect(store: Path | str | None = None) -> Connection:
     return connection
 
 
-def _flat(tables: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for name, value in tables.items():
-        found += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
-    return found
+def _progress(verbose: bool | None) -> AbstractContextManager[Progress]:
+    from cli.progress import progress_on_stderr
+
+    watched = hasattr(sys, "ps1") or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return progress_on_stderr(quiet=not (watched if verbose is None else verbose))
+
+
+if __name__ == "__main__":
+    from cli.main import main
+
+    main()

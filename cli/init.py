@@ -10,7 +10,7 @@ import typer
 
 from cli.console import print_json, say
 from cli.options import Settings, with_settings
-from pipeline.config import write_config
+from pipeline.config_file import write_config
 from store.output import STDOUT
 
 

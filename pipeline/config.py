@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import tomli_w
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
@@ -18,7 +17,6 @@ from stages.options import METHODS, method_entry
 from stages.searched import MethodOptions
 from store.errors import InputError, XmapError
 from store.files import read_plain
-from store.output import Output
 
 FILE = "xmap.toml"
 # Bytes; `xmap init` writes 5 kB.
@@ -28,6 +26,8 @@ FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
 Seed = Annotated[int, Field(ge=0)]
 Tables = Mapping[str, Any]
+# How a setting, `section.field`, is called where it was given: on a command line its flag.
+Said = Callable[[str], str]
 Model = TypeVar("Model", bound=Config)
 
 
@@ -106,12 +106,12 @@ class XmapConfig(Config):
             words += [word for field, value in changed.items() for word in ("--set", f"methods.{name}.{field}={_text(value)}")]
         return shlex.join(words)
 
-    def override(self, settings: Mapping[str, Any]) -> XmapConfig:
+    def override(self, settings: Mapping[str, Any], said: Said | None = None) -> XmapConfig:
         """This config with other values, keyed `section.field`. Raises `InputError`."""
         tables = self.model_dump(mode="json")
         for name, value in settings.items():
-            _put(tables, name, value)
-        return _validate(tables, "the config", set(settings))
+            _put(tables, name, value, said or _flag)
+        return _validate(tables, "the config", set(settings), said or _flag)
 
 
 SECTIONS: Mapping[str, type[Config]] = {
@@ -144,18 +144,20 @@ def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def load_config(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None, read: bool = True) -> XmapConfig:
+def load_config(
+    path: Path | str | None = None, overrides: Mapping[str, Any] | None = None, read: bool = True, said: Said | None = None
+) -> XmapConfig:
     """Read `path` (default: xmap.toml where there is one; nothing if `read` is false), then apply overrides, keyed `section.field`.
 
     An override may be text as typed on a command line: numbers are read, lists are split at commas. Raises `InputError`
-    naming the file or flag, the field, and the nearest field there is; `UnknownName` for a method.
+    naming the file or flag (or what `said` calls a setting), the field, and the nearest field there is; `UnknownName` for a method.
     """
     file = Path(path or FILE)
     tables = _read(file) if read and (path or file.exists()) else {}
     given = dict(overrides or {})
     for name, value in given.items():
-        _put(tables, name, value)
-    return _validate(tables, str(file), set(given))
+        _put(tables, name, value, said or _flag)
+    return _validate(tables, str(file), set(given), said or _flag)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not TOML: {error}.") from error
 
 
-def _put(tables: dict[str, Any], name: str, value: Any) -> None:
+def _put(tables: dict[str, Any], name: str, value: Any, said: Said) -> None:
     *sections, field = name.split(".")
     if not sections or not all([*sections, field]):
         raise InputError(f"--set {name}: write --set section.field=value, for example --set cache.shots=4.")
@@ -179,7 +181,7 @@ def _put(tables: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         inner = table.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise InputError(f"--set {name}: {section} is a field, not a section; known sections: {', '.join(SECTIONS)}, methods.NAME.")
+            raise InputError(f"{said(name)}: {section} is a field, not a section; known sections: {', '.join(SECTIONS)}, methods.NAME.")
         table = inner
     table[field] = _listed(name, value)
 
@@ -188,6 +190,8 @@ def _listed(name: str, value: Any) -> Any:
     """A comma list typed for a field that holds several values."""
     section, _, field = name.partition(".")
     several = section in SECTIONS and isinstance(_default(SECTIONS[section], field), tuple)
+    if several and isinstance(value, int | float):
+        return [value]
     if not several or not isinstance(value, str):
         return value
     # A prompt may hold a comma.
@@ -199,7 +203,7 @@ def _default(model: type[Config], field: str) -> Any:
     return info.default if info else None
 
 
-def _validate(tables: Tables, file: str, flags: Iterable[str]) -> XmapConfig:
+def _validate(tables: Tables, file: str, flags: Iterable[str], said: Said) -> XmapConfig:
     rest = {name: table for name, table in tables.items() if name != "methods"}
     chosen = tables.get("methods", {})
     if not isinstance(chosen, dict):
@@ -207,33 +211,33 @@ def _validate(tables: Tables, file: str, flags: Iterable[str]) -> XmapConfig:
     options = {}
     for name, table in chosen.items():
         model = method_entry(name).options
-        options[name] = _checked(model, table, file, flags, ("methods", name))
-    config = _checked(XmapConfig, rest, file, flags, ())
+        options[name] = _checked(model, table, file, flags, ("methods", name), said)
+    config = _checked(XmapConfig, rest, file, flags, (), said)
     for name in config.run.methods:
         method_entry(name)
     return config.model_copy(update={"methods": options})
 
 
-def _checked(model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...]) -> Model:
+def _checked(model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...], said: Said) -> Model:
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        raise _problem(error, model, file, set(flags), above) from error
+        raise _problem(error, model, file, set(flags), above, said) from error
 
 
-def _problem(error: ValidationError, model: type[Config], file: str, flags: set[str], above: tuple[str, ...]) -> XmapError:
+def _problem(error: ValidationError, model: type[Config], file: str, flags: set[str], above: tuple[str, ...], said: Said) -> XmapError:
     """The first problem as one sentence: where, which field, what is wrong, and the nearest field there is."""
     first = error.errors(include_url=False)[0]
     path = [*above, *(str(part) for part in first["loc"] if not isinstance(part, int))]
     section, field = path[:-1] or path, path[-1] if path else ""
     name = ".".join(path)
     flag = next((flag for flag in sorted(flags) if f"{name}.".startswith(f"{flag}.") or flag.startswith(f"{name}.")), None)
-    source = _flag(flag) if flag else file
+    source = said(flag) if flag else file
     if first["type"] == "extra_forbidden":
         if len(path) == 1:
-            return InputError(f"{source}: unknown section [{field}]; {_nearest(field, [*SECTIONS, 'methods'])}.")
+            return InputError(f"{source}: unknown section [{field}]; {nearest(field, [*SECTIONS, 'methods'])}.")
         owner = model if above else SECTIONS[path[0]]
-        return InputError(f"{source}: unknown field {field!r} in [{'.'.join(section)}]; {_nearest(field, list(owner.model_fields))}.")
+        return InputError(f"{source}: unknown field {field!r} in [{'.'.join(section)}]; {nearest(field, list(owner.model_fields))}.")
     place = f"[{'.'.join(section)}] {field}" if len(path) > 1 else f"[{name}]"
     return InputError(f"{source}: {place} = {first['input']!r}: {_wrong(first['type'], str(first['msg']))}.")
 
@@ -253,42 +257,7 @@ def _flag(name: str) -> str:
     return f"--{field.replace('_', '-')}" if known else f"--set {name}"
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """The known name that is most like `name`, or all of them, in words."""
     close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
     return f"the nearest known is {close[0]!r}" if close else f"known: {', '.join(known) or 'none'}"
-
-
-def render(config: XmapConfig) -> str:
-    """The text of xmap.toml: every field with its value, and above it what it means."""
-    parts = ["# xmap's settings. Every field is also a flag: [cache] shots is --shots. Paths are taken from where xmap is started.\n"]
-    for name, model in SECTIONS.items():
-        parts.append(_section(name, model.__doc__ or "", getattr(config, name)))
-    # Options of a method that is not run now are kept for when it is.
-    for method in dict.fromkeys((*config.run.methods, *config.methods)):
-        options = config.options(method)
-        if type(options).model_fields:
-            parts.append(_section(f'methods."{method}"', type(options).__doc__ or "", options))
-    return "\n".join(parts)
-
-
-def _section(name: str, about: str, values: Config) -> str:
-    lines = [f"# {about.splitlines()[0]}\n[{name}]\n"]
-    dumped = values.model_dump(mode="json")
-    chosen = values.searched() if isinstance(values, MethodOptions) else ()
-    for field, info in type(values).model_fields.items():
-        lines.append(f"# {info.description}\n" if info.description else "")
-        unset = (
-            f"# {field} is chosen on validation samples; one value fixes it, a list is its grid\n"
-            if field in chosen
-            else f"# {field} is not set\n"
-        )
-        lines.append(unset if dumped[field] is None else tomli_w.dumps({field: dumped[field]}))
-    return "".join(lines)
-
-
-def write_config(path: Path | str, config: XmapConfig, replace: bool = False) -> None:
-    """Write xmap.toml. Raises `InputError` where there is one and `replace` is false."""
-    target = Output(path, "--config FILE")
-    if target.path is not None and target.is_file and target.path.exists() and not replace:
-        raise InputError(f"{path} exists; give --force to replace it, or write another with --config FILE.")
-    target.write(render(config).encode())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from html import escape
+from typing import Literal
 
 from pipeline.config import XmapConfig
 from pipeline.plan import STAGES, Plan, Step, make_plan
 from pipeline.reasons import Reasons
+from pipeline.rows import DIFFERENCES, RESULTS, Rows, counted
 from pipeline.warnings import warnings_of
 from stages.identities import ADAPTER, EVAL
 from stages.progress import Once, Progress, Silent
@@ -33,7 +36,7 @@ class StepOutcome:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one.
 
@@ -49,14 +52,26 @@ class RunResult:
         return next((artifact for artifact in self.artifacts.values() if artifact.stage == EVAL), None)
 
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> Rows:
         """One object a method: accuracy, interval, and what was selected on what."""
-        return list(self.evaluation.summary["results"]) if self.evaluation else []
+        return Rows(self.evaluation.summary["results"] if self.evaluation else (), RESULTS)
 
     @property
-    def differences(self) -> list[dict[str, Any]]:
+    def differences(self) -> Rows:
         """One object a pair of methods: the paired difference and whether it is a tie."""
-        return list(self.evaluation.summary["differences"]) if self.evaluation else []
+        return Rows(self.evaluation.summary["differences"] if self.evaluation else (), DIFFERENCES)
+
+    def __repr__(self) -> str:
+        head = f"<RunResult {self._about}>"
+        return f"{head}\n{self.results!r}" if self.evaluation else head
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self._about)}</p>{self.results._repr_html_()}{self.differences._repr_html_()}"
+
+    @property
+    def _about(self) -> str:
+        steps = counted(Counter(outcome.state for outcome in self.outcomes))
+        return f"{self.evaluation.name}: {steps}" if self.evaluation else steps
 
 
 def run(

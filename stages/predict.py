@@ -72,7 +72,7 @@ class Neighbor:
     affinity: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What the adapter says of one image, or in `error` why the image cannot be read.
 
@@ -89,6 +89,11 @@ class Prediction:
     gamma: float | None = None
     neighbors: tuple[Neighbor, ...] = ()
     error: BadImage | None = None
+
+    def __repr__(self) -> str:
+        if self.error:
+            return f"<Prediction {self.path}: {self.error.kind}, {self.error.message}>"
+        return f"<Prediction {self.path}: {', '.join(f'{name} {100 * chance:.1f} %' for name, chance in self.top(3))}>"
 
     @property
     def class_name(self) -> str:

@@ -57,12 +57,15 @@ class Identity:
         return f"{safe_name(self.name)}-{self.fingerprint[:SHORT]}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artifact:
     """A finished artifact: its folder and its manifest."""
 
     path: Path
     manifest: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.stage} {self.name} {self.fingerprint[:SHORT]} in {self.path}>"
 
     @property
     def stage(self) -> str:

@@ -24,6 +24,7 @@ import pyarrow as pa
 from store.artifact import Store
 from store.catalog import VIEWS, View
 from store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
+from store.questions import QUESTIONS
 from store.removed import explained
 from store.root import store_root
 from store.views import Sources, definitions, literal, pattern, sources
@@ -59,13 +60,14 @@ class Connection:
         return VIEWS
 
     def query(self, sql: str, timeout: float | None = None) -> pa.Table:
-        """The rows of one query, which may take `timeout` seconds.
+        """The rows of one query, or of the ready question of that name, which may take `timeout` seconds.
 
         Raises `QueryError` with one sentence for anything else, and for SQL that fails, takes too long or too much memory; and
         `ArtifactRemoved` where it fails because another process removed what the views read.
         """
         import duckdb
 
+        sql = QUESTIONS[sql].sql if sql in QUESTIONS else sql
         late = threading.Event()
 
         def stop() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import SECTIONS, XmapConfig, load_config, render, write_config
+from pipeline.config import SECTIONS, XmapConfig, load_config
+from pipeline.config_file import render, write_config
 from stages.config import CacheConfig
 from stages.options import METHODS
 from store.errors import InputError, UnknownName
