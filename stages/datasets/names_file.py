@@ -53,16 +53,15 @@ def read_names(path: Location, classes: Names) -> Names:
         del lines[0]
     found = _Lookup(classes)
     plain = [_unquoted(line) for line in lines]
-    pairs = _complete(_order(lines, found), found) or _by_class(plain, found)
-    remarks: tuple[str, ...] = ()
+    pairs, how = _complete(_order(lines, found), found) or _by_class(plain, found), ""
     if pairs is None and all_numbers(classes.keys):
-        pairs, remarks = _by_place(path, plain, found)
+        pairs, how = _by_place(path, plain, found), " in label order"
     if pairs is None:
         raise InputError(f"{path} {_misfit(plain, found)}; {REMEDY}.")
     _refuse_unfit(path, pairs, found)
     _refuse_doubles(path, pairs)
     _refuse_places(path, lines, pairs)
-    return Names([key for key, _ in pairs], [name for _, name in pairs], remarks)
+    return Names([key for key, _ in pairs], [name for _, name in pairs], _said(pairs, found, how))
 
 
 class _Lookup:
@@ -128,17 +127,22 @@ def _complete(pairs: Sequence[tuple[str, str] | None], found: _Lookup) -> Pairs 
     return whole if fits else None
 
 
-def _by_place(path: Location, lines: Sequence[str], found: _Lookup) -> tuple[Pairs | None, tuple[str, ...]]:
+def _by_place(path: Location, lines: Sequence[str], found: _Lookup) -> Pairs | None:
     """Names alone, in label order, for classes that are numbers; None where the lines begin with numbers or classes of their own."""
     if any("\t" in line for line in lines) or (lines and all(map(NUMBERED.fullmatch, lines))):
-        return None, ()
+        return None
     if len(lines) != len(found.keys):
         raise InputError(f"{path} names {len(lines)} classes, the data has {len(found.keys)}; give one name a line, in class order.")
     ids = [WORDNET.fullmatch(line) for line in lines]
     names = [match[1] for match in ids if match] if all(ids) else list(lines)
-    shown = [f"{key!r} is {name!r}" for key, name in zip(found.keys, names, strict=True)]
-    listed = ", ".join(shown if len(shown) <= EXAMPLES else [*shown[:EXAMPLES], "and so on"])
-    return list(zip(found.keys, names, strict=True)), (f"class names in label order: {listed}",)
+    return list(zip(found.keys, names, strict=True))
+
+
+def _said(pairs: Pairs, found: _Lookup, how: str) -> tuple[str, ...]:
+    """A remark on classes that are called otherwise: nothing but a person can tell whether the names are the right ones."""
+    renamed = [f"{found.shown[key]!r} is {name!r}" for key, name in pairs if name != found.shown[key]]
+    listed = ", ".join(renamed if len(renamed) <= EXAMPLES else [*renamed[:EXAMPLES], "and so on"])
+    return (f"class names{how}: {listed}",) if renamed else ()
 
 
 def _misfit(lines: Sequence[str], found: _Lookup) -> str:

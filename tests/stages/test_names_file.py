@@ -167,6 +167,7 @@ def test_a_names_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_names_by_label_are_said_aloud(tmp_path: Path) -> None:
     found = named(tmp_path, ("0", "2", "10", "11"), "zero", "two", "ten", "eleven")
     assert found.remarks == ("class names in label order: '0' is 'zero', '2' is 'two', '10' is 'ten', and so on",)
+    assert named(tmp_path, ("ant", "bee"), "bee insect", "ant animal").remarks == ("class names: 'bee' is 'insect', 'ant' is 'animal'",)
 
 
 # ---- the same file for every kind of data
