@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from pipeline.commands import config_of
 from pipeline.features import HASHES, RECORDS
@@ -14,20 +17,23 @@ from stages.resolve import BUNDLED, HUB, LOCAL, EncoderIdentity, resolve
 from store.artifact import Artifact, Store
 from store.errors import InputError, NotPlain
 from store.files import require_plain
-from store.fingerprint import explain
+from store.fingerprint import explain, fingerprint
 from store.hashes import HashMemory
+from store.sources import recall_source
 
 ENCODER = "encoder"
 EXPORT = "xmap-export.json"
 _TAG = re.compile(r"[A-Za-z0-9_-]+")
+_DEFAULT_TAG = EncoderConfig.model_fields["pretrained"].default
 
 
 def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderIdentity:
     """The encoder that `config` means. Raises `InputError` where it cannot be had or is not the one that made `texts`."""
     recorded = texts.fields.get("encoder")
-    # What a received folder remembers of hashes and of answers of open_clip may be made up.
+    # What a received store remembers of hashes and of open_clip's answers may be made up.
     memory = HashMemory(None if is_exported(store) else store.root / HASHES)
-    found = resolve(config, memory, None if is_exported(store) else store.root / RECORDS)
+    own = not is_exported(store) and (recorded is None or _noted(store, texts) is not None)
+    found = resolve(config, memory, store.root / RECORDS if own else None)
     if recorded is not None and found.fields != recorded:
         changed = ", ".join(change.field for change in explain(recorded, found.fields)[:3])
         raise InputError(
@@ -38,24 +44,45 @@ def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderI
 
 
 def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: str = "", cache_dir: str = "") -> EncoderConfig:
-    """How to load the encoder of `texts`: `model` where it is given, the copy in an exported folder, else what the recorded command says.
+    """How to load the encoder of `texts`: `model` where it is given, the copy in an exported folder, else as it was named here.
 
-    An exported folder may be anybody's: its own copy is taken, from plain files, or what the user names. Raises `InputError` where
-    nothing says which, and `NotPlain`.
+    A store may be anybody's. Of the places and hubs that it names none is followed, unless this machine's own notes tell that it was
+    used from here; the copy in an exported folder is taken where it is plain files. Raises `InputError` where nothing says which
+    encoder it is, and `NotPlain`.
     """
-    usual = config_of(str(texts.manifest["command"]), (ENCODER,)).encoder
     changed = {name: value for name, value in (("pretrained", pretrained), ("cache_dir", cache_dir)) if value}
-    if is_exported(store):
-        tag = usual.pretrained if _TAG.fullmatch(usual.pretrained) else EncoderConfig.model_fields["pretrained"].default
-        usual = usual.model_copy(update={"pretrained": tag, "force_quick_gelu": False, "cache_dir": ""})
+    usual = (None if is_exported(store) else _noted(store, texts)) or recorded_encoder(texts)
     if model:
         return usual.model_copy(update={"model": model, "force_quick_gelu": False, **changed})
     if is_exported(store):
         _require_bundled(store, texts, usual)
-        return usual.model_copy(update={"model": f"{LOCAL}{store.root / ENCODER}"})
+        return usual.model_copy(update={"model": f"{LOCAL}{store.root / ENCODER}", "force_quick_gelu": False})
     if "encoder" not in texts.fields:
         raise InputError(f"the features of {texts.name!r} were imported, and nothing says which encoder made them; name it with --model.")
+    if not is_followed(store, texts):
+        raise InputError(f"this store did not extract the features of {texts.name!r} on this machine; name its encoder: {named(usual)}.")
     return usual.model_copy(update=changed)
+
+
+def is_followed(store: Store, texts: Artifact) -> bool:
+    """Whether the encoder is loaded without being named: this machine's notes tell of it, or its name leads to no place of others."""
+    return _noted(store, texts) is not None or not recorded_encoder(texts).model.startswith((LOCAL, HUB))
+
+
+def _noted(store: Store, texts: Artifact) -> EncoderConfig | None:
+    """How the encoder was named when the store was filled here, by the notes of this machine."""
+    fields = texts.fields.get("encoder")
+    try:
+        return EncoderConfig.model_validate(recall_source(store.root, fingerprint(fields))) if isinstance(fields, Mapping) else None
+    except ValidationError:
+        return None
+
+
+def recorded_encoder(texts: Artifact) -> EncoderConfig:
+    """The encoder by the recorded command, without the files that it names: these are nobody's to open."""
+    recorded = config_of(str(texts.manifest["command"]), (ENCODER,)).encoder
+    tag = recorded.pretrained if _TAG.fullmatch(recorded.pretrained) and not Path(recorded.pretrained).exists() else _DEFAULT_TAG
+    return recorded.model_copy(update={"pretrained": tag, "cache_dir": ""})
 
 
 def is_exported(store: Store) -> bool:

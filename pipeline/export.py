@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.adapters import Adapter
-from pipeline.encoders import ENCODER, EXPORT, encoder_config, encoder_of, is_on_disk, named
+from pipeline.encoders import ENCODER, EXPORT, encoder_config, encoder_of, is_exported, is_followed, is_on_disk, named, recorded_encoder
 from stages.progress import Progress
 from stages.resolve import CONFIG_FILE, LOCAL, EncoderIdentity
 from store.artifact import Artifact
@@ -90,7 +90,7 @@ def _copy(artifact: Artifact, folder: Path) -> None:
 
 def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
     """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
-    if "encoder" not in adapter.texts.fields:
+    if "encoder" not in adapter.texts.fields or not (is_exported(adapter.store) or is_followed(adapter.store, adapter.texts)):
         return False
     config = encoder_config(adapter.store, adapter.texts)
     encoder = encoder_of(adapter.store, adapter.texts, config)
@@ -147,7 +147,7 @@ def _accuracy(adapter: Adapter) -> float | None:
 
 
 def _flags(adapter: Adapter) -> str:
-    return named(encoder_config(adapter.store, adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+    return named(recorded_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
 
 
 def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:

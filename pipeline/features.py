@@ -19,7 +19,7 @@ from stages.progress import Progress
 from stages.resolve import LOCAL
 from store.artifact import Artifact, Identity, Store, safe_name
 from store.errors import ArtifactMissing, InputError
-from store.fingerprint import explain
+from store.fingerprint import explain, fingerprint
 from store.hashes import HashMemory
 from store.notes import Notes
 from store.schemas import usable
@@ -161,6 +161,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)
     texts = replace(text_identity(dataset, encoder), command=command)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
+    remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
 
     def build_images(built: Built, progress: Progress) -> Artifact:
         from stages.extract import extract_images

@@ -1,4 +1,4 @@
-"""Where this machine took the images of a store from: notes of this user, outside any store, that nobody can send along.
+"""Where this machine took the images and the encoder of a store from: notes of this user, outside any store, that nobody can send along.
 
 What a store itself says of its images is a stranger's word where the store was received. So what is opened again without being named
 anew is only what these notes tell: for this store, in this place, on this machine.
@@ -38,7 +38,9 @@ def state_folders() -> list[Path]:
 
 
 def remember_source(root: Path, fingerprint: str, settings: Mapping[str, Any]) -> None:
-    """Note that the store at `root` has the image features `fingerprint` from what `settings` name."""
+    """Note that the store at `root` has what `fingerprint` identifies, image features or an encoder, from what `settings` name."""
+    if recall_source(root, fingerprint) == settings:
+        return
     try:
         path = _paths(root, fingerprint)[0]
         make_folder(path.parent)
@@ -49,7 +51,7 @@ def remember_source(root: Path, fingerprint: str, settings: Mapping[str, Any]) -
 
 
 def recall_source(root: Path, fingerprint: str) -> Mapping[str, Any] | None:
-    """The settings that name the images of those features, if they were taken from there on this machine."""
+    """The settings that name the images or the encoder, if they were taken from there on this machine."""
     for path in _paths(root, fingerprint):
         try:
             with open(path, "rb") as file:
