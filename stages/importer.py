@@ -195,7 +195,10 @@ class _Source:
         """Read everything once. Raises `InputError`."""
         # The texts first: they say how wide the rest is.
         _ = self.text_weights
-        for _ in self.tables():
+        for split, rows in self.tables():
+            lacking = [self.classes[label] for label in sorted(set(range(len(self.classes))) - set(rows.labels.tolist()))]
+            if lacking and split.startswith(FIXED):
+                progress.say(f"{split} has no image of {named(lacking)}")
             progress.advance(1)
 
     def tables(self) -> Iterator[tuple[str, ImageFeatures]]:

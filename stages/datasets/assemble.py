@@ -9,6 +9,7 @@ from stages.config import DataConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from stages.datasets.names_file import Names, read_names
 from stages.datasets.one_class import refuse_one_class
+from stages.datasets.order import said_alike
 from stages.datasets.pictures import unread
 from stages.datasets.places import Place, location
 from stages.datasets.splits import draw_splits, keep_few
@@ -51,7 +52,7 @@ def assemble(
         items, drawn = [item for item in items if item.sample_id not in left_out], (*drawn, *kept)
     samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id]) for item in items]
     samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
-    return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *classes.remarks, *drawn))
+    return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *said_alike(keys), *classes.remarks, *drawn))
 
 
 def _require_readable(items: Iterable[Item]) -> None:

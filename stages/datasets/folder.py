@@ -7,7 +7,6 @@ file. What looks like an image by its suffix stays a sample even when it is a br
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,6 +47,7 @@ class FolderSource:
         if not count:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
         keys, remarks = _check(found)
+        _refuse_imageless(scan, keys)
         refuse_one_folder(data, found, keys)
         if UNDIVIDED in found:
             refuse_holders(data, found[UNDIVIDED])
@@ -87,11 +87,14 @@ def _check(found: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:
         for split, classes in found.items():
             bare = [name for name in filled if not classes[name]]
             remarks += [f"{split} has no image of {named(bare)}"] * bool(bare)
-    same = defaultdict(list)
-    for name in filled:
-        same[name.casefold()].append(name)
-    remarks += [f"classes that differ by case alone: {named(alike)}" for alike in same.values() if len(alike) > 1]
     return filled, tuple(remarks)
+
+
+def _refuse_imageless(scan: Scan, keys: Sequence[str]) -> None:
+    """Raise `InputError` for a class folder with files and without an image: the classifier would lack the class."""
+    for name in sorted(scan.imageless.keys() - set(keys)):
+        held = ", ".join(f"{count} {suffix}" for suffix, count in sorted(scan.imageless[name].items()))
+        raise InputError(f"the class folder {name!r} has files and no image: {held}; add images, or move it out of the data.")
 
 
 def _require_training(found: Mapping[str, Classes], filled: Sequence[str]) -> None:

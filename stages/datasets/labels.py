@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from numbers import Real
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,10 @@ def label_of(value: object, place: str = "") -> tuple[str, str]:
 
     A whole number is written without decimals. `place` is the path of the image: a class called `nan` has a folder of that name.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
         return "", NONE
+    if isinstance(value, Real) and not isinstance(value, int):
+        value = float(value)
     if isinstance(value, float) and value.is_integer():
         text = str(int(value))
     elif isinstance(value, str | bool | int | Decimal) or (isinstance(value, float) and math.isfinite(value)):

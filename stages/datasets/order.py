@@ -6,12 +6,26 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
+from stages.datasets.splits import named
+
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 def all_numbers(keys: Iterable[str]) -> bool:
     """Whether all classes are whole numbers, as label columns of other tools are."""
     return all(key.isascii() and key.isdigit() for key in keys)
+
+
+def said_alike(keys: Iterable[str]) -> tuple[str, ...]:
+    """Remarks on classes that may be meant as one: they differ by case alone, or are one number."""
+    cases: dict[str, list[str]] = {}
+    values: dict[Decimal, list[str]] = {}
+    for key in keys:
+        cases.setdefault(key.casefold(), []).append(key)
+        if NUMBER.fullmatch(key):
+            values.setdefault(Decimal(key), []).append(key)
+    by_case = [f"classes that differ by case alone: {named(alike)}" for alike in cases.values() if len(alike) > 1]
+    return (*by_case, *(f"classes that are one number: {named(alike)}" for alike in values.values() if len(alike) > 1))
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

@@ -23,6 +23,8 @@ class Scan:
         self.root = root
         self.ignored: Counter[str] = Counter()
         self.left_behind: Counter[str] = Counter()
+        # What folders of classes hold that have no image, by class.
+        self.imageless: dict[str, Counter[str]] = {}
         self.strays: set[Location] = set()
         self.nameless: set[str] = set()
         self.loops: set[str] = set()
@@ -75,8 +77,15 @@ class Scan:
             name = unicodedata.normalize("NFC", path.name)
             if name in found:
                 raise InputError(f"two folders in {folder} are both {name!r} after Unicode normalisation; rename or merge them.")
+            before = self._files_left_out()
             found[name] = self.below(path)
+            held = self._files_left_out() - before
+            if held and not found[name]:
+                self.imageless[name] = held
         return found
+
+    def _files_left_out(self) -> Counter[str]:
+        return self.ignored + Counter({"of names that are not UTF-8": len(self.nameless)})
 
     def below(self, folder: Location) -> list[Location]:
         """The images anywhere below `folder`; links to folders are followed, but never into a folder they lie in."""

@@ -164,6 +164,14 @@ def test_a_broken_layout_is_one_sentence(store: Store, layout: Path, fault: str)
     assert store.artifacts("images") == []
 
 
+def test_a_class_without_a_key_is_said(layout: Path, own_store: Path) -> None:
+    torch.save(torch.eye(3)[[0, 0, 0, 1, 1, 1]].half(), layout / "values_2shots.pt")
+    result = CliRunner().invoke(app, ["import", "tip-adapter", str(layout)])
+    assert result.exit_code == 0
+    assert "support-2 has no image of 'cat'" in result.stderr
+    assert "support-1 has no image" not in result.stderr
+
+
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64, torch.float32])
 def test_other_kinds_of_numbers_are_cast(store: Store, layout: Path, kind: torch.dtype) -> None:
     torch.save(torch.load(layout / "val_f.pt", weights_only=True).to(kind), layout / "val_f.pt")

@@ -160,6 +160,21 @@ def test_labels_that_are_numbers(tmp_path: Path, labels: tuple[str, ...], classe
     assert read(tmp_path / "t.csv").classes == classes
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (("cat", "Cat", "dog"), "classes that differ by case alone: 'Cat', 'cat'"),
+        (("7", "007", "8"), "classes that are one number: '007', '7'"),
+        (("1.5", "1.50", "2.5"), "classes that are one number: '1.5', '1.50'"),
+    ],
+)
+def test_classes_that_may_be_meant_as_one_are_said(tmp_path: Path, labels: tuple[str, ...], said: str) -> None:
+    (tmp_path / "t.csv").write_text(labelled(*labels))
+    found = read(tmp_path / "t.csv")
+    assert len(found.classes) == 3
+    assert said in found.remarks
+
+
 @pytest.mark.failure("odd label")
 @pytest.mark.parametrize("word", ["", " ", "nan", "NaN", "None", "NULL", "<NA>", "N/A"])
 def test_rows_without_a_label_are_counted_and_refused(tmp_path: Path, word: str) -> None:
@@ -205,7 +220,16 @@ def test_labels_of_other_kinds_are_refused(tmp_path: Path, values: list[object],
         read(tmp_path / f"t.{form}")
 
 
-@pytest.mark.parametrize("values", [[3.0, 1.0, 10.0], [3, 1, 10], ["3.0", "1.0", "10.0"]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0, 1.0, 10.0],
+        pa.array([3, 1, 10], pa.float16()),
+        pa.array([3, 1, 10]).cast(pa.decimal128(21, 2)),
+        [3, 1, 10],
+        ["3.0", "1.0", "10.0"],
+    ],
+)
 def test_numbers_of_any_kind_are_the_same_classes(tmp_path: Path, values: list[object]) -> None:
     pq.write_table(pa.table({"path": ["a.jpg", "b.jpg", "c.jpg"], "label": values}), tmp_path / "t.parquet")
     found = read(tmp_path / "t.parquet")

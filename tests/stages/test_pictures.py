@@ -104,6 +104,30 @@ def test_a_class_of_pictures_that_are_not_read_is_refused_with_the_reason(tmp_pa
         read(root)
 
 
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize(
+    ("names", "held"),
+    [
+        (("clip.mov", "clip2.mov"), "2 .mov"),
+        (("notes.txt",), "1 .txt"),
+        (("deep/er/scan.pdf", "scan"), "1 .pdf, 1 no suffix"),
+        (("1.jpg.part", "2.jpg.crdownload"), "1 .crdownload, 1 .part"),
+        (("1.jpg.zip",), "1 .zip"),
+    ],
+)
+def test_a_class_with_files_and_no_image_is_refused(tmp_path: Path, names: tuple[str, ...], held: str) -> None:
+    root = touch(tmp_path, "cat/1.jpg", "dog/1.jpg", *(f"owl/{name}" for name in names))
+    with pytest.raises(InputError, match=f"the class folder 'owl' has files and no image: {held}; add images, or move it out of the data"):
+        read(root)
+    for name in ("1.jpg", ".DS_Store"):
+        assert touch(root, f"bee/{name}")
+    (root / "owl").rename(tmp_path.parent / f"{tmp_path.name}-owl")
+    (root / "empty").mkdir()
+    found = read(root)
+    assert found.classes == ("bee", "cat", "dog")
+    assert "1 empty class folders were left out: 'empty'" in found.remarks
+
+
 def test_a_raw_file_beside_its_jpeg_is_no_second_picture(tmp_path: Path) -> None:
     root = touch(tmp_path, "cat/1.jpg", "cat/1.CR2", "dog/1.jpg", "dog/2.NEF")
     found = read(root)
