@@ -46,6 +46,7 @@ def command(
     counts = _counts(shots)
     jobs = jobs_of(config, _parts(datasets), _parts(features), max(counts))
     with progress_on_stderr(settings.quiet) as progress:
+        progress.start("looking at images and model", 1)
         result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
     destination.write(_sheet(result, config.run.protocol))
     for failure in result.failures if settings.quiet else ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
+from cli.slips import place_of, require_one
 from store.artifact import Store
 from store.errors import InputError
 from store.root import VARIABLE, require_store, store_root
@@ -19,8 +20,8 @@ from store.root import VARIABLE, require_store, store_root
 if TYPE_CHECKING:
     from pipeline.config import XmapConfig
 
-# The word of a command line that stands without a flag, and the setting that it is.
-PLACE, DATA = "place", "data.data"
+# The parameter of the word that stands without a flag.
+PLACE = "place"
 # The headings of flags in help, beside those of a command's own and the essential ones.
 GENERAL = "Store, settings and output"
 PANELS: Mapping[str, str] = {
@@ -103,8 +104,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "seeds": ("--seeds", "--seed"),
     "methods": ("--methods", "--method"),
 }
-# Fields of one value of which `xmap bench` takes a list.
-LISTS = ("shots", "features")
 
 
 def opened(store: str, adapter: str = "") -> Store:
@@ -168,8 +167,8 @@ def with_settings(
     def command(**given: Any) -> None:
         overrides = {f"{section}.{name}": given.pop(name) for name, (section, _) in fields.items()}
         chosen = {name: value for name, value in overrides.items() if value is not None}
-        _require_one(chosen)
-        chosen |= _placed(given.pop(PLACE, None) or [], chosen)
+        require_one(chosen)
+        chosen |= place_of(given.pop(PLACE, None) or [], chosen)
         function(_settings(given, chosen, reads, stored), **{parameter.name: given[parameter.name] for parameter in own})
 
     command.__doc__ = function.__doc__
@@ -180,34 +179,6 @@ def with_settings(
 
 def _info(parameter: inspect.Parameter) -> Any:
     return next(iter(getattr(parameter.annotation, "__metadata__", ())), None)
-
-
-def _require_one(chosen: Mapping[str, Any]) -> None:
-    """Refuse a list where one value is meant, with the command that takes lists."""
-    for name in LISTS:
-        value = next((str(value) for key, value in chosen.items() if key.endswith(f".{name}")), "")
-        if "," in value:
-            raise InputError(
-                f"--{name} {value}: one at a time here; `xmap bench --{name} {value}` runs several and prints them side by side."
-            )
-
-
-def _placed(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
-    """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
-    if not words:
-        return {}
-    from stages.options import METHODS
-
-    shown = " ".join(words)
-    if any(word.strip(",") in METHODS for word in words):
-        raise InputError(f"{shown}: write methods with commas and no blanks, such as --methods zero-shot,xmadapter.")
-    if all(word.strip(",").isdigit() for word in words):
-        raise InputError(f"{shown}: write numbers with commas and no blanks, such as --seeds 1,2,3.")
-    if len(words) > 1:
-        raise InputError(f"{shown}: images come from one place; name it with --data, and put a pattern such as 'shards/*.tar' in quotes.")
-    if DATA in chosen:
-        raise InputError(f"{shown}: --data names {chosen[DATA]} already; leave one of the two out.")
-    return {DATA: words[0]}
 
 
 def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool, stored: bool) -> Settings:

@@ -33,6 +33,8 @@ def evaluate(settings: Settings, build: Collection[str], form: str, output: str)
 
 def _run(settings: Settings, build: Collection[str]) -> RunResult:
     with progress_on_stderr(settings.quiet) as progress:
+        # Until there is something to count: hashing images and loading libraries take their time.
+        progress.start("looking at images and model", 1)
         return run(
             settings.store,
             settings.config,

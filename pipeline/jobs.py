@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.config import ALL, XmapConfig
@@ -47,7 +48,8 @@ def jobs_of(config: XmapConfig, datasets: Sequence[str], features: Sequence[str]
     ]
     jobs += [Job(name, config.override({"run.features": name})) for name in dict.fromkeys(features)]
     if not jobs and config.data.data:
-        jobs = [Job(shown(config.data.data), config)]
+        place = shown(config.data.data)
+        jobs = [Job(PurePosixPath(place).name or place, config)]
     if not jobs:
         raise InputError(
             "nothing to run: give --datasets all or names with --root DIR, stored features with --features NAME, or images with --data."

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from cli.formats import FORMATS, Destination, Sheet
 from cli.main import app
 from pipeline.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
-from tests.pipeline.worlds import write_layout
+from tests.pipeline.worlds import write_layout, write_photos
 
 FEATURES = ("--features", "toy", "--methods", "zero-shot,tip-adapter", "--quiet")
 COMMANDS = {
@@ -159,3 +159,22 @@ def test_states_say_what_the_present_settings_use(store: Path) -> None:
     assert call("run", "--features", "toy", "--methods", "zero-shot", "--shots", "2", "--quiet", store=store).exit_code == 0
     rows = json.loads(call("status", "--json", store=store).stdout)["artifacts"]
     assert sorted(row["state"] for row in rows if (row["stage"], row["name"]) == ("eval", "toy-2shot")) == ["current", "older"]
+
+
+def test_a_bench_says_which_cell_it_is_at_and_what_is_left(store: Path) -> None:
+    result = call("bench", *FEATURES[:-1], "--shots", "1,2", store=store)
+    assert "toy, 1 shot: cell 1 of 2" in result.stderr
+    assert "toy, 2 shots: cell 2 of 2, less than a minute left" in result.stderr
+    # A number of shots that the features do not hold is no cell.
+    assert "cell 1 of 1" in call("bench", *FEATURES[:-1], "--shots", "2,16", store=store).stderr
+
+
+def test_a_bench_of_ones_own_images(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos")
+    words = ("bench", "--data", str(photos), "--model", "xmap-tiny", "--views", "0", "--workers", "0", "--quiet", "--json")
+    result = call(*words, "--shots", "1,2", "--seeds", "1", "--methods", "zero-shot", store=tmp_path / "store")
+    facts = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert [cell["shots"] for cell in facts["cells"]] == [1, 2]
+    assert (facts["failures"], facts["published"], facts["model"]) == ([], {}, "xmap-tiny")
+    assert {row["dataset"] for row in facts["results"]} == {facts["dataset"]} == {"photos"}

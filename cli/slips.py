@@ -1,0 +1,41 @@
+"""What people type where one word or one value is meant: understood where it can be, and told what was meant where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from store.errors import InputError
+
+# The setting that a word without a flag is.
+DATA = "data.data"
+# Settings of one value of which `xmap bench` takes a list.
+LISTS = {"cache.shots": "shots", "run.features": "features"}
+
+
+def require_one(chosen: Mapping[str, Any]) -> None:
+    """Refuse a list where one value is meant, with the command that takes lists."""
+    for setting, name in LISTS.items():
+        value = str(chosen.get(setting, ""))
+        if "," in value:
+            raise InputError(
+                f"--{name} {value}: one at a time here; `xmap bench --{name} {value}` runs several and prints them side by side."
+            )
+
+
+def place_of(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
+    """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
+    if not words:
+        return {}
+    from stages.options import METHODS
+
+    shown = " ".join(words)
+    if any(word.strip(",") in METHODS for word in words):
+        raise InputError(f"{shown}: write methods with commas and no blanks, such as --methods zero-shot,xmadapter.")
+    if all(word.strip(",").isdigit() for word in words):
+        raise InputError(f"{shown}: write numbers with commas and no blanks, such as --seeds 1,2,3.")
+    if len(words) > 1:
+        raise InputError(f"{shown}: images come from one place; name it with --data, and put a pattern such as 'shards/*.tar' in quotes.")
+    if DATA in chosen:
+        raise InputError(f"{shown}: --data names {chosen[DATA]} already; leave one of the two out.")
+    return {DATA: words[0]}
