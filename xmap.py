@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 # Heavy libraries are imported by the call that needs them.
 from store.artifact import Store
 from store.errors import XmapError
+from store.plain import plain
 from store.root import store_root
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
     """
     from pipeline.adapter_choice import load_chosen
 
-    return load_chosen(Store(store_root(store)), adapter, say=lambda line: warnings.warn(line, stacklevel=4))
+    return load_chosen(Store(store_root(store)), adapter, say=lambda line: warnings.warn(plain(line), stacklevel=4))
 
 
 def connect(store: Path | str | None = None) -> Connection:
@@ -66,7 +67,7 @@ def connect(store: Path | str | None = None) -> Connection:
 
     connection = open_sql(store)
     for damage in connection.damaged:
-        warnings.warn(f"left out: {damage}", stacklevel=2)
+        warnings.warn(plain(f"left out: {damage}"), stacklevel=2)
     return connection
 
 

@@ -14,6 +14,7 @@ from stages.progress import Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import SHORT
+from store.plain import plain
 from store.schemas import usable
 from store.tables import Array
 
@@ -52,7 +53,8 @@ class Adapter:
     def __repr__(self) -> str:
         facts = self.artifact.summary
         about = f"{facts['method']}, seed {facts['seed']}, {len(self.classes)} classes of {self.dataset or 'an unknown data set'}"
-        return f"<Adapter {self.artifact.name}: {about}; trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}>"
+        made = f"trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}"
+        return plain(f"<Adapter {self.artifact.name}: {about}; {made}>")
 
     @cached_property
     def predictor(self) -> Predictor:

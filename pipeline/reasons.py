@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from pipeline.image_changes import Listing, bad_images, image_changes, stored_listing
+from stages.searched import GRIDS
 from store.artifact import Artifact, Identity, Store
 from store.fingerprint import Change, explain
 
@@ -14,6 +15,8 @@ SHOWN = 3
 # Artifacts that differ in one of these are other things, not the same thing changed.
 NAMING = ("method", "seed")
 CONTENT = "fields.content."
+# Of a method's settings those that were given, and so are not chosen.
+GIVEN = f"options.{GRIDS}."
 # What an input is to people.
 INPUTS = {"support": "training images", "validation": "validation images", "test": "test images", "texts": "class texts"}
 
@@ -80,7 +83,10 @@ def _phrase(change: Change) -> str:
         return f"{change.field.removeprefix(CONTENT)} images {verb}"
     if group == "inputs" or _is_hash(change.before) or _is_hash(change.after):
         return "adapters changed" if name.startswith("adapter ") else f"{INPUTS.get(name, name)} {verb}"
-    return str(Change(name, change.before, change.after))
+    setting = name.removeprefix(GIVEN)
+    if setting != name and (change.before is None or change.after is None):
+        return f"{setting} is given" if change.before is None else f"{setting} is chosen"
+    return str(Change(setting, change.before, change.after))
 
 
 def _is_hash(value: object) -> bool:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from store.errors import InputError
+from store.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +54,7 @@ def _shown(value: Any) -> str:
         return f"{value:.2f}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_shown, value))}]"
-    return "" if value is None else str(value)
+    return "" if value is None else plain(str(value))
 
 
 def counted(states: Mapping[str, int]) -> str:

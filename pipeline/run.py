@@ -20,6 +20,7 @@ from stages.progress import Once, Progress, Silent
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing
 from store.locks import at_work
+from store.plain import plain
 from store.schemas import usable
 
 
@@ -71,7 +72,7 @@ class RunResult:
     @property
     def _about(self) -> str:
         steps = counted(Counter(outcome.state for outcome in self.outcomes))
-        return f"{self.evaluation.name}: {steps}" if self.evaluation else steps
+        return plain(f"{self.evaluation.name}: {steps}") if self.evaluation else steps
 
 
 def run(

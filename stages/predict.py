@@ -27,6 +27,7 @@ from stages.progress import Progress
 from store.errors import InputError
 from store.index import VectorIndex
 from store.log import Values
+from store.plain import plain
 from store.tables import Array, encode_table
 
 NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
@@ -92,8 +93,8 @@ class Prediction:
 
     def __repr__(self) -> str:
         if self.error:
-            return f"<Prediction {self.path}: {self.error.kind}, {self.error.message}>"
-        return f"<Prediction {self.path}: {', '.join(f'{name} {100 * chance:.1f} %' for name, chance in self.top(3))}>"
+            return plain(f"<Prediction {self.path}: {self.error.kind}, {self.error.message}>")
+        return plain(f"<Prediction {self.path}: {', '.join(f'{name} {100 * chance:.1f} %' for name, chance in self.top(3))}>")
 
     @property
     def class_name(self) -> str:

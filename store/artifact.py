@@ -25,6 +25,7 @@ from store.files import LIMIT, clear_temporaries, hash_file, make_folder, read_p
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
 from store.locks import LOCKS, at_work, held
 from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
+from store.plain import plain
 from store.root import store_root
 
 
@@ -65,7 +66,7 @@ class Artifact:
     manifest: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"<Artifact {self.stage} {self.name} {self.fingerprint[:SHORT]} in {self.path}>"
+        return plain(f"<Artifact {self.stage} {self.name} {self.fingerprint[:SHORT]} in {self.path}>")
 
     @property
     def stage(self) -> str:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,9 +18,11 @@ import xmap
 from pipeline import rows
 from pipeline.python_settings import config_of, settings_of
 from pipeline.run import RunResult
+from stages.decode import BadImage
 from stages.importer import import_tip_adapter
+from stages.predict import Prediction
 from stages.progress import Silent
-from store.artifact import Store
+from store.artifact import Artifact, Store
 from store.errors import InputError
 from store.questions import QUESTIONS
 from tests.pipeline.worlds import write_layout
@@ -92,6 +95,16 @@ def test_a_notebook_gets_html_and_a_name_cannot_write_it(result: RunResult) -> N
     assert shown.count("<tr>") == 5
     assert "tip-adapter" in shown
     assert "<b>" not in rows.Rows([{"a": "<b>x"}], ("a",))._repr_html_()
+
+
+def test_no_name_reaches_the_terminal_as_a_command() -> None:
+    for odd in ("\x1b[31mred", "a\rb", "a\u202eb", "two\nlines", "\x9b2J"):
+        empty = np.empty(0, np.float32)
+        artifact = Artifact(Path("place"), {"stage": "eval", "name": odd, "fingerprint": "0" * 64})
+        bad = Prediction(odd, (odd,), empty, empty, error=BadImage("empty", odd))
+        sure = Prediction(odd, (odd,), np.ones(1, np.float32), np.ones(1, np.float32))
+        for shown in (repr(artifact), repr(bad), repr(sure), repr(rows.Rows([{"a": odd}], ("a",))).partition("\n")[2]):
+            assert shown.isprintable()
 
 
 def test_results_become_arrow_and_pandas(result: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:

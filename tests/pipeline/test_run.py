@@ -149,6 +149,10 @@ def test_words_put_settings_first_and_stay_short() -> None:
     changes = [Change("inputs.cache", digest, "1" * 64), Change("fields.content.train", digest, "2" * 64), Change("fields.views", 1, 4)]
     assert words(changes) == "train images changed; views: 1 -> 4; cache changed"
     assert words([Change(f"fields.f{number}", 1, 2) for number in range(5)]).endswith(" and 2 more")
+    given = "fields.options.grids.alpha"
+    assert words([Change(given, None, [2.0])]) == "alpha is given"
+    assert words([Change(given, [2.0], None)]) == "alpha is chosen"
+    assert words([Change(given, [1.0], [2.0])]) == "alpha: [1.0] -> [2.0]"
     assert words([Change("inputs.validation", None, digest)]) == "validation images added"
 
 
