@@ -36,7 +36,7 @@ WHAT = {
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
     "random bytes": "files and words changed at random, read in a child process",
-    "received folder": "stores, adapters and model folders of others: links, FIFOs and devices in them, configs that name code or places",
+    "received folder": "stores, adapters and model folders of others: links, FIFOs and devices in them, configs that name code or places; artifacts that are odd and sealed",
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",
     "wrong layout": "class files of every form, split folders under other names, folders too high, single classes, tables beside images",
 }
