@@ -158,7 +158,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     dataset = replace(dataset, remarks=(*dataset.remarks, *repeats(dataset, hashes)))
     where = config.flags()
     command = f"xmap extract {where}".strip()
-    images = replace(image_identity(dataset, encoder, config.extract, hashes), command=command)
+    images = image_identity(dataset, encoder, config.extract, hashes, command, notes)
     texts = replace(text_identity(dataset, encoder), command=command)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
     remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))

@@ -14,6 +14,7 @@ from stages.datasets.open import open_dataset
 from stages.datasets.places import shown
 from stages.decode import RULES, Rules, rules_of
 from stages.report.thumbnails import Pictures
+from stages.shards import read_as
 from store.artifact import Artifact, Store
 from store.errors import XmapError
 from store.notes import Notes
@@ -54,8 +55,9 @@ def _harmless(images: Artifact) -> DataConfig:
 
 def _rules(images: Artifact, max_pixels: int | None) -> Rules:
     """How pixels were read when they were extracted."""
-    given = {name: images.fields[name] for name in ("depth", "max_pixels") if name in images.fields}
     try:
-        return rules_of(ExtractConfig.model_validate(given | ({} if max_pixels is None else {"max_pixels": max_pixels})))
+        return rules_of(
+            ExtractConfig.model_validate({**read_as(images.fields)} | ({} if max_pixels is None else {"max_pixels": max_pixels}))
+        )
     except ValidationError:
         return RULES

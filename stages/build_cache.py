@@ -21,6 +21,7 @@ from stages.index_choice import choose_index
 from stages.inputs import IMAGE_INDEX, TEXT_INDEX, VALUES, labelled, load_text, require_same_encoder, support_of
 from stages.progress import Progress
 from stages.recall import NEAREST, even_rows, raise_effort
+from stages.shards import read_as
 from stages.support import Drawn, draw_support, index_split, splits_of, take_parts, take_samples
 from stages.task import Support, Text
 from store.artifact import Artifact, Identity, Store
@@ -59,7 +60,7 @@ def build_cache(
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
         progress.advance(1)
-        return held.commit({**_summary(keys, text, drawn, config, seed), **facts, **_read_as(images)})
+        return held.commit({**_summary(keys, text, drawn, config, seed), **facts, **read_as(images.fields)})
 
 
 class _Keys:
@@ -133,11 +134,6 @@ def _queries(images: Artifact) -> Array | None:
     ids = index_split(images, VAL).sample_ids
     chosen = {ids[row] for row in even_rows(len(ids)).tolist()}
     return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
-
-
-def _read_as(images: Artifact) -> dict[str, Json]:
-    """How the pixels of the keys were read, where that was set: new images are to be read alike."""
-    return {name: images.fields[name] for name in ("depth", "max_pixels") if name in images.fields}
 
 
 def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:

@@ -26,7 +26,7 @@ from stages.progress import Progress
 from stages.prompt_encoder import PromptBatch, PromptEncoder
 from stages.resolve import EncoderIdentity
 from stages.shard_encoder import Machine, ShardEncoder, error_row, this_machine
-from stages.shards import VERSION, Hashes, Shard, decoding, find_rows, missing, plan_shards, shards_elsewhere
+from stages.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, read_as, shards_elsewhere
 from store.artifact import Draft, Store
 from store.errors import InputError
 from store.features import ErrorRow, TextFeatures, write_errors, write_images, write_texts
@@ -55,7 +55,7 @@ def encode_images(
 ) -> tuple[Summary, str]:
     """Fill `draft` with shards and errors.parquet; returns the artifact's summary and the device that was used."""
     machine = engine.call(this_machine, device)
-    shards = plan_shards(dataset, hashes, extract, _shard_fields(encoder, extract, machine))
+    shards = plan_shards(dataset, hashes, extract, _shard_fields(encoder, extract, machine, read_as(draft.identity.fields)))
     work = _Extraction(store, draft, shards, progress, rules_of(extract))
     # In other processes threads load: theirs are not ours to fork.
     load = partial(load_ahead if engine.away else load_views, workers=workers)
@@ -172,7 +172,7 @@ class _Extraction:
         return True
 
 
-def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine) -> Fields:
+def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, read: Fields) -> Fields:
     """What determines a shard's bytes beside its samples and views.
 
     With the libraries and the kind of device: an extraction is not finished with another machine's arithmetic, its shards are
@@ -184,7 +184,7 @@ def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Mac
         "view_seed": extract.view_seed,
         "batch_size": extract.batch_size,
         "made_by": machine.made_by,
-        **decoding(extract),
+        **read,
     }
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stages.config import ExtractConfig
+from stages.config import AUTO, ExtractConfig
 from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from stages.datasets.pictures import HEIC
 from stages.datasets.places import unit
+from stages.datasets.wide import has_wide
 from stages.engine import LOCAL, Engine
 from stages.heif import has_heif
 from stages.progress import Progress
@@ -19,15 +20,23 @@ from stages.shards import STAGE, VERSION, Hashes, decoding, units
 from store.artifact import Artifact, Identity, Store
 from store.errors import InputError
 from store.fingerprint import Json, fingerprint
+from store.notes import Notes
 
 TEXT_STAGE = "texts"
 TEXT_BATCH = 64
 COMMAND = "xmap extract"
 
 
-def image_identity(dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND) -> Identity:
-    """What the image features of `dataset` are. `hashes` are the blake3 of the sample files; a file without one is unreadable."""
+def image_identity(
+    dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND, notes: Notes | None = None
+) -> Identity:
+    """What the image features of `dataset` are. `hashes` are the blake3 of the sample files; a file without one is unreadable.
+
+    Where an image has room for more than 8 bits a value, how these are read is told; `notes` remember whether one has.
+    """
     content = {split: _content(dataset.split(split), hashes) for split in SPLITS if dataset.split(split)}
+    places = (sample.place for sample in dataset.samples)
+    wide = extract.depth == AUTO and has_wide(places, fingerprint(content), notes or Notes())
     fields: dict[str, Json] = {
         "version": VERSION,
         "encoder": encoder.fields,
@@ -38,6 +47,7 @@ def image_identity(dataset: Dataset, encoder: EncoderIdentity, extract: ExtractC
         "shard_batches": extract.shard_batches,
         "classes": list(dataset.classes),
         "content": content,
+        **({"depth": AUTO} if wide else {}),
         **decoding(extract),
         **_unread(dataset),
     }

@@ -23,6 +23,7 @@ from stages.decode import RULES, BadImage, Rules, use_image
 SCALE = (0.5, 1.0)
 RATIO = (3 / 4, 4 / 3)
 TRIES = 10
+LONGEST = 16
 
 Box = tuple[int, int, int, int]
 Pixels = npt.NDArray[np.uint8]
@@ -81,7 +82,9 @@ def out_of_proportion(size: tuple[int, int], preprocess: Mapping[str, Any], rule
     if mode == "squash":
         return None
     scale = max(scales) if mode == "shortest" else min(scales)
-    if width * height * scale * scale <= rules.max_pixels and round(min(size) * scale) >= 1:
+    # A low limit is meant for files, not for what every encoder makes of them.
+    most = max(rules.max_pixels, LONGEST * wide * tall)
+    if width * height * scale * scale <= most and round(min(size) * scale) >= 1:
         return None
     return BadImage("too-large", f"{width} x {height} pixels are out of all proportion for the encoder's {wide} x {tall} (--max-pixels)")
 

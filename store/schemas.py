@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
@@ -99,7 +99,7 @@ class Cached(About, total=False):
     index: Word
     recall: Real
     effort: Count | None
-    depth: Annotated[int, Field(ge=8, le=16)]
+    depth: Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
     max_pixels: Count
 
 
