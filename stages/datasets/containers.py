@@ -15,7 +15,7 @@ from stages.datasets.files import as_file, contents, everything_below
 from stages.datasets.pictures import IMAGE_SUFFIXES, is_left_behind
 from stages.datasets.places import Location, relative
 from stages.datasets.remote import fitting
-from stages.datasets.split_names import is_split, meanings, read_as, split_inside
+from stages.datasets.split_names import meanings, read_as, split_inside
 from stages.datasets.splits import named
 from store.errors import InputError
 
@@ -109,7 +109,7 @@ def beside(data: Location, *endings: str) -> int:
 def _ending(folder: Location, endings: tuple[str, ...]) -> tuple[list[Location], list[Location]]:
     """The folders in a folder, and the files with one of the `endings` in it and in its folders of splits."""
     folders, files = contents(folder)
-    inside = [file for inner in folders if inner.name == DATA or is_split(inner.name) for file in contents(inner)[1]]
+    inside = [file for inner in folders if inner.name.casefold() == DATA or split_inside(inner.name) for file in contents(inner)[1]]
     return folders, [file for file in (*files, *inside) if file.name.lower().endswith(endings)]
 
 
@@ -121,8 +121,8 @@ def _in_folder(folder: Location, endings: tuple[str, ...]) -> list[Location]:
 
 def _divided(names: Sequence[str], files: Sequence[Location]) -> Iterator[Found]:
     """Each file with its split. Where all say the same one by their name alone, the data has no splits."""
-    folders = [next(filter(is_split, PurePosixPath(name).parts[:-1]), "") for name in names]
-    words = [folder or split_inside(PurePosixPath(name).name) for folder, name in zip(folders, names, strict=True)]
+    folders = [next(filter(split_inside, PurePosixPath(name).parts[:-1]), "") for name in names]
+    words = [split_inside(folder or PurePosixPath(name).name) for folder, name in zip(folders, names, strict=True)]
     found = meanings(filter(None, words))
     if not any(folders) and len(found) == len(set(words)) and len(set(found.values())) == 1:
         words = [""] * len(names)
@@ -131,8 +131,8 @@ def _divided(names: Sequence[str], files: Sequence[Location]) -> Iterator[Found]
         raise InputError(f"some files say a split and others do not, such as {named(silent[:1])}; put each into train/, val/ or test/.")
     for name, where, folder, word in zip(names, files, folders, words, strict=True):
         # A word in the middle of a name is no plain word of its own: then the name is shown.
-        begins = folder or PurePosixPath(name).name.startswith(word)
-        yield Found(name, where, found.get(word, ""), word if begins else PurePosixPath(name).name)
+        shown = folder or PurePosixPath(name).name
+        yield Found(name, where, found.get(word, ""), word if not folder and shown.startswith(word) else shown)
 
 
 def splits_said(found: Sequence[Found]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from stages.datasets.files import text_of
 from stages.datasets.labels import unfit
@@ -72,7 +73,7 @@ class _Lookup:
         self.shown: Mapping[str, str] = dict(zip(classes.keys, classes.names, strict=True))
         self._exact = {name: key for key, name in self.shown.items()} | {key: key for key in self.keys}
         self._loose = _distinct(_plain, self.shown)
-        self._value = _distinct(lambda key: str(int(key)), dict.fromkeys(self.keys, "")) if all_numbers(self.keys) else {}
+        self._value = _distinct(lambda key: str(int(Decimal(key))), dict.fromkeys(self.keys, "")) if all_numbers(self.keys) else {}
 
     def called(self, text: str) -> str | None:
         """The class that is called so."""

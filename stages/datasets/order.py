@@ -9,11 +9,12 @@ from decimal import Decimal
 from stages.datasets.splits import named
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+WHOLE = re.compile(r"[0-9]+(\.0+)?")
 
 
 def all_numbers(keys: Iterable[str]) -> bool:
-    """Whether all classes are whole numbers, as label columns of other tools are."""
-    return all(key.isascii() and key.isdigit() for key in keys)
+    """Whether all classes are whole numbers, as label columns of other tools are: `3.0` is one too."""
+    return all(map(WHOLE.fullmatch, keys))
 
 
 def said_alike(keys: Iterable[str]) -> tuple[str, ...]:

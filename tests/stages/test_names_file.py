@@ -95,6 +95,7 @@ def test_keys_and_names_in_every_form(tmp_path: Path, form: str, heading: tuple[
         (("0", "1", "2"), ("0 A", "1 B", "2 C"), {"0": "A", "1": "B", "2": "C"}),
         (("0", "1", "2"), ("2", "1", "0"), {"2": "2", "1": "1", "0": "0"}),
         (("0", "1", "2"), ("zero", "one", "two"), {"0": "zero", "1": "one", "2": "two"}),
+        (("0.0", "1.0", "10.0"), ("0 A", "1 B", "10 C"), {"0.0": "A", "1.0": "B", "10.0": "C"}),
         (("0", "5", "17"), ("name", "zero", "five", "seventeen"), {"0": "zero", "5": "five", "17": "seventeen"}),
         (("0", "1"), ("n01440764 tench", "n01443537 goldfish"), {"0": "tench", "1": "goldfish"}),
         (("0", "1"), ("tench, Tinca tinca", "goldfish, Carassius"), {"0": "tench, Tinca tinca", "1": "goldfish, Carassius"}),

@@ -33,5 +33,5 @@ def test_numbers_are_ordered_as_numbers_and_names_as_names(ordered: list[str]) -
 
 
 def test_whole_numbers_alone_are_label_numbers() -> None:
-    assert all_numbers(["0", "007", "12"])
+    assert all_numbers(["0", "007", "12", "3.0"])
     assert not any(all_numbers([other]) for other in ("a", "-1", "1.5", "٣", "1 "))
