@@ -100,19 +100,19 @@ def _show(found: Check) -> None:
     from stages.datasets.coop import EXAMPLES, layout
 
     entry = found.entry
-    typer.echo(f"{entry.title}: {'complete' if found.complete else 'not complete'}")
+    show(f"{entry.title}: {'complete' if found.complete else 'not complete'}")
     if found.images:
         counts = ", ".join(f"{count:,} {split}" for split, count in found.images.items())
-        typer.echo(f"  there: {found.classes:,} classes, {counts}")
+        show(f"  there: {found.classes:,} classes, {counts}")
     for part in found.missing:
-        typer.echo(f"  missing: {part}")
+        show(f"  missing: {part}")
     if found.problem:
-        typer.echo(f"  problem: {found.problem}")
+        show(f"  problem: {found.problem}")
     if found.absent:
-        typer.echo(f"  missing: {len(found.absent):,} listed images, such as {', '.join(found.absent[:EXAMPLES])}")
+        show(f"  missing: {len(found.absent):,} listed images, such as {', '.join(found.absent[:EXAMPLES])}")
     for remark in found.remarks:
-        typer.echo(f"  note: {remark}")
+        show(f"  note: {remark}")
     if not found.complete:
-        typer.echo("  lay it out so:")
+        show("  lay it out so:")
         for line in layout(entry):
-            typer.echo(f"    {line}")
+            show(f"    {line}")

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cli.console import say
 from cli.options import JsonOption, QuietOption
 from pipeline.config import FILE
 from store.errors import InputError
@@ -81,7 +82,8 @@ def _quoted(word: str) -> str:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    for part in line.split("\n"):
+        say(part)
 
 
 def _silent(line: str) -> None:

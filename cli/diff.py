@@ -55,7 +55,7 @@ def _print_images(images: ImageChanges | None) -> None:
     """How many images came, went or moved, and the first of each kind by name."""
     if images is None:
         return
-    typer.echo(f"images: {images}")
+    show(f"images: {images}")
     for kind, names in images.kinds():
         more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
         if names:

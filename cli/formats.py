@@ -114,7 +114,8 @@ def _piped(cells: Any) -> str:
 
 def _latex(sheet: Sheet) -> None:
     columns, numbers = sheet.written
-    typer.echo(f"\\begin{{tabular}}{{{''.join('r' if name in numbers else 'l' for name in columns)}}}\n\\hline")
+    kinds = "".join("r" if name in numbers else "l" for name in columns)
+    typer.echo("\\begin{tabular}{" + kinds + "}\n\\hline")
     typer.echo(_ampersands(columns) + "\n\\hline")
     for row in zip(*columns.values(), strict=True):
         typer.echo(_ampersands(row))

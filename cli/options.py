@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
+from cli.console import plain
 from cli.slips import place_of, require_one
 from store.artifact import Store
 from store.errors import InputError
@@ -129,7 +130,8 @@ def artifact_names(incomplete: str) -> list[str]:
 
     found = Store(store_root(None)).artifacts()
     names = (word for artifact in found for word in (artifact.name, artifact.fingerprint[:SHORT]))
-    return sorted({name for name in names if name.startswith(incomplete)})
+    # A shell prints them as they are.
+    return sorted({name for name in names if name.startswith(incomplete) and name == plain(name)})
 
 
 @dataclass(frozen=True)

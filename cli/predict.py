@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import json_line, plain
+from cli.console import json_line, show
 from cli.options import AdapterOption, MethodOption, OutputOption, QuietOption, SeedOption, StoreOption, opened
 from cli.output import CSV, JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
 from cli.progress import progress_on_stderr
@@ -156,7 +156,7 @@ def _row(prediction: Prediction, top: int) -> tuple[str, ...]:
 
 
 def _explain(prediction: Prediction, top: int) -> None:
-    typer.echo(plain(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %") + _gamma(prediction.gamma))
+    show(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %{_gamma(prediction.gamma)}")
     facts = prediction.facts(explain=True)
     columns = ("class", "probability %", "image affinity", "text affinity")
     rows = [

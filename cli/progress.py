@@ -87,7 +87,7 @@ class _Terminal:
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._rate = _Rate(total, done)
-        self._task = self._bars.add_task(what, total=total, completed=done, rate="")
+        self._task = self._bars.add_task(plain(what), total=total, completed=done, rate="")
 
     def advance(self, units: int) -> None:
         self._rate.advance(units)

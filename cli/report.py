@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import print_json, size
+from cli.console import plain, print_json, size
 from cli.options import JsonOption, QuietOption, StoreOption, artifact_names, opened
 from cli.progress import progress_on_stderr
 from store.output import STDOUT
@@ -49,4 +49,4 @@ def command(
     if json:
         print_json(asdict(made))
     else:
-        typer.echo(made.path)
+        typer.echo(plain(made.path))

@@ -37,7 +37,8 @@ def command(
         print_json(artifact.manifest)
         return
     manifest = artifact.manifest
-    typer.echo(f"{artifact.stage} {plain(artifact.name)}\n")
+    show(f"{artifact.stage} {artifact.name}")
+    typer.echo("")
     for label, value in (
         ("fingerprint", artifact.fingerprint),
         ("folder", artifact.path),
@@ -76,7 +77,7 @@ def _print_settings(artifact: Artifact) -> None:
     if not settings:
         return
     selection, given = usable(artifact).summary["selection"], _grids(artifact.fields.get("options"))
-    typer.echo(f"\nsettings; chosen on: {plain(selection['selected_on'])}")
+    typer.echo("\n" + plain(f"settings; chosen on: {selection['selected_on']}"))
     print_table(
         ("setting", "value", "how"),
         [
@@ -108,7 +109,7 @@ def _how(name: str, given: Mapping[str, list[float]], selection: Mapping[str, An
 
 
 def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
-    typer.echo(f"\n{title}")
+    typer.echo("\n" + plain(title))
     rows = list(_lines(fields))
     wide = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:

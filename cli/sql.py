@@ -116,7 +116,7 @@ def _show() -> None:
     typer.echo("Ready questions: `xmap sql NAME` asks one.\n")
     for name, question in QUESTIONS.items():
         show(f"{name}: {question.about}")
-        typer.echo(f"{indent(question.sql.strip(), '    ')}\n")
+        typer.echo(indent(question.sql.strip(), "    ") + "\n")
 
 
 def _query(query: str, file: str) -> str:

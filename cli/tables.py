@@ -57,12 +57,14 @@ def print_table(
     Columns named in `right` are aligned right, those in `spare` may be left out (the first first), values of those in `paths` may lose
     their beginning. The rows numbered in `best` stand out on a terminal with colours.
     """
+    # The names of columns are as foreign as what is in them: a query may call them anything.
+    names = [plain(name) for name in columns]
     cells = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
-    layout = fitted(columns, cells, terminal_width(), spare, paths)
+    layout = fitted(names, cells, terminal_width(), [plain(name) for name in spare], [plain(name) for name in paths])
     if layout.records:
         typer.echo("\n".join(_records(layout)) + "\n")
     else:
-        _print(layout, right, best)
+        _print(layout, [plain(name) for name in right], best)
     if layout.remark:
         show(layout.remark, err=True)
 

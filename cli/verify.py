@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.console import plain, print_json
+from cli.console import plain, print_json, show
 from cli.ends import FOUND
 from cli.options import JsonOption, QuietOption, StoreOption
 from cli.progress import progress_on_stderr
@@ -37,6 +37,6 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
     else:
         for problem in problems:
             typer.echo(plain(problem))
-        typer.echo(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
+        show(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
     if problems:
         raise typer.Exit(FOUND)

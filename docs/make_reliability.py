@@ -32,6 +32,8 @@ WHAT = {
     "machine of a cluster killed": "one of three machines of a Ray cluster killed while features are extracted",
     "no permission": "a folder that may not be read or written",
     "odd label": "labels and class names of other kinds, out of range, twice, empty or not finite; features without a direction",
+    "odd output": "disks full at a byte of the output, links, devices and pipes in its place, streams that are closed or of another "
+    "encoding; names that speak to a terminal or a spreadsheet, through every command and format",
     "odd pixels": "pictures of kinds that are not read, and pixels of odd depths, shapes and profiles",
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
