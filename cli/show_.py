@@ -81,7 +81,7 @@ def _print_settings(artifact: Artifact) -> None:
     print_table(
         ("setting", "value", "how"),
         [
-            (plain(name), f"{value:.6g}" if isinstance(value, float) else plain(str(value)), _how(name, given, selection))
+            (plain(name), f"{value:.6g}" if isinstance(value, float) else plain(str(value)), _how(name, value, given, selection))
             for name, value in settings.items()
         ],
         right=("value",),
@@ -97,12 +97,12 @@ def _grids(options: Any) -> dict[str, list[float]]:
     }
 
 
-def _how(name: str, given: Mapping[str, list[float]], selection: Mapping[str, Any]) -> str:
-    """Where a setting comes from; what is given of a weight is in the units of the option."""
+def _how(name: str, value: Any, given: Mapping[str, list[float]], selection: Mapping[str, Any]) -> str:
+    """Where a setting comes from; a weight is given at 16 shots and logit scale 100."""
     values, tried = given.get(name, []), selection["grid"].get(name, [])
     listed = ", ".join(f"{value:g}" for value in values)
     if len(values) == 1:
-        return f"fixed: {listed} was given"
+        return f"fixed: {listed} was given" + ("" if value == values[0] else ", here rescaled")
     if values:
         return f"grid given: {listed}" if selection["trials"] else f"the default's nearest of {listed}: nothing to choose on"
     return f"chosen from {len(tried)} values, {tried[0]:g} to {tried[-1]:g}" if tried else "not chosen"

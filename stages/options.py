@@ -45,7 +45,7 @@ class TipAdapterOptions(MethodOptions):
 class TipAdapterFOptions(TipAdapterOptions):
     """Tip-Adapter-F: the image keys become weights, trained as published."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the support.")
+    epochs: int = Field(20, ge=1, description="Passes over the support; the best one is kept.")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's, cosine decay to zero.")
     batch_size: int = Field(256, ge=1, description="Queries a step.")
     self_match: Literal["none", "mask"] = Field("none", description="Whether a support query meets its own key while training.")
@@ -78,7 +78,7 @@ class XMAdapterOptions(MethodOptions):
 class XMAdapterPaperOptions(TipAdapterOptions):
     """XMAdapter's faithful form. What the paper leaves open is an option here."""
 
-    epochs: int = Field(20, ge=1, description="Passes over the support.")
+    epochs: int = Field(20, ge=1, description="Passes over the support; the best one is kept.")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's, cosine decay to zero.")
     batch_size: int = Field(256, ge=1, description="Queries a step.")
     self_match: Literal["none", "mask"] = Field("mask", description="Whether a support query meets its own key while training.")
