@@ -20,6 +20,13 @@ A renamed or removed field, or another meaning, raises `version`; new fields may
 xmap run --data pets --json | jq '.results[] | [.method, .accuracy_mean]'
 ```
 
+As a gate in CI, which fails below 90 %:
+
+```sh
+xmap run --data pets --json > answer.json
+jq -e '.results[] | select(.method == "xmadapter") | .accuracy_mean >= 90' answer.json
+```
+
 The other formats of these commands (`--format csv`, `jsonl`, `parquet`) hold one row a method, with the columns of the view
 [`runs`](views.md); `markdown` and `latex` hold what the table shows.
 """

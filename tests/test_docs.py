@@ -56,6 +56,12 @@ def test_commands_and_flags_exist(page: Path) -> None:
     assert wrong == []
 
 
+def test_the_readme_begins_with_commands_and_a_picture() -> None:
+    first = (ROOT / "README.md").read_text("utf-8").splitlines()[:14]
+    assert sum(line.startswith(("pip ", "xmap ")) for line in first) == 3
+    assert any(line.startswith("![") for line in first)
+
+
 def test_the_readme_shows_every_command() -> None:
     shown = {words[0] for words in commands_in((ROOT / "README.md").read_text("utf-8")) if words}
     assert {"demo", "run", "init", "extract", "build-cache", "train", "eval", "sql", "status", "verify", "import"} <= shown

@@ -50,6 +50,11 @@ def test_stdout_is_one_object_with_the_results(results: dict[str, dict[str, Any]
         assert low <= row["accuracy_mean"] <= high
 
 
+def test_it_speaks_before_it_imports_what_takes_long(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    first = finished[1].stderr.splitlines()[0]
+    assert first.startswith("Writes handwritten digits as images")
+
+
 def test_zero_shot_knows_most_digits(results: dict[str, dict[str, Any]]) -> None:
     assert results["zero-shot"]["accuracy_mean"] >= 78.0
 
