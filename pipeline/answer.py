@@ -110,7 +110,9 @@ PLACE: Mapping[str, str] = {"dataset": "The data set's name.", "shots": "Labelle
 
 def answer_of(result: RunResult) -> Answer:
     """What a run says."""
-    return Answer() if result.evaluation is None else answer(result.evaluation, tuple(result.artifacts.values()), result.warnings)
+    if result.evaluation is None:
+        return Answer()
+    return answer(result.evaluation, tuple(result.artifacts.values()), (*result.doubts, *result.warnings))
 
 
 def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequence[str] = ()) -> Answer:

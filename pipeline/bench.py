@@ -240,7 +240,7 @@ def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, t
         Step(target.images, f"image features of {target.name}", target.build_images),
         Step(identity, f"eval on {job.title}", build),
     )
-    return Plan(steps, plan.remarks)
+    return Plan(steps, plan.remarks, doubts=plan.doubts)
 
 
 def _pair(adapter: Identity) -> tuple[str, int]:

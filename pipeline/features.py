@@ -41,7 +41,8 @@ class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
     `where` is the part of a command line that names them, `counts` the images of each class in each split where these
-    are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand.
+    are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand,
+    `doubts` those of the remarks that make one doubt any results.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Features:
     encoder: EncoderIdentity | None = None
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def imported(self) -> bool:
@@ -109,6 +111,7 @@ def _stored(store: Store, name: str, where: str) -> Features:
         where=where,
         remarks=_remarks(images),
         dataset=str(images.summary.get("dataset", images.name)),
+        doubts=_remarks(images) if "imported" in images.summary else (),
     )
 
 
@@ -155,7 +158,8 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     dataset = open_dataset(placed.data, notes=notes)
     encoder = resolve(placed.encoder, memory, store.root / RECORDS)
     hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
-    dataset = replace(dataset, remarks=(*dataset.remarks, *repeats(dataset, hashes)))
+    doubts = repeats(dataset, hashes)
+    dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     where = config.flags()
     command = f"xmap extract {where}".strip()
     images = image_identity(dataset, encoder, config.extract, hashes, command, notes)
@@ -187,6 +191,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         encoder,
         dataset.name,
         partial(listing_of, dataset),
+        doubts,
     )
 
 

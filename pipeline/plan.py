@@ -44,7 +44,8 @@ class Step:
 class Plan:
     """Steps in the order they run, each identity once, and remarks a person should see before them and (`afterwards`) after them.
 
-    `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand.
+    `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand; `doubts` are those of the
+    remarks that make one doubt any results.
     """
 
     steps: tuple[Step, ...]
@@ -52,6 +53,7 @@ class Plan:
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
     afterwards: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False, features: Features | None = None) -> Plan:
@@ -82,7 +84,7 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         steps.append(_eval(store, features, config, found))
     once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
     afterwards = _model_remarks(features) if last == EVAL else ()
-    return Plan(once, remarks, features.dataset, features.listing, afterwards)
+    return Plan(once, remarks, features.dataset, features.listing, afterwards, features.doubts)
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:

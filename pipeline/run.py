@@ -41,12 +41,13 @@ class StepOutcome:
 class RunResult:
     """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one.
 
-    `warnings` say what should make one doubt an evaluation.
+    `warnings` say what should make one doubt an evaluation, `doubts` what does so of the data; these were said before the work began.
     """
 
     outcomes: tuple[StepOutcome, ...]
     artifacts: Mapping[str, Artifact]
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def evaluation(self) -> Artifact | None:
@@ -121,7 +122,7 @@ def execute(
         progress.say(remark)
     adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
     evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
-    return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else ())
+    return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else (), plan.doubts)
 
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:
