@@ -35,7 +35,8 @@ function scale(from, to, start, end) {
 
 // Round numbers from `low` to `high`, about `wanted` of them.
 function ticks(low, high, wanted) {
-  if (!(high > low)) return [low];
+  // Steps below the numbers' own precision would never arrive.
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) return [low];
   const rough = (high - low) / wanted, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
   const found = [];

@@ -209,3 +209,42 @@ def test_more_rows_are_offered_by_their_number(visit: Visit) -> None:
     assert visit.page.locator("#more").inner_text() == "Show 7 more"
     visit.page.click("#more")
     assert visit.page.locator("#samples-table tbody tr").count() == 24
+
+
+ODD_FIGURES = """() => {
+  const shown = state.shown, task = report.tasks[shown.task], bins = (n, fill) => Array(n).fill(fill), answers = shown.answers;
+  const of = (changes) => ({ ...shown, ...changes });
+  const all = (value) => task.samples.map(() => value), classes = task.classes.map(() => null), none = new Set(), pick = () => 0;
+  const rows = (...values) => values.map((value, epoch) => [epoch, value, value, value]);
+  const near = [1, 1 + 2 ** -52];
+  const made = {
+    single_bin: distributionFigure(300, "gamma", { from: 1, to: 1, right: [3], wrong: [0] }),
+    none_right: distributionFigure(300, "gamma", { from: 0, to: 1e-9, right: bins(30, 0), wrong: bins(30, 1) }),
+    nearly_equal: distributionFigure(300, "difference", { from: 1e8, to: 1e8 + 200, right: bins(30, 1), wrong: bins(30, 0) }),
+    wide: distributionFigure(300, "difference", { from: -1e300, to: 1e300, right: bins(30, 1), wrong: bins(30, 2) }),
+    constant_curve: curveFigure(300, "loss", rows(2, 2, 2)),
+    zero_curve: curveFigure(300, "loss", rows(0, 0)),
+    near_curve: curveFigure(300, "loss", rows(...near)),
+    one_epoch: curveFigure(300, "loss", rows(1)),
+    no_answers: calibrationFigure(400, of({ calibration: [] }), null),
+    one_answer: calibrationFigure(400, of({ calibration: [[0, 1, 0, 0]] }), of({ calibration: [[14, 1, 100, 100]] })),
+    no_confusion: confusionFigure(400, task, of({ confusion: [] }), pick),
+    many_classes: confusionFigure(400, { classes: bins(3000, "a class") }, of({ confusion: [] }), pick),
+    no_class_seen: classesFigure(400, task, of({ per_class: classes, confusion: [] }), null, "worst", false),
+    equal_classes: classesFigure(400, task, of({ per_class: task.classes.map(() => 100) }), of({ per_class: classes }), "change", true),
+    sure_methods: methodsFigure(400, [of({ accuracy: 100, low: 100, high: 100 }), of({ accuracy: 0, low: 0, high: 0 })], shown, null, pick),
+    one_method: methodsFigure(400, [of({ accuracy: 50, low: 50, high: 50 })], shown, null, pick),
+    all_at_zero: scatterFigure(400, task, of({ answers: { ...answers, image: all(0), text: all(0) } }), none, pick),
+    nearly_one_place: scatterFigure(400, task, of({ answers: { ...answers, image: all(near[1]), text: all(near[0]) } }), none, pick),
+  };
+  return Object.fromEntries(Object.entries(made).map(([name, node]) => [name, node.outerHTML]));
+}"""
+
+
+@pytest.mark.failure("odd output")
+def test_every_figure_holds_for_odd_numbers(visit: Visit, case: Any) -> None:
+    both_caches = next(title for title in visit.page.locator("#shown option").all_inner_texts() if "xmadapter" in title)
+    visit.page.select_option("#shown", label=both_caches)
+    for name, drawn in visit.page.evaluate(ODD_FIGURES).items():
+        with case():
+            assert not any(word in drawn for word in ("NaN", "Infinity", "undefined", "null")), name
