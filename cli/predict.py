@@ -50,7 +50,9 @@ def command(
     ] = "",
     output: OutputOption = "",
     json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")] = False,
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter's features were imported.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
+    ] = "",
     pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
     cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",

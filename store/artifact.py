@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
-from store.files import LIMIT, clear_temporaries, hash_file, make_folder, read_plain, require_plain, write_bytes
+from store.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
 from store.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
 from store.locks import LOCKS, at_work, held
 from store.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
@@ -145,7 +145,7 @@ class Artifact:
         return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self._again}.")
 
     def verify(self) -> list[ArtifactDamaged]:
-        """Read every byte; one error for each file that is missing, cut short or altered."""
+        """Read every byte; one error for each file that is missing, cut short or altered, and for what is neither file nor folder."""
         damaged = []
         for entry in self.manifest["files"]:
             try:
@@ -155,6 +155,9 @@ class Artifact:
                 damaged.append(error)
             except OSError as error:
                 damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
+        listed = {str(self.path / entry["name"]) for entry in self.manifest["files"]}
+        odd = (found for found in odd_below(self.path) if found.path not in listed)
+        damaged += [ArtifactDamaged(found.path, f"{found.problem}, and its manifest lists none there", "delete it.") for found in odd]
         return damaged
 
 

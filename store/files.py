@@ -157,6 +157,21 @@ def read_plain(path: Path | str, limit: int = LIMIT, below: Path | None = None) 
     return data
 
 
+def odd_below(folder: Path) -> Iterator[NotPlain]:
+    """What below `folder` is neither a file nor a folder. No link is followed."""
+    for where, folders, files in os.walk(folder):
+        for path in (Path(where, name) for name in sorted([*folders, *files])):
+            try:
+                mode = os.lstat(path).st_mode
+                if not stat.S_ISDIR(mode):
+                    _require_regular(path, mode)
+            except NotPlain as error:
+                yield error
+            except FileNotFoundError:
+                # Another process removed it since it was listed.
+                continue
+
+
 def hash_file(path: Path | str | bytes) -> str:
     """The blake3 of a plain file's bytes, as 64 hex digits; reads 1 MiB at a time. Raises `NotPlain` and `OSError`."""
     digest = blake3()

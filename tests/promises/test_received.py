@@ -200,6 +200,7 @@ def forge_encoder(export: Path, model: dict[str, Any]) -> None:
 
 @pytest.mark.failure("received folder")
 def test_an_export_copies_what_manifests_list_and_nothing_else(commands: Commands, received: Sent, tmp_path: Path, case: Case) -> None:
+    """And what is neither file nor folder is told by `verify`."""
     (tmp_path / "secret").write_text("secret")
     for stage in ("adapter", "cache", "texts"):
         folder = next((received.store / stage).glob("*tip-adapter-2shot*" if stage == "adapter" else "*"))
@@ -208,6 +209,9 @@ def test_an_export_copies_what_manifests_list_and_nothing_else(commands: Command
         (folder / "more").symlink_to(tmp_path)
         (folder / ".hidden").write_text("of the sender's machine")
         os.mkfifo(folder / "pipe")
+    checked = commands("verify", "--store", str(received.store), cwd=tmp_path, store=received.store)
+    assert checked.code == 1
+    assert checked.stdout.count("its manifest lists none there") == 4 * 3
     words = ["export", str(tmp_path / "out"), "--method", "tip-adapter", "--store", str(received.store)]
     ended = commands(*words, cwd=tmp_path, store=received.store)
     assert ended.code == 0, ended.stderr
