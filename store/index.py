@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from store.errors import ArtifactDamaged, InputError
-from store.files import atomic_file
+from store.files import atomic_file, odd_below
 from store.tables import REMEDY, Array
 
 FLAT = "Flat"
@@ -89,13 +89,18 @@ class VectorIndex:
         """Open an index file, memory-mapped where it is large unless `mapped` says. Raises `ArtifactDamaged`."""
         faiss = _faiss()
         mapped = _is_large(path) if mapped is None else mapped
+        # An index may name a file of its lists. One flag keeps that to its own folder, where then no link may lead on.
+        for found in odd_below(path.parent):
+            raise ArtifactDamaged(found.path, found.problem, REMEDY)
         # One flag maps Flat and HNSW, the other inverted lists, and faiss refuses lists where both are given.
         ways = [faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY] if mapped else [0]
         if mapped and _fourcc(path).startswith(b"Iw"):
             ways.reverse()
         for flags in ways:
             try:
-                index = _read(faiss, path, flags)
+                index = _read(faiss, path, flags | faiss.IO_FLAG_ONDISK_SAME_DIR)
+                if not mapped and _lists_elsewhere(faiss, index):
+                    raise ArtifactDamaged(path, "its lists are said to lie in another file", REMEDY)
                 if index.metric_type != faiss.METRIC_INNER_PRODUCT or index.ntotal < 0:
                     raise ArtifactDamaged(path, "it does not compare by inner products", REMEDY)
                 return cls(_without_prefetch(faiss, index))
@@ -209,6 +214,12 @@ def _require_address_space() -> None:
 
 def _is_large(path: Path) -> bool:
     return path.is_file() and path.stat().st_size >= MAPPED_FROM
+
+
+def _lists_elsewhere(faiss: Any, index: Any) -> bool:
+    """Whether the lists of an index are in a file of their own, which no index of xmap's has."""
+    lists = faiss.try_extract_index_ivf(index)
+    return lists is not None and isinstance(faiss.downcast_InvertedLists(lists.invlists), faiss.OnDiskInvertedLists)
 
 
 def _fourcc(path: Path) -> bytes:

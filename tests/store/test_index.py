@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -239,3 +240,32 @@ def test_many_queries_are_searched_a_part_at_a_time(factory: str, lists: int, si
     np.testing.assert_array_equal(found.rows, at_once.rows)
     np.testing.assert_allclose(found.scores, at_once.scores, atol=2e-6)
     assert index.search(asked[:0], 7).rows.shape == (0, 7)
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("kind", ["elsewhere", "link", "pipe", "here"])
+def test_an_index_opens_no_other_file_that_it_names(tmp_path: Path, kind: str, mapped: bool) -> None:
+    import faiss
+
+    keys, secret, folder = unit(300, 8), tmp_path / "secret.lists", tmp_path / "received"
+    folder.mkdir()
+    written = faiss.index_factory(8, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
+    written.train(keys)
+    lists = faiss.OnDiskInvertedLists(4, written.code_size, str(secret))
+    written.replace_invlists(lists)
+    written.add(keys)
+    faiss.write_index(written, str(folder / "x.index"))
+    del written, lists
+    if kind == "link":
+        (folder / "secret.lists").symlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(folder / "secret.lists")
+    elif kind == "here":
+        secret.rename(folder / "secret.lists")
+    try:
+        found = VectorIndex.load(folder / "x.index", mapped)
+    except ArtifactDamaged:
+        found = None
+    assert found is None or (mapped and kind in ("here", "elsewhere"))
+    assert str(secret) not in Path("/proc/self/maps").read_text()
