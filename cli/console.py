@@ -87,7 +87,8 @@ def points(difference: float) -> str:
 
 def interval(bounds: Any) -> str:
     """`[low, high]` with two decimals."""
-    return f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if isinstance(bounds, Sequence) else str(bounds)
+    # What rounds to nothing has no minus.
+    return f"[{', '.join(f'{round(end, 2) + 0.0:.2f}' for end in bounds)}]" if isinstance(bounds, Sequence) else str(bounds)
 
 
 def number(value: Any, digits: int) -> str:

@@ -78,7 +78,7 @@ def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequenc
             rows.append((f"published {row.source.method}", *numbers, row.source.words))
     show(f"{title}: accuracy %")
     columns = _columns(shots)
-    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
+    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",), repeat=1)
     _caption(cells, protocol, intervals=any("±" in text for found in measured.values() for text in found.values()))
 
 
@@ -124,7 +124,7 @@ def _differences(cells: Sequence[Cell], protocol: str) -> None:
         return
     show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
     rows = [(other, *(_difference(found[count].get(other)) for count in shots)) for other in others]
-    print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots))
+    print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots), repeat=1)
     show(PROTOCOLS[protocol])
     typer.echo("")
 
@@ -153,7 +153,7 @@ def _domains(cells: Sequence[Cell], protocol: str) -> None:
         rows.append((f"published {source.method}", shots, *_numbers(table, names, variants), source.words))
     show("domain generalisation, adapted on ImageNet: accuracy %; logits restricted to each target's classes")
     columns = ("shots", *titles, "average of variants")
-    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",))
+    print_table(("method", *columns, "source"), rows, right=columns, spare=("source",), repeat=2)
     _caption(shown, protocol, intervals=False)
 
 

@@ -1,7 +1,7 @@
 """Tables on stdout. In a pipe all values are whole; on a terminal no word is broken, whatever its width.
 
-What does not fit is made to fit in this order: paths lose their beginning, the least telling columns are left out, and at last each
-row becomes a block of lines, one a column.
+What does not fit is made to fit in this order: paths lose their beginning, the least telling columns are left out, the columns of a
+grid go on in tables below, and at last each row becomes a block of lines, one a column.
 """
 
 from __future__ import annotations
@@ -51,22 +51,27 @@ def print_table(
     spare: Sequence[str] = (),
     paths: Collection[str] = (),
     best: Collection[int] = (),
+    repeat: int = 0,
 ) -> None:
     """A table on stdout.
 
     Columns named in `right` are aligned right, those in `spare` may be left out (the first first), values of those in `paths` may lose
-    their beginning. The rows numbered in `best` stand out on a terminal with colours.
+    their beginning. The rows numbered in `best` stand out on a terminal with colours. With `repeat`, so many columns stand again at the
+    left of tables below, in which the others go on.
     """
     # The names of columns are as foreign as what is in them: a query may call them anything.
     names = [plain(name) for name in columns]
     cells = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
-    layout = fitted(names, cells, terminal_width(), [plain(name) for name in spare], [plain(name) for name in paths])
-    if layout.records:
-        typer.echo("\n".join(_records(layout)) + "\n")
-    else:
-        _print(layout, [plain(name) for name in right], best)
-    if layout.remark:
-        show(layout.remark, err=True)
+    least = [plain(name) for name in spare]
+    layout = fitted(names, cells, terminal_width(), least, [plain(name) for name in paths])
+    parts = parted(layout, terminal_width(), repeat, least) if layout.records and repeat else [layout]
+    for part in parts:
+        if part.records:
+            typer.echo("\n".join(_records(part)) + "\n")
+        else:
+            _print(part, [plain(name) for name in right], best)
+    if parts[0].remark:
+        show(parts[0].remark, err=True)
 
 
 def fitted(
@@ -85,6 +90,28 @@ def fitted(
         if short is not None:
             return Layout(names, short, left_out, cut=short != cells)
     return Layout(columns, rows, records=True)
+
+
+def parted(layout: Layout, width: int | None, repeat: int, spare: Sequence[str] = ()) -> list[Layout]:
+    """A table that does not fit as several that do, each with the first `repeat` columns; as it is where a column alone is too wide."""
+    head, parts = list(range(repeat)), []
+    rest = [place for place in range(repeat, len(layout.columns)) if layout.columns[place] not in spare]
+    while rest:
+        taken = max((count for count in range(1, len(rest) + 1) if _fits(layout, [*head, *rest[:count]], width)), default=0)
+        if not taken:
+            return [layout]
+        parts.append([*head, *rest[:taken]])
+        rest = rest[taken:]
+    left_out = [name for name in spare if name in layout.columns]
+    return [Layout(*_picked(layout, places), left_out=left_out) for places in parts]
+
+
+def _fits(layout: Layout, places: Sequence[int], width: int | None) -> bool:
+    return width is None or _needed(*_picked(layout, places)) <= width
+
+
+def _picked(layout: Layout, places: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+    return [layout.columns[place] for place in places], [[row[place] for place in places] for row in layout.rows]
 
 
 def aligned(values: Sequence[object]) -> list[str] | None:

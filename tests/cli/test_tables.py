@@ -77,6 +77,29 @@ def test_records_name_each_column_and_part_rows(monkeypatch: pytest.MonkeyPatch,
     assert capsys.readouterr().out == f"a          {'x' * 20}\nlong name  {'y' * 20}\n\na          1\nlong name\n\n"
 
 
+@pytest.mark.parametrize("width", [30, 45, 60, 80])
+def test_a_grid_goes_on_below_with_its_first_column(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Terminal(monkeypatch, width)
+    columns = ("method", *(f"{shots} shots" for shots in (1, 2, 4, 8, 16)), "source")
+    rows = [[f"method-{number}", *(["92.38 ±14.34"] * 5), "measured here"] for number in range(3)]
+    print_table(columns, rows, right=columns[1:-1], spare=("source",), repeat=1)
+    printed = capsys.readouterr()
+    assert max(map(cell_len, printed.out.splitlines())) <= width
+    assert printed.out.count("method-0") == -(-5 // ((width - 10) // 15))
+    assert printed.out.count("92.38 ±14.34") == 15
+    assert "1 column left out: source" in printed.err.replace("\n", " ")
+
+
+def test_a_grid_with_a_column_too_wide_for_anything_becomes_records(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Terminal(monkeypatch, 30)
+    print_table(("method", "said"), [["a", "x" * 40]], repeat=1)
+    assert "said    " + "x" * 40 in capsys.readouterr().out
+
+
 def test_a_pipe_gets_whole_values(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("path", "x"), [["folder/" * 60 + "end.jpg", "1"]], spare=["x"], paths=["path"])
     printed = capsys.readouterr()
