@@ -66,7 +66,7 @@ def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
     typer.echo("\nmade from")
     wide = max(map(len, artifact.inputs))
     for label, digest in artifact.inputs.items():
-        parent = lineage.inputs[artifact.fingerprint][label]
+        parent = lineage.inputs.get(artifact.fingerprint, {}).get(label)
         named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
         show(f"  {label:<{wide}}  {named}")
 

@@ -64,7 +64,7 @@ def _images(artifact: Artifact, lineage: Lineage) -> Listing | None:
     known: dict[str, Listing | None] = {}
     queue, seen = [artifact], {artifact.fingerprint}
     for current in queue:
-        for name, parent in lineage.inputs[current.fingerprint].items():
+        for name, parent in lineage.inputs.get(current.fingerprint, {}).items():
             if parent is None:
                 continue
             if parent.stage == IMAGES:
@@ -85,7 +85,7 @@ def _causes(first: Artifact, second: Artifact, lineage: Lineage, above: frozense
     """Differing fields of both; an input that differs is explained by the fields of the artifact behind it, where that is there."""
     for change in explain(first.fields, second.fields):
         yield Cause(first.stage, change)
-    mine, others = lineage.inputs[first.fingerprint], lineage.inputs[second.fingerprint]
+    mine, others = (lineage.inputs.get(found.fingerprint, {}) for found in (first, second))
     for name in sorted(first.inputs.keys() | second.inputs.keys()):
         before, after = first.inputs.get(name), second.inputs.get(name)
         if before == after:

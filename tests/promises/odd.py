@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from store.files import hash_file
@@ -263,11 +263,11 @@ def odd_tables(odd: Odd, manifest: Manifest) -> None:
     if not paths:
         return odd_manifest(odd, manifest)
     path, way = odd.draw.choice(paths), odd.draw.choice(sorted(TABLES))
-    table = pq.ParquetFile(path).read()
-    name = odd.draw.choice(table.column_names)
     try:
+        table = pq.ParquetFile(path).read()
+        name = odd.draw.choice(table.column_names)
         changed = TABLES[way](table, name, odd.draw)
-    except (pa.ArrowException, KeyError, TypeError, ValueError):
+    except (pa.ArrowException, KeyError, IndexError, TypeError, ValueError, OSError):
         return odd_manifest(odd, manifest)
     kept = {key: value for key, value in (table.schema.metadata or {}).items() if key.startswith(b"xmap.")}
     path.unlink()
@@ -341,6 +341,7 @@ TABLES: Mapping[str, Change] = {
     "columns in another order": lambda table, name, draw: table.select(draw.sample(table.column_names, len(table.column_names))),
 }
 
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError, pa.ArrowException)
 WAYS: Mapping[Callable[[Odd, Manifest], None], int] = {
     odd_manifest: 10, odd_tensors: 5, odd_tables: 8, odd_index: 2, odd_bytes: 2, odd_swap: 1, odd_names: 1,
 }  # fmt: skip
@@ -357,7 +358,11 @@ def make_odd(odd: Odd) -> None:
         if isinstance(manifest.get("files"), list) and all(
             isinstance(manifest.get(name), dict) for name in ("fields", "summary", "inputs")
         ):
-            way(odd, manifest)
+            try:
+                way(odd, manifest)
+            except UNREADABLE as error:
+                # An earlier change left nothing to change.
+                odd.note(f"not {way.__name__} ({type(error).__name__})")
     pending = [(odd.folder, manifest)]
     for folder, changed in pending:
         before, after = reseal(folder, changed)

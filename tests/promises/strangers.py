@@ -153,6 +153,31 @@ def commands(odd: Odd, case: Path) -> list[list[str]]:
     return [[*argv, "--store", str(odd.store)] for argv in listed]
 
 
+# ---- a store that is removed meanwhile
+
+
+def while_removed(world: World, folder: Path, argv: Sequence[str], number: int) -> list[str]:
+    """What goes wrong with a command while whose `number`-th file is opened every artifact is removed as `gc` does."""
+    shutil.copytree(world.store, folder / "store", copy_function=os.link)
+    (folder / "temporary").mkdir()
+    return _in_child(world, folder, [[*argv, "--store", str(folder / "store")]], number)
+
+
+def _removing(store: Path, number: int) -> None:
+    left = [number]
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(str(store)):
+            left[0] -= 1
+            if left[0] == 0:
+                # Manifests first.
+                for path in sorted(store.glob(f"*/*/{MANIFEST}")):
+                    path.unlink()
+                    shutil.rmtree(path.parent)
+
+    sys.addaudithook(watch)
+
+
 # ---- one case
 
 
@@ -185,14 +210,16 @@ def case(world: World, folder: Path, number: int, most: int = 10) -> list[str]:
     return [f"case {number}, {chosen}: {'; '.join(odd.done)}: {problem}" for problem in found]
 
 
-def _in_child(world: World, folder: Path, listed: Sequence[Sequence[str]]) -> list[str]:
+def _in_child(world: World, folder: Path, listed: Sequence[Sequence[str]], removed: int = 0) -> list[str]:
     said = folder / "said.json"
     said.write_text(json.dumps({"problems": ["it did not begin"], "at": ""}))
     child = os.fork()
     if child == 0:
         try:
             _bounded()
-            _try_all(world, folder, listed, said)
+            if removed:
+                _removing(folder / "store", removed)
+            _try_all(world, folder, listed, said, bool(removed))
         finally:
             os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -212,7 +239,7 @@ def _bounded() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
 
 
-def _try_all(world: World, folder: Path, listed: Sequence[Sequence[str]], said: Path) -> None:
+def _try_all(world: World, folder: Path, listed: Sequence[Sequence[str]], said: Path, removed: bool) -> None:
     problems: list[str] = []
     reached = _watched(world, folder)
     os.chdir(world.folder)
@@ -221,6 +248,8 @@ def _try_all(world: World, folder: Path, listed: Sequence[Sequence[str]], said: 
         _keep(said, problems, argv)
         result = command(*argv)
         problems += [f"{' '.join(argv)}: {problem}" for problem in wrong(result)]
+        if removed and " is damaged" in result.out + result.err:
+            problems.append(f"{' '.join(argv)}: {result.out} {result.err}")
         problems += [f"{' '.join(argv)}: reached {place}" for place in reached]
         reached.clear()
     _keep(said, problems, ())
@@ -254,6 +283,7 @@ def _watched(world: World, folder: Path) -> list[str]:
         str(folder),
         str(world.folder),
         *world.places,
+        os.environ.get("XDG_STATE_HOME", str(Path.home() / ".local" / "state")),
         "/proc/",
         "/sys/",
         "/dev/null",

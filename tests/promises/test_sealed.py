@@ -42,3 +42,26 @@ def test_no_odd_artifact_does_more_than_end_in_a_sentence(strange: World, tmp_pa
 @pytest.mark.parametrize("start", range(10_000, 10_000 + MANY, BLOCK))
 def test_no_odd_artifact_of_many_does_more_than_end_in_a_sentence(strange: World, tmp_path: Path, case: Case, start: int) -> None:
     tried(strange, tmp_path, range(start, start + BLOCK), case)
+
+
+READERS = {
+    "verify": ["verify"],
+    "status": ["status", "--json"],
+    "show": ["show", "{eval}"],
+    "sql": ["sql", "select class_name, avg(affinity_image) from affinity group by all"],
+    "report": ["report", "{eval}", "-o", "{folder}/report.html"],
+    "predict": ["predict", "photo.png", "--adapter", "{adapter}", "--model", "local-dir:model", "--explain"],
+    "export": ["export", "{folder}/exported", "--adapter", "{adapter}"],
+}
+
+
+@pytest.mark.failure("at once")
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_removed_while_it_is_read_is_never_called_damaged(strange: World, tmp_path: Path, case: Case, reader: str) -> None:
+    names = {stage: sorted((strange.store / stage).iterdir())[-1].name for stage in ("eval", "adapter")}
+    for number in (1, 15, 30, 60):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        argv = [word.format(folder=folder, **names) for word in READERS[reader]]
+        with case():
+            assert strangers.while_removed(strange, folder, argv, number) == []
