@@ -28,8 +28,9 @@ def command(
     Example: xmap export birds-classifier --method xmadapter
     """
     from pipeline.adapter_choice import load_chosen
-    from pipeline.export import export
+    from pipeline.export import export, require_new_folder
 
+    require_new_folder(Path(folder))
     with progress_on_stderr(quiet) as progress:
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress)

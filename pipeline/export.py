@@ -26,12 +26,12 @@ from store.manifest import MANIFEST, versions
 from store.schemas import usable
 
 SCHEMA = 1
-DIR = "DIR, a new folder"
+DIR = "`xmap export DIR`"
 
 
 def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
-    target = _new_folder(folder)
+    target = require_new_folder(folder)
     clear(target)
     partial = target.with_name(f"{temporary_prefix(target)}{os.getpid()}{TEMPORARY}")
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
@@ -53,7 +53,7 @@ def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     return target
 
 
-def _new_folder(folder: Path) -> Path:
+def require_new_folder(folder: Path) -> Path:
     """The real path of a folder to write, which holds nothing yet. Raises `OutputError`."""
     try:
         target = folder.resolve()
@@ -61,10 +61,13 @@ def _new_folder(folder: Path) -> Path:
             problem = "it is not empty" if not target.is_dir() or any(target.iterdir()) else ""
             # A folder takes the place of another whole: whoever is in that one is then nowhere.
             problem = problem or ("it is the folder you are in" if Path.cwd().is_relative_to(target) else "")
-            if problem:
-                raise OutputError(folder, problem, DIR)
+        else:
+            above = next(parent for parent in target.parents if parent.exists())
+            problem = "" if above.is_dir() else f"{above} is no folder"
     except (OSError, RuntimeError) as error:
         raise OutputError(folder, getattr(error, "strerror", None) or "its links lead in a circle", DIR) from error
+    if problem:
+        raise OutputError(folder, problem, DIR)
     return target
 
 

@@ -30,7 +30,7 @@ def write_digits(root: Path) -> int:
     images, labels = _load()
     _require_own(root)
     for name in CLASSES:
-        make_folder(root / name)
+        make_folder(root / name, "`xmap demo DIR`")
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         path = root / str(label) / f"{index:04d}.png"
         data = png(image)

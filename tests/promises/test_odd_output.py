@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import os
 import re
 import sys
@@ -258,3 +259,49 @@ def test_output_is_whole_or_absent(
         assert call(*words).exit_code == 0
         assert whole.is_symlink()
         assert abs((out / "real").stat().st_size - len(expected)) < 200
+
+
+NOWHERE = ("no/such.csv", "folder.csv", "file/below.csv", f"{'x' * 300}.csv")
+WORKING = ("pipeline.run.execute", "pipeline.adapter_choice.load_chosen", "store.sql.connect", "pipeline.report.gather")
+
+
+@pytest.mark.failure("odd output")
+def test_what_cannot_be_written_is_said_before_any_work(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder.csv").mkdir()
+
+    def worked(*_: object, **__: object) -> None:
+        raise AssertionError("it began to work")
+
+    for name in ("bench", "report", "ablate", "adapter_choice"):
+        # Whoever imports a name while it is replaced keeps the replacement.
+        importlib.import_module(f"pipeline.{name}")
+    for name in WORKING:
+        monkeypatch.setattr(name, worked)
+    store = ("--store", world / "store")
+    writing = ("sql", "from runs"), ("predict", world), ("report",), ("run", world), ("eval",), ("status",), ("bench",)
+    lines: list[tuple[object, ...]] = [
+        *((*words, "-o", place, *store) for place in NOWHERE for words in writing),
+        ("export", "file", *store), ("export", tmp_path, *store), ("export", ".", *store), ("export", "file/below", *store),
+        ("ablate", "gamma", "--out", "file", *store), ("init", "--config", "no/x.toml"), ("demo", "file", "--quiet"),
+    ]  # fmt: skip
+    for words in lines:
+        with case():
+            result = call(*words)
+            assert result.exit_code == 2, words
+            assert len(result.stderr.splitlines()) == 1, result.stderr
+            assert "name another with" in result.stderr or "choose another with" in result.stderr
+            assert "--store DIR" not in result.stderr
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.csv"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_dash_is_stdout(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = ("--store", world / "store")
+    assert call("sql", "select 1 as n", "-o", "-", "--format", "csv", *store).stdout.split() == ["n", "1"]
+    assert call("report", "-o", "-", *store).stdout.startswith("<!doctype html>")
+    assert call("init", "--config", "-", "--shots", "3").stdout.startswith("# xmap's settings")
+    assert call("predict", next((world / "photos/test").rglob("* 0.png")), "-o", "-", "--json", *store).stdout.startswith("{")
+    assert os.listdir(tmp_path) == []
