@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Bytes of an answer that people can be shown: as Python values it takes ten times as much.
 READABLE = 256 << 20
+LONGEST = 1e9
 _WORD = re.compile(r"[\w.-]+")
 # Bytes of a query file.
 QUERY_LIMIT = 1 << 20
@@ -59,6 +60,8 @@ def command(
 
     Example: xmap sql label-suspects
     """
+    if not 0 <= timeout <= LONGEST:
+        raise InputError(f"--timeout {timeout:g}: give seconds, or 0 for a query that may take for ever.")
     destination = Destination(form, output, json)
     if listed:
         destination.write(_listed())

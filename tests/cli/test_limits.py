@@ -63,3 +63,10 @@ def test_what_people_cannot_be_shown_is_refused_with_the_way_out(monkeypatch: py
     assert shown.exit_code == 2
     assert "the answer has 1,000 rows" in shown.stderr
     assert CliRunner().invoke(app, ["sql", "from range(1000)", "-o", str(tmp_path / "all.parquet")]).exit_code == 0
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e30"])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    result = CliRunner().invoke(app, ["sql", "select 1", "--timeout", seconds])
+    assert result.exit_code == 2
+    assert "--timeout" in result.stderr

@@ -7,9 +7,11 @@ import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,8 @@ from cli.help import COMMANDS
 from cli.main import app
 from store.artifact import Draft, Identity, Store
 from store.files import write_bytes
-from tests.faults import Case
+from store.output import Output
+from tests.faults import KILL, Case, Points, in_child
 from tests.store.conftest import disk_with_room as disk_with_room
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,6 +262,27 @@ def test_output_is_whole_or_absent(
         assert call(*words).exit_code == 0
         assert whole.is_symlink()
         assert abs((out / "real").stat().st_size - len(expected)) < 200
+
+
+@pytest.mark.failure("odd output")
+@pytest.mark.parametrize("name", ["real", "link"])
+def test_killed_at_any_point_of_writing_the_old_file_or_the_new_one_is_there(name: str, tmp_path: Path, case: Case) -> None:
+    (tmp_path / "link").symlink_to("real")
+
+    def write(last: int) -> None:
+        Points(last, KILL).install()
+        Output(tmp_path / name).write(b"new" * 100)
+
+    for last in range(12):
+        (tmp_path / "real").write_bytes(b"old")
+        with case():
+            ended = in_child(partial(write, last))
+            assert ended in (0, -signal.SIGKILL)
+            assert (tmp_path / "real").read_bytes() in (b"old", b"new" * 100)
+            assert (tmp_path / "link").is_symlink()
+            Output(tmp_path / name).write(b"next")
+            assert sorted(os.listdir(tmp_path)) == ["link", "real"], "what the killed one left is cleared"
+    assert ended == 0, "there were points after its end"
 
 
 NOWHERE = ("no/such.csv", "folder.csv", "file/below.csv", f"{'x' * 300}.csv")
