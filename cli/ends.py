@@ -16,7 +16,6 @@ import typer
 
 from cli.console import say, warn
 from store.errors import XmapError
-from store.removed import explained
 
 DONE, FOUND, WRONG, INTERRUPTED = 0, 1, XmapError.exit_code, 130
 EXITS = {
@@ -113,6 +112,9 @@ def open_streams() -> None:
 def _sentence(error: Exception) -> str | None:
     """What an error says of the input or the machine; None for a bug."""
     if isinstance(error, XmapError):
+        # Help and completion do not pay for it.
+        from store.removed import explained
+
         return str(explained(error))
     if _of_memory(error):
         detail = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
