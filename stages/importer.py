@@ -214,8 +214,10 @@ class _Source:
         wanted = (len(keys), len(self.classes))
         if tuple(values.shape) != wanted:
             raise InputError(f"{path} is {shape_of(values)}; {wanted[0]} keys of {wanted[1]} classes need {wanted[0]} x {wanted[1]}.")
-        if not bool(((values == 0) | (values == 1)).all()) or not bool((values.sum(1) == 1).all()):
-            raise InputError(f"{path} should hold one-hot rows: one 1 a row, the rest 0.")
+        odd = ~(((values == 0) | (values == 1)).all(1) & (values.sum(1) == 1))
+        if bool(odd.any()):
+            place = f"{int(odd.sum()):,} are not, the first is row {int(odd.int().argmax())}"
+            raise InputError(f"{path} should hold one-hot rows, one 1 a row, the rest 0: {place}; make it again.")
         return self._rows(keys, values.argmax(1), "support", f"keys_{count}shots.pt")
 
     def _split(self, split: str, stem: str) -> ImageFeatures:

@@ -148,6 +148,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "labels short": (lambda at: torch.save(torch.zeros(3).long(), at / "test_l.pt"), "it should be 12 whole numbers"),
     "labels float": (lambda at: torch.save(torch.zeros(12), at / "test_l.pt"), "whole numbers"),
     "two ones": (lambda at: torch.save(torch.ones(6, 3), at / "values_2shots.pt"), "one-hot"),
+    "no one": (lambda at: zeroed(at / "values_2shots.pt", 0, 4), "1 are not, the first is row 4"),
     "halves": (lambda at: torch.save(torch.full((6, 3), 1 / 3), at / "values_2shots.pt"), "one-hot"),
 }
 
