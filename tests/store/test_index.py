@@ -269,3 +269,44 @@ def test_an_index_opens_no_other_file_that_it_names(tmp_path: Path, kind: str, m
         found = None
     assert found is None or (mapped and kind in ("here", "elsewhere"))
     assert str(secret) not in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("link", [-2, 40, 41, 10**6, 2**31 - 1])
+def test_links_that_leave_a_graph_are_refused_before_a_search_follows_them(tmp_path: Path, link: int) -> None:
+    import faiss
+
+    keys = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    index = faiss.index_factory(4, "HNSW8", faiss.METRIC_INNER_PRODUCT)
+    index.add(keys)
+    faiss.write_index(index, str(tmp_path / "sound.faiss"))
+    assert len(VectorIndex.load(tmp_path / "sound.faiss")) == 40
+    links = faiss.vector_to_array(index.hnsw.neighbors)
+    links[3] = link
+    faiss.copy_array_to_vector(links, index.hnsw.neighbors)
+    faiss.write_index(index, str(tmp_path / "odd.faiss"))
+    with pytest.raises(ArtifactDamaged, match="faiss cannot read it"):
+        VectorIndex.load(tmp_path / "odd.faiss")
+
+
+@pytest.mark.failure("received folder")
+def test_an_index_of_another_metric_is_refused(tmp_path: Path) -> None:
+    import faiss
+
+    for kind in ("Flat", "HNSW4", "IVF1,Flat", "SQ8", "LSH"):
+        index = faiss.index_factory(4, kind, faiss.METRIC_L2)
+        index.train(np.eye(4, dtype=np.float32))
+        index.add(np.eye(4, dtype=np.float32))
+        faiss.write_index(index, str(tmp_path / "odd.faiss"))
+        with pytest.raises(ArtifactDamaged, match="does not compare by inner products"):
+            VectorIndex.load(tmp_path / "odd.faiss")
+
+
+def test_ids_beyond_the_keys_are_no_answer(tmp_path: Path) -> None:
+    import faiss
+
+    index = faiss.index_factory(4, "IDMap,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.add_with_ids(np.eye(4, dtype=np.float32), np.arange(4) + 10**9)
+    faiss.write_index(index, str(tmp_path / "odd.faiss"))
+    with pytest.raises(InputError, match="finds keys that it does not have"):
+        VectorIndex.load(tmp_path / "odd.faiss").search(np.eye(4, dtype=np.float32), 1)
