@@ -77,6 +77,13 @@ def test_one_module_owns_each_foreign_library(library: str) -> None:
     assert users == {OWNERS[library]}
 
 
+def test_pillow_opens_images_in_one_place() -> None:
+    """Where the formats are named that it may open."""
+    calls = {name for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+             and node.attr == "open" and isinstance(node.value, ast.Name) and node.value.id == "Image"}  # fmt: skip
+    assert calls == {"stages/decode.py"}
+
+
 def unsafe(tree: ast.Module) -> Iterator[str]:
     yield from (found for found in imported(tree) if found.split(".")[0] in UNSAFE_MODULES)
     for node in ast.walk(tree):

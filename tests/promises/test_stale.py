@@ -131,7 +131,10 @@ def reached(name: str, before: dict[str, Any], value: Any) -> set[str]:
         return stages - {CACHE, ADAPTER} if before["text.text"] == "coop" else stages
     if before["text.text"] == "prompts":
         return set() if stages == TUNED else stages
-    return stages | {COOP} if stages & {CACHE, IMAGES, TEXTS} or name in JUDGED_BY_COOP else stages
+    if name in JUDGED_BY_COOP:
+        # The caches are made of the texts that it tunes.
+        return stages | {COOP, CACHE}
+    return stages | {COOP} if stages & {CACHE, IMAGES, TEXTS} else stages
 
 
 any_settings = st.fixed_dictionaries({name: st.sampled_from(values) for name, (values, _) in SETTINGS.items()})
