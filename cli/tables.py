@@ -66,7 +66,9 @@ def print_table(
     layout = fitted(names, cells, terminal_width(), least, [plain(name) for name in paths])
     parts = parted(layout, terminal_width(), repeat, least) if layout.records and repeat else [layout]
     for part in parts:
-        if part.records:
+        if part.records and not part.rows:
+            show(f"no rows of {', '.join(part.columns)}")
+        elif part.records:
             typer.echo("\n".join(_records(part)) + "\n")
         else:
             _print(part, [plain(name) for name in right], best)

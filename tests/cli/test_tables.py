@@ -100,6 +100,12 @@ def test_a_grid_with_a_column_too_wide_for_anything_becomes_records(
     assert "said    " + "x" * 40 in capsys.readouterr().out
 
 
+def test_nothing_in_many_columns_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal(monkeypatch, 20)
+    print_table(("one column", "another column"), [])
+    assert capsys.readouterr().out == "no rows of one\ncolumn, another\ncolumn\n"
+
+
 def test_a_pipe_gets_whole_values(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("path", "x"), [["folder/" * 60 + "end.jpg", "1"]], spare=["x"], paths=["path"])
     printed = capsys.readouterr()

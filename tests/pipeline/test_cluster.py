@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.bench import bench, jobs_of
+from pipeline.bench import bench
 from pipeline.cluster import RayEngine, _signals
 from pipeline.config import XmapConfig
 from pipeline.engines import engine_of
+from pipeline.jobs import jobs_of
 from pipeline.plan import STAGES
 from pipeline.run import RunResult, run
 from stages.importer import import_tip_adapter
