@@ -144,7 +144,7 @@ def commands(odd: Odd, case: Path) -> list[list[str]]:
         ["predict", "photo.png", "--adapter", adapter, "--model", "local-dir:model", "--json", "--explain"],
         ["export", str(case / "exported"), "--adapter", adapter],
         ["diff", f"{stage}/{name}", f"{stage}/{other}"],
-        ["gc", *draw.choice(([], FEATURES, ["--yes"]))],
+        ["gc", *draw.choice(([], [*FEATURES, "--shots", "2"], ["--yes"]))],
     ]
     if draw.random() < 0.2:
         working = [draw.choice(("run", "eval", "train", "build-cache")), *FEATURES, *flags, "--seeds", "1", *EPOCHS, "--quiet"]
