@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from store.errors import LocksMissing, StoreBusy
-from store.files import make_folder, system_errors
+from store.errors import LocksMissing, NotPlain, StoreBusy
+from store.files import make_folder, require_plain, system_errors
 from store.fingerprint import SHORT
 
 LOCKS = "locks"
@@ -28,7 +28,7 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP})
 def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock at `path`; where another process has it, say so by `on_wait` and wait. Raises `StoreDenied` and `StoreFull`."""
     make_folder(path.parent)
-    lock = FileLock(path)
+    lock = FileLock(_plain(path))
     with _explained(path):
         try:
             lock.acquire(timeout=0.2)
@@ -86,12 +86,21 @@ def sweep(root: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _plain(path: Path) -> Path:
+    """A lock's path, where nothing or a plain file lies: the store may be anybody's, and a link would lead the lock outside."""
+    if path.parent.is_symlink():
+        raise NotPlain(path.parent, "it is a link, not a folder")
+    with suppress(FileNotFoundError):
+        require_plain(path, path.parent)
+    return path
+
+
 def _anybody(root: Path) -> bool:
     """Whether a living process works in the store; what the dead left is removed. Call only while holding the gate."""
     living = False
     for path in (root / LOCKS).glob(f"{AT_WORK}*.lock"):
         try:
-            with FileLock(path).acquire(timeout=0):
+            with FileLock(_plain(path)).acquire(timeout=0):
                 path.unlink(missing_ok=True)
         except Timeout:
             living = True

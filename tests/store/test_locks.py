@@ -74,3 +74,25 @@ def test_a_lock_that_cannot_be_written_is_one_sentence(
     with pytest.raises(kind) as caught, held(tmp_path / LOCKS / "a.lock"):
         pass
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("name", ["locks", "locks/gate.lock", "locks/run-1.lock"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_locks_that_came_with_a_store_lead_nowhere(tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "gate.lock").write_text("precious")
+    path = tmp_path / "store" / name
+    path.parent.mkdir(parents=True)
+    if kind == "link":
+        path.symlink_to(tmp_path / "outside" if name == "locks" else tmp_path / "outside" / "gate.lock")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif name != "locks":
+        path.mkdir()
+    if kind == "folder" and name == "locks":
+        return
+    with pytest.raises(XmapError), alone(tmp_path / "store"):
+        raise AssertionError
+    assert (tmp_path / "outside" / "gate.lock").read_text() == "precious"
+    assert len(list((tmp_path / "outside").iterdir())) == 1
