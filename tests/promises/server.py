@@ -34,14 +34,18 @@ def _shuffle(seed: int) -> None:
     class Shuffled:
         def __init__(self, path: Any = ".") -> None:
             with scan(path) as listing:
-                self.entries = list(listing)
-            draw.shuffle(self.entries)
+                entries = list(listing)
+            draw.shuffle(entries)
+            self.entries = iter(entries)
 
         def __iter__(self) -> Any:
-            return iter(self.entries)
+            return self
+
+        def __next__(self) -> Any:
+            return next(self.entries)
 
         def __enter__(self) -> Any:
-            return iter(self.entries)
+            return self
 
         def __exit__(self, *error: object) -> None:
             return None
