@@ -141,7 +141,11 @@ class Adapter:
         import torch
 
         width = self.cache.text.weights.shape[1]
-        found = torch.as_tensor(np.asarray(features), dtype=torch.float32)
+        try:
+            found = torch.as_tensor(np.asarray(features), dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = type(features).__name__
+            raise InputError(f"features of type {kind} are no numbers: this adapter takes features of shape (B, {width}).") from error
         if found.dim() != 2 or found.shape[1] != width or not bool(torch.isfinite(found).all()):
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
         with torch.no_grad():

@@ -125,3 +125,12 @@ def test_encoded_images_have_the_probabilities_of_prediction(adapter: Adapter, p
 def test_an_adapter_says_what_it_is(adapter: Adapter) -> None:
     said = repr(adapter)
     assert all(text in said for text in ("tip-adapter", "seed 1", "3 classes of photos", adapter.artifact.fingerprint[:8]))
+
+
+@pytest.mark.failure("odd output")
+def test_what_are_no_features_is_one_sentence(adapter: Adapter, case: Case) -> None:
+    width = adapter.cache.text.weights.shape[1]
+    odd: list[Any] = ["x", None, [[1.0], [1.0, 2.0]], {"a": 1}, [[object()] * width], np.full((1, width), np.nan), np.ones(width), 3]
+    for features in [*odd, np.ones((1, width + 1)), np.full((1, width), np.inf), [["a"] * width]]:
+        with case(), pytest.raises(InputError, match=rf"shape \(B, {width}\)"):
+            adapter.predict_proba(features)
