@@ -155,7 +155,8 @@ class Artifact:
                 damaged.append(error)
             except OSError as error:
                 damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
-        listed = {str(self.path / entry["name"]) for entry in self.manifest["files"]}
+        files = [self.path / entry["name"] for entry in self.manifest["files"]]
+        listed = {str(place) for path in files for place in (path, *path.parents)}
         odd = (found for found in odd_below(self.path) if found.path not in listed)
         damaged += [ArtifactDamaged(found.path, f"{found.problem}, and its manifest lists none there", "delete it.") for found in odd]
         return damaged
