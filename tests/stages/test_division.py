@@ -203,6 +203,7 @@ def test_folders_at_a_url_are_divided_and_refused_alike(bucket: Bucket, tmp_path
 # ---- one class
 
 
+@pytest.mark.promise
 @pytest.mark.failure("wrong layout")
 @pytest.mark.parametrize(
     ("names", "message"),
