@@ -35,6 +35,7 @@ from stages.text_tower import Prompts, TextTower
 from store.artifact import Artifact, Draft, Identity, Store
 from store.features import TextFeatures, write_texts
 from store.fingerprint import Json
+from store.schemas import usable
 from store.tensors import write_tensors
 
 CONTEXT = "context.safetensors"
@@ -79,7 +80,7 @@ def tune_texts(
         tower = Encoder.load(encoder, place).text_tower()
         with repeatable(seed, place), exact(), peak_memory(place) as memory:
             started = time.monotonic()
-            tuned = tune(tower, task, str(texts.summary["templates"][0]), options, progress)
+            tuned = tune(tower, task, str(usable(texts, "templates").summary["templates"][0]), options, progress)
             seconds = time.monotonic() - started
         stored = _write(held, tuned, task)
         facts: dict[str, Json] = {

@@ -232,8 +232,8 @@ SUMMARIES: Mapping[str, Any] = {
 # What using an artifact of a stage takes of its summary, and of each of its results.
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "images": ("classes", "counts", "parts"),
-    "texts": ("classes", "logit_scale", "templates"),
-    "coop": ("classes", "logit_scale", "templates", "selection", "trainable_parameters", "train_seconds"),
+    "texts": ("classes", "logit_scale"),
+    "coop": ("classes", "logit_scale", "selection", "trainable_parameters", "train_seconds"),
     "cache": ("classes", "shots", "entries", "views", "index"),
     "adapter": (
         "method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes",
@@ -273,9 +273,10 @@ def _odd(name: str, schema: str, value: object) -> str | None:
     return None
 
 
-def usable(artifact: Artifact) -> Artifact:
-    """The artifact, if its manifest says all that using it takes. Raises `ArtifactDamaged`."""
-    problem = _lacking(artifact.stage, artifact.inputs, artifact.summary)
+def usable(artifact: Artifact, *more: str) -> Artifact:
+    """The artifact, if its manifest says all that using it takes, and `more` in its summary. Raises `ArtifactDamaged`."""
+    absent = next((name for name in more if name not in artifact.summary), None)
+    problem = f"its summary lacks {absent!r}" if absent else _lacking(artifact.stage, artifact.inputs, artifact.summary)
     if problem:
         raise ArtifactDamaged(artifact.path, problem, artifact.remedy)
     return artifact
