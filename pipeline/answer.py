@@ -131,8 +131,8 @@ def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequen
         dataset=None if images is None else str(images.summary.get("dataset", images.name)),
         model=None if images is None else images.summary.get("model"),
         classes=() if images is None else tuple(images.summary.get("classes") or ()),
-        results=evaluation.summary["results"],
-        differences=evaluation.summary["differences"],
+        results=evaluation.summary.get("results", []),
+        differences=evaluation.summary.get("differences", []),
         warnings=tuple(warnings),
     )
 
