@@ -235,9 +235,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "texts": ("classes", "logit_scale"),
     "coop": ("classes", "logit_scale", "selection", "trainable_parameters", "train_seconds"),
     "cache": ("classes", "shots", "entries", "views", "index"),
-    "adapter": (
-        "method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes",
-    ),
+    "adapter": ("method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes"),
     "eval": ("results", "differences", "samples"),
 }  # fmt: skip
 NEEDED_RESULTS = (
