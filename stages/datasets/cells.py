@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from stages.datasets.columns import LABEL, SPLIT, roles_of
 from stages.datasets.labels import label_of, unfit
-from stages.datasets.split_names import is_split
+from stages.datasets.split_names import is_split, says_splits
 from store.errors import InputError
 from store.tables import open_foreign
 
@@ -137,18 +137,26 @@ def _labels(table: Any, column: str, names: list[str] | None, place: str) -> lis
 
 
 def _rows(table: Any, column: str, labels: Sequence[str], place: str) -> Iterator[list[Any]]:
-    wanted = [name for name in (column, SPLIT) if name in table.schema_arrow.names]
+    divided = _split_column(table)
+    wanted = [name for name in (column, divided) if name]
     number = 0
     for group in range(table.num_row_groups):
         inside = 0
         for batch in table.iter_batches(AT_ONCE, row_groups=[group], columns=wanted, use_threads=False):
             part = pa.Table.from_batches([batch])
-            splits = part[SPLIT].to_pylist() if SPLIT in wanted else [""] * len(part)
+            splits = part[divided].to_pylist() if divided else [""] * len(part)
             for data, split in zip(_bytes(part[column]), splits, strict=True):
                 content = blake3(data.as_buffer()).hexdigest() if data.is_valid else None
                 yield [group, inside, content, labels[number], _split(split, f"{place} row {number + 1}")]
                 number += 1
                 inside += 1
+
+
+def _split_column(table: Any) -> str | None:
+    """The column that says the splits, if there is one."""
+    places = roles_of(table.schema_arrow.names).get(SPLIT, [])
+    name = table.schema_arrow.names[places[0]] if len(places) == 1 else None
+    return name if name and says_splits(name, table.read(columns=[name])[name].unique().to_pylist()) else None
 
 
 def _label(value: object, names: Sequence[str] | None) -> tuple[str, str]:

@@ -15,7 +15,7 @@ ROLES: Mapping[str, Sequence[str]] = {
         "img_path", "img", "file",
     ),
     LABEL: ("label", "class", "class_name", "label_name", "category", "category_name", "target", "labels"),
-    SPLIT: ("split", "subset", "partition"),
+    SPLIT: ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage"),
 }  # fmt: skip
 REQUIRED = (PATH, LABEL)
 

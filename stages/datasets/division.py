@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from stages.datasets.dataset import SPLITS, TRAIN
 from stages.datasets.places import Location, relative
 from stages.datasets.scan import Classes, Scan
-from stages.datasets.split_names import is_split, meanings, read_as, split_inside
+from stages.datasets.split_names import is_split, meanings, meanings_inside, read_as, split_inside
 from stages.datasets.splits import named
 from store.errors import InputError
 
@@ -87,8 +87,11 @@ def _splits_inside(root: Location, classes: Classes) -> dict[str, str]:
     ways = {name: [_way(root, image) for image in images] for name, images in classes.items() if images}
     words = {name: {way[1] for way in inside if len(way) > 2 and is_split(way[1])} for name, inside in ways.items()}
     found = meanings({word for inside in words.values() for word in inside})
-    if len(ways) < 2 or not any(len({found[word] for word in inside}) > 1 for inside in words.values()):
+    if len(ways) < 2:
         return {}
+    if not any(len({found[word] for word in inside}) > 1 for inside in words.values()):
+        _refuse_deeper(root, ways)
+        return meanings_inside({way[1] if len(way) > 2 else "" for inside in ways.values() for way in inside})
     for name, inside in ways.items():
         for way in inside:
             if way[1] not in words[name]:
@@ -99,6 +102,15 @@ def _splits_inside(root: Location, classes: Classes) -> dict[str, str]:
             if len(way) > 3:
                 raise InputError(f"{root / name} is a data set of its own, with folders such as {way[1]}/{way[2]}; point --data at it.")
     return found
+
+
+def _refuse_deeper(root: Location, ways: Mapping[str, list[list[str]]]) -> None:
+    """Raise `InputError` for splits further inside the classes, as in `cat/images/train/1.jpg`."""
+    for inside in ways.values():
+        deep = {word: way for way in inside if (word := next(filter(is_split, way[2:-1]), ""))}
+        if len(set(meanings(deep).values())) > 1:
+            shown = sorted("/".join(way[: way.index(word) + 1]) for word, way in deep.items())
+            raise InputError(f"{root} has split folders deep inside its classes, such as {named(shown)}; move them up, to CLASS/SPLIT/.")
 
 
 def _way(root: Location, image: Location) -> list[str]:

@@ -15,7 +15,7 @@ from stages.datasets.assemble import Item, assemble
 from stages.datasets.beside import refuse_other_labels, tables_beside
 from stages.datasets.dataset import TRAIN, Dataset
 from stages.datasets.division import UNDIVIDED, divide
-from stages.datasets.one_class import refuse_holders, refuse_one_folder
+from stages.datasets.one_class import refuse_holders, refuse_one_folder, said_of_inner
 from stages.datasets.order import in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Location, relative
@@ -52,6 +52,7 @@ class FolderSource:
         if UNDIVIDED in found:
             refuse_holders(data, found[UNDIVIDED])
             refuse_other_labels(data, found[UNDIVIDED])
+            said = (*said, *said_of_inner(data, found[UNDIVIDED]))
         items = _items(data, found)
         return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
 

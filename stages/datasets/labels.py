@@ -24,6 +24,8 @@ MAX_LABEL = 1000
 # What tables write where there is nothing. A class may be called so all the same: then its folder is.
 NOTHING = frozenset(("nan", "NaN", "NAN", "None", "NULL", "null", "<NA>", "NaT", "N/A", "#N/A"))
 NONE = " (it says none)"
+# A list or an object that a table holds as text: `[1, 2]`, `['cat']`, `{"id": 3}`.
+SEVERAL = re.compile(r"\[([\s\d.+-]*|.*['\",].*)\]|\{.*\}", re.DOTALL)
 WHOLE = re.compile(r"(-?[0-9]+)(\.0+)?")
 
 
@@ -44,6 +46,8 @@ def label_of(value: object, place: str = "") -> tuple[str, str]:
         return "", f" (it is of the kind {type(value).__name__}, neither a name nor a number)"
     if not text or (text in NOTHING and text not in PurePosixPath(place.replace("\\", "/")).parts[:-1]):
         return "", NONE
+    if SEVERAL.fullmatch(text):
+        return "", " (it is a list or an object written as text, neither a name nor a number)"
     return text, unfit(text)
 
 

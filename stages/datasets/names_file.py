@@ -21,10 +21,14 @@ from stages.datasets.places import Location
 from stages.datasets.splits import named
 from store.errors import InputError
 
-SEPARATOR = re.compile(r"[\s,;:=]+")
+SEPARATOR = re.compile(r"\s*[-=]>\s*|[\s,;:=|]+")
 NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:=.)]+(\S.*)")
 # ImageNet's ids: beside class numbers they are no part of a name.
 WORDNET = re.compile(r"n[0-9]{8}[\s,;:]+(\S.*)")
+# A name that is a number or an id and a name: the file has a third column.
+COLUMNS = re.compile(r"([0-9]+|n[0-9]{8})\s*[,;|\t]\s*\S.*")
+ITEM = re.compile(r"[-*]\s+(\S.*)")
+COMMENT = "#"
 HEADINGS = frozenset(
     ("class", "classes", "description", "folder", "id", "index", "key", "label", "labels", "name", "names", "synset", "wnid")
 )
@@ -49,10 +53,10 @@ def read_names(path: Location, classes: Names) -> Names:
 
     Raises `InputError` for a file that cannot be read or does not fit, and where it gives two classes one name.
     """
-    lines = _lines(path)
+    found = _Lookup(classes)
+    lines = [line for line in _lines(path) if not line.startswith(COMMENT) or found.spelled(line)]
     if len(lines) == len(classes.keys) + 1 and _is_heading(_unquoted(lines[0])):
         del lines[0]
-    found = _Lookup(classes)
     plain = [_unquoted(line) for line in lines]
     pairs, how = _complete(_order(lines, found), found) or _by_class(plain, found), ""
     if pairs is None and all_numbers(classes.keys):
@@ -95,13 +99,20 @@ def _by_class(lines: Sequence[str], found: _Lookup) -> Pairs | None:
     numbers = sorted(int(number) for number, _ in numbered)
     counted = len(numbered) == len(lines) and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1)))
     in_order = [rest for _, rest in sorted(numbered, key=lambda pair: int(pair[0]))] if counted else []
+    placed = _by_places(in_order, found) if len(in_order) == len(found.keys) and not all_numbers(found.keys) else None
     readings = (
         _order(lines, found),
         _order(in_order, found),
         [_keyed(line, found) for line in lines],
-        [] if all_numbers(found.keys) or len(in_order) != len(found.keys) else list(zip(found.keys, in_order, strict=True)),
+        placed or [],
     )
     return next((whole for pairs in readings if (whole := _complete(pairs, found))), None)
+
+
+def _by_places(names: Sequence[str], found: _Lookup) -> Pairs | None:
+    """Names in label order; None where one of them is another class: then the places are not those of the classes."""
+    pairs = list(zip(found.keys, names, strict=True))
+    return pairs if all(found.spelled(name) in (None, key) for key, name in pairs) else None
 
 
 def _order(lines: Sequence[str], found: _Lookup) -> list[tuple[str, str] | None]:
@@ -132,11 +143,12 @@ def _by_place(path: Location, lines: Sequence[str], found: _Lookup) -> Pairs | N
     """Names alone, in label order, for classes that are numbers; None where the lines begin with numbers or classes of their own."""
     if any("\t" in line for line in lines) or (lines and all(map(NUMBERED.fullmatch, lines))):
         return None
-    if len(lines) != len(found.keys):
-        raise InputError(f"{path} names {len(lines)} classes, the data has {len(found.keys)}; give one name a line, in class order.")
+    count = len(lines) - (lines[:1] != [] and _is_heading(lines[0]))
+    if count != len(found.keys):
+        raise InputError(f"{path} names {count} classes, the data has {len(found.keys)}; give one name a line, in class order.")
     ids = [WORDNET.fullmatch(line) for line in lines]
     names = [match[1] for match in ids if match] if all(ids) else list(lines)
-    return list(zip(found.keys, names, strict=True))
+    return _by_places(names, found)
 
 
 def _said(pairs: Pairs, found: _Lookup, how: str) -> tuple[str, ...]:
@@ -161,9 +173,13 @@ def _misfit(lines: Sequence[str], found: _Lookup) -> str:
 
 def _refuse_unfit(path: Location, pairs: Pairs, found: _Lookup) -> None:
     for key, name in pairs:
-        why = unfit(name) if name != found.shown[key] else ""
+        why = unfit(name) or " (it begins as a comment does)" * name.startswith(COMMENT) if name != found.shown[key] else ""
         if why:
             raise InputError(f"{path}: the name {name!r:.80} cannot be used{why}; correct it.")
+    if all(name != found.shown[key] and _is_columns(key, name) for key, name in pairs):
+        raise InputError(
+            f"{path} has more than two columns: class {pairs[0][0]!r} would be {pairs[0][1]!r:.80}; keep the class and its name."
+        )
 
 
 def _refuse_doubles(path: Location, pairs: Pairs) -> None:
@@ -185,12 +201,18 @@ def _lines(path: Location) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"cannot read the class names in {path}: {reason}; give --classes a UTF-8 text file.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    items = [ITEM.fullmatch(line) for line in lines]
+    return [item[1] for item in items if item] if all(items) else lines
 
 
 def _unquoted(line: str) -> str:
     """A line as spreadsheets write it, without its quotes."""
     return ",".join(next(csv.reader([line]))) if line.startswith('"') or ',"' in line else line
+
+
+def _is_columns(key: str, name: str) -> bool:
+    return COLUMNS.fullmatch(name) is not None or (name.startswith(key) and SEPARATOR.match(name, len(key)) is not None)
 
 
 def _is_heading(line: str) -> bool:

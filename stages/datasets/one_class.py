@@ -52,6 +52,18 @@ def refuse_holders(data: Location, classes: Classes) -> None:
         )
 
 
+def said_of_inner(data: Location, classes: Classes) -> tuple[str, ...]:
+    """A remark where each class folder holds several folders and no image itself: the classes may be those."""
+    ways = [[relative(data, image).split("/") for image in images] for images in classes.values() if images]
+    inner = [sorted({way[1] for way in inside if len(way) > 2}) for inside in ways]
+    if not ways or any(len(way) < 3 for inside in ways for way in inside) or any(len(names) < 2 for names in inner):
+        return ()
+    return (
+        f"no class folder holds an image itself, and {ways[0][0][0]!r} holds the folders {named(inner[0])}: if these are the classes, "
+        "move them up or give a CSV table",
+    )
+
+
 def _inside(data: Location, images: Sequence[Location], top: Sequence[str]) -> tuple[Location, list[str]]:
     """The first folder from `top` on in which several folders have images, and these; no folders where there is none."""
     ways = [relative(data, image).split("/") for image in images]

@@ -19,7 +19,7 @@ from stages.datasets.labels import check_splits, refuse_twins, whole_numbers
 from stages.datasets.listings import list_all
 from stages.datasets.order import in_order
 from stages.datasets.places import Cell, Container, Location
-from stages.datasets.split_names import with_splits
+from stages.datasets.split_names import require_one_way, with_splits
 from stages.datasets.splits import named
 from stages.datasets.table import TableSource
 from stages.datasets.table_files import PARQUET
@@ -27,7 +27,7 @@ from store.errors import ArtifactDamaged, EmptyInput, InputError
 from store.notes import Notes
 
 # The form of a listing: raise the number when it changes.
-KIND = "cells3"
+KIND = "cells4"
 
 
 class ParquetSource:
@@ -54,7 +54,7 @@ class ParquetSource:
         items = whole_numbers(items)
         refuse_twins(items)
         items, said = with_splits(items)
-        _require_one_way(items, str(data))
+        require_one_way(items, str(data), "rows")
         keys, remarks = _classes([table["names"] for _, table in listed], {item.key for item in items}, str(data))
         return assemble(name, items, keys, config, (*check_splits(items), *splits_said(tables), *said, *remarks))
 
@@ -78,12 +78,6 @@ def _items(found: Found, container: Container, table: Any) -> list[Item]:
         place = Cell(container, row, table["column"], group, inside, content)
         items.append(Item(f"{above}/{row}", place, label, split or found.split))
     return items
-
-
-def _require_one_way(items: Sequence[Item], place: str) -> None:
-    silent = [item.sample_id for item in items if not item.split]
-    if silent and len(silent) != len(items):
-        raise InputError(f"{place}: some rows have a split and others, such as {silent[0]!r}, have none; give all tables a column 'split'.")
 
 
 def _classes(named_by: Sequence[list[str] | None], keys: set[str], place: str) -> tuple[list[str], tuple[str, ...]]:

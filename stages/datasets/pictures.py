@@ -44,9 +44,10 @@ PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *UNREAD)
 
 # Of Synology and QNAP, Windows, macOS and its file servers, Linux, Android; casefolded. Hidden names need no entry.
 LEFT_BEHIND = (
-    r"@eadir|@tmp|@recycle|@recently-snapshot|@transcode|@sharebin|@quarantine|~snapshot|#recycle|#snapshot|"
-    r"\$recycle\.bin|system volume information|found\.\d{3}|thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|"
-    r"__macosx|network trash folder|temporary items|icon\r|lost\+found|lost\.dir|__pycache__"
+    r"@eadir|@syno\w+|@tmp|@recycle|@recently-snapshot|@transcode|@sharebin|@quarantine|~snapshot|#recycle|#snapshot|"
+    r"\$?recycle\.bin|recycler|system volume information|found\.\d{3}|thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|"
+    r"__macosx|network trash folder|temporary items|"
+    r"thevolumesettingsfolder|thefindbycontentfolder|resource\.frk|icon\r|lost\+found|lost\.dir|_gsdata_|wpsystem|__pycache__"
 )
 
 

@@ -28,6 +28,16 @@ def is_split(text: str) -> bool:
     return word in USUAL or word in EITHER
 
 
+def says_splits(column: str, values: Iterable[object]) -> bool:
+    """Whether a table's column says splits: it is called so, or a train split and only names with splits in them are in it."""
+    if column.strip().casefold() == "split":
+        return True
+    found = {str(value) for value in values}
+    return all(map(is_split, found)) or (
+        any(USUAL.get(name.strip().casefold()) == TRAIN for name in found) and all(map(split_inside, found))
+    )
+
+
 def split_inside(name: str) -> str:
     """The part of a name that says a split: its beginning, or the only part that does; empty where none is said or several are."""
     parts = PARTS.findall(name)
@@ -42,6 +52,21 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
     words = {name: name.strip().casefold() for name in names}
     tested = any(USUAL.get(word) == TEST for word in words.values())
     return {name: USUAL.get(word, VAL if tested else TEST) for name, word in words.items()}
+
+
+def meanings_inside(names: Iterable[str]) -> dict[str, str]:
+    """The split that each name means by a part of it, such as `train2017`; none unless they are a train split and others together."""
+    words = {name: split_inside(name) for name in names}
+    found = meanings(set(words.values())) if all(words.values()) else {}
+    together = len(set(found.values())) > 1 and TRAIN in found.values()
+    return {name: found[word] for name, word in words.items()} if together else {}
+
+
+def require_one_way(items: Sequence[Item], place: str, what: str) -> None:
+    """Raise `InputError` where some items have a split and others have none."""
+    silent = [item.sample_id for item in items if not item.split]
+    if silent and len(silent) != len(items):
+        raise InputError(f"{place}: some {what} have a split and others, such as {silent[0]!r}, have none; give all of them one.")
 
 
 def read_as(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -73,6 +98,9 @@ def _by_folders(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
     words = [next(filter(is_split, way[common:]), "") for way in ways]
     found = meanings(set(filter(None, words)))
     if len(set(found.values())) < 2:
+        words = [next(filter(split_inside, way[common:]), "") for way in ways]
+        found = meanings_inside(words) if all(words) else {}
+    if not found:
         return list(items), ()
     lost = next((item.sample_id for item, word in zip(items, words, strict=True) if not word), None)
     listed = named(sorted(found))

@@ -20,7 +20,7 @@ from stages.datasets.order import in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Location, Remote
 from stages.datasets.remote import look_up
-from stages.datasets.split_names import is_split, with_splits
+from stages.datasets.split_names import is_split, says_splits, with_splits
 from stages.datasets.table_files import TABLES, Table, read_table
 from stages.datasets.table_paths import TablePaths
 from store.errors import EmptyInput, InputError
@@ -101,9 +101,9 @@ def _unusable(data: Location, number: int, column: str, value: object, why: str 
 
 
 def _is_divided(table: Table) -> bool:
-    """Whether the table says splits. A column of another name does so if all it says are splits."""
+    """Whether the table says splits."""
     column = table.columns.get(SPLIT)
-    return column is not None and (column.strip().casefold() == SPLIT or all(is_split(str(row[SPLIT])) for _, row in table.rows))
+    return column is not None and says_splits(column, (row[SPLIT] for _, row in table.rows))
 
 
 def _split(data: Location, number: int, value: object) -> str:

@@ -16,19 +16,21 @@ from blake3 import blake3
 
 from stages.datasets.labels import NONE, WHOLE, label_of
 from stages.datasets.pictures import PICTURE_SUFFIXES, lies_in_leftovers, unread
+from stages.datasets.split_names import is_split
 from stages.datasets.tar import Entry, entries, read_member, refuse
 from store.errors import InputError
 
 LABEL, FACTS = ".cls", ".json"
 # What a .json may call the class; a name says more than a number.
 NAMED = ("class_name", "class", "label")
+SPLIT = "split"
 MAX_LABEL = 1 << 20
 
 
 def list_tar(file: BinaryIO, place: str) -> dict[str, Any]:
     """What the tar `file`, called `place`, holds, as JSON values.
 
-    `images` are [name, offset, size, blake3, label]; `bare` are keys with a label and no image; `left_out` counts the suffixes of
+    `images` are [name, offset, size, blake3, label, split]; `bare` are keys with a label and no image; `left_out` counts the suffixes of
     all other members. Raises `InputError` for what `entries` refuses, and for an image without a label, of two, or a name used twice.
     """
     samples = _Samples(place)
@@ -46,6 +48,7 @@ class _Samples:
     images: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
     told: set[tuple[str, str]] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -77,7 +80,7 @@ class _Samples:
             entry, content = self._one(key, found)
             if key not in labels:
                 raise InputError(f"{self.place}: {key!r} has an image and no label; add {key + LABEL!r}, or a label to {key + FACTS!r}.")
-            images.append([entry.name, entry.offset, entry.size, content, labels[key]])
+            images.append([entry.name, entry.offset, entry.size, content, labels[key], self.splits.get(key, "")])
         bare = sorted(key for key in labels if key not in self.images)
         return {"images": images, "bare": bare, "left_out": dict(self.left_out)}
 
@@ -116,8 +119,17 @@ class _Samples:
             facts = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise refuse(self.place, entry.name, "is no JSON") from error
-        found = next((facts[name] for name in NAMED if facts.get(name) is not None), None) if isinstance(facts, dict) else None
+        if not isinstance(facts, dict):
+            return {}
+        if facts.get(SPLIT) is not None:
+            self.splits[key] = self._split(entry, facts[SPLIT])
+        found = next((facts[name] for name in NAMED if facts.get(name) is not None), None)
         return {} if found is None else {key: self._label(entry, found)}
+
+    def _split(self, entry: Entry, value: Any) -> str:
+        if not (isinstance(value, str) and is_split(value)):
+            raise InputError(f"{self.place}: {entry.name!r} has split {value!r:.80}; write one of train, val, test.")
+        return value.strip()
 
     def _label(self, entry: Entry, value: Any) -> str:
         """A class number or name as text: `007`, `7.0` and 7 are one class."""

@@ -1,7 +1,7 @@
 """WebDataset tars: members that share a key are one sample. The key is the name up to the first dot of its last part.
 
-`dog/0007.jpg` with `dog/0007.cls` (a class number or name) or `dog/0007.json` (with class_name, class or label). An image's id is the
-path of its tar and its own name in it, so that neither the order of members nor that of tars matters.
+`dog/0007.jpg` with `dog/0007.cls` (a class number or name) or `dog/0007.json` (with class_name, class or label, and split if it
+likes). An image's id is the path of its tar and its own name in it, so that neither the order of members nor that of tars matters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stages.datasets.names_file import Names, read_names
 from stages.datasets.order import all_numbers, in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Container, Location, Member
-from stages.datasets.split_names import with_splits
+from stages.datasets.split_names import require_one_way, with_splits
 from stages.datasets.splits import named
 from stages.datasets.table_files import PARQUET
 from stages.datasets.tar_samples import list_tar
@@ -32,7 +32,7 @@ TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 CLASSNAMES = "classnames.txt"
 # The form of a listing: raise the number when it changes.
-KIND = "tar3"
+KIND = "tar4"
 
 
 class TarSource:
@@ -59,6 +59,7 @@ class TarSource:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
         refuse_twins(items)
         items, said = with_splits(items)
+        require_one_way(items, str(data), "images")
         keys = in_order({item.key for item in items})
         bare = [key for _, tar in listed for key in tar["bare"]]
         remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
@@ -95,8 +96,8 @@ def _named(data: Location, keys: list[str], again: bool) -> Names:
 
 def _items(found: Found, container: Container, tar: Any) -> list[Item]:
     return [
-        Item(f"{_nfc(found.name)}/{_nfc(name)}", Member(container, name, offset, size, content), label, found.split)
-        for name, offset, size, content, label in tar["images"]
+        Item(f"{_nfc(found.name)}/{_nfc(name)}", Member(container, name, offset, size, content), label, split or found.split)
+        for name, offset, size, content, label, split in tar["images"]
     ]
 
 

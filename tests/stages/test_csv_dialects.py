@@ -194,6 +194,9 @@ def test_a_folder_may_really_be_called_nan(tmp_path: Path, word: str) -> None:
     assert label_of(word, f"{word}.jpg")[0] == ""
 
 
+SEVERAL = ("[1]", "[0, 1]", "[]", "['cat' 'dog']", '["cat"]', '{"id": 3}', "[0. 1.]", "['a',\u2009'b']")
+
+
 @pytest.mark.failure("odd label")
 @pytest.mark.parametrize(
     ("values", "message"),
@@ -203,6 +206,7 @@ def test_a_folder_may_really_be_called_nan(tmp_path: Path, word: str) -> None:
         ([[1], [2], [1, 2]], r"row 1 has no usable label \(\[1\]\) \(it is of the kind list"),
         ([{"name": "cat"}] * 3, r"row 1 has no usable label .* \(it is of the kind dict"),
         ([["cat"], [], ["dog"]], r"row 1 has no usable label \(\['cat'\]\) \(it is of the kind list"),
+        *((["cat", text], r"\(it is a list or an object written as text") for text in SEVERAL),
         (["cat", None, "nan"], r"row 2 has no usable label \(None\) \(it says none\), nor have 1 other rows"),
     ],
 )
@@ -216,6 +220,12 @@ def test_labels_of_other_kinds_are_refused(tmp_path: Path, values: list[object],
         (tmp_path / "t.jsonl").write_text("\n".join(lines))
     with pytest.raises(InputError, match=message):
         read(tmp_path / f"t.{form}")
+
+
+@pytest.mark.parametrize("text", ["[misc]", "cat [1]", "{", "[a] and [b]", "(1, 2)"])
+def test_names_with_brackets_are_names(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(f'path,label\na.jpg,"{text}"\nb.jpg,dog\n')
+    assert text in read(tmp_path / "t.csv").classes
 
 
 def test_labels_of_bytes_and_dates_are_refused(tmp_path: Path) -> None:

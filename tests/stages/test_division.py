@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,6 +70,69 @@ def test_split_folders_under_other_names_are_splits(tmp_path: Path, splits: tupl
 @pytest.mark.parametrize(("splits", "said"), NAMED)
 def test_splits_inside_the_classes_are_splits(tmp_path: Path, splits: tuple[str, ...], said: dict[str, str]) -> None:
     check(read(lay(tmp_path, "{key}/{split}/1.jpg", splits)), said)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize(("splits", "said"), TOGETHER)
+def test_splits_inside_the_classes_and_in_paths_may_be_parts_of_names(
+    tmp_path: Path, splits: tuple[str, ...], said: dict[str, str]
+) -> None:
+    check(read(lay(tmp_path / "x", "{key}/{split}/1.jpg", splits)), said)
+    rows = [f"{split}/{key}-{number}.png,{key}" for split in splits for key in CLASSES for number in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    check(read(tmp_path / "t.csv"), said)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize("column", ["set", "phase", "Usage", "data_set", "dataset split", "Partition"])
+def test_other_columns_that_hold_only_splits_say_them(tmp_path: Path, column: str) -> None:
+    said = {"Train": TRAIN, "valid": VAL, "Test": TEST}
+    rows = [(f"{split}-{key}.png", key, split) for split in said for key in CLASSES]
+    (tmp_path / "t.csv").write_text("\n".join([f"path,label,{column}", *map(",".join, rows)]))
+    check(read(tmp_path / "t.csv"), said)
+    table = {"image": [path.encode() for path, _, _ in rows], "label": [key for _, key, _ in rows], column: [split for *_, split in rows]}
+    pq.write_table(pa.table(table), tmp_path / "images.parquet")
+    assert [sample.split for sample in sorted(read(tmp_path / "images.parquet").samples, key=lambda sample: sample.sample_id)] == [
+        said[split] for *_, split in rows
+    ]
+    (tmp_path / "u.csv").write_text(f"path,label,{column}\n1.png,A,Training\n2.png,B,PublicTest\n3.png,A,PrivateTest\n")
+    with pytest.raises(InputError, match="row 3 has split 'PublicTest'; write one of train, val, test"):
+        read(tmp_path / "u.csv")
+    (tmp_path / "v.csv").write_text(f"path,label,{column}\n1.png,A,birds\n2.png,B,train\n3.png,A,birds\n")
+    assert any(remark.startswith("the data has no splits") for remark in read(tmp_path / "v.csv").remarks)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize("value", ["Train", "valid", "TESTING", "fold1", 3])
+def test_the_json_of_a_sample_says_its_split(tmp_path: Path, value: object) -> None:
+    facts = {"A": "train", "B": "train", "C": value}
+    members = [
+        (f"{key}{end}", json.dumps({"label": key[0], "split": split}).encode()) for key, split in facts.items() for end in (".png", ".json")
+    ]
+    members += [(f"{key}2{end}", json.dumps({"label": key, "split": "train"}).encode()) for key in "ABC" for end in (".png", ".json")]
+    write_tar(tmp_path / "pets.tar", members)
+    if value in ("fold1", 3):
+        with pytest.raises(InputError, match=r"'C.json' has split .*; write one of train, val, test"):
+            read(tmp_path / "pets.tar")
+        return
+    found = {sample.sample_id: sample.split for sample in read(tmp_path / "pets.tar").samples}
+    assert found["pets.tar/C.png"] == {"Train": TRAIN, "valid": VAL, "TESTING": TEST}[str(value)]
+    write_tar(tmp_path / "pets.tar", [*members, ("D.png", b"x"), ("D.cls", b"A")])
+    with pytest.raises(InputError, match=r"some images have a split and others, such as 'pets.tar/D.png', have none"):
+        read(tmp_path / "pets.tar")
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [("{place}/{key}/1.jpg", True), ("{place}/more/{key}/1.jpg", False), ("{key}/{place}/1.jpg", True), ("{place}/{key}1.jpg", False)],
+)
+@pytest.mark.parametrize("places", [("2023", "2024"), ("fold0", "fold1"), ("pets", "cars")])
+def test_folders_that_may_be_the_classes_inside_class_folders_are_said(
+    tmp_path: Path, places: tuple[str, str], form: str, said: bool
+) -> None:
+    touch(tmp_path, *(form.format(place=place, key=key) for place in places for key in CLASSES))
+    assert any("if these are the classes, move them up" in remark for remark in read(tmp_path).remarks) == said
 
 
 @pytest.mark.failure("wrong layout")
@@ -144,6 +208,11 @@ def test_one_split_folder_in_paths_says_nothing(tmp_path: Path, paths: tuple[str
         (("A/train/1.jpg", "A/test/1.jpg", "A/2.jpg", "B/train/1.jpg"), "'A/2.jpg' lies in none of them; put every image"),
         (("A/train/1.jpg", "A/test/1.jpg", "B/test/1.jpg"), "no training image of 'B'"),
         (("A/val/1.jpg", "A/test/1.jpg", "B/test/1.jpg"), "no train folder"),
+        (
+            ("A/images/train/1.jpg", "A/images/test/1.jpg", "B/1.jpg"),
+            "deep inside its classes, such as 'A/images/test', 'A/images/train'; move",
+        ),
+        (("A/x/Train/1.jpg", "B/x/y/valid/1.jpg", "B/x/y/train/1.jpg"), "deep inside its classes, such as 'B/x/y/train', 'B/x/y/valid'"),
         (("pets/train/A/1.jpg", "pets/test/A/1.jpg", "cars/train/A/1.jpg", "cars/test/A/1.jpg"), "data set of its own"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",

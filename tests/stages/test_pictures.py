@@ -23,6 +23,7 @@ FOLDERS = (
     "@eaDir", "@EADIR", "#recycle", "@Recycle", "#snapshot", "$RECYCLE.BIN", "$Recycle.Bin", "System Volume Information", ".Trash",
     ".Trash-1000", ".Trashes", ".Spotlight-V100", ".fseventsd", "__MACOSX", ".AppleDouble", ".git", ".ipynb_checkpoints", ".thumbnails",
     ".@__thumb", "lost+found", "LOST.DIR", "found.000", "Network Trash Folder", "Temporary Items", "__pycache__", "@tmp",
+    "@SynoEAStream", "RECYCLER", "RECYCLE.BIN", "_gsdata_", "TheVolumeSettingsFolder",
 )  # fmt: skip
 FILES = (
     "._1.jpg",

@@ -212,6 +212,7 @@ UNFIT = {
     "negative": ([("k.png", PNG), ("k.json", b'{"label": -1}')], "holds no class number or name but '-1'"),
     "a list": ([("k.png", PNG), ("k.json", b'{"label": [1]}')], "holds no class number or name"),
     "an object": ([("k.png", PNG), ("k.json", b'{"label": {"id": 1}}')], "(it is of the kind dict, neither a name nor a number)"),
+    "a list as text": ([("k.png", PNG), ("k.cls", b"[0, 1]")], "(it is a list or an object written as text"),
     "not a number": ([("k.png", PNG), ("k.json", b'{"label": NaN}')], "holds no class number or name but 'nan'"),
     "infinite": ([("k.png", PNG), ("k.json", b'{"label": Infinity}')], "holds no class number or name but 'inf'"),
     "a word for none": ([("k.png", PNG), ("k.cls", b"nan")], "holds no class number or name but 'nan'"),
