@@ -19,7 +19,7 @@ from stages.datasets.dataset import VAL
 from stages.device import repeatable
 from stages.evidence import batches
 from stages.examination import BATCH, on
-from stages.methods.hard_samples import disagreement
+from stages.methods.hard_samples import Means, disagreement
 from stages.methods.method import Cache, Fitted, NoLog
 from stages.methods.method import method as load_method
 from stages.metrics import RESAMPLES, bootstrap_interval, paired_difference
@@ -186,7 +186,7 @@ def _hard_columns(trained: Trained) -> dict[str, Array]:
         wrong.append(scores.logits.argmax(1) != samples.labels[part])
     zero_shot = trained.cache.text.logits(samples.features).softmax(1)
     columns: dict[str, Tensor] = {
-        DISAGREEMENT: disagreement(torch.cat(images), torch.cat(texts)),
+        DISAGREEMENT: disagreement(torch.cat(images), torch.cat(texts), Means.kept(trained.fitted.settings)),
         FOCAL: (1.0 - zero_shot.amax(1)).square(),
         RANDOM: torch.rand(len(samples), generator=torch.Generator().manual_seed(trained.seed)),
         ERRORS[0]: zero_shot.argmax(1) != samples.labels,

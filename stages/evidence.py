@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from torch import Tensor
 
-from stages.methods.hard_samples import disagreement
-from stages.methods.method import Scores, Settings
+from stages.methods.hard_samples import Means, disagreement
+from stages.methods.method import Fitted, Scores, Settings
 from stages.methods.training import columns_of
 from store.index import Neighbors, VectorIndex
 from store.log import NeighborColumn, Values
@@ -18,11 +18,11 @@ FLOATS = ("gamma", "affinity_image", "affinity_text", "difference", "weight", "l
 OBSERVED = ("predicted", *FLOATS)
 
 
-def sample_columns(scores: Scores, labels: Tensor) -> dict[str, Tensor]:
-    """What scored samples with `labels` (B,) show: each column (B,).
+def sample_columns(fitted: Fitted, scores: Scores, labels: Tensor) -> dict[str, Tensor]:
+    """What samples with `labels` (B,) that `fitted` scored show: each column (B,), of each sample by itself.
 
     Affinities are the class sums of the true class; the margin is the true logit minus the best other one. The
-    difference is relative to the batch, as in training. Columns that a method has no caches for are absent.
+    difference is relative to both sides' means over the support. Columns that a method has no caches for are absent.
     """
     true = labels[:, None]
     columns: dict[str, Tensor] = {}
@@ -32,7 +32,7 @@ def sample_columns(scores: Scores, labels: Tensor) -> dict[str, Tensor]:
         if sums is not None:
             columns[name] = sums.gather(1, true)[:, 0]
     if scores.image is not None and scores.text is not None:
-        columns["difference"] = disagreement(scores.image, scores.text)
+        columns["difference"] = disagreement(scores.image, scores.text, Means.kept(fitted.settings))
     return columns_of(scores.logits, labels, columns)
 
 

@@ -21,7 +21,7 @@ CACHE_SCHEMA = 1
 # Indexes other than Flat: how they are chosen, what their recall is measured on, how far their effort is raised.
 INDEXED_SCHEMA = 2
 ADAPTER_SCHEMA = 2
-EVAL_SCHEMA = 3
+EVAL_SCHEMA = 4
 FLAT, AUTO = "Flat", "auto"
 FIXED = "support-"
 

@@ -104,8 +104,9 @@ class XMAdapterPaperOptions(TipAdapterOptions):
 class MethodEntry:
     """A registered method: its options, the module that holds it, and the version of its mathematics.
 
-    `version` enters the fingerprint: raise it when the same options would give other numbers. `retrieves`: its keys are the
-    cache's own, so that with a top k it is trained on those that the cache's index finds, and keeps none itself.
+    `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
+    `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
+    keeps none itself.
     """
 
     options: type[MethodOptions]
@@ -118,8 +119,8 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "stages.methods.zero_shot", retrieves=True),
     "tip-adapter": MethodEntry(TipAdapterOptions, "stages.methods.tip_adapter", retrieves=True),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 5),
-    "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper"),
+    "xmadapter": MethodEntry(XMAdapterOptions, "stages.methods.xmadapter", 6),
+    "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "stages.methods.xmadapter_paper", 2),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "stages.methods.clip_adapter"),
     "taskres": MethodEntry(TaskResOptions, "stages.methods.taskres"),
     "linear-probe": MethodEntry(LinearProbeOptions, "stages.methods.linear_probe"),
@@ -127,7 +128,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "lp++": MethodEntry(LpPlusPlusOptions, "stages.methods.lp_plus_plus"),
     "cross-modal-probe": MethodEntry(CrossModalOptions, "stages.methods.cross_modal_probe"),
     "gda": MethodEntry(GdaOptions, "stages.methods.gda"),
-    "tip-x": MethodEntry(TipXOptions, "stages.methods.tip_x"),
+    "tip-x": MethodEntry(TipXOptions, "stages.methods.tip_x", 2),
     "ape": MethodEntry(ApeOptions, "stages.methods.ape"),
     "ape-t": MethodEntry(ApeTOptions, "stages.methods.ape_t"),
 }

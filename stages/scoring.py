@@ -75,7 +75,7 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
         if barred is not None:
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
-        _fill(columns, _columns(scores, test.labels[part], zero_shot), part, len(test))
+        _fill(columns, _columns(fitted, scores, test.labels[part], zero_shot), part, len(test))
         progress.advance(part.stop - part.start)
     found = _search(index, test.features, config.neighbors, scorer if own else None)
     columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
@@ -118,10 +118,10 @@ class _Scorer:
         return Retrieved.of(self._index, self._queries(features), self._top_k)
 
 
-def _columns(scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
+def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
     """The per-sample columns of one batch."""
     chances = scores.logits.softmax(1)
-    named = sample_columns(scores, labels)
+    named = sample_columns(fitted, scores, labels)
     columns = {name: column.numpy() for name, column in named.items()}
     columns["correct"] = columns["predicted"] == labels.numpy()
     columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)

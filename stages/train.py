@@ -150,7 +150,7 @@ def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) ->
     keys = task.support.keys
     for part in batches(len(keys), BATCH):
         with torch.no_grad():
-            columns = sample_columns(module.scores(fitted, cache, keys[part]), task.support.labels[part])
+            columns = sample_columns(fitted, module.scores(fitted, cache, keys[part]), task.support.labels[part])
         log.add(0, torch.arange(part.start, part.stop), columns)
 
 

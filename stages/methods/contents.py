@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from stages.methods.hard_samples import MEANS
 from store.tables import Array
 
 Shape = tuple[str, ...]
@@ -51,11 +52,11 @@ CONTENTS: Mapping[str, Contents] = {
             "keys": ("M", "I"), "text_keys": ("N", "T"), "center": ("C",), "image_map": ("C", "I"), "text_map": ("C", "T"),
             "residual": ("N", "C"),
         },
-        ("alpha", "gamma", "residual", "beta", "beta_text"),
+        ("alpha", "gamma", "residual", "beta", "beta_text", *MEANS),
     ),
     "xmadapter-paper": Contents(
         {**KEYS, "gate.bias": (), "meta.0": ("D", "C"), "image.0": ("D", "C")},
-        ("alpha", "beta", "beta_text", "kernel"),
+        ("alpha", "beta", "beta_text", "kernel", *MEANS),
         (
             {"gate.weight": ("C",)},
             {"meta.1": ("D", "R"), "meta.2": ("R", "D"), "image.1": ("D", "R"), "image.2": ("R", "D")},
@@ -70,7 +71,7 @@ CONTENTS: Mapping[str, Contents] = {
     "gda": Contents({**WEIGHTS, "bias": ("N",)}, ("alpha",)),
     "tip-x": Contents(
         {**KEYS, "log_partition": ("M",)},
-        ("alpha", "beta", "gamma", "temperature", "kl_low", "kl_high", "similarity_low", "similarity_high"),
+        ("alpha", "beta", "gamma", "temperature", "kl_low", "kl_high", "similarity_low", "similarity_high", *MEANS),
     ),
     "ape": Contents({"keys": ("M", "Q"), "channels": ("Q",), "divergence": ("M",)}, ("alpha", "beta", "gamma")),
     "ape-t": Contents({**KEYS, **WEIGHTS, "values": ("M",)}, ("alpha", "beta")),

@@ -7,7 +7,8 @@ Plain CLIP cosines hide the class behind the modality gap and behind directions 
 and in the basis where S_w is the identity and S_b = diag(e), one image mean of n shots deserves the weight
     g = e / (e + 1/n)                               the share of the image side, direction by direction
 so the image cache sees a query through A sqrt(g) and the text cache through A sqrt(1 - g). The support's own images enter
-all of this, so what a support query meets while training is its leave-one-out counterpart.
+all of this. So that a support query does not meet itself while training, its own class's p_c is the one that the ridge would
+give without the image, exactly; A, g, the strength of the ridge and the p_c of other classes are left as they are.
 """
 
 from __future__ import annotations
@@ -46,13 +47,17 @@ class Spaces:
 
 @dataclass(frozen=True)
 class MetaNet:
-    """The ridge map from centred class texts to centred class image means.
+    """The ridge map from centred class texts to centred class image means; for classes without keys all but `mapped` is 0.
 
-    `mapped` (N, C) all classes' p_c; `leverage` (N,) how much a class's own mean pulled its p_c (0 for classes without keys).
+    `mapped` (N, C) all classes' p_c, `unseen` (N, C) as they would be without the class's own images. A class mean that moves by
+    d (C,) takes its p_c along by `leverage` (N,) d, the center's share included, and by `lean` (N, C) (t_c . d), the scale b's share.
     """
 
+    texts: Tensor
     mapped: Tensor
+    unseen: Tensor
     leverage: Tensor
+    lean: Tensor
 
 
 def learn_spaces(task: FewShotTask, metric: Metric) -> Spaces:
@@ -65,7 +70,7 @@ def learn_spaces(task: FewShotTask, metric: Metric) -> Spaces:
     center = means[seen].mean(0)
     net = fit_meta_net(texts - texts[seen].mean(0), means - center, seen)
     shots = float(1.0 / (1.0 / counts[seen]).mean())
-    misfit = (means - center - net.mapped)[seen] / (1.0 - net.leverage[seen])[:, None]
+    misfit = (means - center - net.mapped)[seen] / _kept(net.leverage[seen])
     basis, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric)
     image_map, text_map = basis * share.sqrt(), basis * (1.0 - share).sqrt()
     own = leave_one_out(net, means - center, keys - center, labels, counts)
@@ -85,22 +90,40 @@ def fit_meta_net(texts: Tensor, means: Tensor, seen: Tensor) -> MetaNet:
     The ridge is the one of `RIDGES` with the smallest leave-one-class-out error, which needs no refit.
     """
     known, target = texts[seen], means[seen]
-    scale = float((known * target).sum() / (known * known).sum().clamp(min=TINY))
+    total = (known * known).sum().clamp(min=TINY)
+    scale = float((known * target).sum() / total)
     gram = known.T @ known
     unit = float(gram.trace()) / gram.shape[0] + TINY
     values, vectors = torch.linalg.eigh(gram)
+    values = values.clamp(min=0.0)
     rotated, rest = known @ vectors, target - scale * known
-    best_error, best = float("inf"), torch.zeros_like(values)
+    best_error, best, strength = float("inf"), torch.zeros_like(values), RIDGES[0]
     for ridge in RIDGES:
-        inverse = 1.0 / (values.clamp(min=0.0) + ridge * unit)
-        hat = _leverage(rotated, inverse)
-        error = float(((rest - (rotated * inverse) @ (rotated.T @ rest)) / (1.0 - hat)[:, None]).square().sum())
+        inverse = 1.0 / (values + ridge * unit)
+        fit = (rotated * inverse) @ (rotated.T @ rest)
+        error = float(((rest - fit) / _kept(_leverage(rotated, inverse))).square().sum())
         if error < best_error:
-            best_error, best = error, inverse
+            best_error, best, strength = error, inverse, ridge
     mapped = scale * texts + ((texts @ vectors) * best) @ (rotated.T @ rest)
-    leverage = torch.zeros(len(texts), dtype=texts.dtype, device=texts.device)
-    leverage[seen] = _leverage(rotated, best)
-    return MetaNet(mapped, leverage)
+    unseen, lean, leverage = torch.zeros_like(texts), torch.zeros_like(texts), torch.zeros_like(texts[:, 0])
+    unseen[seen] = _without_class(known, target, values, vectors, strength)
+    leverage[seen], lean[seen] = _leverage(rotated, best), (rotated * (1.0 - values * best)) @ vectors.T / total
+    return MetaNet(texts, mapped, unseen, leverage, lean)
+
+
+def _without_class(known: Tensor, target: Tensor, values: Tensor, vectors: Tensor, ridge: float) -> Tensor:
+    """Each class's p_c (n, C) by the map fitted to the other classes alone, from the eigenvectors of all (Sherman and Morrison, 1950)."""
+    others = max(len(known) - 1, 1)
+    share = len(known) / others
+    squares, products = (known * known).sum(1), (known * target).sum(1)
+    left = (squares.sum() - share * squares).clamp(min=TINY)
+    scale = ((products.sum() - share * products) / left)[:, None]
+    rotated = known @ vectors
+    solved = rotated / (values + ridge * (left / len(values) + TINY)[:, None])
+    hat = (rotated * solved).sum(1, keepdim=True)
+    gram = (solved * values) @ vectors.T - share * hat * known
+    rest = solved @ (rotated.T @ target) - share * hat * target - scale * gram
+    return share * (scale * known + rest / (1.0 - share * hat).clamp(min=TINY)) - target / others
 
 
 def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, metric: Metric) -> tuple[Tensor, Tensor]:
@@ -125,13 +148,21 @@ def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, 
 
 
 def leave_one_out(net: MetaNet, means: Tensor, keys: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """Each support image's class text key p_c (M, C) as the ridge map would give it without that image."""
-    mapped, mean, hat = net.mapped[labels], means[labels], net.leverage[labels][:, None]
+    """Each support image's class text key p_c (M, C) as the ridge map gives it without that image, at the same ridge.
+
+    `means` (N, C) and `keys` (M, C) are both measured from the center of all, and so is the answer.
+    """
     count = counts[labels][:, None]
-    rest = (mean * count - keys) / (count - 1.0).clamp(min=1.0)
-    return torch.where(count > 1, mapped + hat * (rest - mean), mapped - hat / (1.0 - hat) * (mean - mapped))
+    moved = (means[labels] - keys) / (count - 1.0).clamp(min=1.0)
+    scaled = net.lean[labels] * (net.texts[labels] * moved).sum(1, keepdim=True)
+    return torch.where(count > 1, net.mapped[labels] + net.leverage[labels][:, None] * moved + scaled, net.unseen[labels])
 
 
 def _leverage(rotated: Tensor, inverse: Tensor) -> Tensor:
     """The diagonal of the hat matrix, the intercept's share included."""
-    return ((rotated * inverse * rotated).sum(1) + 1.0 / len(rotated)).clamp(max=0.999)
+    return (rotated * inverse * rotated).sum(1) + 1.0 / len(rotated)
+
+
+def _kept(leverage: Tensor) -> Tensor:
+    """What of a class's misfit is left where its own mean pulled its p_c: 1 minus the leverage, as a column that is never 0."""
+    return (1.0 - leverage).clamp(min=1e-3)[:, None]

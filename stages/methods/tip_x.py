@@ -12,13 +12,15 @@ a query's logits depend on no other query. KL needs no product over classes: sum
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from stages.affinity import affinity, class_sums
+from stages.affinity import affinity, class_sums, masked_class_sums
 from stages.competitors_options import TipXOptions
+from stages.methods.hard_samples import Means
 from stages.methods.key_sums import at_keys, key_sums
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.tip_adapter import alpha_scale, as_selection, cache_grids
@@ -30,6 +32,24 @@ CHUNK = 512
 
 def fit(task: FewShotTask, options: TipXOptions, settings: Settings | None, log: TrainLog) -> Fitted:
     """Take the ranges and choose alpha, beta and gamma; keep the keys as they are."""
+    fitted = _chosen(task, options, settings)
+    return replace(fitted, settings={**fitted.settings, **support_means(task, fitted).settings})
+
+
+def support_means(task: FewShotTask, fitted: Fitted) -> Means:
+    """The means of both class sums over the support, each image without its own key."""
+    support, chosen = task.support, {name: float(value) for name, value in fitted.settings.items()}
+
+    def met(rows: Tensor) -> tuple[Tensor, Tensor]:
+        queries = support.keys[rows]
+        near = nearness(divergence(queries, task.text, fitted.tensors, chosen["temperature"]), chosen)
+        image = affinity(queries @ support.keys.T, chosen["beta"])
+        return masked_class_sums(image, rows, support.segments), masked_class_sums(near, rows, support.segments)
+
+    return Means.over(met(rows) for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK))
+
+
+def _chosen(task: FewShotTask, options: TipXOptions, settings: Settings | None) -> Fitted:
     keys, text, scale = task.support.keys, task.text, alpha_scale(task)
     tensors = {"keys": keys, "log_partition": log_partition(keys, text, options.temperature)}
     fixed = {"alpha": scale * options.initial("alpha"), "beta": options.initial("beta"), "gamma": scale * options.initial("gamma")}

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from stages.methods.discriminant import Spaces, learn_spaces
-from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
+from stages.methods.hard_samples import Means, OnlineWeights, weighted_mean
 from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from stages.methods.training import Batch, Schedule, Step, run_epochs
 from stages.options import XMAdapterOptions
@@ -59,7 +59,7 @@ def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None,
     spaces = learn_spaces(task, options.metric)
     fixed = settings or defaults(task, options)
     tuned = options.keys == "tuned" and mean_shots(task) > FROZEN_SHOTS
-    residual, keys = train(task, options, spaces, fixed, tuned, log)
+    residual, keys, means = train(task, options, spaces, fixed, tuned, log)
     tensors = {
         "keys": keys,
         "text_keys": spaces.text_keys,
@@ -68,7 +68,8 @@ def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None,
         "text_map": spaces.text_map,
         "residual": residual,
     }
-    fitted = Fitted(tensors, fixed, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
+    found = {**fixed, **means.settings}
+    fitted = Fitted(tensors, found, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
     return fitted if settings is not None or task.validation is None else choose(task, options, fitted, task.validation)
 
 
@@ -113,16 +114,24 @@ def both_sides(fitted: Fitted, segments: Segments, features: Tensor, retrieved: 
     return Sides(sums / (segments.shots * beta), relative(mapped @ tensors["text_keys"].T, float(fitted.settings["beta_text"])))
 
 
-def own_sides(support: Support, spaces: Spaces, beta: float, beta_text: float) -> Sides:
-    """Both sides (M, N) for the support itself, each image without its own key and its own share of the text map."""
-    images, texts = [], []
-    for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK):
-        met = masked_class_sums(affinity(spaces.keys[rows] @ spaces.keys.T, beta), rows, support.segments)
-        images.append(met / (support.segments.shots * beta))
+def own_image(support: Support, spaces: Spaces, keys: Tensor, beta: float) -> Tensor:
+    """The image side (M, N) that the support itself meets at unit `keys` (M, C), each image without its own key."""
+    met = [masked_class_sums(affinity(spaces.keys[rows] @ keys.T, beta), rows, support.segments) for rows in _chunks(support)]
+    return torch.cat(met) / (support.segments.shots * beta)
+
+
+def own_text(support: Support, spaces: Spaces, beta: float) -> Tensor:
+    """The text side (M, N) that the support itself meets, each image without its own share of its class's text key."""
+    texts = []
+    for rows in _chunks(support):
         mapped = normalize((support.keys[rows] - spaces.center) @ spaces.text_map, dim=-1)
         own = (mapped * spaces.own_text[rows]).sum(1, keepdim=True)
-        texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta_text))
-    return Sides(torch.cat(images), torch.cat(texts))
+        texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta))
+    return torch.cat(texts)
+
+
+def _chunks(support: Support) -> tuple[Tensor, ...]:
+    return torch.split(torch.arange(len(support), device=support.labels.device), CHUNK)
 
 
 def relative(similarity: Tensor, beta: float) -> Tensor:
@@ -137,16 +146,16 @@ def residual_weights(texts: Tensor, residual: Tensor, share: float) -> Tensor:
 
 def train(
     task: FewShotTask, options: XMAdapterOptions, spaces: Spaces, fixed: Settings, tuned: bool, log: TrainLog
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Means]:
     """Train R (N, C) and the keys (M, C) beside the leave-one-out caches: weighted cross-entropy plus CLAP's class-wise penalty.
 
-    Returns R and the unit keys, which are those of `spaces` unless they are `tuned`.
+    Returns R, the unit keys, which are those of `spaces` unless they are `tuned`, and the sides' means over the support. Weights
+    follow the image side from epoch to epoch; where keys stay as they are, so do the weights.
     """
     support, text, segments = task.support, task.text, task.support.segments
     beta, alpha, gamma = (float(fixed[name]) for name in ("beta", "alpha", "gamma"))
-    sides = own_sides(support, spaces, beta, float(fixed["beta_text"]))
-    difference = disagreement(sides.image, sides.text)
-    weights = sample_weights(difference, options.hard_weight)
+    sides = Sides(own_image(support, spaces, spaces.keys, beta), own_text(support, spaces, float(fixed["beta_text"])))
+    hard = OnlineWeights(sides.image, sides.text, options.hard_weight)
     penalties = zero_shot_trust(task) * options.penalty * (text.logit_scale / 100.0) ** 2
     residual = torch.zeros_like(text.weights).requires_grad_()
     keys = spaces.keys.clone().requires_grad_(tuned)
@@ -155,17 +164,20 @@ def train(
     def step(batch: Batch) -> Step:
         rows, own = batch.rows, batch.labels[:, None]
         image = key_sums(spaces.keys[rows], keys, rows) / (segments.shots * beta) if tuned else sides.image[rows]
-        met = Sides(image, sides.text[rows])
+        hard.meet(rows, image)
+        met, weights = Sides(image, sides.text[rows]), hard.weights[rows]
         logits = text.logit_scale * batch.features @ residual_weights(text.weights, residual, 1.0).T + met.fused(alpha, gamma)
-        loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights[rows])
+        loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights)
         logged = {"affinity_image": met.image, "affinity_text": met.text}
         logged = {name: side.detach().gather(1, own).squeeze(1) for name, side in logged.items()}
-        logged |= {"gamma": torch.full_like(weights[rows], gamma), "difference": difference[rows], "weight": weights[rows]}
+        logged |= {"gamma": torch.full_like(weights, gamma), "difference": hard.difference[rows], "weight": weights}
         return Step(loss + (penalties * residual.square().sum(1)).mean(), logits, logged)
 
     trained = [residual, keys] if tuned else [residual]
-    run_epochs(trained, support, schedule(task, options), step, log, lambda epoch: None, lambda rows, generator: support.keys[rows])
-    return residual.detach(), normalize(keys.detach(), dim=-1) if tuned else spaces.keys
+    run_epochs(trained, support, schedule(task, options), step, log, lambda epoch: hard.renew(), lambda rows, generator: support.keys[rows])
+    final = normalize(keys.detach(), dim=-1) if tuned else spaces.keys
+    image = own_image(support, spaces, final, beta) if tuned else sides.image
+    return residual.detach(), final, Means.over([(image, sides.text)])
 
 
 def schedule(task: FewShotTask, options: XMAdapterOptions) -> Schedule:

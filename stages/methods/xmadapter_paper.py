@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from stages.methods import tip_adapter
-from stages.methods.hard_samples import disagreement, sample_weights, weighted_mean
+from stages.methods.hard_samples import Means, disagreement, sample_weights, weighted_mean
 from stages.methods.method import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
 from stages.methods.text_cache import Kernel, start_nets, text_affinity
 from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
@@ -25,6 +25,7 @@ from stages.searched import Grid
 from stages.selection import quality, search
 from stages.task import FewShotTask, Labelled, Retrieved, Segments, Text
 
+CHUNK = 1024
 ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 
 
@@ -64,7 +65,9 @@ def fit(task: FewShotTask, options: XMAdapterPaperOptions, settings: Settings | 
     run_epochs(learned, task.support, schedule, step, log, after_epoch)
     count = sum(tensor.numel() for tensor in learned)
     record = {**fixed, "train_alpha": alpha, "epoch": best.epoch, **{k: v for k, v in given.items() if k in ("alpha", "gamma")}}
-    fitted = Fitted(_finished(best.tensors), record, Selection(task.selected_on), count)
+    finished = _finished(best.tensors)
+    record |= support_means(task, finished, fixed).settings
+    fitted = Fitted(finished, record, Selection(task.selected_on), count)
     return _select(task, fitted, judge, options, start.selection.trials + best.trials) if judge else fitted
 
 
@@ -103,10 +106,24 @@ def training_step(task: FewShotTask, tensors: Mapping[str, Tensor], fixed: Setti
     text = text_sums(tensors, fixed, task.text.weights, batch.features, segments)
     sides = Sides(image, text, gamma_of(tensors, batch.features))
     logits = task.text.logits(batch.features) + float(fixed["alpha"]) * sides.fused
-    difference = disagreement(values, text[:, segments.labels]) if options.disagreement == "key" else disagreement(image, text)
+    compared = (values, text[:, segments.labels]) if options.disagreement == "key" else (image, text)
+    difference = disagreement(*compared, Means.over([compared]))
     weights = sample_weights(difference, options.hard_weight)
     loss = weighted_mean(cross_entropy(logits, batch.labels, reduction="none"), weights)
     return Step(loss, logits, log_columns(sides, batch.labels, difference, weights))
+
+
+def support_means(task: FewShotTask, tensors: Mapping[str, Tensor], settings: Settings) -> Means:
+    """The means of both sides over the support, each image without its own key, at unit keys."""
+    support, beta = task.support, float(settings["beta"])
+
+    def met(rows: Tensor) -> tuple[Tensor, Tensor]:
+        queries = support.keys[rows]
+        image = masked_class_sums(affinity(queries @ tensors["keys"].T, beta), rows, support.segments)
+        return image, text_sums(tensors, settings, task.text.weights, queries, support.segments)
+
+    with torch.no_grad():
+        return Means.over(met(rows) for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK))
 
 
 def log_columns(sides: Sides, labels: Tensor, difference: Tensor, weights: Tensor) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from stages.config import CacheConfig, EvalConfig
 from stages.evaluate import evaluate
 from stages.inputs import load_text
 from stages.methods.method import options_of
+from stages.options import METHODS
 from stages.progress import Silent
 from stages.scoring import Run
 from stages.train import train
@@ -42,12 +43,12 @@ class Scene:
         )
         self.texts = self.world.texts()
 
-    def run(self, method: str, seed: int) -> Run:
+    def run(self, method: str, seed: int, given: Mapping[str, Any] | None = None) -> Run:
         draw = None if self.fixed else seed
         config = CacheConfig(shots=self.shots)
         identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
         cache = build_cache(self.world.store, identity, self.images, self.texts, config, draw, Silent())
-        options = options_of(method, {"epochs": 2} if method == "tip-adapter-f" else {})
+        options = options_of(method, given or ({"epochs": 2} if method == "tip-adapter-f" else {}))
         identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
         return Run(
             method,
@@ -218,6 +219,45 @@ def test_only_plain_views_are_scored_and_batches_do_not_show(tmp_path: Path, mon
     parts = here.evaluate([run], neighbors=6)
     assert results(whole)["tip-adapter"]["accuracy_mean"] == results(parts)["tip-adapter"]["accuracy_mean"]
     assert whole.summary["samples"] == len(read_images(here.images.files(prefix="test-")))
+
+
+QUICK = {"epochs": 2, "min_steps": 4, "steps": 10}
+
+
+def evidence(artifact: Artifact) -> dict[str, list[Any]]:
+    """Every column of the log and of the predictions, lists and structs as they are."""
+    tables = {
+        "log": read_affinity(artifact.files(prefix="affinity/")),
+        "predictions": read_predictions(artifact.file("predictions.parquet")),
+    }
+    return {f"{name}.{column}": table[column].to_pylist() for name, table in tables.items() for column in table.column_names}
+
+
+def test_no_column_of_any_method_depends_on_the_batch_it_is_scored_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Scene(tmp_path)
+    quick = {name: {option: QUICK[option] for option in QUICK.keys() & entry.options.model_fields} for name, entry in METHODS.items()}
+    runs = [here.run(method, 1, given) for method, given in quick.items()]
+    for top_k in ("all", 5):
+        found = []
+        for bins, batch in ((10, 1024), (11, 7)):
+            monkeypatch.setattr("stages.scoring.BATCH", batch)
+            found.append(evidence(here.evaluate(runs, bins=bins, top_k=top_k)))
+        whole, parts = found
+        methods = {method for method, value in zip(whole["log.method"], whole["log.difference"], strict=True) if value is not None}
+        assert methods == {"xmadapter", "xmadapter-paper", "tip-x"}
+        for name, column in whole.items():
+            assert same(parts[name], column), (top_k, name)
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Whether values are equal, floats nearly, however deep they lie."""
+    if isinstance(expected, dict):
+        return all(same(found[name], value) for name, value in expected.items())
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    if isinstance(expected, float):
+        return found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    return bool(found == expected)
 
 
 def test_evaluation_refuses_what_it_cannot_compare(tmp_path: Path) -> None:
