@@ -55,13 +55,16 @@ def test_it_speaks_before_it_imports_what_takes_long(finished: tuple[Path, subpr
     assert first.startswith("Writes handwritten digits as images")
 
 
-def test_zero_shot_knows_most_digits(results: dict[str, dict[str, Any]]) -> None:
-    assert results["zero-shot"]["accuracy_mean"] >= 78.0
+def test_zero_shot_knows_digits_better_than_chance(results: dict[str, dict[str, Any]]) -> None:
+    assert results["zero-shot"]["accuracy_ci95"][0] > 100.0 / len(digits.CLASSES)
 
 
-def test_a_few_images_bring_xmadapter_far_up(results: dict[str, dict[str, Any]]) -> None:
-    assert results["xmadapter"]["accuracy_mean"] >= 95.0
-    assert results["xmadapter"]["accuracy_mean"] >= results["tip-adapter"]["accuracy_mean"]
+@pytest.mark.parametrize("method", ["tip-adapter", "tip-adapter-f", "xmadapter"])
+def test_a_few_images_bring_each_method_above_zero_shot(finished: tuple[Path, subprocess.CompletedProcess[str]], method: str) -> None:
+    """By more than the test images and the luck of the support explain. How far above is no pass mark: these are test images."""
+    (gap,) = (row for row in json.loads(finished[1].stdout)["differences"] if (row["method"], row["against"]) == (method, "zero-shot"))
+    assert gap["ci95"][0] > 0.0
+    assert not gap["tie"]
 
 
 def test_the_second_time_everything_is_reused(finished: tuple[Path, subprocess.CompletedProcess[str]], results: dict[str, Any]) -> None:

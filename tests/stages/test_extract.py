@@ -6,9 +6,7 @@ import os
 import random
 import shutil
 import signal
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +27,11 @@ from store.artifact import Draft
 from store.errors import InputError, XmapError
 from store.features import read_errors, read_images, read_texts
 from store.tables import read_footer
+from tests.faults import Case, Points, in_child
 from tests.stages.conftest import picture, write_images
 from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
+
+KILLS = 5
 
 
 def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
@@ -214,36 +215,48 @@ def _shard_sizes(job: Job) -> list[tuple[object, ...]]:
     return [shard.samples for shard in plan_shards(job.dataset, job.hashes, job.config, {})]
 
 
+def write_points(job: Job, workers: int, note: Path) -> int:
+    """How many write points an extraction passes."""
+
+    def work() -> None:
+        points = Points()
+        points.install()
+        job.run(workers)
+        note.write_text(str(points.passed))
+
+    assert in_child(work) == 0
+    return int(note.read_text())
+
+
+def killed_at(job: Job, workers: int, point: int) -> int:
+    """Extract in a process group of its own, of which the write point kills every process; how it ended."""
+
+    def work() -> None:
+        os.setsid()
+        Points(point, lambda: os.killpg(0, signal.SIGKILL)).install()
+        job.run(workers)
+
+    return in_child(work)
+
+
 @pytest.mark.promise
+@pytest.mark.failure("killed")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, workers: int) -> None:
-    """Real processes and real `kill -9` of them and their workers at random moments; the last one is left alone."""
+def test_killed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, tmp_path: Path, case: Case, workers: int) -> None:
+    """Real processes and a real `kill -9` of them and their workers at a write point, twice in one store, then left alone."""
     config = ExtractConfig(views=2, batch_size=4, shard_batches=1)
     control = plan(config, store="control").run(workers)
-    # The children are warm: a first run's time would let all of them end before they are killed.
-    started = time.monotonic()
-    plan(config, store="warm").run(workers)
-    usual = time.monotonic() - started
-    draw, killed = random.Random(), 0  # noqa: S311
-    for last in (False,) * 6 + (True,):
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            try:
-                plan(config).run(workers)
-            finally:
-                os._exit(0)
-        if not last:
-            time.sleep(usual * draw.random())
-            # The group exists once the child has called setsid.
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-        killed += os.waitpid(child, 0)[1] == signal.SIGKILL
-    found = plan(config).run(workers)
-    assert tree(found) == tree(control)
-    assert found.verify() == []
-    assert not list(found.path.glob(".*"))
-    assert killed
+    points = write_points(plan(config, store="counted"), workers, tmp_path / "points")
+    assert points > KILLS
+    for number in range(KILLS):
+        with case():
+            point = (2 * number + 1) * points // (2 * KILLS)
+            assert killed_at(plan(config, store=f"at-{point}"), workers, point) == -signal.SIGKILL
+            killed_at(plan(config, store=f"at-{point}"), workers, points // KILLS)
+            found = plan(config, store=f"at-{point}").run(workers)
+            assert tree(found) == tree(control)
+            assert found.verify() == []
+            assert not list(found.path.glob(".*"))
 
 
 def test_a_damaged_shard_of_a_half_done_extraction_is_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
