@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from store.files import open_plain
 HEADER_LIMIT = 16 << 20
 # Bytes that a table may take in memory, and as many again for each of its own: a million image names pack to a 65th.
 ROOM, UNPACKED = 512 << 20, 256
+# What the standard library raises for the fields of an archive that lie: signatures, sizes, versions, names, places before the start.
+BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OverflowError, OSError)
 
 
 def require_header(path: Path) -> None:
@@ -29,12 +32,12 @@ def archive_names(path: Path) -> list[str]:
     Raises `NotPlain` for an archive that is broken, or that would unpack to more bytes than it has.
     """
     with open_plain(path) as file:
-        if not zipfile.is_zipfile(file):
-            return []
         try:
+            if not zipfile.is_zipfile(file):
+                return []
             with zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
-        except zipfile.BadZipFile as error:
+        except BROKEN as error:
             raise NotPlain(path, "it is a broken archive") from error
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise NotPlain(path, "it would unpack to more bytes than it has")

@@ -419,7 +419,8 @@ def small(open_store: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.mark.failure("hostile query")
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_query_without_end_is_ended_and_the_connection_lives_on(small: Connection, name: str) -> None:
-    with pytest.raises(QueryError, match=r"took longer than 0\.2 s.*--timeout SECONDS"):
+    # On a busy machine the memory may be gone before the time is.
+    with pytest.raises(QueryError, match=r"took longer than 0\.2 s.*--timeout SECONDS|takes more than .* of memory"):
         small.query(ENDLESS[name], timeout=0.2)
     assert small.query("select 1 as n", timeout=60).to_pylist() == [{"n": 1}]
 
