@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.console import interval, points, show
-from cli.results import explained, marks_of, print_costs, shots_of
+from cli.results import explained, kind_of, marks_of, print_costs, shots_of
 from cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -122,17 +122,18 @@ def _differences(cells: Sequence[Cell], protocol: str) -> None:
     shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
     if not others:
         return
-    show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % bootstrap interval over test samples")
-    rows = [(other, *(_difference(found[count].get(other)) for count in shots)) for other in others]
+    marks = marks_of([row for rows in found.values() for row in rows.values()])
+    show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % interval: {explained(marks)}")
+    rows = [(other, *(_difference(found[count].get(other), marks) for count in shots)) for other in others]
     print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots), repeat=1)
     show(PROTOCOLS[protocol])
     typer.echo("")
 
 
-def _difference(row: Mapping[str, Any] | None) -> str:
+def _difference(row: Mapping[str, Any] | None, marks: Mapping[str, str]) -> str:
     if row is None:
         return ""
-    return f"{points(row['difference'])} {interval(row['ci95'])}{' tie' if row['tie'] else ''}"
+    return f"{points(row['difference'])} {interval(row['ci95'])}{marks[kind_of(row)].strip()}{' tie' if row['tie'] else ''}"
 
 
 def _domains(cells: Sequence[Cell], protocol: str) -> None:

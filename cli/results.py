@@ -48,8 +48,11 @@ def print_results(results: Rows, differences: Rows) -> None:
         seeds = ", ".join(str(seed) for seed in results[0]["seeds"])
         show(f"{shots_of(results[0]['shots'])}; seeds {seeds}; intervals: {explained(marks_of(results))}")
         print_costs(results)
+    marks = marks_of(differences)
     for row in differences:
-        show(difference_line(row))
+        show(difference_line(row, marks))
+    if differences:
+        show(f"paired intervals: {explained(marks)}")
     for row in results:
         if row.get("edges"):
             show(f"{row['method']}: the choice of {', '.join(row['edges'])} lies at the edge of its grid.")
@@ -84,7 +87,7 @@ def best_of(results: Rows) -> list[int]:
 
 def marks_of(results: Rows) -> dict[str, str]:
     """A sign for each kind of interval, none for the usual one, so that a column of two kinds says which is which."""
-    kinds = [str(kind) for kind, _ in Counter(row["ci_kind"] for row in results).most_common()]
+    kinds = [str(kind) for kind, _ in Counter(map(kind_of, results)).most_common()]
     signs = MARKS if len(kinds) > 1 else ("",)
     return dict(zip(kinds, signs, strict=False))
 
@@ -115,7 +118,13 @@ def print_costs(results: Rows) -> None:
         show(f"before them, CoOp tuned the class texts: {numbers}, {tuned['text_seconds']:.1f} s a seed, {tried}; in no row above")
 
 
-def difference_line(row: Mapping[str, Any]) -> str:
-    """A paired difference in points, called a tie where its interval holds zero."""
+def difference_line(row: Mapping[str, Any], marks: Mapping[str, str]) -> str:
+    """A paired difference in points with the sign of its interval's kind, called a tie where that holds zero."""
+    between = f"{interval(row['ci95'])}{marks[kind_of(row)].strip()}"
     verdict = ": a tie" if row["tie"] else ""
-    return f"{row['method']} - {row['against']}: {points(row['difference'])} points, paired 95 % interval {interval(row['ci95'])}{verdict}"
+    return f"{row['method']} - {row['against']}: {points(row['difference'])} points, paired 95 % interval {between}{verdict}"
+
+
+def kind_of(row: Mapping[str, Any]) -> str:
+    """What an interval is over; differences of earlier versions say nothing, and were over test samples."""
+    return str(row.get("ci_kind", "bootstrap over test samples"))

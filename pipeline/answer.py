@@ -102,6 +102,7 @@ DIFFERENCE: Mapping[str, str] = {
     "against": "The one it is compared with.",
     "difference": "Its accuracy minus the other's on the same test images, points.",
     "ci95": "The paired 95 % interval of that: [low, high].",
+    "ci_kind": "What that interval is over: test samples, or seeds and test samples where supports differ from seed to seed.",
     "tie": "Whether the interval holds zero.",
 }
 # What rows of several data sets or numbers of shots have beside these.

@@ -258,12 +258,13 @@ def means(cells: Sequence[Cell]) -> dict[tuple[str, int], float]:
 
 
 def against_ours(differences: Sequence[Mapping[str, Any]], ours: str = OURS) -> dict[str, dict[str, Any]]:
-    """For every other method, ours minus it: `difference`, `ci95` and `tie`."""
+    """For every other method, ours minus it: `difference`, `ci95`, `ci_kind` and `tie`."""
     found = {}
     for row in differences:
         low, high = row["ci95"]
+        facts = {name: row[name] for name in ("ci_kind", "tie") if name in row}
         if row["method"] == ours:
-            found[row["against"]] = {"difference": row["difference"], "ci95": [low, high], "tie": row["tie"]}
+            found[row["against"]] = {"difference": row["difference"], "ci95": [low, high], **facts}
         elif row["against"] == ours:
-            found[row["method"]] = {"difference": -row["difference"], "ci95": [-high, -low], "tie": row["tie"]}
+            found[row["method"]] = {"difference": -row["difference"], "ci95": [-high, -low], **facts}
     return found

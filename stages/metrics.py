@@ -13,11 +13,18 @@ import numpy as np
 from store.tables import Array
 
 RESAMPLES = 2000
+BOOTSTRAP_SEED = 0
+# What an interval is over.
+OVER_SEEDS = "student-t over seeds"
+OVER_SAMPLES = "bootstrap over test samples"
+OVER_BOTH = "student-t over seeds and bootstrap over test samples"
+# Counts drawn at once: 16 MB.
+DRAWN = 1 << 21
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`first` minus `second` in mean accuracy, its 95 % interval, and whether the interval holds zero."""
+    """`first` minus `second` in mean accuracy, its 95 % interval, and whether that holds zero."""
 
     mean: float
     low: float
@@ -104,16 +111,26 @@ def accuracy_interval(accuracies: Array) -> tuple[float, float]:
 def resampled_means(columns: Array, seed: int, resamples: int = RESAMPLES) -> Array:
     """Bootstrap means (resamples, m) of per-sample columns (B, m): each resample draws the same samples for all columns.
 
-    One pass serves single intervals and paired differences; samples are counted, never copied.
+    One pass serves single intervals and paired differences. Of a resample, the mean depends on how often each distinct row is drawn
+    alone, which is multinomial: correctness has few distinct rows, however many samples there are.
     """
     generator = np.random.default_rng(seed)
-    samples = len(columns)
-    values = columns.astype(np.float64)
-    means = np.empty((resamples, columns.shape[1]))
-    for resample in range(resamples):
-        counts = np.bincount(generator.integers(0, samples, samples), minlength=samples)
-        means[resample] = counts @ values / samples
+    rows, counts = _distinct_rows(columns.astype(np.float64))
+    shares, samples = counts / len(columns), len(columns)
+    block = max(1, DRAWN // len(rows))
+    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
+    means: Array = np.concatenate([generator.multinomial(samples, shares, size) @ rows / samples for size in sizes])
     return means
+
+
+def _distinct_rows(columns: Array) -> tuple[Array, Array]:
+    """The distinct rows (D, m) of (B, m) in a fixed order, and how often each is there."""
+    codes = np.zeros(len(columns), np.int64)
+    for column in columns.T:
+        values, own = np.unique(column, return_inverse=True)
+        codes = np.unique(codes * len(values) + own, return_inverse=True)[1]
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    return columns[first], counts
 
 
 def percentile_interval(means: Array, level: float = 0.95) -> tuple[float, float]:
@@ -137,3 +154,27 @@ def difference_of(first: float, second: float, resampled: Array) -> Difference:
     """A `Difference` from two means and the resampled differences (resamples,)."""
     low, high = percentile_interval(resampled)
     return Difference(first - second, low, high)
+
+
+def with_seeds(found: Difference, gaps: Array, shared: float = 1.0) -> Difference:
+    """The same difference with an interval that holds the luck of the supports too; `gaps` (S,) are the differences by seed.
+
+    Student's t over seeds knows one draw of the test images, the bootstrap one draw of the supports: their halves are added as
+    independent errors are. What test images do to each seed by itself is in the spread over seeds already, so of the bootstrap's
+    variance only the part `shared` by all seeds is added. Raises `ValueError` for one seed.
+    """
+    low, high = student_interval(gaps)
+    half, part = (high - low) / 2.0, math.sqrt(shared)
+    below, above = (math.hypot(half, part * side) for side in (found.mean - found.low, found.high - found.mean))
+    return Difference(found.mean, found.mean - below, found.mean + above)
+
+
+def shared_part(gaps: Array) -> float:
+    """The part in [0, 1] of the variance over samples of the mean over seeds that all seeds share, from `gaps` (B, S), S at least 2.
+
+    That is the mean covariance of two seeds over the variance of the mean of all.
+    """
+    seeds = gaps.shape[1]
+    whole, each = float(gaps.mean(axis=1).var()), float(gaps.var(axis=0).mean())
+    common = (seeds * whole - each) / (seeds - 1)
+    return min(max(common / whole, 0.0), 1.0) if whole > 0 else 0.0

@@ -11,15 +11,12 @@ import numpy as np
 from stages import metrics
 from stages.config import EvalConfig
 from stages.identities import COOP
+from stages.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS
 from stages.scoring import Outcome
 from stages.task import Labelled
 from store.artifact import Artifact
 from store.fingerprint import Json
 from store.tables import Array
-
-BOOTSTRAP_SEED = 0
-OVER_SEEDS = "student-t over seeds"
-OVER_SAMPLES = "bootstrap over test samples"
 
 
 def result_of(method: str, found: Sequence[Outcome], test: Labelled, config: EvalConfig, classes: int) -> dict[str, Json]:
@@ -78,23 +75,42 @@ def _interval(found: Sequence[Outcome], mean_correct: Array) -> tuple[list[float
     Over seeds where they draw different supports. With one support (fixed, or a single seed), and for a method that keeps
     nothing of the support (its accuracy is the same under every seed), the uncertainty left is that of the test samples.
     """
-    varies = len({outcome.run.cache.fingerprint for outcome in found}) > 1 and any(outcome.uses_support for outcome in found)
-    if varies:
+    if _varies(found):
         low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in found]))
-    else:
-        low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
-    return [100.0 * low, 100.0 * high], OVER_SEEDS if varies else OVER_SAMPLES
+        return [100.0 * low, 100.0 * high], OVER_SEEDS
+    low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
+    return [100.0 * low, 100.0 * high], OVER_SAMPLES
+
+
+def _varies(found: Sequence[Outcome]) -> bool:
+    """Whether a method met different supports under different seeds, and uses them."""
+    return len({outcome.run.cache.fingerprint for outcome in found}) > 1 and any(outcome.uses_support for outcome in found)
 
 
 def differences_of(groups: Mapping[str, Sequence[Outcome]]) -> list[dict[str, Json]]:
-    """The paired bootstrap of every pair of methods, later minus earlier, on correctness averaged over seeds; in points."""
+    """The difference of every pair of methods on the same samples, later minus earlier, seeds averaged; in points.
+
+    The interval is a paired bootstrap over samples; where a method's supports differ from seed to seed it holds their luck too.
+    """
     names = list(groups)
     columns = np.stack([np.mean([outcome.correct for outcome in groups[name]], axis=0) for name in names], axis=1)
     means, resampled = columns.mean(axis=0), metrics.resampled_means(columns, BOOTSTRAP_SEED)
     found = []
     for second, first in combinations(range(len(names)), 2):
         result = metrics.difference_of(float(means[first]), float(means[second]), resampled[:, first] - resampled[:, second])
+        gaps = _gaps(groups[names[first]], groups[names[second]])
+        if gaps is not None:
+            result = metrics.with_seeds(result, gaps.mean(axis=0), metrics.shared_part(gaps))
         interval = [100.0 * result.low, 100.0 * result.high]
         row: dict[str, Json] = {"method": names[first], "against": names[second], "difference": 100.0 * result.mean}
-        found.append({**row, "ci95": interval, "tie": result.tie})
+        found.append({**row, "ci95": interval, "ci_kind": OVER_SAMPLES if gaps is None else OVER_BOTH, "tie": result.tie})
     return found
+
+
+def _gaps(found: Sequence[Outcome], others: Sequence[Outcome]) -> Array | None:
+    """The difference (T, S) on each sample under each seed that both have; None where supports do not differ, or seeds are not shared."""
+    correct, other = ({outcome.run.seed: outcome.correct.astype(np.float64) for outcome in group} for group in (found, others))
+    seeds = [seed for seed in correct if seed in other]
+    if len(seeds) < 2 or not (_varies(found) or _varies(others)):
+        return None
+    return np.stack([correct[seed] - other[seed] for seed in seeds], axis=1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stages.class_texts import read_class_texts
-from stages.metrics import paired_difference
+from stages.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
 from stages.report import samples, series
 from stages.report.thumbnails import Pictures, thumbnails
 from store.artifact import Artifact
@@ -18,7 +18,6 @@ from store.features import read_errors
 from store.sql import Connection
 from store.tables import Array
 
-BOOTSTRAP_SEED = 0
 FACTS = (
     "accuracies", "top5_mean", "ece_mean", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes",
     "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
@@ -124,19 +123,24 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
 
 
 def _differences(connection: Connection, runs: Sequence[Run], first: int) -> list[dict[str, Any]]:
-    """The paired difference of each two series of a task, in points: within a run as its evaluation found it, else bootstrapped here.
+    """The paired difference of each two series of a task, in points: within a run as its evaluation found it, else found here.
 
-    Series are numbered from `first`; two runs are compared on the `images` that both scored under one label.
+    Series are numbered from `first`; two runs are compared on the `images` that both scored under one label, and where supports differ
+    from seed to seed, on the seeds that both have.
     """
     found: list[dict[str, Any]] = []
     scored: list[tuple[Run, list[str], Array]] = []
+    results = [result for run in runs for result in run.evaluation.summary["results"]]
     for run in runs:
         ids, right = samples.correctness(connection, run.path)
         numbers = {row["method"]: first + len(scored) + place for place, row in enumerate(run.evaluation.summary["results"])}
         scored += [(run, ids, right[method]) for method in numbers]
         for row in run.evaluation.summary["differences"]:
             pair = {"of": numbers[row["method"]], "against": numbers[row["against"]], "images": len(ids)}
-            found.append({**pair, "difference": row["difference"], "low": row["ci95"][0], "high": row["ci95"][1], "tie": row["tie"]})
+            kind = row.get("ci_kind", OVER_SAMPLES)
+            found.append(
+                {**pair, "difference": row["difference"], "low": row["ci95"][0], "high": row["ci95"][1], "kind": kind, "tie": row["tie"]}
+            )
     for two, one in combinations(range(len(scored)), 2):
         (earlier, seen, before), (later, ids, after) = scored[two], scored[one]
         if earlier is later:
@@ -144,9 +148,19 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
         common, old, new = np.intersect1d(seen, ids, assume_unique=True, return_indices=True)
         if len(common):
             gap = paired_difference(100.0 * after[new], 100.0 * before[old], BOOTSTRAP_SEED)
+            seeds = _by_seed(results[one], results[two])
+            gap, kind = (gap, OVER_SAMPLES) if seeds is None else (with_seeds(gap, seeds), OVER_BOTH)
             pair = {"of": first + one, "against": first + two, "images": len(common)}
-            found.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "tie": gap.tie})
+            found.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "kind": kind, "tie": gap.tie})
     return found
+
+
+def _by_seed(found: Mapping[str, Any], other: Mapping[str, Any]) -> Array | None:
+    """The differences in accuracy of two results under the seeds that both have, in points; None where no support differs by seed."""
+    accuracy, others = (dict(zip(row["seeds"], row["accuracies"], strict=False)) for row in (found, other))
+    gaps = [accuracy[seed] - others[seed] for seed in accuracy if seed in others]
+    varies = OVER_SEEDS in (found["ci_kind"], other["ci_kind"])
+    return np.asarray(gaps) if varies and len(gaps) > 1 else None
 
 
 def _prompts(texts: Artifact) -> list[str]:

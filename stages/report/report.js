@@ -67,7 +67,7 @@ function headline() {
   return section("headline", shown.title, `${run.features}, ${shown.shots} labelled ${shown.shots === 1 ? "image" : "images"} a class; settings chosen on ${shown.selected_on} (${count(shown.trials)} tried).`,
     el("div", { class: "tiles" },
       tile(`${shown.accuracy.toFixed(2)} %`, `accuracy on test, 95 % interval ${shown.low.toFixed(2)} to ${shown.high.toFixed(2)} (${shown.ci_kind})`),
-      gap && tile(`${signed(gap.difference)} points`, `against ${against.title}${shared ? ` on ${count(gap.images)} images` : ""}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)}${gap.tie ? ": a tie" : ""}`),
+      gap && tile(`${signed(gap.difference)} points`, `against ${against.title}${shared ? ` on ${count(gap.images)} images` : ""}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)} (${gap.kind})${gap.tie ? ": a tie" : ""}`),
       tile(`${shown.ece_mean.toFixed(1)} %`, "expected calibration error"),
       tile(count(run.samples), `test images of ${count(task.classes.length)} classes, ${shown.seeds.length} ${shown.seeds.length === 1 ? "seed" : "seeds"}`),
       tile(count(shown.trainable_parameters), `trained numbers, ${fixed(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
@@ -168,7 +168,7 @@ function provenance() {
   return el("footer", { id: "provenance" }, el("h2", {}, "Where this comes from"), report.runs.map((run) => el("details", { open: report.runs.length === 1 }, el("summary", {}, run.name),
     el("p", {}, `Evaluation ${run.artifact}, fingerprint ${run.fingerprint.slice(0, 16)}, made ${run.created}.`), el("p", {}, "Made again by: ", el("code", {}, run.command)),
     el("p", {}, Object.entries(run.versions).map(([name, version]) => `${name} ${version}`).join(", ")))),
-    el("p", {}, `Report written ${report.made} by xmap. This file loads nothing from anywhere. Differences and intervals are those of the evaluation; between two runs they are bootstrapped over the test images that both scored.`));
+    el("p", {}, `Report written ${report.made} by xmap. This file loads nothing from anywhere. Differences and intervals are those of the evaluation; between two runs they are taken over the test images that both scored.`));
 }
 
 function redraw(id, build) {

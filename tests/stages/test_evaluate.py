@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stages import metrics
 from stages.build_cache import build_cache
 from stages.config import CacheConfig, EvalConfig
 from stages.evaluate import evaluate
@@ -202,7 +203,29 @@ def test_equal_methods_tie_and_differences_are_paired(tmp_path: Path) -> None:
     first = here.run("tip-adapter", 1)
     twin = Run("tip-adapter-f", 1, first.cache, first.adapter, first.texts)
     (difference,) = here.evaluate([first, twin]).summary["differences"]
-    assert difference == {"method": "tip-adapter-f", "against": "tip-adapter", "difference": 0.0, "ci95": [0.0, 0.0], "tie": True}
+    told = {"method": "tip-adapter-f", "against": "tip-adapter", "difference": 0.0, "ci95": [0.0, 0.0], "tie": True}
+    assert difference == {**told, "ci_kind": "bootstrap over test samples"}
+
+
+@pytest.mark.parametrize(("fixed", "seeds", "wider"), [(False, (1, 2, 3), True), (False, (1,), False), (True, (1, 2, 3), False)])
+def test_where_supports_differ_a_difference_has_their_luck_in_its_interval(
+    tmp_path: Path, fixed: bool, seeds: tuple[int, ...], wider: bool
+) -> None:
+    here = Scene(tmp_path, fixed=fixed)
+    artifact = here.evaluate([here.run(method, seed) for method in ("zero-shot", "tip-adapter") for seed in seeds])
+    (row,) = artifact.summary["differences"]
+    predictions = read_predictions(artifact.file("predictions.parquet"))
+    correct = (predictions["predicted"].to_numpy() == predictions["label"].to_numpy()).reshape(2, len(seeds), -1).astype(float)
+    gaps = 100 * (correct[1] - correct[0])
+    means = 100 * metrics.resampled_means(correct.mean(1).T, metrics.BOOTSTRAP_SEED)
+    plain = metrics.percentile_interval(means[:, 1] - means[:, 0])
+    assert row["difference"] == pytest.approx(gaps.mean())
+    if not wider:
+        assert (row["ci_kind"], row["ci95"]) == ("bootstrap over test samples", pytest.approx(list(plain)))
+        return
+    assert row["ci_kind"] == "student-t over seeds and bootstrap over test samples"
+    seed_by_seed = metrics.student_interval(gaps.mean(1))
+    assert row["ci95"][0] <= seed_by_seed[0] < seed_by_seed[1] <= row["ci95"][1]
 
 
 def test_more_neighbors_than_keys_are_all_keys(tmp_path: Path) -> None:
