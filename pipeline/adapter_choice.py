@@ -14,7 +14,7 @@ from pipeline.lineage import raise_damage
 from store.artifact import Artifact, Store
 from store.errors import ArtifactMissing, InputError
 from store.fingerprint import SHORT
-from store.views import dataset_of
+from store.views import dataset_of, providers_of
 
 PREFERRED = "xmadapter"
 LISTED = 10
@@ -50,13 +50,14 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
 
 def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, seed: int | None) -> Artifact:
     """The newest adapter of a data set or evaluation, or without a name of the only data set."""
-    by_print = {found.fingerprint: found for found in store.artifacts()}
-    datasets = {found.fingerprint: dataset_of(found, by_print) for found in by_print.values() if found.stage in ("adapter", "eval")}
-    evaluations = [found for found in store.artifacts("eval") if name in ("", found.name, found.path.name, datasets[found.fingerprint])]
+    stored = store.artifacts()
+    providers = providers_of(stored)
+    datasets = {found.path: dataset_of(found, providers) for found in stored if found.stage in ("adapter", "eval")}
+    evaluations = [found for found in store.artifacts("eval") if name in ("", found.name, found.path.name, datasets.get(found.path))]
     named = {digest for found in evaluations for digest in found.inputs.values()}
-    own = [found for found in adapters if name in ("", datasets[found.fingerprint]) or found.fingerprint in named]
+    own = [found for found in adapters if name in ("", datasets.get(found.path)) or found.fingerprint in named]
     if not name:
-        _require_one(sorted({dataset for found in [*own, *evaluations] if (dataset := datasets[found.fingerprint])}))
+        _require_one(sorted({dataset for found in [*own, *evaluations] if (dataset := datasets.get(found.path))}))
     elif not own:
         raise ArtifactMissing("adapter", name, "run `xmap status` to see what there is, or `xmap train`.")
     evaluation = next(reversed(evaluations), None)

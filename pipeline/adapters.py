@@ -17,6 +17,7 @@ from store.fingerprint import SHORT
 from store.plain import plain
 from store.schemas import usable
 from store.tables import Array
+from store.views import dataset_of, providers_of
 
 if TYPE_CHECKING:
     from stages.decode import Rules
@@ -45,10 +46,10 @@ class Adapter:
         """Class names, in the order of the columns of `predict_proba`."""
         return self.cache.text.names
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """The name of the data set whose classes it knows."""
-        return str(self.texts.summary.get("dataset", ""))
+        return dataset_of(self.artifact, providers_of(self.store.artifacts())) or ""
 
     def __repr__(self) -> str:
         facts = self.artifact.summary

@@ -70,7 +70,9 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
         raise InputError(f"{path.name} is in use: {kept[path]} was made from it; name that one first.")
     going = [found for found in survey.artifacts if found.path not in kept and not found.path.is_symlink()]
     going.sort(key=lambda found: MEANS.index(found.stage) if found.stage in MEANS else -1)
-    reasons = dict.fromkeys(older, OLDER) | dict.fromkeys(dropped, NAMED)
+    staying = {found.fingerprint: found.name for found in survey.artifacts if found.path in kept}
+    reasons = {found.path: f"the same as {staying[found.fingerprint]}, which stays" for found in going if found.fingerprint in staying}
+    reasons |= dict.fromkeys(older, OLDER) | dict.fromkeys(dropped, NAMED)
     found = [Waste(artifact.path, _bytes(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
     folders = {store.root / identity.stage / identity.folder for identity in used}
     found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]

@@ -32,6 +32,12 @@ class Reasons:
     def _artifacts(self) -> Mapping[str, Artifact]:
         return {found.fingerprint: found for found in self._store.artifacts()}
 
+    @cached_property
+    def _providers(self) -> Mapping[str, Sequence[Artifact]]:
+        from store.views import providers_of
+
+        return providers_of(self._artifacts.values())
+
     def why(self, identity: Identity) -> str:
         """Why the step of `identity` is built."""
         others = [other for other in reversed(list(self._artifacts.values())) if self._is_like(other, identity)]
@@ -52,7 +58,7 @@ class Reasons:
         # With its libraries, where something is built.
         from store.views import dataset_of
 
-        return other.name == identity.name or dataset_of(other, self._artifacts) == self._dataset
+        return other.name == identity.name or dataset_of(other, self._providers) == self._dataset
 
     def _images(self, before: Artifact) -> str:
         """Which images came and went; nothing where that cannot be told, or where the files themselves changed."""

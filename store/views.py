@@ -48,6 +48,8 @@ def sources(store: Store) -> Sources:
     """Read all manifests and check all files' sizes. What is damaged is left out, whole artifacts at a time, and named."""
     artifacts, damaged = _sound(store)
     by_print = {artifact.fingerprint: artifact for artifact in artifacts}
+    providers = providers_of(artifacts)
+    datasets = {artifact.path: dataset_of(artifact, providers) for artifact in artifacts}
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
     numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
     files: dict[str, list[Path]] = {kind: [] for kind in TABLES}
@@ -56,13 +58,13 @@ def sources(store: Store) -> Sources:
         for kind, path in _tables(artifact):
             files[kind].append(path)
             number = numbers[origin.fingerprint] if origin else None
-            file_rows.append({"file": str(path), "origin": number, "artifact": _path(artifact), "dataset": _dataset(origin)})
+            file_rows.append({"file": str(path), "origin": number, "artifact": _path(artifact), "dataset": datasets[artifact.path]})
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
         file_rows,
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
         [_artifact_row(artifact) for artifact in artifacts],
-        [row for artifact, origin in origins for row in _run_rows(artifact, _dataset(origin), by_print)],
+        [row for artifact in artifacts for row in _run_rows(artifact, datasets[artifact.path], by_print)],
         damaged,
     )
 
@@ -163,9 +165,42 @@ def _origin(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Artifact | 
     return next((found for found in _sources(artifact, by_print) if isinstance(found.summary.get("classes"), list)), None)
 
 
-def dataset_of(artifact: Artifact, by_print: Mapping[str, Artifact]) -> str | None:
-    """The name of the data set that an artifact comes from; None where what it was made from is gone."""
-    return next((name for found in _sources(artifact, by_print) if (name := _dataset(found))), None)
+def dataset_of(artifact: Artifact, providers: Mapping[str, Sequence[Artifact]]) -> str | None:
+    """The name of the data set that an artifact comes from; None where what it was made from is gone.
+
+    Data sets share what is the same in them, such as the texts of the same classes or one split: images tell more than texts, and of
+    several data sets the one whose name the artifact's begins with.
+    """
+    own = _dataset(artifact)
+    if own:
+        return own
+    reached = _reached(artifact, providers)
+    names = [name for found in reached if found.stage == "images" and (name := _dataset(found))]
+    names = names or [name for found in reached if (name := _dataset(found))]
+    begun = [name for name in names if artifact.name.startswith(f"{name}-")]
+    return max(begun, key=len) if begun else next(iter(names), None)
+
+
+def providers_of(artifacts: Iterable[Artifact]) -> Mapping[str, Sequence[Artifact]]:
+    """The artifacts behind each fingerprint by which others refer to them, their own or that of a part; the newest first."""
+    found: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        for digest in dict.fromkeys((artifact.fingerprint, *dict(artifact.summary.get("parts") or {}).values())):
+            found.setdefault(digest, []).insert(0, artifact)
+    return found
+
+
+def _reached(artifact: Artifact, providers: Mapping[str, Sequence[Artifact]]) -> list[Artifact]:
+    """All that an artifact may have been made from, the nearest first."""
+    queue, seen = [artifact], set(artifact.inputs.values())
+    waiting = list(artifact.inputs.values())
+    for digest in waiting:
+        for found in providers.get(digest, ()):
+            queue.append(found)
+            fresh = [inner for inner in found.inputs.values() if inner not in seen]
+            seen.update(fresh)
+            waiting += fresh
+    return queue[1:]
 
 
 def _sources(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Iterator[Artifact]:
@@ -183,8 +218,8 @@ def _class_rows(origin: Artifact, number: int) -> list[dict[str, Any]]:
     return [{"origin": number, "label": label, "class_name": str(name)} for label, name in enumerate(origin.summary["classes"])]
 
 
-def _dataset(origin: Artifact | None) -> str | None:
-    name = origin.summary.get("dataset") if origin else None
+def _dataset(artifact: Artifact) -> str | None:
+    name = artifact.summary.get("dataset")
     return name if isinstance(name, str) else None
 
 
