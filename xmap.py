@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from store.artifact import Store
 from store.errors import XmapError
 from store.plain import plain
-from store.root import store_root
+from store.root import require_store, store_root
 
 if TYPE_CHECKING:
     from pipeline.adapters import Adapter
@@ -49,7 +49,7 @@ def run(
         return run_plan(Store(store_root(store)), chosen, progress, report=lambda outcome: progress.say(outcome_line(outcome)))
 
 
-def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
+def load(adapter: str | None = None, store: Path | str | None = None) -> Adapter:
     """A trained adapter: by its name, folder or fingerprint, that of a data set or evaluation, an exported folder, or (by default)
     the newest of a store with one data set. Warns where several have its name, and says which was taken.
 
@@ -58,17 +58,30 @@ def load(adapter: str = "", store: Path | str | None = None) -> Adapter:
     """
     from pipeline.adapter_choice import load_chosen
 
-    return load_chosen(Store(store_root(store)), adapter, say=lambda line: warnings.warn(plain(line), stacklevel=4))
+    _require_named(store, adapter)
+    return load_chosen(Store(store_root(store)), adapter or "", say=lambda line: warnings.warn(plain(line), stacklevel=4))
 
 
 def connect(store: Path | str | None = None) -> Connection:
-    """The store as SQL views: `xmap.connect().query("from runs")` is a pyarrow table. Warns of what is damaged."""
+    """The store as SQL views: `xmap.connect().query("from runs")` is a pyarrow table. Warns of what is damaged.
+
+    Raises `StoreMissing` for a store that is named and not there.
+    """
     from store.sql import connect as open_sql
 
+    _require_named(store)
     connection = open_sql(store)
     for damage in connection.damaged:
         warnings.warn(plain(f"left out: {damage}"), stacklevel=2)
     return connection
+
+
+def _require_named(store: Path | str | None, adapter: str | None = None) -> None:
+    """Raise `StoreMissing` for a store that is named and not there; an exported folder needs none."""
+    from pipeline.encoders import EXPORT
+
+    if store and not (adapter and (Path(adapter) / EXPORT).is_file()):
+        require_store(store_root(store))
 
 
 def _progress(verbose: bool | None) -> AbstractContextManager[Progress]:

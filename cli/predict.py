@@ -74,6 +74,8 @@ def command(
     """
     target = chosen_output(output)
     chosen = chosen_format(JSONL if json else form, target, FORMATS, BY_SUFFIX)
+    if explain and chosen == CSV:
+        raise InputError("--explain: a CSV has no place for the evidence; give --json, -o FILE.parquet or a table.")
     from pipeline.adapter_choice import load_chosen
     from pipeline.adapters import image_paths
     from pipeline.given_images import require_there

@@ -149,6 +149,8 @@ class Adapter:
             raise InputError(f"features of type {kind} are no numbers: this adapter takes features of shape (B, {width}).") from error
         if found.dim() != 2 or found.shape[1] != width or not bool(torch.isfinite(found).all()):
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
+        if bool((found == 0).all(1).any()):
+            raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
         with torch.no_grad():
             logits = self.method.scores(self.fitted, self.cache, torch.nn.functional.normalize(found, dim=-1)).logits
         chances: Array = logits.float().softmax(1).numpy()

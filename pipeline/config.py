@@ -227,8 +227,14 @@ def _checked(model: type[Model], table: Any, file: str, flags: Iterable[str], ab
 
 def _problem(error: ValidationError, model: type[Config], file: str, flags: set[str], above: tuple[str, ...], said: Said) -> XmapError:
     """The first problem as one sentence: where, which field, what is wrong, and the nearest field there is."""
-    first = error.errors(include_url=False)[0]
-    path = [*above, *(str(part) for part in first["loc"] if not isinstance(part, int))]
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    # What follows the field says which of its forms was tried; a number, which of its values is wrong.
+    loc = first["loc"][: 1 if above else 2]
+    path = [*above, *(str(part) for part in loc)]
+    same = [other for other in problems if other["loc"][: len(loc)] == loc]
+    forms = [other for other in same if any(isinstance(part, str) for part in other["loc"][len(loc) :])] or [first]
+    wrong = " or ".join(dict.fromkeys(_wrong(other["type"], str(other["msg"])) for other in forms))
     section, field = path[:-1] or path, path[-1] if path else ""
     name = ".".join(path)
     flag = next((flag for flag in sorted(flags) if f"{name}.".startswith(f"{flag}.") or flag.startswith(f"{name}.")), None)
@@ -239,7 +245,7 @@ def _problem(error: ValidationError, model: type[Config], file: str, flags: set[
         owner = model if above else SECTIONS[path[0]]
         return InputError(f"{source}: unknown field {field!r} in [{'.'.join(section)}]; {nearest(field, list(owner.model_fields))}.")
     place = f"[{'.'.join(section)}] {field}" if len(path) > 1 else f"[{name}]"
-    return InputError(f"{source}: {place} = {first['input']!r}: {_wrong(first['type'], str(first['msg']))}.")
+    return InputError(f"{source}: {place} = {first['input']!r}: {wrong}.")
 
 
 def _wrong(kind: str, message: str) -> str:

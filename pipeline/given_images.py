@@ -47,7 +47,7 @@ def require_there(paths: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def _is_one(images: Any) -> bool:
-    return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | dict) or _is_pillow(images)
+    return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | dict | io.IOBase) or _is_pillow(images)
 
 
 def _is_pillow(entry: Any) -> bool:

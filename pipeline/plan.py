@@ -13,6 +13,7 @@ from pipeline.features import IMAGES, TEXTS, Build, Built, Features, encoder_of,
 from pipeline.image_changes import Listing
 from pipeline.training import Training, Trainings
 from stages.datasets.dataset import TRAIN
+from stages.datasets.splits import named
 from stages.identities import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from stages.progress import Progress
 from stages.resolve import BUNDLED
@@ -82,9 +83,18 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     if depth >= STAGES.index(EVAL):
         found = {pair: step.identity for pair, step in adapters.items()}
         steps.append(_eval(store, features, config, found))
+        remarks += _unused(config)
     once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
     afterwards = _model_remarks(features) if last == EVAL else ()
     return Plan(once, remarks, features.dataset, features.listing, afterwards, features.doubts)
+
+
+def _unused(config: XmapConfig) -> tuple[str, ...]:
+    """A remark on methods that settings are given for and that do not run."""
+    given = [
+        name for name, options in config.methods.items() if name not in config.run.methods and options.model_dump(exclude_defaults=True)
+    ]
+    return (f"settings of {named(given)} are given, which is not among the methods of this run: --methods names them",) if given else ()
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import SECTIONS, XmapConfig, load_config, nearest
+from stages.datasets.table_files import TABLES
 from store.errors import InputError
 
 METHODS = "methods"
@@ -17,7 +18,13 @@ FIELDS: Mapping[str, str] = {field: section for section, model in SECTIONS.items
 def config_of(config: XmapConfig | Path | str | None, given: Mapping[str, Any]) -> XmapConfig:
     """`config` (or an xmap.toml's, default: the one here, if any) with what is given. Raises `InputError`, `UnknownName`."""
     settings = settings_of(given)
+    if isinstance(config, Path | str) and _is_data(Path(config)):
+        raise InputError(f"xmap.run({os.fspath(config)!r}) names a config file, and that is none; give images as xmap.run(data=...).")
     return config.override(settings, _said) if isinstance(config, XmapConfig) else load_config(config, settings, said=_said)
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in (*TABLES, ".tar")
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:

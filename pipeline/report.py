@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pipeline.adapters import INPUTS
 from pipeline.lineage import find_artifact, raise_damage
@@ -16,7 +16,7 @@ from stages.report.gather import Run, gather
 from stages.report.logs import require_logs, require_training_log
 from stages.report.page import page
 from store.artifact import Artifact, Store
-from store.errors import ArtifactMissing
+from store.errors import ArtifactMissing, InputError
 from store.files import make_folder
 from store.output import Output
 from store.schemas import usable
@@ -48,7 +48,7 @@ def report(
     `output` defaults to a file in the store's folder `reports`. `data` says where the images are; without it those are shown that
     this store extracted on this machine. Larger ones than `max_pixels` have no picture. Raises `XmapError`.
     """
-    target = Output(output) if output else None
+    target = _page(Output(output)) if output else None
     evaluations = _evaluations(store, names)
     by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
     labels = _labels(evaluations)
@@ -62,6 +62,14 @@ def report(
     target.write(whole)
     remarks = dict.fromkeys(remark for run in runs for remark in run.pictures.remarks)
     return Report(target.name, len(whole), tuple(remarks), tuple(dict.fromkeys(run.pictures.place for run in runs if run.pictures.place)))
+
+
+def _page(target: Output) -> Output:
+    """`target`, whose name says no other format than HTML. Raises `InputError`."""
+    suffix = PurePath(target.name).suffix.lower()
+    if target.is_file and suffix not in ("", ".html", ".htm"):
+        raise InputError(f"{target.name}: a report is an HTML page, and {suffix} is the suffix of something else; name it .html.")
+    return target
 
 
 def _in_store(store: Store, runs: Sequence[Run]) -> Output:

@@ -23,7 +23,7 @@ from stages.importer import import_tip_adapter
 from stages.predict import Prediction
 from stages.progress import Silent
 from store.artifact import Artifact, Store
-from store.errors import InputError
+from store.errors import InputError, StoreMissing
 from store.questions import QUESTIONS
 from tests.pipeline.worlds import write_layout
 
@@ -76,6 +76,25 @@ def test_errors_speak_python(case: Case, tmp_path: Path, monkeypatch: pytest.Mon
             xmap.run(store=tmp_path / "store", **given)
         assert said in str(caught.value)
         assert "--" not in str(caught.value)
+
+
+@pytest.mark.failure("odd output")
+@pytest.mark.parametrize("given", ["pets", "pets.csv", "pets.tar", "pets.parquet", "pets.jsonl"])
+def test_images_in_the_place_of_a_config_are_told_where_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(InputError, match=r"names a config file, and that is none; give images as xmap\.run\(data="):
+        xmap.run(given)
+
+
+@pytest.mark.failure("odd output")
+@pytest.mark.parametrize("name", ["nostore", "a/b", "store.txt", "bugs", "a" * 300])
+def test_a_store_that_is_not_there_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store.txt").write_text("x")
+    for open_store in (xmap.connect, lambda store: xmap.load(store=store), lambda store: xmap.load("bugs", store=store)):
+        with pytest.raises(StoreMissing, match="there is no store at"):
+            open_store(name)
 
 
 def test_results_are_small_tables(result: RunResult) -> None:

@@ -236,6 +236,8 @@ def test_imported_features_do_not_name_their_encoder(tmp_path: Path) -> None:
         ((".", "--format", "xml"), "unknown format 'xml'"),
         ((".", "--format", "parquet"), "name the file to write with -o"),
         ((".", "-o", "labels.xlsx"), "name a .csv file"),
+        ((".", "-o", "labels.csv", "--explain"), "a CSV has no place for the evidence; give --json"),
+        ((".", "--format", "csv", "--explain"), "a CSV has no place for the evidence"),
         ((".", "-o", "labels"), "its suffix names no format"),
         ((".", "-o", "labels.html"), "its suffix names no format"),
         ((".", "-o", "labels.csv", "--json"), "is a name for csv"),

@@ -153,7 +153,12 @@ def test_imported_features_have_a_report_without_pictures(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "no eval artifact"), (("nothing-so",), "no eval artifact 'nothing-so'"), (("--samples", "1"), "greater than or equal to 2")],
+    [
+        ((), "no eval artifact"),
+        (("nothing-so",), "no eval artifact 'nothing-so'"),
+        (("--samples", "1"), "greater than or equal to 2"),
+        *((("-o", f"r.{end}"), "a report is an HTML page") for end in ("pdf", "csv", "json", "md", "PNG")),
+    ],
 )
 def test_wrong_use_is_a_sentence(words: tuple[str, ...], said: str) -> None:
     result = call("report", *words)

@@ -96,6 +96,7 @@ def test_what_is_no_image_is_one_sentence(adapter: Adapter, photos: Path, case: 
     pixels = np.asarray(Image.open(there))
     cut = Image.open(io.BytesIO(there.read_bytes()[:200]))
     odd: list[Any] = [None, 3, {"image": there}, [there, 4], [[there]], pixels.astype(np.float32), pixels[..., 0], pixels[None]]
+    odd += [io.BytesIO(there.read_bytes()), io.StringIO("bee"), there.open("rb"), there.open("rb", buffering=0), [io.BytesIO(b"")]]
     for given in [*odd, np.empty((0, 4, 3), np.uint8), np.asarray([str(there)]), set, cut]:
         with case(), pytest.raises(InputError) as caught:
             adapter.predict(given)
@@ -131,6 +132,13 @@ def test_an_adapter_says_what_it_is(adapter: Adapter) -> None:
 def test_what_are_no_features_is_one_sentence(adapter: Adapter, case: Case) -> None:
     width = adapter.cache.text.weights.shape[1]
     odd: list[Any] = ["x", None, [[1.0], [1.0, 2.0]], {"a": 1}, [[object()] * width], np.full((1, width), np.nan), np.ones(width), 3]
-    for features in [*odd, np.ones((1, width + 1)), np.full((1, width), np.inf), [["a"] * width]]:
+    for features in [
+        *odd,
+        np.ones((1, width + 1)),
+        np.full((1, width), np.inf),
+        [["a"] * width],
+        np.zeros((2, width)),
+        np.eye(2, width, 1)[::-1] * [[0], [1]],
+    ]:
         with case(), pytest.raises(InputError, match=rf"shape \(B, {width}\)"):
             adapter.predict_proba(features)

@@ -131,6 +131,13 @@ def test_no_images_at_all_is_said(store: Store) -> None:
         make_plan(store, config())
 
 
+def test_settings_of_methods_that_do_not_run_are_said(imported: Store) -> None:
+    settings = config(run__features="bugs").override({"methods.clap.learning_rate": 0.5, "methods.tip-adapter.alpha": 2.0})
+    said = [remark for remark in make_plan(imported, settings).remarks if remark.startswith("settings of")]
+    assert said == ["settings of 'clap' are given, which is not among the methods of this run: --methods names them"]
+    assert not any("settings of" in remark for remark in make_plan(imported, config(run__features="bugs")).remarks)
+
+
 def test_commands_say_how_to_make_a_step_again(imported: Store) -> None:
     found = {step.stage: step.identity.command for step in make_plan(imported, config(run__features="bugs")).steps}
     assert found["cache"].startswith("xmap build-cache")
