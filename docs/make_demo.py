@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- demo: written by docs/make_demo.py -->", "<!-- end of demo -->"
-PROGRESS = re.compile(r"^(built|reused|encode|train|eval|the data has|\S+ waits)\b")
+PROGRESS = re.compile(r"^(built|reused|encode|train|eval|the data has|images from|\S+ waits)\b")
 
 
 def transcript(folder: Path) -> str:

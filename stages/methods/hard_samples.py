@@ -29,7 +29,7 @@ class Means:
     def over(cls, parts: Iterable[tuple[Tensor, Tensor]]) -> Means:
         """The means of both sides, given as pairs of (B, N) parts."""
         found = [
-            (float(image.detach().double().sum()), float(text.detach().double().sum()), image.numel(), text.numel())
+            (float(image.detach().sum(dtype=torch.float64)), float(text.detach().sum(dtype=torch.float64)), image.numel(), text.numel())
             for image, text in parts
         ]
         image, text, images, texts = (sum(column) for column in zip(*found, strict=True))
@@ -83,4 +83,4 @@ class OnlineWeights:
     def renew(self) -> None:
         """Weigh by what was met; called after each epoch."""
         self.difference, self.weights = self._met.clone(), sample_weights(self._met, self._strength)
-        self._means = replace(self._means, image=float(self._image_means.double().mean()))
+        self._means = replace(self._means, image=float(self._image_means.mean(dtype=torch.float64)))

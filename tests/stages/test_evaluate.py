@@ -25,6 +25,8 @@ from store.errors import InputError
 from store.features import ImageFeatures, read_images
 from store.index import VectorIndex
 from store.log import read_affinity, read_predictions, read_values
+from store.questions import QUESTIONS
+from store.sql import connect
 from tests.stages.few_shot_world import World, unit
 
 SPREAD = 1.2
@@ -270,6 +272,16 @@ def test_no_column_of_any_method_depends_on_the_batch_it_is_scored_in(tmp_path: 
         assert methods == {"xmadapter", "xmadapter-paper", "tip-x"}
         for name, column in whole.items():
             assert same(parts[name], column), (top_k, name)
+
+
+def test_the_question_about_rising_weights_has_rows_for_the_default_method(tmp_path: Path) -> None:
+    here = Scene(tmp_path)
+    run = here.run("xmadapter", 1)
+    with connect(here.world.store.root) as connection:
+        rows = connection.query(QUESTIONS["rising-weights"].sql).to_pylist()
+    assert {(row["method"], row["seed"]) for row in rows} == {("xmadapter", 1)}
+    assert {row["sample_id"] for row in rows} <= set(read_values(run.cache.file("values.parquet")).sample_ids)
+    assert rows[0]["rise"] == max(row["rise"] for row in rows) > 0
 
 
 def same(found: Any, expected: Any) -> bool:
