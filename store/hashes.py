@@ -9,22 +9,29 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from store.errors import NotPlain, XmapError
-from store.files import hash_file, make_folder, require_plain
+from store.files import hash_file, make_folder, open_plain, require_plain
 
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
 YOUNG_NS = 2_000_000_000
 # Seconds for another run to finish writing.
 WAIT = 10.0
-# Of a file that no run can use: other errors, such as a lock, pass.
-DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+# Of a file that no run can use: other errors, such as a lock, pass. Nobody interrupts but the bound on steps.
+DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_INTERRUPT)
 COLUMNS = "path, size, mtime, ctime, inode, blake3"
+# What SQLite opens beside a file, whoever put it there. One of the first kind is what a killed run leaves, the others nobody's here.
+JOURNAL, FOREIGN = "-journal", ("-wal", "-shm")
+# A journal that ends so names a journal of several databases, at any place, which SQLite opens and then removes.
+SEVERAL = bytes.fromhex("d9d505f920a163d7")
+# Bytes of a row; steps of SQLite's that reading may take beside those that the size of a file and the rows asked for explain: pages that
+# lead to each other again and again hold rows without end.
+ROW, STEPS, LOOKUP = 256 << 20, 1 << 20, 100
 # What a side file may hold; notes are `store.notes`.
 TABLES = {
     "hashes": "hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)",
@@ -55,9 +62,10 @@ class HashMemory:
         if self.path is None or not self.path.exists() or not paths:
             return {}
         try:
-            with closing(side_file(self.path, "hashes")) as database:
+            with closing(side_file(self.path, "hashes")) as database, few_steps(database, self.path, len(paths)):
                 if len(paths) > 64:
-                    rows = {row[0]: row for row in database.execute(f"SELECT {COLUMNS} FROM hashes")}  # noqa: S608
+                    wanted = {_name(path) for path in paths}
+                    rows = {row[0]: row for row in database.execute(f"SELECT {COLUMNS} FROM hashes") if row[0] in wanted}  # noqa: S608
                 else:
                     one = f"SELECT {COLUMNS} FROM hashes WHERE path = ?"  # noqa: S608
                     found = (database.execute(one, (_name(path),)).fetchone() for path in paths)
@@ -85,22 +93,60 @@ class HashMemory:
 
 def side_file(path: Path, table: str) -> sqlite3.Connection:
     """The side file of a store, with a `table` of `TABLES` in it. Raises `sqlite3.DatabaseError`, also for a file of any other form."""
-    if os.path.lexists(path):
-        try:
-            require_plain(path, path.parent)
-        except NotPlain as error:
-            raise sqlite3.DatabaseError(error.problem) from error
+    _require_own(path)
     database = sqlite3.connect(path, timeout=WAIT)
     try:
-        database.execute(f"CREATE TABLE IF NOT EXISTS {TABLES[table]}")
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROW)
         known = [f"CREATE TABLE {columns}" for columns in TABLES.values()]
-        # It may have come with a store: a view or a trigger in it would be run.
-        if any(sql not in known for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")):
-            raise sqlite3.DatabaseError("it holds more than tables of xmap")
+        with few_steps(database, path):
+            database.execute(f"CREATE TABLE IF NOT EXISTS {TABLES[table]}")
+            # It may have come with a store: a view or a trigger in it would be run.
+            if any(sql not in known for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")):
+                raise sqlite3.DatabaseError("it holds more than tables of xmap")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _require_own(path: Path) -> None:
+    """Raise `sqlite3.DatabaseError` where SQLite would open anything but plain files here, or be led elsewhere by one of them."""
+    for place in (path, _beside(path, JOURNAL)):
+        try:
+            require_plain(place, path.parent)
+        except FileNotFoundError:
+            continue
+        except NotPlain as error:
+            raise sqlite3.DatabaseError(error.problem) from error
+        if place != path and _ends_with(place, SEVERAL):
+            raise sqlite3.DatabaseError("its journal names another file")
+    if any(os.path.lexists(_beside(path, suffix)) for suffix in FOREIGN):
+        raise sqlite3.DatabaseError("another program wrote it")
+
+
+@contextmanager
+def few_steps(database: sqlite3.Connection, path: Path, asked: int = 0) -> Iterator[None]:
+    """Let reading take as many steps as a file of this size, asked for so many rows, may need; more are an error that is damage."""
+    size = path.stat().st_size if path.exists() else 0
+    database.set_progress_handler(lambda: 1, STEPS + size + LOOKUP * asked)
+    try:
+        yield
+    finally:
+        database.set_progress_handler(None, 0)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    try:
+        with open_plain(path, path.parent) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(end)))
+            return file.read(len(end)) == end
+    except OSError:
+        # Its writer has finished since, or SQLite may not open it either.
+        return False
 
 
 def forget_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
@@ -112,7 +158,9 @@ def forget_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
     if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in DAMAGES:
         return
     try:
-        path.unlink(missing_ok=True)
+        # A journal that stayed would be played back into the next file.
+        for suffix in (JOURNAL, *FOREIGN, ""):
+            _beside(path, suffix).unlink(missing_ok=True)
     except OSError:
         # It cannot be removed, so it cannot be used either; every file is read instead.
         return

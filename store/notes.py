@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from store.errors import XmapError
 from store.files import make_folder
-from store.hashes import YOUNG_NS, file_key, forget_damaged, side_file
+from store.hashes import YOUNG_NS, few_steps, file_key, forget_damaged, side_file
 
 MANY = 500
 
@@ -37,7 +37,7 @@ class Notes:
         if self._path is None or self._rehash or not wanted or not self._path.exists():
             return {}
         try:
-            with closing(side_file(self._path, "notes")) as database:
+            with closing(side_file(self._path, "notes")) as database, few_steps(database, self._path, len(wanted)):
                 rows = list(_rows(database, list(wanted)))
         except sqlite3.DatabaseError as error:
             forget_damaged(self._path, error)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -166,3 +168,98 @@ def test_odd_names_are_remembered(tmp_path: Path, reads: Reads) -> None:
     assert len(memory.hash_files(paths)) == len(paths) == reads.since()
     assert len(memory.hash_files(paths)) == len(paths)
     assert reads.since() == 0
+
+
+# ---- what SQLite opens beside the file
+
+
+def hot_journal(side: Path, leads_to: Path) -> bytes:
+    """A journal as SQLite plays it back at the next open: the first page as it is, and the name of a journal of several databases."""
+    page, magic, name = side.read_bytes()[:4096], bytes.fromhex("d9d505f920a163d7"), os.fsencode(leads_to)
+    head = magic + struct.pack(">5I", 1, 7, side.stat().st_size // 4096, 512, 4096)
+    record = struct.pack(">I", 1) + page + struct.pack(">I", 7 + sum(page[place] for place in range(4096 - 200, 0, -200)))
+    end = struct.pack(">I", 0x40000000 // 4096 + 1) + name + struct.pack(">2I", len(name), sum(name)) + magic
+    return head.ljust(512, b"\0") + record + end
+
+
+def put_link(place: Path, victim: Path) -> None:
+    place.symlink_to(victim)
+
+
+LED: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
+    "a journal that names another file": (
+        "-journal",
+        lambda place, victim: place.write_bytes(hot_journal(place.with_name("side"), victim)),
+    ),
+    "a journal that is a link": ("-journal", put_link),
+    "a journal that is a FIFO": ("-journal", lambda place, _: os.mkfifo(place)),
+    "a journal that is a link to nothing": ("-journal", lambda place, victim: put_link(place, victim.with_name("none"))),
+    "a log that is a link": ("-wal", put_link),
+    "an index of a log that is a link": ("-shm", put_link),
+}
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("name", LED)
+def test_nothing_beside_a_memory_that_came_along_leads_elsewhere(tmp_path: Path, reads: Reads, name: str) -> None:
+    """SQLite plays a journal back when it opens a file, and removes the journal of several databases that it names."""
+    paths, side, victim = make(tmp_path, 3), tmp_path / "side", tmp_path / "victim"
+    HashMemory(side).hash_files(paths[:1])
+    if "-wal" in name or "log" in name:
+        with closing(sqlite3.connect(side)) as database:
+            database.execute("PRAGMA journal_mode = wal")
+    victim.write_bytes(b"somebody else's")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    suffix, put = LED[name]
+    put(Path(f"{side}{suffix}"), victim)
+    for count in (3, 0):
+        reads.since()
+        assert HashMemory(side).hash_files(paths) == {path: hash_file(path) for path in paths}
+        assert reads.since() == count
+        assert victim.read_bytes() == b"somebody else's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_journal_that_a_killed_run_left_is_played_back(tmp_path: Path, reads: Reads) -> None:
+    paths, side = make(tmp_path, 3), tmp_path / "side"
+    HashMemory(side).hash_files(paths)
+    journal = Path(f"{side}-journal")
+    journal.write_bytes(hot_journal(side, tmp_path)[: 512 + 4 + 4096 + 4])
+    reads.since()
+    HashMemory(side).hash_files(paths)
+    assert reads.since() == 0
+    assert not journal.exists()
+
+
+@pytest.mark.failure("received folder")
+def test_pages_that_lead_to_each_other_again_and_again_end(tmp_path: Path) -> None:
+    """Each page's entries all lead to the next page: 60 kB that hold more rows than anybody can read."""
+    paths, side = make(tmp_path, 70), tmp_path / "side"
+    with closing(sqlite3.connect(side)) as database, database:
+        database.execute("PRAGMA page_size = 4096")
+        database.execute(f"CREATE TABLE {store.hashes.TABLES['hashes']}")
+        database.execute(f"CREATE TABLE {store.hashes.TABLES['notes']}")
+        database.executemany("INSERT INTO hashes VALUES (?, 1, 1, 1, 1, 'x')", ((b"%d" % row,) for row in range(100)))
+    data = bytearray(side.read_bytes())
+    with closing(sqlite3.connect(side)) as database:
+        (root,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'hashes'").fetchone()
+    pages = len(data) // 4096
+    leaf = bytes(data[(root - 1) * 4096 : root * 4096])
+    for depth in range(12):
+        cells = b"".join(struct.pack(">I", pages + depth + 2) + bytes([1]) for _ in range(400))
+        places = b"".join(struct.pack(">H", 4096 - len(cells) + 5 * cell) for cell in range(400))
+        head = bytes([5, 0, 0]) + struct.pack(">HHB", 400, 4096 - len(cells), 0) + struct.pack(">I", pages + depth + 2)
+        data += (head + places).ljust(4096 - len(cells), b"\0") + cells
+    data += leaf
+    data[(root - 1) * 4096 : root * 4096] = data[pages * 4096 : (pages + 1) * 4096]
+    data[28:32] = struct.pack(">I", len(data) // 4096)
+    side.write_bytes(data)
+    assert HashMemory(side).hash_files(paths) == {path: hash_file(path) for path in paths}
+
+
+def test_many_files_are_remembered_at_once(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.hashes, "STEPS", 1000)
+    paths, side = make(tmp_path, 300), tmp_path / "side" / "hashes"
+    for count in (300, 0):
+        HashMemory(side).hash_files(paths)
+        assert reads.since() == count
