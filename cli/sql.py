@@ -79,7 +79,18 @@ def command(
         return
     if table.nbytes > READABLE:
         raise InputError(f"the answer has {table.num_rows:,} rows, {size(table.nbytes)}; write it with -o FILE.parquet, or ask for less.")
-    destination.write(Sheet({name: table[name].to_pylist() for name in table.column_names}, arrow=table, spare=_spare(query)))
+    destination.write(Sheet({name: _values(table, name) for name in table.column_names}, arrow=table, spare=_spare(query)))
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    """The values of a column. Raises `InputError` for those of its type that Python has no value for, such as dates without end."""
+    try:
+        values: list[Any] = table[name].to_pylist()
+        return values
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        raise InputError(
+            f"the column {name!r} holds a {table.schema.field(name).type} that cannot be shown ({error}); ask for it as text, with ::VARCHAR."
+        ) from error
 
 
 def _told_apart(table: pa.Table) -> pa.Table:

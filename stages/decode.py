@@ -25,6 +25,7 @@ from stages.datasets.pictures import unread as unread_by_name
 from stages.datasets.places import MAX_BYTES
 from stages.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
 from stages.heif import EXTRA, has_heif, is_heif, register_heif
+from stages.jpeg_scans import MOST, has_too_many_scans
 from stages.pixels import NoRange, rgb_of
 from stages.png_chunks import without_texts
 from stages.room import ROOM
@@ -134,6 +135,8 @@ def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIma
         needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
         if needed > rules.max_pixels:
             return _too_large(f"{image.width} x {image.height} pixels", rules)
+        if has_too_many_scans(data):
+            return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
         stack.enter_context(ROOM.of(needed, rules.max_pixels))
         try:
             found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))

@@ -6,7 +6,6 @@ lead outside the folder are refused, and the seal (a blake3 of its own bytes) sh
 
 from __future__ import annotations
 
-import json
 import platform
 import shlex
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from blake3 import blake3
 from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
 from store.files import read_plain
 from store.fingerprint import fingerprint
+from store.headers import parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -50,13 +50,14 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     remedy = f"delete {path} and run `xmap run` to build it again."
     try:
         data = read_plain(path / MANIFEST, below=path.parent.parent)
-        manifest = json.loads(data)
+        manifest = parse_json(data)
     except FileNotFoundError as error:
         raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
     except OSError as error:
         raise ArtifactDamaged(path / MANIFEST, f"it cannot be read ({error.strerror})", remedy) from error
     except (ValueError, RecursionError) as error:
-        raise ArtifactDamaged(path / MANIFEST, "it is not JSON", remedy) from error
+        problem = str(error) if str(error).startswith("it has more") else "it is not JSON"
+        raise ArtifactDamaged(path / MANIFEST, problem, remedy) from error
     # The version first: a manifest of another version may have other fields and is not damaged for that.
     schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if type(schema_version) is int and schema_version != SCHEMA_VERSION:

@@ -6,7 +6,6 @@ million rows or none. No duckdb here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from store.artifact import Artifact, Store
 from store.catalog import VIEWS
 from store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from store.features import ERRORS, SAMPLES
+from store.headers import parse_json
 from store.log import AFFINITY, PREDICTIONS
 from store.removed import explained
 from store.tables import require_columns
@@ -256,7 +256,7 @@ def _results(artifact: Artifact) -> list[dict[str, Any]]:
     results: Any = artifact.summary.get("results")
     if results is None and any(entry["name"] == METRICS for entry in artifact.manifest["files"]):
         try:
-            metrics = json.loads(artifact.read(METRICS))
+            metrics = parse_json(artifact.read(METRICS))
         except (ValueError, RecursionError) as error:
             raise ArtifactDamaged(artifact.path / METRICS, "it is not JSON", artifact.remedy) from error
         results = metrics.get("results") if isinstance(metrics, dict) else None

@@ -131,3 +131,25 @@ def test_a_stage_unknown_here_may_say_what_it_likes() -> None:
 @pytest.mark.parametrize("value", [[], "x", {}, {"method": 1}, None])
 def test_odd_facts_beside_tensors_are_named(value: Any) -> None:
     assert "what its metadata says is odd" in str(stored_oddity(value))
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize(
+    "filler", ["[" + "{}," * 20 + "{}]", "[" + "9," * 20 + "9]", "{" + '"x":0,' * 20 + '"y":0}', "[" * 15 + "]" * 15, '{"x":[{},{}]}']
+)
+@pytest.mark.parametrize("part", ["summary", "fields", "versions"])
+def test_a_manifest_of_more_values_than_any_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, filler: str
+) -> None:
+    """Three bytes of JSON may take a hundred in memory: one manifest of 60 MB took 6 GB, and every command with it."""
+    changed = manifest("eval")
+    most = len([sign for sign in json.dumps(changed) if sign in ",[{"])
+    monkeypatch.setattr("store.headers.VALUES", most + 3)
+    folder = sealed(tmp_path, changed)
+    assert read_artifact(folder).name == changed["name"]
+    changed[part]["x"] = "@"
+    folder = sealed(tmp_path, changed)
+    (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes().replace(b'"@"', filler.encode()))
+    with pytest.raises(ArtifactDamaged, match="it has more than"):
+        read_artifact(folder)
+    assert len(Store(tmp_path).survey().damaged) == 1
