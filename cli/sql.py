@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,9 +87,10 @@ def _values(table: pa.Table, name: str) -> list[Any]:
     try:
         values: list[Any] = table[name].to_pylist()
         return values
-    except (ValueError, OverflowError, pa.ArrowException) as error:
+    except (ValueError, OverflowError, NotImplementedError) as error:
+        kind = table.schema.field(name).type
         raise InputError(
-            f"the column {name!r} holds a {table.schema.field(name).type} that cannot be shown ({error}); ask for it as text, with ::VARCHAR."
+            f"the column {name!r} holds a {kind} that cannot be shown ({error}); ask for it as text, with ::VARCHAR."
         ) from error
 
 

@@ -7,6 +7,7 @@ to and never replaced or removed. `-` is stdout.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Output:
         try:
             self.descriptor = _descriptor(Path(os.path.abspath(self.name)))
             if self.descriptor is None:
-                self.path = Path(os.path.realpath(self.name))
+                self.path = _place(self.name)
                 self._mode = self._checked(self.path)
         except OSError as error:
             raise self._refused(str(error.strerror)) from error
@@ -124,13 +125,19 @@ def _mode(path: Path) -> int | None:
         return None
 
 
+def _place(name: str) -> Path:
+    """Where a name leads, through links. A pipe that another process has open, as `/proc/1/fd/1`, has no name but this."""
+    path = Path(os.path.realpath(name))
+    return path if os.path.lexists(path) or not os.path.exists(name) else Path(os.path.abspath(name))
+
+
 def _descriptor(path: Path) -> int | None:
     """The descriptor of this process that `path` stands for, as `/dev/stdout` and `/dev/fd/3` do.
 
     Opening such a path by its name would start a redirected file anew, at its first byte.
     """
     for _ in range(LINKS):
-        if os.path.realpath(path.parent) in (f"/proc/{os.getpid()}/fd", "/dev/fd") and path.name.isdigit():
+        if path.name.isdigit() and re.fullmatch(rf"/dev/fd|/proc/{os.getpid()}(/task/\d+)?/fd", os.path.realpath(path.parent)):
             return int(path.name)
         if not path.is_symlink():
             return None

@@ -43,7 +43,10 @@ def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
 
 
 def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str) -> None:
-    """Write `table` into an open file, which need not know where it stands: a pipe will do."""
+    """Write `table` into an open file, which need not know where it stands: a pipe will do.
+
+    Raises `InputError` for columns of a type that Parquet lacks.
+    """
     if not file.seekable():
         whole = io.BytesIO()
         encode_table(whole, table, fingerprint)
@@ -55,16 +58,19 @@ def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str) -> None:
         field.name for field in table.schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)
     ]
     plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    pq.write_table(
-        labelled,
-        file,
-        compression="zstd",
-        row_group_size=ROW_GROUP,
-        use_dictionary=plain or False,
-        use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
-        write_page_checksum=True,
-        store_schema=True,
-    )
+    try:
+        pq.write_table(
+            labelled,
+            file,
+            compression="zstd",
+            row_group_size=ROW_GROUP,
+            use_dictionary=plain or False,
+            use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
+            write_page_checksum=True,
+            store_schema=True,
+        )
+    except pa.ArrowNotImplementedError as error:
+        raise InputError(f"Parquet has no such column ({first_line(error)}); ask for it as text, with ::VARCHAR.") from error
 
 
 def read_table(paths: Path | Sequence[Path], columns: Sequence[str] | None = None, types: pa.Schema | None = None) -> pa.Table:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from cli.formats import FORMATS, Destination, Sheet
 from cli.main import app
 from pipeline.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
+from tests.faults import Case
 from tests.pipeline.worlds import write_layout, write_photos
 
 FEATURES = ("--features", "toy", "--methods", "zero-shot,tip-adapter", "--quiet")
@@ -178,3 +179,34 @@ def test_a_bench_of_ones_own_images(tmp_path: Path) -> None:
     assert [cell["shots"] for cell in facts["cells"]] == [1, 2]
     assert (facts["failures"], facts["published"], facts["model"]) == ([], {}, "xmap-tiny")
     assert {row["dataset"] for row in facts["results"]} == {facts["dataset"]} == {"photos"}
+
+
+WITHOUT_VALUE = (
+    "'infinity'::date", "'-infinity'::timestamp", "'290309-12-22 (BC) 00:00:00'::timestamp", "'99999-01-01'::date",
+    "'0044-03-15 (BC)'::date",
+    "['infinity'::date]", "{'a': '99999-01-01'::timestamp}",
+)  # fmt: skip
+
+
+@pytest.mark.failure("odd output")
+@pytest.mark.parametrize("value", WITHOUT_VALUE)
+def test_values_that_cannot_be_shown_are_one_sentence_and_can_be_had_as_text(store: Path, value: str, case: Case) -> None:
+    for form in ("table", "csv", "json", "jsonl"):
+        with case():
+            result = call("sql", f"select {value} as x", "--format", form, store=store)
+            assert result.exit_code == 2, result.output
+            assert "cannot be shown" in result.stderr
+            assert "::VARCHAR" in result.stderr
+    assert call("sql", f"select ({value})::VARCHAR as x", store=store).exit_code == 0
+
+
+@pytest.mark.failure("odd output")
+@pytest.mark.parametrize(
+    "value", ["interval 1 day", "union_value(k := 1)", "[interval 1 day]", "{'a': interval 1 month}", "[union_value(k := 1)]"]
+)
+def test_columns_that_parquet_lacks_are_one_sentence(store: Path, tmp_path: Path, value: str) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"old")
+    result = call("sql", f"select {value} as x", "-o", str(tmp_path / "x.parquet"), store=store)
+    assert result.exit_code == 2, result.output
+    assert "Parquet has no such column" in result.stderr
+    assert (tmp_path / "x.parquet").read_bytes() == b"old"

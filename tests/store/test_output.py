@@ -131,7 +131,7 @@ print("after")
 """
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "-", "link"])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "-", "link"])
 def test_stdout_by_any_name_is_added_to(tmp_path: Path, name: str) -> None:
     """A redirected stdout is a regular file: it is neither replaced nor started anew."""
     (tmp_path / "link").symlink_to("/dev/stdout")
@@ -143,6 +143,17 @@ def test_stdout_by_any_name_is_added_to(tmp_path: Path, name: str) -> None:
         subprocess.run(command, stdout=file, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
     assert kept.read_bytes() == b"kept\nbefore\ndata\nafter\n"
     assert sorted(os.listdir(tmp_path)) == ["kept", "link"]
+
+
+def test_a_pipe_that_another_process_has_open_is_written_to(tmp_path: Path) -> None:
+    """`/proc/1/fd/1`, as people name the log of a container."""
+    ours, theirs = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=theirs) as other:
+        Output(f"/proc/{other.pid}/fd/1").write(b"data")
+        other.kill()
+    os.close(theirs)
+    assert os.read(ours, 100) == b"data"
+    os.close(ours)
 
 
 def a_loop(folder: Path) -> str:
