@@ -23,10 +23,14 @@ BROKEN = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, Ove
 VALUES = 1 << 20
 
 
+class TooManyValues(ValueError):
+    """JSON holds more values than any that xmap writes."""
+
+
 def parse_json(data: bytes) -> Any:
-    """`json.loads` for bytes of others. Raises `ValueError`, also where they hold more than `VALUES` values, and `RecursionError`."""
+    """`json.loads` for bytes of others. Raises `ValueError`, among them `TooManyValues`, and `RecursionError`."""
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > VALUES:
-        raise ValueError(f"it has more than {VALUES:,} values")
+        raise TooManyValues(f"it has more than {VALUES:,} values")
     return json.loads(data)
 
 

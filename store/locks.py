@@ -21,7 +21,8 @@ LOCKS = "locks"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
 GATE = "gate.lock"
 AT_WORK = "run-"
-NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP})
+# What the system says of a file system without locks, or with some of another kind.
+NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 @contextmanager

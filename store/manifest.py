@@ -20,7 +20,7 @@ from blake3 import blake3
 from store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
 from store.files import read_plain
 from store.fingerprint import fingerprint
-from store.headers import parse_json
+from store.headers import TooManyValues, parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -56,8 +56,7 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise ArtifactDamaged(path / MANIFEST, f"it cannot be read ({error.strerror})", remedy) from error
     except (ValueError, RecursionError) as error:
-        problem = str(error) if str(error).startswith("it has more") else "it is not JSON"
-        raise ArtifactDamaged(path / MANIFEST, problem, remedy) from error
+        raise ArtifactDamaged(path / MANIFEST, str(error) if isinstance(error, TooManyValues) else "it is not JSON", remedy) from error
     # The version first: a manifest of another version may have other fields and is not damaged for that.
     schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if type(schema_version) is int and schema_version != SCHEMA_VERSION:

@@ -141,7 +141,7 @@ def test_a_store_that_is_not_there_is_not_an_empty_one(tmp_path: Path, monkeypat
     assert call("status").exit_code == 0, "one that nobody named is what a first run would make"
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
 def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def flock(*_: object) -> None:
         raise OSError(number, os.strerror(number))
