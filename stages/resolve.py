@@ -199,7 +199,7 @@ def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | N
         from stages.encoder import ask_open_clip
 
         answer = ask_open_clip(config)
-        if path:
+        if path and not path.parent.is_symlink():
             make_folder(path.parent)
             write_bytes(path, json.dumps({"question": question, "answer": answer}, indent=1).encode())
     found = Found(name, answer["model"] or model, answer["preprocess"], Path(answer["weights"]), config.model, answer["quick_gelu"])
@@ -209,7 +209,7 @@ def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | N
 def _read_record(path: Path, question: Mapping[str, Json]) -> dict[str, Any] | None:
     """The remembered answer, unless it is damaged or its weight file has gone."""
     try:
-        record = json.loads(read_plain(path, CONFIG_LIMIT, path.parent))
+        record = json.loads(read_plain(path, CONFIG_LIMIT, path.parent.parent))
         answer: dict[str, Any] = record["answer"]
         complete = record["question"] == question and {"model", "preprocess", "quick_gelu"} <= answer.keys()
         usable = complete and Path(answer["weights"]).is_file()

@@ -275,7 +275,7 @@ class Store:
             if finished is not None:
                 yield finished
                 return
-            make_folder(path)
+            _make_own(path)
             clear_temporaries(path)
             yield Draft(path, identity)
 
@@ -284,6 +284,19 @@ class Store:
         with held(self.root / LOCKS / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"):
             (artifact.path / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(artifact.path)
+
+
+def _make_own(path: Path) -> None:
+    """Make the folder of an artifact where neither it, its stage's nor anything in it is a link: what is built would lie elsewhere.
+
+    Raises `NotPlain`.
+    """
+    for folder in (path.parent, path):
+        if folder.is_symlink():
+            raise NotPlain(folder, "it is a link, not a folder")
+    make_folder(path)
+    for odd in odd_below(path):
+        raise odd
 
 
 def read_artifact(path: Path) -> Artifact:

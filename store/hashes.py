@@ -31,7 +31,7 @@ JOURNAL, FOREIGN = "-journal", ("-wal", "-shm")
 SEVERAL = bytes.fromhex("d9d505f920a163d7")
 # Bytes of a row; steps of SQLite's that reading may take beside those that the size of a file and the rows asked for explain: pages that
 # lead to each other again and again hold rows without end.
-ROW, STEPS, LOOKUP = 256 << 20, 1 << 20, 100
+ROW, STEPS, LOOKUP, MOST_STEPS = 256 << 20, 1 << 20, 100, 2**31 - 1
 # What a side file may hold; notes are `store.notes`.
 TABLES = {
     "hashes": "hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)",
@@ -128,7 +128,7 @@ def _require_own(path: Path) -> None:
 def few_steps(database: sqlite3.Connection, path: Path, asked: int = 0) -> Iterator[None]:
     """Let reading take as many steps as a file of this size, asked for so many rows, may need; more are an error that is damage."""
     size = path.stat().st_size if path.exists() else 0
-    database.set_progress_handler(lambda: 1, STEPS + size + LOOKUP * asked)
+    database.set_progress_handler(lambda: 1, min(STEPS + size + LOOKUP * asked, MOST_STEPS))
     try:
         yield
     finally:

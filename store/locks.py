@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from store.errors import LocksMissing, NotPlain, StoreBusy
 from store.files import make_folder, require_plain, system_errors
@@ -29,7 +29,7 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL
 def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock at `path`; where another process has it, say so by `on_wait` and wait. Raises `StoreDenied` and `StoreFull`."""
     make_folder(path.parent)
-    lock = FileLock(_plain(path))
+    lock = _lock(_plain(path))
     with _explained(path):
         try:
             lock.acquire(timeout=0.2)
@@ -47,7 +47,7 @@ def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[N
 def at_work(root: Path) -> Iterator[None]:
     """Be seen to work in the store at `root`: until the block ends, nobody has it for himself."""
     path = root / LOCKS / f"{AT_WORK}{uuid.uuid4().hex}.lock"
-    own = FileLock(path)
+    own = _lock(path)
     with held(root / LOCKS / GATE), _explained(path):
         _anybody(root)
         own.acquire()
@@ -87,6 +87,11 @@ def sweep(root: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _lock(path: Path) -> BaseFileLock:
+    """A lock of the system's: one that stands for it where there are none would outlive a process that is killed."""
+    return FileLock(path, fallback_to_soft=False)
+
+
 def _plain(path: Path) -> Path:
     """A lock's path, where nothing or a plain file lies: the store may be anybody's, and a link would lead the lock outside."""
     if path.parent.is_symlink():
@@ -101,7 +106,7 @@ def _anybody(root: Path) -> bool:
     living = False
     for path in (root / LOCKS).glob(f"{AT_WORK}*.lock"):
         try:
-            with FileLock(_plain(path)).acquire(timeout=0):
+            with _lock(_plain(path)).acquire(timeout=0):
                 path.unlink(missing_ok=True)
         except Timeout:
             living = True

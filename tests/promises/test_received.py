@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from store.artifact import Store
-from store.errors import ArtifactDamaged
+from store.errors import ArtifactDamaged, NotPlain
 from store.files import hash_file, write_bytes
 from store.fingerprint import fingerprint
 from store.hashes import TABLES, HashMemory
@@ -310,3 +310,17 @@ def test_a_store_that_is_itself_reached_by_a_link_is_read(tmp_path: Path) -> Non
     make(tmp_path / "store")
     (tmp_path / "link").symlink_to(tmp_path / "store")
     assert [artifact.verify() for artifact in Store(tmp_path / "link").artifacts()] == [[]]
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("where", ["STAGE", "STAGE/NAME", "STAGE/NAME/affinity", "STAGE/NAME/a.bin", "STAGE/NAME/affinity/c.safetensors"])
+def test_nothing_is_built_through_a_link(tmp_path: Path, where: str) -> None:
+    """What is to be built here, and so where, anybody can tell who knows the settings."""
+    made = make(tmp_path / "other")
+    place = tmp_path / "store" / where.replace("STAGE", made.stage).replace("NAME", made.path.name)
+    place.parent.mkdir(parents=True)
+    (tmp_path / "victim").mkdir()
+    place.symlink_to(tmp_path / "victim")
+    with pytest.raises(NotPlain, match="it is a link"):
+        make(tmp_path / "store")
+    assert os.listdir(tmp_path / "victim") == []

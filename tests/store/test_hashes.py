@@ -263,3 +263,12 @@ def test_many_files_are_remembered_at_once(tmp_path: Path, reads: Reads, monkeyp
     for count in (300, 0):
         HashMemory(side).hash_files(paths)
         assert reads.since() == count
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 33, 1 << 40])
+def test_a_hole_of_any_size_in_place_of_the_memory_costs_time_alone(tmp_path: Path, size: int) -> None:
+    paths, side = make(tmp_path, 3), tmp_path / "side"
+    side.touch()
+    os.truncate(side, size)
+    for _ in range(2):
+        assert HashMemory(side).hash_files(paths) == {path: hash_file(path) for path in paths}
