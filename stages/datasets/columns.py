@@ -18,6 +18,8 @@ ROLES: Mapping[str, Sequence[str]] = {
     SPLIT: ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage"),
 }  # fmt: skip
 REQUIRED = (PATH, LABEL)
+# What says splits in numbers.
+FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))
 
 
 def roles_of(columns: Sequence[str]) -> dict[str, list[int]]:
@@ -54,6 +56,14 @@ def said_of_columns(columns: Mapping[str, str]) -> tuple[str, ...]:
     """A remark on columns (by role) that are called otherwise than their roles."""
     others = [f"{column!r} as the {role}" for role, column in columns.items() if _plain(column) != role]
     return (f"the table's column {' and '.join(others)} was read",) if others else ()
+
+
+def said_of_unread(columns: Sequence[str]) -> tuple[str, ...]:
+    """A remark on columns that sound like splits and are not read as such."""
+    found = [column for column in columns if _plain(column) in FLAGS] if SPLIT not in roles_of(columns) else []
+    return (f"the table's column {named(found)} was not read: if it divides the images, add a column split with train, val, test",) * bool(
+        found
+    )
 
 
 def _plain(column: str) -> str:

@@ -51,6 +51,7 @@ def _splits_above(scan: Scan, folders: Sequence[Location]) -> dict[str, Location
         words = other if len(meant) > 1 and TRAIN in meant else words
     if _any_divided(scan, words):
         _refuse_mixed(scan, list(words), [folder for folder in folders if folder not in words])
+        _refuse_flat(scan, words)
         return _one_each(scan.root, words)
     if words and len(words) == len(folders) and any(scan.entries(folder)[1] for folder in words):
         first = next(iter(words))
@@ -60,6 +61,16 @@ def _splits_above(scan: Scan, folders: Sequence[Location]) -> dict[str, Location
 
 def _any_divided(scan: Scan, folders: Iterable[Location]) -> bool:
     return any(scan.entries(folder)[0] for folder in folders)
+
+
+def _refuse_flat(scan: Scan, folders: Iterable[Location]) -> None:
+    for folder in folders:
+        inside, images = scan.entries(folder)
+        if images and not inside:
+            raise InputError(
+                f"{folder} holds images but no class folders; put them in {folder.name}/CLASS/, or move it out of the data if nobody knows "
+                "their classes."
+            )
 
 
 def _one_each(root: Location, words: Mapping[Location, str]) -> dict[str, Location]:

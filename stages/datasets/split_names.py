@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from stages.datasets.assemble import Item
 from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
 from stages.datasets.splits import named
 from store.errors import InputError
+
+if TYPE_CHECKING:
+    from stages.datasets.assemble import Item
 
 USUAL: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), TRAIN),
@@ -29,13 +32,11 @@ def is_split(text: str) -> bool:
 
 
 def says_splits(column: str, values: Iterable[object]) -> bool:
-    """Whether a table's column says splits: it is called so, or a train split and only names with splits in them are in it."""
+    """Whether a table's column says splits: it is called so, or holds nothing but names of splits, a train split among them."""
     if column.strip().casefold() == "split":
         return True
-    found = {str(value) for value in values}
-    return all(map(is_split, found)) or (
-        any(USUAL.get(name.strip().casefold()) == TRAIN for name in found) and all(map(split_inside, found))
-    )
+    words = {split_inside(str(value)).casefold() for value in values}
+    return bool(words) and "" not in words and any(USUAL.get(word) == TRAIN for word in words)
 
 
 def split_inside(name: str) -> str:

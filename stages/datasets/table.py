@@ -20,7 +20,7 @@ from stages.datasets.order import in_order
 from stages.datasets.pictures import IMAGE_SUFFIXES
 from stages.datasets.places import Location, Remote
 from stages.datasets.remote import look_up
-from stages.datasets.split_names import is_split, says_splits, with_splits
+from stages.datasets.split_names import is_split, with_splits
 from stages.datasets.table_files import TABLES, Table, read_table
 from stages.datasets.table_paths import TablePaths
 from store.errors import EmptyInput, InputError
@@ -74,7 +74,7 @@ def _beside(folder: Location) -> Location | None:
 def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
     items: dict[str, tuple[int, Item]] = {}
     bare: list[tuple[int, object]] = []
-    divided = _is_divided(table)
+    divided = SPLIT in table.columns
     for number, row in table.rows:
         path = row[PATH]
         if not isinstance(path, str) or not path.strip() or "\0" in path:
@@ -98,12 +98,6 @@ def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
 
 def _unusable(data: Location, number: int, column: str, value: object, why: str = "") -> InputError:
     return InputError(f"{data} row {number} has no usable {column} ({value!r:.200}){why}; fill it in or remove the row.")
-
-
-def _is_divided(table: Table) -> bool:
-    """Whether the table says splits."""
-    column = table.columns.get(SPLIT)
-    return column is not None and says_splits(column, (row[SPLIT] for _, row in table.rows))
 
 
 def _split(data: Location, number: int, value: object) -> str:

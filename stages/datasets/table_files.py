@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from stages.datasets.columns import chosen, fits, said_of_columns
+from stages.datasets.columns import SPLIT, chosen, fits, said_of_columns, said_of_unread
 from stages.datasets.csv_text import read_rows, read_text
 from stages.datasets.files import opened
 from stages.datasets.places import Location
+from stages.datasets.split_names import says_splits
 from store.errors import ArtifactDamaged, InputError
 
 CSV, TSV, PARQUET, LINES = ".csv", ".tsv", ".parquet", ".jsonl"
@@ -31,7 +32,12 @@ class Table:
 def read_table(path: Location) -> Table:
     """The table in a file. Raises `InputError` for what cannot be read, and for columns that lack or are there twice."""
     table = READERS[PurePosixPath(path.name).suffix.lower()](path)
-    return Table(table.rows, table.columns, (*table.remarks, *said_of_columns(table.columns)))
+    spoken = {role: column for role, column in table.columns.items() if role != SPLIT or _says_splits(table, column)}
+    return Table(table.rows, spoken, (*table.remarks, *said_of_columns(spoken)))
+
+
+def _says_splits(table: Table, column: str) -> bool:
+    return says_splits(column, (row[SPLIT] for _, row in table.rows))
 
 
 def _read_csv(path: Location) -> Table:
@@ -43,7 +49,7 @@ def _read_csv(path: Location) -> Table:
         raise InputError(f"cannot read the table {path}: {error}; give a UTF-8 CSV file with a header line.") from error
     places = chosen(str(path), header)
     picked = [(number, {role: row[place] for role, place in places.items()}) for number, row in rows]
-    return Table(picked, {role: header[place] for role, place in places.items()}, remarks)
+    return Table(picked, {role: header[place] for role, place in places.items()}, (*remarks, *said_of_unread(header)))
 
 
 def _read_parquet(path: Location) -> Table:
@@ -60,7 +66,7 @@ def _read_parquet(path: Location) -> Table:
     except ArtifactDamaged as error:
         raise InputError(f"cannot read the table {path}: {error.problem}; give a Parquet file with columns path and label.") from error
     rows = [(number, dict(zip(values, row, strict=True))) for number, row in enumerate(zip(*values.values(), strict=True), 1)]
-    return Table(rows, columns, ())
+    return Table(rows, columns, said_of_unread(names))
 
 
 def _read_lines(path: Location) -> Table:
@@ -69,7 +75,11 @@ def _read_lines(path: Location) -> Table:
     objects = [(number, _object(path, number, line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     names = list(dict.fromkeys(name for _, found in objects for name in found))
     columns = {role: names[place] for role, place in chosen(str(path), names).items()}
-    return Table([(number, {role: found.get(name) for role, name in columns.items()}) for number, found in objects], columns, remarks)
+    return Table(
+        [(number, {role: found.get(name) for role, name in columns.items()}) for number, found in objects],
+        columns,
+        (*remarks, *said_of_unread(names)),
+    )
 
 
 def _object(path: Location, number: int, line: str) -> dict[str, Any]:

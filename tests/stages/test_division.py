@@ -98,8 +98,25 @@ def test_other_columns_that_hold_only_splits_say_them(tmp_path: Path, column: st
     (tmp_path / "u.csv").write_text(f"path,label,{column}\n1.png,A,Training\n2.png,B,PublicTest\n3.png,A,PrivateTest\n")
     with pytest.raises(InputError, match="row 3 has split 'PublicTest'; write one of train, val, test"):
         read(tmp_path / "u.csv")
+    (tmp_path / "w.csv").write_text(f"path,label,{column}\n1.png,A,train_1\n2.png,B,train_1\n3.png,A,val_1\n")
+    with pytest.raises(InputError, match="row 2 has split 'train_1'; write one of train, val, test"):
+        read(tmp_path / "w.csv")
     (tmp_path / "v.csv").write_text(f"path,label,{column}\n1.png,A,birds\n2.png,B,train\n3.png,A,birds\n")
-    assert any(remark.startswith("the data has no splits") for remark in read(tmp_path / "v.csv").remarks)
+    remarks = read(tmp_path / "v.csv").remarks
+    assert any(remark.startswith("the data has no splits") for remark in remarks)
+    assert not any("as the split was read" in remark for remark in remarks)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize("column", ["is_train", "Is Training", "is_training_image", "fold", "is_test"])
+def test_columns_that_divide_in_numbers_are_named(tmp_path: Path, column: str) -> None:
+    rows = [(f"{number}.png", "AB"[number % 2], number % 3 == 0) for number in range(6)]
+    (tmp_path / "t.csv").write_text("\n".join([f"path,label,{column}", *(f"{path},{key},{int(flag)}" for path, key, flag in rows)]))
+    table = {"path": [path for path, _, _ in rows], "label": [key for _, key, _ in rows], column: [flag for _, _, flag in rows]}
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"path": path, "label": key, column: flag}) for path, key, flag in rows))
+    for name in ("t.csv", "t.parquet", "t.jsonl"):
+        assert any(f"column {column!r} was not read: if it divides" in remark for remark in read(tmp_path / name).remarks)
 
 
 @pytest.mark.failure("wrong layout")
@@ -203,6 +220,10 @@ def test_one_split_folder_in_paths_says_nothing(tmp_path: Path, paths: tuple[str
         (("Train/1.jpg", "Test/1.jpg"), "Test holds images but no class folders; put them in Test/CLASS/"),
         (("train_images/1.jpg", "test_images/1.jpg"), "test_images holds images but no class folders"),
         (("training/A/1.jpg", "training/B/1.jpg", "validation/A/1.jpg"), "val lacks 'B'"),
+        (
+            ("Train/A/1.jpg", "Train/B/1.jpg", "Test/1.jpg"),
+            "Test holds images but no class folders; put them in Test/CLASS/, or move it out",
+        ),
         (("validation/A/1.jpg", "testing/A/1.jpg"), "no train folder"),
         (("A/train/1.jpg", "A/test/1.jpg", "B/1.jpg"), "the split folders 'test', 'train' inside, and 'B/1.jpg' lies in none of them"),
         (("A/train/1.jpg", "A/test/1.jpg", "A/2.jpg", "B/train/1.jpg"), "'A/2.jpg' lies in none of them; put every image"),
