@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import xmap
+from stages.metrics import student_interval
 from store.artifact import Artifact, Store
 from tests.pipeline.worlds import write_layout
 from tests.report_world import CLASSES, call, make
@@ -96,6 +98,14 @@ def test_runs_are_compared_pair_by_pair(both: dict[str, Any]) -> None:
         assert row["difference"] == pytest.approx(gap)
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["tie"] == (row["low"] <= 0 <= row["high"])
+        two = [both["series"][row[name]] for name in ("of", "against")]
+        by_seed = [dict(zip(one["seeds"], one["accuracies"], strict=True)) for one in two]
+        shared = by_seed[0].keys() & by_seed[1].keys()
+        luck = len(shared) > 1 and any(one["ci_kind"] == "student-t over seeds" for one in two)
+        assert row["kind"] == ("student-t over seeds and bootstrap over test samples" if luck else "bootstrap over test samples")
+        if luck:
+            low, high = student_interval(np.array([by_seed[0][seed] - by_seed[1][seed] for seed in shared]))
+            assert row["high"] - row["low"] >= high - low - 1e-9
 
 
 def test_unreadable_images_and_provenance_are_in_it(both: dict[str, Any]) -> None:
