@@ -108,6 +108,8 @@ def unread(error: OSError) -> BadImage:
 
 
 def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    if has_too_many_scans(data):
+        return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
     try:
         with warnings.catch_warnings():
             # Odd metadata is no reason to speak, and size is checked here.
@@ -135,8 +137,6 @@ def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIma
         needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
         if needed > rules.max_pixels:
             return _too_large(f"{image.width} x {image.height} pixels", rules)
-        if has_too_many_scans(data):
-            return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
         stack.enter_context(ROOM.of(needed, rules.max_pixels))
         try:
             found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))
