@@ -25,7 +25,6 @@ from stages.datasets.pictures import unread as unread_by_name
 from stages.datasets.places import MAX_BYTES
 from stages.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
 from stages.heif import EXTRA, has_heif, is_heif, register_heif
-from stages.jpeg_scans import MOST, has_too_many_scans
 from stages.pixels import NoRange, rgb_of
 from stages.png_chunks import without_texts
 from stages.room import ROOM
@@ -108,8 +107,6 @@ def unread(error: OSError) -> BadImage:
 
 
 def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
-    if has_too_many_scans(data):
-        return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
     try:
         with warnings.catch_warnings():
             # Odd metadata is no reason to speak, and size is checked here.
