@@ -21,14 +21,14 @@ from PIL import Image
 
 from benchmarks.page import write_section
 from benchmarks.process import measure
-from pipeline.config import XmapConfig
-from pipeline.features import IMAGES
-from pipeline.plan import make_plan
-from pipeline.run import execute
-from stages.decode import decode_image
-from stages.resolve import BUNDLED
-from stages.resolve import MODELS as FOLDER
-from store.artifact import Store
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.run.execute import execute
+from xmap.pipeline.run.features import IMAGES
+from xmap.pipeline.run.plan import make_plan
+from xmap.stages.encoder.identity import BUNDLED
+from xmap.stages.encoder.identity import MODELS as FOLDER
+from xmap.stages.images.decode import decode_image
+from xmap.store.artifacts.artifact import Store
 
 # Real photographs lie beside a development checkout.
 PHOTOS = Path(__file__).resolve().parents[2] / "shared/data/photos"

@@ -17,9 +17,9 @@ import numpy as np
 
 from benchmarks.page import write_section
 from benchmarks.process import measure
-from stages.identities import part_of
-from store.artifact import Draft, Identity, Store
-from store.features import ImageFeatures, TextFeatures, write_images, write_texts
+from xmap.stages.names import part_of
+from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 
 SAMPLES = 1_000_000
 CLASSES, WIDTH, SHARD = 1000, 512, 1024

@@ -25,13 +25,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.page import write_section
-from stages.affinity import sparse_class_sums
-from stages.index_choice import choose_index
-from stages.memory import peak_memory
-from stages.selection import Grid, search
-from stages.task import Segments
-from store.features import ImageFeatures, read_images, write_images
-from store.index import Neighbors, VectorIndex
+from xmap.stages.build_cache.index_choice import choose_index
+from xmap.stages.fewshot.task import Segments
+from xmap.stages.machine.memory import peak_memory
+from xmap.stages.methods.fitting.search import Grid, search
+from xmap.stages.methods.maths.affinity import sparse_class_sums
+from xmap.store.formats.features import ImageFeatures, read_images, write_images
+from xmap.store.formats.index import Neighbors, VectorIndex
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/imagenet-b32-4shot"
 KEYS, CLASSES, PART = 1_000_000, 1000, 10_000

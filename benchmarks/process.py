@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+COMMAND = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
 # A process counts what its parent held when it was forked: so a parent that holds nothing starts and measures it.
 LAUNCH = """
 import json, os, subprocess, sys, time

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import write_section
-from store.artifact import Artifact, Draft, Identity, Store
-from store.features import ImageFeatures, write_images
-from store.log import NeighborColumn, write_affinity, write_predictions
-from store.questions import QUESTIONS
-from store.sql import connect
+from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.formats.features import ImageFeatures, write_images
+from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
+from xmap.store.sql.connection import connect
+from xmap.store.sql.questions import QUESTIONS
 
 CLASSES, SHOTS, TEST = 1000, 16, 50_000
 METHODS = ("tip-adapter-f", "taskres", "clap", "lp++", "xmadapter", "xmadapter-paper")

@@ -17,9 +17,9 @@ from PIL import Image
 
 from benchmarks.page import PAGE, machine, replace_between
 from benchmarks.process import measure
-from stages.index_choice import choose_index
-from store.features import ImageFeatures, read_images, write_images
-from store.index import LEAST_SAMPLE, SAMPLE_PER_LIST, VectorIndex
+from xmap.stages.build_cache.index_choice import choose_index
+from xmap.store.formats.features import ImageFeatures, read_images, write_images
+from xmap.store.formats.index import LEAST_SAMPLE, SAMPLE_PER_LIST, VectorIndex
 
 SCALE = PAGE.with_name("scale.md")
 WIDTH, SHARD, CENTRES, PROBES, QUERIES = 512, 1024, 2000, 16, 500

@@ -32,7 +32,7 @@ def main() -> None:
     """Measure, print and write the table."""
     with tempfile.TemporaryDirectory() as folder:
         images, store = Path(folder) / "digits", Path(folder) / "store"
-        from stages.digits import write_digits
+        from xmap.stages.datasets.digits import write_digits
 
         write_digits(images)
         run = ["run", "--data", str(images), "--model", "xmap-tiny", "--views", "0", "--store", str(store)]

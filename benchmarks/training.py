@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from benchmarks.page import write_section
-from stages.affinity import affinity, class_scale, class_sums, left_out_scale
-from stages.methods import xmadapter
-from stages.methods.discriminant import Spaces
-from stages.methods.method import NoLog
-from stages.methods.xmadapter import Sides
-from stages.options import XMAdapterOptions
-from stages.task import FewShotTask, Segments, Support, Text
-from stages.trained_keys import TrainedKeySums
+from xmap.stages.fewshot.task import FewShotTask, Segments, Support, Text
+from xmap.stages.methods import xmadapter
+from xmap.stages.methods.maths.affinity import affinity, class_scale, class_sums, left_out_scale
+from xmap.stages.methods.maths.discriminant import Spaces
+from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.stages.methods.options import XMAdapterOptions
+from xmap.stages.methods.protocol import NoLog
+from xmap.stages.methods.xmadapter import Sides
 
 CLASSES, SHOTS, BATCH = 1000, 16, 256
 KEYS = CLASSES * SHOTS

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import interval, points, print_json, show
-from cli.options import Settings, with_settings
-from cli.progress import progress_on_stderr
-from cli.tables import print_table
+from xmap.cli.console import interval, points, print_json, show
+from xmap.cli.options import Settings, with_settings
+from xmap.cli.progress import progress_on_stderr
+from xmap.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from pipeline.ablate import Result
+    from xmap.pipeline.studies.ablate import Result
 
 MEASURED = "measured on the whole validation split with fixed settings, never on test; intervals: bootstrap over samples, seeds averaged"
 
@@ -33,13 +33,13 @@ def command(
 
     Example: xmap ablate gamma shots --features digits --shots 16
     """
-    from stages.ablations import ABLATIONS, HARD_QUESTION, HARD_SAMPLES, ablations_of
+    from xmap.stages.ablate.variants import ABLATIONS, HARD_QUESTION, HARD_SAMPLES, ablations_of
 
     if listed:
         questions = {**{name: entry.question for name, entry in ABLATIONS.items()}, HARD_SAMPLES: HARD_QUESTION}
         _list(questions, settings.json)
         return
-    from pipeline.ablate import ablate
+    from xmap.pipeline.studies.ablate import ablate
 
     asked = ablations_of(tuple(names or ()))
     with progress_on_stderr(settings.quiet) as progress:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import warn
-from cli.ends import FOUND, WRONG
-from cli.formats import Destination, Sheet, rows_of
-from cli.grid import PROTOCOLS, print_grids, wide
-from cli.options import FormatOption, OutputOption, Settings, with_settings
-from cli.progress import outcome_line, progress_on_stderr
-from cli.results import plain_row, shots_of
-from store.errors import InputError
+from xmap.cli.console import warn
+from xmap.cli.ends import FOUND, WRONG
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.grid import PROTOCOLS, print_grids, wide
+from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.progress import outcome_line, progress_on_stderr
+from xmap.cli.results import plain_row, shots_of
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.bench import BenchResult, Cell
+    from xmap.pipeline.studies.bench import BenchResult, Cell
 
 
 @with_settings
@@ -38,8 +38,8 @@ def command(
 
     Example: xmap bench --datasets dtd,eurosat --root benchmarks --shots 1,16
     """
-    from pipeline.bench import bench
-    from pipeline.jobs import jobs_of, methods_of
+    from xmap.pipeline.studies.bench import bench
+    from xmap.pipeline.studies.jobs import jobs_of, methods_of
 
     destination = Destination(form, output, settings.json)
     config = settings.config.override({"run.methods": methods_of(_parts(methods))})
@@ -78,9 +78,9 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _answer(result: BenchResult, protocol: str) -> dict[str, Any]:
-    from pipeline.answer import BenchAnswer
-    from pipeline.bench import against_ours
-    from pipeline.published import BACKBONE, published
+    from xmap.pipeline.run.answer import BenchAnswer
+    from xmap.pipeline.studies.bench import against_ours
+    from xmap.pipeline.studies.published import BACKBONE, published
 
     cells, only = result.cells, result.cells[0] if len(result.cells) == 1 else None
     beside = {

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import print_json, show
-from cli.ends import FOUND
-from cli.options import JsonOption
-from cli.tables import print_table
-from store.errors import InputError, UnknownName
+from xmap.cli.console import print_json, show
+from xmap.cli.ends import FOUND
+from xmap.cli.options import JsonOption
+from xmap.cli.tables import print_table
+from xmap.store.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
-    from stages.datasets.coop import Check
-    from stages.datasets.layouts import Benchmark
+    from xmap.stages.datasets.benchmarks.layouts import Benchmark
+    from xmap.stages.datasets.benchmarks.table import Check
 
 ACTIONS = ("list", "check")
 
@@ -40,7 +40,7 @@ def command(
 
 
 def _list(json: bool) -> None:
-    from stages.datasets.coop import ENTRIES
+    from xmap.stages.datasets.benchmarks.table import ENTRIES
 
     if json:
         print_json([_facts(entry) for entry in ENTRIES])
@@ -66,7 +66,7 @@ def _facts(entry: Benchmark) -> dict[str, Any]:
 
 
 def _check(name: str, root: str, json: bool) -> None:
-    from stages.datasets.coop import ENTRIES, benchmark, check, require_root
+    from xmap.stages.datasets.benchmarks.table import ENTRIES, benchmark, check, require_root
 
     if not name:
         raise InputError("name a benchmark: xmap datasets check NAME --root DIR, or all.")
@@ -97,7 +97,7 @@ def _report(found: Check) -> dict[str, Any]:
 
 
 def _show(found: Check) -> None:
-    from stages.datasets.coop import EXAMPLES, layout
+    from xmap.stages.datasets.benchmarks.table import EXAMPLES, layout
 
     entry = found.entry
     show(f"{entry.title}: {'complete' if found.complete else 'not complete'}")

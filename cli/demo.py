@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import say
-from cli.options import JsonOption, QuietOption
-from pipeline.config import FILE
-from store.errors import InputError
+from xmap.cli.console import say
+from xmap.cli.options import JsonOption, QuietOption
+from xmap.pipeline.config import FILE
+from xmap.store.errors import InputError
 
 # The prompt that xmap-tiny's captions name for digits; nothing here was chosen by its results.
 TEMPLATE = "a photo of the digit {}."
@@ -42,7 +42,7 @@ def command(
     told, say = ["--quiet"] * quiet, _silent if quiet else _say
     # At once: importing what the digits come with takes a while.
     say("Writes handwritten digits as images, adapts a tiny CLIP to them and shows what came of it; under a minute on a quiet machine.\n")
-    from stages.digits import write_digits
+    from xmap.stages.datasets.digits import write_digits
 
     images, store = Path(folder) / "digits", Path(folder) / ".xmap"
     count = write_digits(images)
@@ -67,7 +67,7 @@ def run_flags(images: Path, store: Path) -> list[str]:
 
 def _type(words: list[str], say: Callable[[str], None]) -> None:
     """Show a command, then do what the console script does with it. Ends the demo with the command's exit code if that is not 0."""
-    from cli.main import app
+    from xmap.cli.main import app
 
     say(f"$ {' '.join(map(_quoted, words))}")
     code = app(words[1:], prog_name=words[0], standalone_mode=False)

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, show
-from cli.options import JsonOption, StoreOption, artifact_names, opened
-from cli.tables import print_table
-from pipeline.compare import Comparison, compare
-from pipeline.image_changes import ImageChanges
-from pipeline.lineage import Lineage, find_artifact
-from store.artifact import Artifact
-from store.fingerprint import SHORT
+from xmap.cli.console import plain, print_json, show
+from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
+from xmap.cli.tables import print_table
+from xmap.pipeline.run.image_changes import ImageChanges
+from xmap.pipeline.upkeep.compare import Comparison, compare
+from xmap.pipeline.upkeep.lineage import Lineage, find_artifact
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import SHORT
 
 LISTED = 10
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import typer
 
-from cli.console import marked, plain, print_json
-from cli.ends import FOUND
-from cli.options import Settings, with_settings
-from cli.progress import progress_on_stderr
-from pipeline.doctor import Finding, checks
+from xmap.cli.console import marked, plain, print_json
+from xmap.cli.ends import FOUND
+from xmap.cli.options import Settings, with_settings
+from xmap.cli.progress import progress_on_stderr
+from xmap.pipeline.upkeep.doctor import Finding, checks
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import typer
 
-from cli.console import say, warn
-from store.errors import XmapError
+from xmap.cli.console import say, warn
+from xmap.store.errors import XmapError
 
 DONE, FOUND, WRONG, INTERRUPTED = 0, 1, XmapError.exit_code, 130
 EXITS = {
@@ -113,7 +113,7 @@ def _sentence(error: Exception) -> str | None:
     """What an error says of the input or the machine; None for a bug."""
     if isinstance(error, XmapError):
         # Help and completion do not pay for it.
-        from store.removed import explained
+        from xmap.store.artifacts.removed import explained
 
         return str(explained(error))
     if _of_memory(error):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli.options import FormatOption, OutputOption, Settings, with_settings
-from cli.work import evaluate
+from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.work import evaluate
 
 
 @with_settings

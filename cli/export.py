@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.console import print_json, size
-from cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
-from cli.progress import progress_on_stderr
+from xmap.cli.console import print_json, size
+from xmap.cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.progress import progress_on_stderr
 
 
 def command(
@@ -27,8 +27,8 @@ def command(
 
     Example: xmap export birds-classifier --method xmadapter
     """
-    from pipeline.adapter_choice import load_chosen
-    from pipeline.export import export, require_new_folder
+    from xmap.pipeline.adapters.choice import load_chosen
+    from xmap.pipeline.adapters.export import export, require_new_folder
 
     require_new_folder(Path(folder))
     with progress_on_stderr(quiet) as progress:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.console import json_line, plain, print_json
-from cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
-from cli.spreadsheet import print_row
-from cli.tables import aligned, print_table
-from store.output import Output
+from xmap.cli.console import json_line, plain, print_json
+from xmap.cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
+from xmap.cli.spreadsheet import print_row
+from xmap.cli.tables import aligned, print_table
+from xmap.store.output import Output
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ class Destination:
         if self.output and self.form == PARQUET:
             import pyarrow
 
-            from store.tables import encode_table
+            from xmap.store.formats.tables import encode_table
 
             with self.output.open() as file:
                 encode_table(file, sheet.arrow if sheet.arrow is not None else pyarrow.table(dict(sheet.values)), "")

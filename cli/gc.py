@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import plain, print_json, say, size, warn
-from cli.options import Settings, with_settings
-from cli.tables import print_table
-from pipeline.collect import Waste, in_use, remove, waste
-from store.fingerprint import SHORT
+from xmap.cli.console import plain, print_json, say, size, warn
+from xmap.cli.options import Settings, with_settings
+from xmap.cli.tables import print_table
+from xmap.pipeline.upkeep.collect import Waste, in_use, remove, waste
+from xmap.store.artifacts.fingerprint import SHORT
 
 if TYPE_CHECKING:
-    from store.artifact import Identity
+    from xmap.store.artifacts.artifact import Identity
 
 
 @partial(with_settings, stored=True)

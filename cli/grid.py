@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.console import interval, points, show
-from cli.results import explained, kind_of, marks_of, print_costs, shots_of
-from cli.tables import print_table
+from xmap.cli.console import interval, points, show
+from xmap.cli.results import explained, kind_of, marks_of, print_costs, shots_of
+from xmap.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from pipeline.bench import BenchResult, Cell
-    from pipeline.published import Published
+    from xmap.pipeline.studies.bench import BenchResult, Cell
+    from xmap.pipeline.studies.published import Published
 
 HERE = "measured here"
 PROTOCOLS = {
@@ -24,7 +24,7 @@ PROTOCOLS = {
 
 def print_grids(result: BenchResult, protocol: str) -> None:
     """A grid a data set with published numbers beside it, the differences from XMAdapter, what it costs, and the averages."""
-    from pipeline.published import published, published_average
+    from xmap.pipeline.studies.published import published, published_average
 
     grids: dict[tuple[str, str], list[Cell]] = {}
     for cell in result.cells:
@@ -60,7 +60,7 @@ def _rows(cells: Sequence[Cell]) -> list[Mapping[str, Any]]:
 
 
 def _averages(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
-    from pipeline.bench import means
+    from xmap.pipeline.studies.bench import means
 
     rows: dict[str, dict[int, str]] = {}
     for (method, shots), mean in means(cells).items():
@@ -116,7 +116,7 @@ def _several(words: Any) -> str:
 
 def _differences(cells: Sequence[Cell], protocol: str) -> None:
     """How XMAdapter differs from each other method on the same samples."""
-    from pipeline.bench import OURS, against_ours
+    from xmap.pipeline.studies.bench import OURS, against_ours
 
     found = {cell.shots: against_ours(cell.differences) for cell in cells}
     shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
@@ -138,7 +138,7 @@ def _difference(row: Mapping[str, Any] | None, marks: Mapping[str, str]) -> str:
 
 def _domains(cells: Sequence[Cell], protocol: str) -> None:
     """Adapters of ImageNet on ImageNet and its variants."""
-    from pipeline.published import TARGETS, published_domains
+    from xmap.pipeline.studies.published import TARGETS, published_domains
 
     shown = [cell for cell in cells if cell.benchmark in TARGETS]
     names = [name for name in TARGETS if any(cell.benchmark == name for cell in shown)]

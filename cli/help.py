@@ -35,7 +35,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "The store": {
         "status": ("status", "Show what the store holds and what a run would do."),
-        "show": ("show_", "Print what an artifact is and what it was made from."),
+        "show": ("show", "Print what an artifact is and what it was made from."),
         "diff": ("diff", "Say which settings and which results of two artifacts differ."),
         "sql": ("sql", "Query samples, features, affinities, predictions and runs."),
         "verify": ("verify", "Read every stored byte and name what is damaged."),

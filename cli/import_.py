@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cli.console import print_json
-from cli.options import JsonOption, QuietOption, StoreOption
-from cli.progress import progress_on_stderr
-from store.artifact import Store
-from store.errors import UnknownName
-from store.root import store_root
+from xmap.cli.console import print_json
+from xmap.cli.options import JsonOption, QuietOption, StoreOption
+from xmap.cli.progress import progress_on_stderr
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.root import store_root
+from xmap.store.errors import UnknownName
 
 LAYOUTS = ("tip-adapter",)
 
@@ -32,7 +32,7 @@ def command(
     """
     if layout not in LAYOUTS:
         raise UnknownName("layout", layout, LAYOUTS)
-    from stages.importer import import_tip_adapter
+    from xmap.stages.extract.imported import import_tip_adapter
 
     path = Path(folder)
     called = name or path.resolve().name

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import print_json, say
-from cli.options import Settings, with_settings
-from pipeline.config_file import write_config
-from store.output import STDOUT
+from xmap.cli.console import print_json, say
+from xmap.cli.options import Settings, with_settings
+from xmap.pipeline.config_file import write_config
+from xmap.store.output import STDOUT
 
 
 @partial(with_settings, reads=False)

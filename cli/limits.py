@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.console import warn
-from cli.ends import WRONG
+from xmap.cli.console import warn
+from xmap.cli.ends import WRONG
 
 # Seconds in which a query that was told to stop does so, unless it is within one long step.
 GRACE = 3.0

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from cli.console import warn
-from cli.ends import DONE, WRONG, guarded, interrupted, open_streams, sentences, show_bug
-from cli.help import COMMANDS, CONTEXT, Command, Group
+from xmap.cli.console import warn
+from xmap.cli.ends import DONE, WRONG, guarded, interrupted, open_streams, sentences, show_bug
+from xmap.cli.help import COMMANDS, CONTEXT, Command, Group
 
 
 class Commands(Group):
@@ -48,7 +48,7 @@ class Commands(Group):
         module, about = COMMANDS[cmd_name]
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         with sentences():
-            function = importlib.import_module(f"cli.{module}").command
+            function = importlib.import_module(f"xmap.cli.{module}").command
         single.command(cmd_name, cls=Command, short_help=about, context_settings=CONTEXT)(guarded(function))
         return typer.main.get_command(single)
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
-from cli.console import plain
-from cli.slips import place_of, require_one
-from store.artifact import Store
-from store.errors import InputError
-from store.root import VARIABLE, require_store, store_root
+from xmap.cli.console import plain
+from xmap.cli.slips import place_of, require_one
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.root import VARIABLE, require_store, store_root
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.config import XmapConfig
+    from xmap.pipeline.config import XmapConfig
 
 # The parameter of the word that stands without a flag.
 PLACE = "place"
@@ -119,14 +119,14 @@ def opened(store: str, adapter: str = "") -> Store:
 
 
 def _is_exported(adapter: str) -> bool:
-    from pipeline.encoders import EXPORT
+    from xmap.pipeline.adapters.encoder import EXPORT
 
     return (Path(adapter) / EXPORT).is_file()
 
 
 def artifact_names(incomplete: str) -> list[str]:
     """The artifacts of the store whose name or fingerprint begins so, for shell completion."""
-    from store.fingerprint import SHORT
+    from xmap.store.artifacts.fingerprint import SHORT
 
     found = Store(store_root(None)).artifacts()
     names = (word for artifact in found for word in (artifact.name, artifact.fingerprint[:SHORT]))
@@ -184,7 +184,7 @@ def _info(parameter: inspect.Parameter) -> Any:
 
 
 def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool, stored: bool) -> Settings:
-    from pipeline.config import FILE, load_config
+    from xmap.pipeline.config import FILE, load_config
 
     there = reads or Path(given["config"] or FILE).is_file()
     config = load_config(given["config"] or None, overrides | dict(_pairs(given["set"])), read=there)
@@ -206,8 +206,8 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
-    from pipeline.config import SECTIONS
-    from stages.options import METHODS
+    from xmap.pipeline.config import SECTIONS
+    from xmap.stages.methods.options import METHODS
 
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():

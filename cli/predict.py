@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import json_line, show
-from cli.options import AdapterOption, MethodOption, OutputOption, QuietOption, SeedOption, StoreOption, opened
-from cli.output import CSV, JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
-from cli.progress import progress_on_stderr
-from cli.spreadsheet import print_row
-from cli.tables import print_table
-from store.errors import InputError
+from xmap.cli.console import json_line, show
+from xmap.cli.options import AdapterOption, MethodOption, OutputOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.output import CSV, JSONL, PARQUET, SUFFIXES, TABLE, chosen_format, chosen_output, printed_to
+from xmap.cli.progress import progress_on_stderr
+from xmap.cli.spreadsheet import print_row
+from xmap.cli.tables import print_table
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from stages.predict import Prediction
-    from stages.progress import Progress
-    from store.output import Output
+    from xmap.stages.predict.predictor import Prediction
+    from xmap.stages.progress import Progress
+    from xmap.store.output import Output
 
 FORMATS = (TABLE, CSV, JSONL, PARQUET)
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "error")
@@ -76,9 +76,9 @@ def command(
     chosen = chosen_format(JSONL if json else form, target, FORMATS, BY_SUFFIX)
     if explain and chosen == CSV:
         raise InputError("--explain: a CSV has no place for the evidence; give --json, -o FILE.parquet or a table.")
-    from pipeline.adapter_choice import load_chosen
-    from pipeline.adapters import image_paths
-    from pipeline.given_images import require_there
+    from xmap.pipeline.adapters.adapter import image_paths
+    from xmap.pipeline.adapters.choice import load_chosen
+    from xmap.pipeline.adapters.given_images import require_there
 
     require_there([path for path in paths if path != "-"])
     with progress_on_stderr(quiet) as progress:
@@ -117,7 +117,7 @@ def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) 
 
 def _write(predictions: Iterator[Prediction], form: str, output: Output | None, explain: bool, top: int) -> None:
     if output and form == PARQUET:
-        from stages.predict import encode_predictions
+        from xmap.stages.predict.predictor import encode_predictions
 
         with output.open() as file:
             encode_predictions(file, predictions, explain)

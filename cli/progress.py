@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cli.console import duration, plain, say
-from stages.progress import Progress, Silent
+from xmap.cli.console import duration, plain, say
+from xmap.stages.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from pipeline.run import StepOutcome
+    from xmap.pipeline.run.execute import StepOutcome
 
 EVERY_SECONDS = 5.0
 

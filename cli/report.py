@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cli.console import plain, print_json, size
-from cli.options import JsonOption, QuietOption, StoreOption, artifact_names, opened
-from cli.progress import progress_on_stderr
-from store.output import STDOUT
+from xmap.cli.console import plain, print_json, size
+from xmap.cli.options import JsonOption, QuietOption, StoreOption, artifact_names, opened
+from xmap.cli.progress import progress_on_stderr
+from xmap.store.output import STDOUT
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
 
     Example: xmap report -o report.html
     """
-    from pipeline.report import report
+    from xmap.pipeline.studies.report import report
 
     with progress_on_stderr(quiet) as progress:
         made = report(opened(store), names or (), output, data, samples, max_pixels)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from cli.console import interval, number, points, show, size
-from cli.formats import Sheet, rows_of
-from cli.tables import print_table
+from xmap.cli.console import interval, number, points, show, size
+from xmap.cli.formats import Sheet, rows_of
+from xmap.cli.tables import print_table
 
 # Of equal width: what they stand behind stays aligned.
 MARKS = (" ", "*", "+")

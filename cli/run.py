@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cli.options import FormatOption, OutputOption, Settings, with_settings
-from cli.work import evaluate
-from pipeline.plan import STAGES
+from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.work import evaluate
+from xmap.pipeline.run.plan import STAGES
 
 
 @with_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from store.errors import InputError
+from xmap.store.errors import InputError
 
 # The setting that a word without a flag is.
 DATA = "data.data"
@@ -27,7 +27,7 @@ def place_of(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
     """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
     if not words:
         return {}
-    from stages.options import METHODS
+    from xmap.stages.methods.options import METHODS
 
     shown = " ".join(words)
     if any(word.strip(",") in METHODS for word in words):

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from cli.console import json_line, plain
+from xmap.cli.console import json_line, plain
 
 # With these begins what spreadsheets calculate, or drop and calculate what follows; an apostrophe before it says that it is text.
 FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")

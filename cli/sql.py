@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import show, size, warn
-from cli.formats import Destination, Sheet
-from cli.limits import bounded
-from cli.options import FormatOption, OutputOption, StoreOption, opened
-from cli.output import PARQUET
-from cli.tables import print_table
-from store.errors import InputError, UnknownName
-from store.files import read_plain
+from xmap.cli.console import show, size, warn
+from xmap.cli.formats import Destination, Sheet
+from xmap.cli.limits import bounded
+from xmap.cli.options import FormatOption, OutputOption, StoreOption, opened
+from xmap.cli.output import PARQUET
+from xmap.cli.tables import print_table
+from xmap.store.errors import InputError, UnknownName
+from xmap.store.files import read_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ QUERY_LIMIT = 1 << 20
 
 def _names(incomplete: str) -> list[str]:
     """The ready questions that begin so, for shell completion."""
-    from store.questions import QUESTIONS
+    from xmap.store.sql.questions import QUESTIONS
 
     return [name for name in QUESTIONS if name.startswith(incomplete)]
 
@@ -67,7 +67,7 @@ def command(
         destination.write(_listed())
         return
     text = _query(query, file)
-    from store.sql import connect, late_sentence
+    from xmap.store.sql.connection import connect, late_sentence
 
     with connect(opened(store).root) as connection:
         for damage in connection.damaged:
@@ -105,15 +105,15 @@ def _told_apart(table: pa.Table) -> pa.Table:
 
 def _spare(query: str) -> tuple[str, ...]:
     """What a narrow terminal may leave out of the answer: columns that a ready question says so of, none of those that a user asked for."""
-    from store.questions import QUESTIONS
+    from xmap.store.sql.questions import QUESTIONS
 
     return QUESTIONS[query].spare if query in QUESTIONS else ()
 
 
 def _listed() -> Sheet:
     """The views with their columns, and the ready questions."""
-    from store.catalog import VIEWS
-    from store.questions import QUESTIONS
+    from xmap.store.sql.columns import VIEWS
+    from xmap.store.sql.questions import QUESTIONS
 
     rows = [(name, column, kind, about) for name, view in VIEWS.items() for column, (kind, about) in view.columns.items()]
     values = dict(zip(("view", "column", "type", "meaning"), zip(*rows, strict=True), strict=True))
@@ -122,8 +122,8 @@ def _listed() -> Sheet:
 
 
 def _show() -> None:
-    from store.catalog import VIEWS
-    from store.questions import QUESTIONS
+    from xmap.store.sql.columns import VIEWS
+    from xmap.store.sql.questions import QUESTIONS
 
     for name, view in VIEWS.items():
         show(f"{name}: {view.about}")
@@ -138,7 +138,7 @@ def _query(query: str, file: str) -> str:
     if bool(query) == bool(file):
         raise InputError("give one query, as an argument or with -f FILE; `xmap sql --list` shows ready ones.")
     if not file:
-        from store.questions import QUESTIONS
+        from xmap.store.sql.questions import QUESTIONS
 
         # No SQL is one word alone.
         if query not in QUESTIONS and _WORD.fullmatch(query):
@@ -153,8 +153,8 @@ def _query(query: str, file: str) -> str:
 
 
 def _unknown(word: str) -> InputError:
-    from store.catalog import VIEWS
-    from store.questions import QUESTIONS
+    from xmap.store.sql.columns import VIEWS
+    from xmap.store.sql.questions import QUESTIONS
 
     if word in VIEWS:
         return InputError(f"{word} is a view, not a query; ask `xmap sql 'from {word} limit 20'`.")

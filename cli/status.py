@@ -8,19 +8,19 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cli.console import show, size
-from cli.formats import Destination, Sheet, rows_of
-from cli.options import FormatOption, OutputOption, Settings, with_settings
-from cli.progress import outcome_line
-from cli.tables import print_table
-from pipeline.answer import Answer, StatusAnswer, answer
-from pipeline.lineage import Lineage
-from pipeline.plan import make_plan
-from pipeline.run import StepOutcome, preview
-from stages.identities import EVAL
-from store.artifact import Artifact
-from store.errors import XmapError
-from store.fingerprint import SHORT
+from xmap.cli.console import show, size
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.progress import outcome_line
+from xmap.cli.tables import print_table
+from xmap.pipeline.run.answer import Answer, StatusAnswer, answer
+from xmap.pipeline.run.execute import StepOutcome, preview
+from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.upkeep.lineage import Lineage
+from xmap.stages.names import EVAL
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.errors import XmapError
 
 COLUMNS = ("artifact", "name", "state", "made", "fingerprint", "size")
 FORK, LAST, DOWN, GAP = "├─ ", "└─ ", "│  ", "   "

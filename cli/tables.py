@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.console import plain, show, terminal_width
+from xmap.cli.console import plain, show, terminal_width
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

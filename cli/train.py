@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cli.options import Settings, with_settings
-from cli.work import work
+from xmap.cli.options import Settings, with_settings
+from xmap.cli.work import work
 
 
 @with_settings

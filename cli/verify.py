@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from cli.console import plain, print_json, show
-from cli.ends import FOUND
-from cli.options import JsonOption, QuietOption, StoreOption
-from cli.progress import progress_on_stderr
-from store.artifact import read_artifact
-from store.errors import ArtifactMissing, XmapError
-from store.manifest import MANIFEST
-from store.removed import explained
-from store.root import require_store, store_root
+from xmap.cli.console import plain, print_json, show
+from xmap.cli.ends import FOUND
+from xmap.cli.options import JsonOption, QuietOption, StoreOption
+from xmap.cli.progress import progress_on_stderr
+from xmap.store.artifacts.artifact import read_artifact
+from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.artifacts.removed import explained
+from xmap.store.artifacts.root import require_store, store_root
+from xmap.store.errors import ArtifactMissing, XmapError
 
 
 def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from cli.console import print_json, warn
-from cli.formats import Destination
-from cli.options import Settings
-from cli.progress import outcome_line, progress_on_stderr
-from cli.results import results_sheet
-from pipeline.answer import answer_of
-from pipeline.run import RunResult, run
+from xmap.cli.console import print_json, warn
+from xmap.cli.formats import Destination
+from xmap.cli.options import Settings
+from xmap.cli.progress import outcome_line, progress_on_stderr
+from xmap.cli.results import results_sheet
+from xmap.pipeline.run.answer import answer_of
+from xmap.pipeline.run.execute import RunResult, run
 
 
 def work(settings: Settings, build: Collection[str]) -> None:

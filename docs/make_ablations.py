@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.demo import TEMPLATE
-from stages.digits import write_digits
+from xmap.cli.demo import TEMPLATE
+from xmap.stages.datasets.digits import write_digits
 
 PAGE = Path(__file__).parent / "ablations.md"
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from cli.ends import EXITS
-from cli.help import ARGUMENTS
-from cli.main import COMMANDS, app
+from xmap.cli.ends import EXITS
+from xmap.cli.help import ARGUMENTS
+from xmap.cli.main import COMMANDS, app
 
 Record = tuple[str, str]
 Sections = dict[str, list[Record]]

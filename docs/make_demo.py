@@ -18,7 +18,7 @@ PROGRESS = re.compile(r"^(built|reused|encode|train|eval|the data has|images fro
 
 def transcript(folder: Path) -> str:
     """What `xmap demo` prints in `folder`, without its progress and its last advice."""
-    code = "from cli.main import main; main()"
+    code = "from xmap.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-u", "-c", code, "demo"], cwd=folder, text=True, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.answer import DIFFERENCE, PLACE, RESULT, VERSION, Answer, BenchAnswer, Evaluation, StatusAnswer
+from xmap.pipeline.run.answer import DIFFERENCE, PLACE, RESULT, VERSION, Answer, BenchAnswer, Evaluation, StatusAnswer
 
 PAGE = Path(__file__).with_name("json.md")
 HEAD = f"""# What --json says

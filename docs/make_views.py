@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from store.catalog import VIEWS
-from store.questions import QUESTIONS
+from xmap.store.sql.columns import VIEWS
+from xmap.store.sql.questions import QUESTIONS
 
 PAGE = Path(__file__).with_name("views.md")
 HEAD = """# SQL views and ready questions
@@ -14,7 +14,7 @@ Written by `python docs/make_views.py`; do not edit.
 
 `xmap sql QUERY` answers over these views, with DuckDB's SQL, and can read nothing else on the machine. `xmap sql --list` shows this page,
 `xmap sql NAME` asks a ready question, `-f FILE` reads a query from a file, `--format` and `-o FILE` choose table, CSV, JSON or Parquet.
-In Python, `from store.sql import connect` (or `xmap.connect`) gives the same connection; see
+In Python, `from xmap.store.sql.connection import connect` (or `xmap.connect`) gives the same connection; see
 [examples/ask.py](../examples/ask.py). Samples are joined by `sample_id`, artifacts by `artifact`.
 """
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from store.questions import QUESTIONS
-from store.sql import connect
+from xmap.store.sql.connection import connect
+from xmap.store.sql.questions import QUESTIONS
 
 AGREEMENT = """
 select method, correct, count(*) as images, avg(difference) as disagreement, avg(neighbor_agreement) as same_class_neighbors

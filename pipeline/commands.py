@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.config import SECTIONS, XmapConfig, load_config
-from store.errors import InputError
+from xmap.pipeline.config import SECTIONS, XmapConfig, load_config
+from xmap.store.errors import InputError
 
 FLAGS: Mapping[str, tuple[str, str]] = {
     f"--{field.replace('_', '-')}": (section, field) for section, model in SECTIONS.items() for field in model.model_fields

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
-from stages.datasets.places import shown
-from stages.options import METHODS, method_entry
-from stages.searched import MethodOptions
-from store.errors import InputError, XmapError
-from store.files import read_plain
+from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
+from xmap.stages.datasets.places.place import shown
+from xmap.stages.methods.options import METHODS, method_entry
+from xmap.stages.methods.searched import MethodOptions
+from xmap.store.errors import InputError, XmapError
+from xmap.store.files import read_plain
 
 FILE = "xmap.toml"
 # Bytes; `xmap init` writes 5 kB.

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tomli_w
 
-from pipeline.config import SECTIONS, XmapConfig
-from stages.config import Config
-from stages.searched import MethodOptions
-from store.errors import InputError
-from store.output import Output
+from xmap.pipeline.config import SECTIONS, XmapConfig
+from xmap.stages.config import Config
+from xmap.stages.methods.searched import MethodOptions
+from xmap.store.errors import InputError
+from xmap.store.output import Output
 
 
 def render(config: XmapConfig) -> str:

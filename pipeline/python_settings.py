@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import SECTIONS, XmapConfig, load_config, nearest
-from stages.datasets.table_files import TABLES
-from store.errors import InputError
+from xmap.pipeline.config import SECTIONS, XmapConfig, load_config, nearest
+from xmap.stages.datasets.sources.table_files import TABLES
+from xmap.store.errors import InputError
 
 METHODS = "methods"
 FIELDS: Mapping[str, str] = {field: section for section, model in SECTIONS.items() for field in model.model_fields}

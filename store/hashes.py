@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from store.errors import NotPlain, XmapError
-from store.files import hash_file, make_folder, open_plain, require_plain
+from xmap.store.errors import NotPlain, XmapError
+from xmap.store.files import hash_file, make_folder, open_plain, require_plain
 
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.

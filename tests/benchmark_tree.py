@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.datasets.coop import ENTRIES
-from stages.datasets.layouts import Benchmark, read_split
+from xmap.stages.datasets.benchmarks.layouts import Benchmark, read_split
+from xmap.stages.datasets.benchmarks.table import ENTRIES
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 PARTS = {"train": 2, "val": 1, "test": 2}

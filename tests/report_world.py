@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cli.main import app
+from xmap.cli.main import app
 
 CLASSES = ("<script>alert(1)</script>", 'a "quoted" class', "bee & <b>wasp</b>")
 NAMES = ('it\'s "{}" <img src=x onerror=alert(2)>.png', "plain {}.png")

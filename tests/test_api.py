@@ -15,17 +15,17 @@ import pytest
 import torch
 
 import xmap
-from pipeline import rows
-from pipeline.python_settings import config_of, settings_of
-from pipeline.run import RunResult
-from stages.decode import BadImage
-from stages.importer import import_tip_adapter
-from stages.predict import Prediction
-from stages.progress import Silent
-from store.artifact import Artifact, Store
-from store.errors import InputError, StoreMissing
-from store.questions import QUESTIONS
 from tests.pipeline.worlds import write_layout
+from xmap.pipeline.python_settings import config_of, settings_of
+from xmap.pipeline.run import rows
+from xmap.pipeline.run.execute import RunResult
+from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.images.decode import BadImage
+from xmap.stages.predict.predictor import Prediction
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.errors import InputError, StoreMissing
+from xmap.store.sql.questions import QUESTIONS
 
 Case = Callable[[], AbstractContextManager[None]]
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.main import COMMANDS, app
+from xmap.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,13 +14,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("cli", "pipeline", "stages", "store")
 OWNERS = {
-    "pyarrow.parquet": "store/tables.py",
-    "faiss": "store/index.py",
-    "duckdb": "store/sql.py",
-    "open_clip": "stages/encoder.py",
-    "ray": "pipeline/cluster.py",
-    "fsspec": "stages/datasets/remote.py",
-    "pillow_heif": "stages/heif.py",
+    "pyarrow.parquet": "store/formats/tables.py",
+    "faiss": "store/formats/index.py",
+    "duckdb": "store/sql/connection.py",
+    "open_clip": "stages/encoder/model.py",
+    "ray": "pipeline/engines/ray_cluster.py",
+    "fsspec": "stages/datasets/places/remote.py",
+    "pillow_heif": "stages/images/heif.py",
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -39,19 +39,20 @@ SAFE_OPTIONS = {("torch", "load"): ("weights_only", True), ("np", "load"): ("all
 @cache
 def modules() -> dict[str, ast.Module]:
     paths = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))] + [
-        path for path in [ROOT / "xmap.py"] if path.exists()
+        path for path in [ROOT / "xmap" / "__init__.py"] if path.exists()
     ]
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes()) for path in paths}
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """The full names of all that a module imports, wherever in it; `from a import b` is both `a` and `a.b`."""
+    """The full names of all that a module imports, wherever in it, below `xmap.`; `from a import b` is both `a` and `a.b`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.removeprefix("xmap.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports name the whole path"
-            yield from (name for alias in node.names for name in (str(node.module), f"{node.module}.{alias.name}"))
+            module = str(node.module).removeprefix("xmap.")
+            yield from (name for alias in node.names for name in (module, f"{module}.{alias.name}"))
 
 
 def test_there_is_something_to_look_at() -> None:
@@ -81,7 +82,7 @@ def test_pillow_opens_images_in_one_place() -> None:
     """Where the formats are named that it may open."""
     calls = {name for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.Attribute)
              and node.attr == "open" and isinstance(node.value, ast.Name) and node.value.id == "Image"}  # fmt: skip
-    assert calls == {"stages/decode.py"}
+    assert calls == {"stages/images/decode.py"}
 
 
 def unsafe(tree: ast.Module) -> Iterator[str]:
@@ -122,7 +123,7 @@ def test_the_check_lets_safe_code_pass() -> None:
 
 def test_help_imports_neither_torch_nor_faiss() -> None:
     script = (
-        "import sys\nfrom cli.main import app\nfrom typer.testing import CliRunner\nresult = CliRunner().invoke(app, ['--help'])\n"
+        "import sys\nfrom xmap.cli.main import app\nfrom typer.testing import CliRunner\nresult = CliRunner().invoke(app, ['--help'])\n"
         "assert result.exit_code == 0, result.output\nassert 'extract' in result.output\n"
         "print(sorted({'torch', 'faiss', 'open_clip', 'torchvision', 'ray', 'fsspec'} & set(sys.modules)))"
     )

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.gpu.checks import Check, engines, runs, searches, training
 from benchmarks.page import write_section
-from store.index import VectorIndex, gpu_count
+from xmap.store.formats.index import VectorIndex, gpu_count
 
 ASK = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--id=0"]
 EVERY = 0.2

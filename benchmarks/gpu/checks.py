@@ -15,11 +15,11 @@ import torch
 from torch.nn.functional import normalize
 
 from benchmarks.process import COMMAND
-from stages.task import Segments
-from stages.trained_keys import TrainedKeySums
-from store.artifact import Store
-from store.features import read_images
-from store.index import VectorIndex
+from xmap.stages.fewshot.task import Segments
+from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.features import read_images
+from xmap.store.formats.index import VectorIndex
 
 FEATURES, POINTS, SCORES, SUMS = 1e-3, 0.5, 1e-3, 1e-3
 KEYS, WIDTH, QUERIES, NEAREST = 100_000, 512, 4096, 10
@@ -45,7 +45,7 @@ class Check:
 
 def runs(folder: Path, device: str) -> Iterator[Check]:
     """`xmap run` from images to metrics on either device: the features, and the accuracy of every method."""
-    from stages.digits import write_digits
+    from xmap.stages.datasets.digits import write_digits
 
     write_digits(folder / "digits")
     found = {place: _run(folder, name, place) for name, place in (("a", "cpu"), ("b", device))}
@@ -71,7 +71,7 @@ def _run(folder: Path, name: str, device: str) -> tuple[np.ndarray, dict[str, fl
 
 def engines(folder: Path, device: str) -> Iterator[Check]:
     """Extraction by Ray workers, one for each GPU there is, beside the local engine on one of them: the share of files that differ."""
-    from stages.digits import write_digits
+    from xmap.stages.datasets.digits import write_digits
 
     write_digits(folder / "images")
     seconds: dict[str, float] = {}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stages.config import DataConfig
-from stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
-from stages.datasets.names_file import Names, read_names
-from stages.datasets.one_class import refuse_one_class
-from stages.datasets.order import said_alike
-from stages.datasets.pictures import unread
-from stages.datasets.places import Place, location
-from stages.datasets.splits import draw_splits, keep_few
-from store.errors import InputError
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from xmap.stages.datasets.names_file import Names, read_names
+from xmap.stages.datasets.order import said_alike
+from xmap.stages.datasets.places.pictures import unread
+from xmap.stages.datasets.places.place import Place, location
+from xmap.stages.datasets.sources.one_class import refuse_one_class
+from xmap.stages.datasets.splits import draw_splits, keep_few
+from xmap.store.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from numbers import Real
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from stages.datasets.dataset import SPLITS, TRAIN
-from stages.datasets.splits import named
-from store.errors import InputError
+from xmap.stages.datasets.dataset import SPLITS, TRAIN
+from xmap.stages.datasets.splits import named
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from stages.datasets.assemble import Item
+    from xmap.stages.datasets.assemble import Item
 
 MAX_LABEL = 1000
 # What tables write where there is nothing. A class may be called so all the same: then its folder is.

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from stages.datasets.files import text_of
-from stages.datasets.labels import unfit
-from stages.datasets.order import all_numbers
-from stages.datasets.places import Location
-from stages.datasets.splits import named
-from store.errors import InputError
+from xmap.stages.datasets.labels import unfit
+from xmap.stages.datasets.order import all_numbers
+from xmap.stages.datasets.places.files import text_of
+from xmap.stages.datasets.places.place import Location
+from xmap.stages.datasets.splits import named
+from xmap.store.errors import InputError
 
 SEPARATOR = re.compile(r"\s*[-=]>\s*|[\s,;:=|]+")
 NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:=.)]+(\S.*)")

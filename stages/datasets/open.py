@@ -6,19 +6,19 @@ import errno
 from pathlib import Path
 from typing import Protocol
 
-from stages.config import DataConfig
-from stages.datasets.containers import is_pattern
-from stages.datasets.coop import CoopSource
-from stages.datasets.dataset import Dataset
-from stages.datasets.folder import FolderSource
-from stages.datasets.parquet import ParquetSource
-from stages.datasets.places import Location, location
-from stages.datasets.remote_folder import RemoteFolderSource
-from stages.datasets.table import FolderTableSource, TableSource
-from stages.datasets.table_files import TABLES
-from stages.datasets.webdataset import TAR, TarSource
-from store.errors import InputError
-from store.notes import Notes
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.benchmarks.table import CoopSource
+from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.places.containers import is_pattern
+from xmap.stages.datasets.places.place import Location, location
+from xmap.stages.datasets.sources.folder import FolderSource
+from xmap.stages.datasets.sources.parquet import ParquetSource
+from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
+from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
+from xmap.stages.datasets.sources.table_files import TABLES
+from xmap.stages.datasets.sources.webdataset import TAR, TarSource
+from xmap.store.errors import InputError
+from xmap.store.notes import Notes
 
 FORMS = "a folder of class folders, a CSV or Parquet table, or a folder of WebDataset tars or Parquet files with images"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from blake3 import blake3
 
-from stages.datasets.dataset import Dataset, Sample
-from stages.datasets.places import Place
+from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.stages.datasets.places.place import Place
 
 Pair = tuple[Sample, Sample]
 # Files without a byte are bad images, not one image.

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
-from stages.datasets.splits import named
-from store.errors import InputError
+from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from xmap.stages.datasets.splits import named
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from stages.datasets.assemble import Item
+    from xmap.stages.datasets.assemble import Item
 
 USUAL: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), TRAIN),

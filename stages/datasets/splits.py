@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from blake3 import blake3
 
-from stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
-from store.errors import InputError
+from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from xmap.store.errors import InputError
 
 SHOWN = 5
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.datasets.pictures import suffix_of
-from stages.datasets.places import Member, Place
-from store.notes import Notes
+from xmap.stages.datasets.places.pictures import suffix_of
+from xmap.stages.datasets.places.place import Member, Place
+from xmap.store.notes import Notes
 
 PNG, TIFF = (".png",), (".tif", ".tiff")
 BITS_PER_SAMPLE, SHORT = 258, 3

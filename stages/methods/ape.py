@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stages.affinity import affinity, class_sums
-from stages.competitors_options import ApeOptions
-from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.tip_adapter import alpha_scale, as_selection
-from stages.selection import search
-from stages.task import FewShotTask, Retrieved
+from xmap.stages.fewshot.task import FewShotTask, Retrieved
+from xmap.stages.methods.competitors_options import ApeOptions
+from xmap.stages.methods.fitting.search import search
+from xmap.stages.methods.maths.affinity import affinity, class_sums
+from xmap.stages.methods.maths.key_sums import at_keys, key_sums
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.tip_adapter import alpha_scale, as_selection
 
 EPSILON = 1e-6
 

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from stages.affinity import affinity, class_sums
-from stages.competitors_options import ApeTOptions
-from stages.methods import tip_adapter
-from stages.methods.ape import channel_order, kept
-from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, NoLog, Scores, Settings, TrainLog
-from stages.methods.training import Batch, Schedule, Step, run_epochs
-from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
-from stages.options import TipAdapterOptions
-from stages.task import FewShotTask, Retrieved, Segments
+from xmap.stages.fewshot.task import FewShotTask, Retrieved, Segments
+from xmap.stages.methods import tip_adapter
+from xmap.stages.methods.ape import channel_order, kept
+from xmap.stages.methods.competitors_options import ApeTOptions
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
+from xmap.stages.methods.maths.affinity import affinity, class_sums
+from xmap.stages.methods.maths.key_sums import at_keys, key_sums
+from xmap.stages.methods.options import TipAdapterOptions
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Scores, Settings, TrainLog
 
 DECAY = 0.1
 

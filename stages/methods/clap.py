@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stages.competitors_options import ClapOptions
-from stages.methods import class_weights
-from stages.methods.class_weights import train_weights
-from stages.methods.method import Fitted, Settings, TrainLog
-from stages.methods.training import Schedule
-from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
-from stages.task import FewShotTask
+from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods import class_weights
+from xmap.stages.methods.class_weights import train_weights
+from xmap.stages.methods.competitors_options import ClapOptions
+from xmap.stages.methods.fitting.epochs import Schedule
+from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
+from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
 
 scores = class_weights.scores
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from stages.methods.method import Cache, Fitted, Scores, TrainLog
-from stages.methods.training import Batch, Schedule, Step
-from stages.methods.trials import AfterEpoch, run_sgd
-from stages.task import FewShotTask, Retrieved
+from xmap.stages.fewshot.task import FewShotTask, Retrieved
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step
+from xmap.stages.methods.fitting.trials import AfterEpoch, run_sgd
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, TrainLog
 
 
 def head_logits(scale: float, features: Tensor, weights: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, relu
 
-from stages.competitors_options import ClipAdapterOptions
-from stages.methods.method import Cache, Fitted, Scores, Settings, TrainLog
-from stages.methods.training import Batch, Schedule, Step, run_epochs
-from stages.methods.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
-from stages.task import FewShotTask, Retrieved, Text
+from xmap.stages.fewshot.task import FewShotTask, Retrieved, Text
+from xmap.stages.methods.competitors_options import ClipAdapterOptions
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog
 
 
 def fit(task: FewShotTask, options: ClipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from stages.competitors_options import GdaOptions
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.tip_adapter import as_selection
-from stages.selection import search
-from stages.task import FewShotTask, Retrieved, Support
+from xmap.stages.fewshot.task import FewShotTask, Retrieved, Support
+from xmap.stages.methods.competitors_options import GdaOptions
+from xmap.stages.methods.fitting.search import search
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.tip_adapter import as_selection
 
 TINY = 1e-12
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from stages.competitors_options import LinearProbeOptions
-from stages.methods import class_weights
-from stages.methods.class_weights import no_penalty, train_weights
-from stages.methods.method import Fitted, Settings, TrainLog
-from stages.methods.training import Schedule
-from stages.methods.trials import AfterEpoch, Point, Trainer, train_and_choose
-from stages.task import FewShotTask
+from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods import class_weights
+from xmap.stages.methods.class_weights import no_penalty, train_weights
+from xmap.stages.methods.competitors_options import LinearProbeOptions
+from xmap.stages.methods.fitting.epochs import Schedule
+from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
+from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
 
 scores = class_weights.scores
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from stages.affinity import affinity, class_sums, sparse_class_sums
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.options import TipAdapterOptions
-from stages.searched import Grid, MethodOptions
-from stages.selection import Choice, search
-from stages.task import FewShotTask, Labelled, Retrieved, Segments
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments
+from xmap.stages.methods.fitting.search import Choice, search
+from xmap.stages.methods.maths.affinity import affinity, class_sums, sparse_class_sums
+from xmap.stages.methods.options import TipAdapterOptions
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.searched import Grid, MethodOptions
 
 
 def fit(task: FewShotTask, options: TipAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:

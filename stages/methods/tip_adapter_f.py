@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from stages.affinity import affinity, class_sums
-from stages.methods import tip_adapter
-from stages.methods.method import Fitted, NoLog, Selection, Settings, TrainLog
-from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
-from stages.options import TipAdapterFOptions
-from stages.selection import quality
-from stages.task import FewShotTask
-from stages.trained_keys import TrainedKeySums
+from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods import tip_adapter
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.search import quality
+from xmap.stages.methods.maths.affinity import affinity, class_sums
+from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.stages.methods.options import TipAdapterFOptions
+from xmap.stages.methods.protocol import Fitted, NoLog, Selection, Settings, TrainLog
 
 scores = tip_adapter.scores
 

@@ -18,14 +18,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from stages.affinity import affinity, class_sums, masked_class_sums
-from stages.competitors_options import TipXOptions
-from stages.methods.hard_samples import Means
-from stages.methods.key_sums import at_keys, key_sums
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.tip_adapter import alpha_scale, as_selection, cache_grids
-from stages.selection import search
-from stages.task import FewShotTask, Retrieved, Text
+from xmap.stages.fewshot.task import FewShotTask, Retrieved, Text
+from xmap.stages.methods.competitors_options import TipXOptions
+from xmap.stages.methods.fitting.search import search
+from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums
+from xmap.stages.methods.maths.hard_samples import Means
+from xmap.stages.methods.maths.key_sums import at_keys, key_sums
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.tip_adapter import alpha_scale, as_selection, cache_grids
 
 CHUNK = 512
 

@@ -20,15 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
-from stages.methods.discriminant import Spaces, learn_spaces
-from stages.methods.hard_samples import Means, OnlineWeights, weighted_mean
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.methods.training import Batch, Schedule, Step, run_epochs
-from stages.options import XMAdapterOptions
-from stages.searched import Grid
-from stages.task import FewShotTask, Labelled, Retrieved, Segments, Support
-from stages.trained_keys import TrainedKeySums
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments, Support
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
+from xmap.stages.methods.maths.discriminant import Spaces, learn_spaces
+from xmap.stages.methods.maths.hard_samples import Means, OnlineWeights, weighted_mean
+from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.stages.methods.options import XMAdapterOptions
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.searched import Grid
 
 ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 GAMMAS = (0.1, 0.3, 0.5, 0.7)

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from stages.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
-from stages.methods import tip_adapter
-from stages.methods.hard_samples import Means, disagreement, sample_weights, weighted_mean
-from stages.methods.method import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
-from stages.methods.text_cache import Kernel, start_nets, text_affinity
-from stages.methods.training import Batch, BestEpoch, Schedule, Step, run_epochs
-from stages.options import XMAdapterPaperOptions
-from stages.searched import Grid
-from stages.selection import quality, search
-from stages.task import FewShotTask, Labelled, Retrieved, Segments, Text
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments, Text
+from xmap.stages.methods import tip_adapter
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.search import quality, search
+from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
+from xmap.stages.methods.maths.hard_samples import Means, disagreement, sample_weights, weighted_mean
+from xmap.stages.methods.maths.text_cache import Kernel, start_nets, text_affinity
+from xmap.stages.methods.options import XMAdapterPaperOptions
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.searched import Grid
 
 CHUNK = 1024
 ALPHA_FACTORS = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)

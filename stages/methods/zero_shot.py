@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from stages.methods.method import Cache, Fitted, Scores, Selection, Settings, TrainLog
-from stages.options import ZeroShotOptions
-from stages.task import FewShotTask, Retrieved
+from xmap.stages.fewshot.task import FewShotTask, Retrieved
+from xmap.stages.methods.options import ZeroShotOptions
+from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
 
 
 def fit(task: FewShotTask, options: ZeroShotOptions, settings: Settings | None, log: TrainLog) -> Fitted:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.class_texts import read_class_texts
-from stages.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
-from stages.report import samples, series
-from stages.report.thumbnails import Pictures, thumbnails
-from store.artifact import Artifact
-from store.features import read_errors
-from store.sql import Connection
-from store.tables import Array
+from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
+from xmap.stages.fewshot.class_texts import read_class_texts
+from xmap.stages.report import samples, series
+from xmap.stages.report.thumbnails import Pictures, thumbnails
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.formats.features import read_errors
+from xmap.store.formats.tables import Array
+from xmap.store.sql.connection import Connection
 
 FACTS = (
     "accuracies", "top5_mean", "ece_mean", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes",

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store.artifact import Artifact
-from store.errors import ArtifactDamaged
-from store.log import AFFINITY, PREDICTIONS
-from store.tables import Array, read_table, require_columns
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.log import AFFINITY, PREDICTIONS
+from xmap.store.formats.tables import Array, read_table, require_columns
 
 TEST_LOG, SAID = "affinity/test.parquet", "predictions.parquet"
 # One answer: a method, a seed, a sample.

@@ -48,4 +48,4 @@ def page(title: str, data: Mapping[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("stages.report").joinpath(name).read_text("utf-8").strip()
+    return files("xmap.stages.report").joinpath(name).read_text("utf-8").strip()

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from store.sql import Connection
-from store.tables import Array
-from store.views import literal
+from xmap.store.formats.tables import Array
+from xmap.store.sql.connection import Connection
+from xmap.store.sql.views import literal
 
 BINS = 15
 DISTRIBUTIONS = ("gamma", "affinity_image", "affinity_text", "difference")

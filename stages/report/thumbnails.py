@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from stages.datasets.places import Place
-from stages.decode import RULES, BadImage, Rules, use_image
-from stages.in_time import in_time
-from stages.loading import TIMEOUT_SECONDS
-from stages.reading import read_place
+from xmap.stages.datasets.places.place import Place
+from xmap.stages.extract.loading import TIMEOUT_SECONDS
+from xmap.stages.images.decode import RULES, BadImage, Rules, use_image
+from xmap.stages.images.in_time import in_time
+from xmap.stages.images.read import read_place
 
 SIDE = 88
 # Below this, lossless and as it is: the page enlarges whole pixels.

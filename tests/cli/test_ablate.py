@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from store.artifact import Store
-from store.tables import read_table
 from tests.pipeline.worlds import write_layout
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.tables import read_table
 
 QUICK = (
     "--features",

@@ -9,13 +9,13 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from pipeline.bench import against_ours
-from pipeline.published import ALL_SHOTS, ELEVEN, published, published_average
-from store.artifact import Store
-from store.tables import read_table
 from tests.benchmark_tree import make_all
 from tests.pipeline.worlds import write_layout
+from xmap.cli.main import app
+from xmap.pipeline.studies.bench import against_ours
+from xmap.pipeline.studies.published import ALL_SHOTS, ELEVEN, published, published_average
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.tables import read_table
 
 FEW = (
     "--model", "xmap-tiny", "--shots", "1", "--seeds", "1", "--methods", "zero-shot,tip-adapter,xmadapter",
@@ -83,7 +83,7 @@ def test_a_method_that_cannot_be_trained_costs_the_others_nothing(tree: Path, mo
     def fit(*_: object) -> None:
         raise RuntimeError("singular matrix")
 
-    monkeypatch.setattr("stages.methods.tip_adapter.fit", fit)
+    monkeypatch.setattr("xmap.stages.methods.tip_adapter.fit", fit)
     result = bench("--datasets", "dtd", "--root", tree, *FEW, "--json")
     assert result.exit_code == 1
     facts = json.loads(result.stdout)

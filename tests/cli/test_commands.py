@@ -13,9 +13,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.main import COMMANDS, app
-from pipeline.config import SECTIONS
 from tests.pipeline.worlds import write_photos
+from xmap.cli.main import COMMANDS, app
+from xmap.pipeline.config import SECTIONS
 
 TINY = [
     "--model",
@@ -234,7 +234,7 @@ def test_cuda_without_a_gpu_is_one_sentence(photos: Path) -> None:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from cli.main import main; main()", *arguments]
+    command = [sys.executable, "-c", "from xmap.cli.main import main; main()", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=None)
 
 
@@ -252,7 +252,7 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(photos: Path, monkeypatch:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.work.run", interrupted)
+    monkeypatch.setattr("xmap.cli.work.run", interrupted)
     result = call("run", "--data", str(photos), *TINY)
     assert result.exit_code == 130
     assert "run the same command again to go on" in result.stderr

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from stages.datasets.coop import ENTRIES
 from tests.benchmark_tree import make_all
+from xmap.cli.main import app
+from xmap.stages.datasets.benchmarks.table import ENTRIES
 
 
 def xmap(*words: object) -> Result:

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import digits
-from store.errors import InputError
+from xmap.stages.datasets import digits
+from xmap.store.errors import InputError
 
 pytest.importorskip("sklearn", reason="the digits come with scikit-learn: pip install 'xmap[demo]'")
 SECONDS = 300
 
 
 def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from cli.main import main; main()"
+    code = "from xmap.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, "demo", *arguments], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import cli.doctor
-from pipeline.doctor import Finding
+import xmap.cli.doctor
 from tests.cli.test_commands import call
+from xmap.pipeline.upkeep.doctor import Finding
 
 
 def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -> None:
@@ -34,6 +34,6 @@ def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("note", 0), ("problem", 1)])
 def test_as_json_with_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
     finding = {"part": "disk", "state": state, "found": "full", "remedy": "free some"}
-    monkeypatch.setattr(cli.doctor, "checks", lambda *_: iter([("one", lambda: [Finding(**finding)])]))
+    monkeypatch.setattr(xmap.cli.doctor, "checks", lambda *_: iter([("one", lambda: [Finding(**finding)])]))
     result = call("doctor", "--json")
     assert (json.loads(result.stdout), result.exit_code) == ([finding], code)

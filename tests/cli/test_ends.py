@@ -15,11 +15,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli.ends import EXITS, sentences
-from cli.main import app
-from store.artifact import Identity, Store
-from store.errors import LocksMissing
 from tests.faults import Case
+from xmap.cli.ends import EXITS, sentences
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Identity, Store
+from xmap.store.errors import LocksMissing
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("ant", "bée", "猫", "🦊")
@@ -32,7 +32,7 @@ def call(*words: str) -> Result:
 
 def ended(words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A command line as a shell gives it to `xmap`, redirections too."""
-    command = f'exec "{sys.executable}" -c "from cli.main import main; main()" {words}'
+    command = f'exec "{sys.executable}" -c "from xmap.cli.main import main; main()" {words}'
     given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(["/bin/sh", "-c", command], env=given, capture_output=True, timeout=60)
 
@@ -206,7 +206,7 @@ def test_a_limit_of_address_space_is_one_sentence(tmp_path: Path, case: Case) ->
 
 def limited(megabytes: int, folder: Path) -> subprocess.CompletedProcess[bytes]:
     """A command that imports torch, in so much address space."""
-    command = [sys.executable, "-c", "from cli.main import main; main()", "import", "tip-adapter", str(folder), "--quiet"]
+    command = [sys.executable, "-c", "from xmap.cli.main import main; main()", "import", "tip-adapter", str(folder), "--quiet"]
     given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     bound = megabytes << 20
     return subprocess.run(

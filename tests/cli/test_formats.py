@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.formats import FORMATS, Destination, Sheet
-from cli.main import app
-from pipeline.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout, write_photos
+from xmap.cli.formats import FORMATS, Destination, Sheet
+from xmap.cli.main import app
+from xmap.pipeline.run.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
 
 FEATURES = ("--features", "toy", "--methods", "zero-shot,tip-adapter", "--quiet")
 COMMANDS = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from store.artifact import Store
 from tests.cli.test_commands import TINY, call
 from tests.pipeline.worlds import write_photos
+from xmap.store.artifacts.artifact import Store
 
 
 @pytest.fixture

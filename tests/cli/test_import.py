@@ -11,16 +11,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cli.main import app
-from pipeline.adapter_choice import load_chosen
-from pipeline.config import XmapConfig
-from pipeline.run import run
-from stages.importer import import_tip_adapter
-from stages.progress import Silent
-from store.artifact import Artifact, Store
-from store.errors import InputError
-from store.features import read_images, read_texts
 from tests.pipeline.worlds import CLASSES, write_layout
+from xmap.cli.main import app
+from xmap.pipeline.adapters.choice import load_chosen
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.run.execute import run
+from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.errors import InputError
+from xmap.store.formats.features import read_images, read_texts
 
 
 def take(store: Store, folder: Path, name: str = "bugs") -> tuple[Artifact, Artifact]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.limits import bounded
-from cli.main import app
+from xmap.cli.limits import bounded
+from xmap.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = {
@@ -48,7 +48,7 @@ def test_memory_is_refused_within_and_given_after() -> None:
 @pytest.mark.failure("hostile query")
 @pytest.mark.parametrize("query", ["select count(*) from range(1000000000000)", "from range(1000000000000)"])
 def test_the_command_ends_in_one_sentence(query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.sql.ANSWER", 1 << 20)
+    monkeypatch.setattr("xmap.store.sql.connection.ANSWER", 1 << 20)
     (tmp_path / "old.csv").write_text("old")
     result = CliRunner().invoke(app, ["sql", query, "--timeout", "0.3", "-o", str(tmp_path / "old.csv")])
     assert result.exit_code == 2
@@ -58,7 +58,7 @@ def test_the_command_ends_in_one_sentence(query: str, tmp_path: Path, monkeypatc
 
 
 def test_what_people_cannot_be_shown_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cli.sql.READABLE", 1000)
+    monkeypatch.setattr("xmap.cli.sql.READABLE", 1000)
     shown = CliRunner().invoke(app, ["sql", "from range(1000)"])
     assert shown.exit_code == 2
     assert "the answer has 1,000 rows" in shown.stderr

@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from store.artifact import Store
 from tests.pipeline.worlds import write_photos
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Store
 
 RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "4", "--workers", "0", "--seeds", "1,2", "--quiet")
 METHODS = ("--methods", "zero-shot,tip-adapter")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import COMMANDS, app
 from tests.test_docs import flags_of
+from xmap.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[2]
-MAIN = [sys.executable, "-c", "from cli.main import main; main()"]
+MAIN = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])")
 # Each says so with data or a file of its own; progress has a switch wherever something takes long.
 QUICK = {"init", "datasets", "status", "show", "diff", "sql"}

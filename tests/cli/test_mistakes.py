@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.console import marked
-from cli.main import COMMANDS, app
-from pipeline.config import load_config
-from stages.options import METHODS
-from stages.resolve import builtin_config
-from store.errors import InputError, UnknownName
+from xmap.cli.console import marked
+from xmap.cli.main import COMMANDS, app
+from xmap.pipeline.config import load_config
+from xmap.stages.encoder.identity import builtin_config
+from xmap.stages.methods.options import METHODS
+from xmap.store.errors import InputError, UnknownName
 
 
 def call(*arguments: str) -> Result:

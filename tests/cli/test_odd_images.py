@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from typer.testing import Result
 
-from pipeline.adapter_choice import load_chosen
-from store.artifact import Store
-from store.features import read_errors
 from tests.report_world import RUN, call
+from xmap.pipeline.adapters.choice import load_chosen
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.features import read_errors
 
 pytestmark = pytest.mark.failure("odd pixels")
 METHODS = ("--methods", "tip-adapter", "--shots", 2, "--set", "run.seeds=1")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.main import app
-from store.artifact import Store
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Store
 
 METHODS = "zero-shot,tip-adapter,tip-adapter-f,xmadapter"
 

@@ -17,9 +17,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 import xmap
-from cli.main import app
-from store.errors import ArtifactMissing, InputError
 from tests.pipeline.worlds import write_layout, write_photos
+from xmap.cli.main import app
+from xmap.store.errors import ArtifactMissing, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ("--model", "xmap-tiny", "--views", "1", "--batch-size", "4", "--workers", "0", "--shots", "2", "--seeds", "1", "--quiet")
@@ -68,7 +68,7 @@ def test_an_exported_folder_alone_gives_the_probabilities_of_eval(world: Path, t
     store, hidden = world / "store", world / "away"
     expected = evaluated(store, "xmadapter")
     (tmp_path / "empty").mkdir()
-    command = [sys.executable, "-c", "from cli.main import main; main()", "predict", str(world / "photos/test"), "--json", "--adapter"]
+    command = [sys.executable, "-c", "from xmap.cli.main import main; main()", "predict", str(world / "photos/test"), "--json", "--adapter"]
     bare = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path / "empty")}
     store.rename(hidden)
     try:
@@ -199,7 +199,7 @@ def test_three_lines_of_python_do_the_same(world: Path) -> None:
 
 
 def test_another_encoder_is_refused(world: Path, tmp_path: Path) -> None:
-    tiny = ROOT / "stages/models/xmap-tiny"
+    tiny = ROOT / "stages/encoder/models/xmap-tiny"
     other = tmp_path / "other"
     other.mkdir()
     config = json.loads((tiny / "open_clip_config.json").read_text())

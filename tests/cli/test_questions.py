@@ -13,10 +13,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from cli.main import app
-from stages.digits import CLASSES, write_digits
-from store.catalog import VIEWS
-from store.questions import QUESTIONS
+from xmap.cli.main import app
+from xmap.stages.datasets.digits import CLASSES, write_digits
+from xmap.store.sql.columns import VIEWS
+from xmap.store.sql.questions import QUESTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.05

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import stages.datasets.hashing
-import store.notes
-from store.artifact import Store
+import xmap.stages.datasets.hashing
+import xmap.store.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
 from tests.cli.test_tars import FLAGS
 from tests.pipeline.worlds import write_photos
 from tests.report_world import call
 from tests.s3 import Bucket
+from xmap.store.artifacts.artifact import Store
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_a_run_on_a_bucket_from_images_to_report(bucket: Bucket, photos: Path, t
     assert shown(tmp_path / "report.html") == (9, 9)
     planned = ("extract", "--data", url, *FLAGS[:6], "--store", "remote")
     assert imported(*planned).isdisjoint({*HEAVY, "PIL", "numpy"})
-    monkeypatch.setattr(stages.datasets.hashing, "read_bytes", None)
+    monkeypatch.setattr(xmap.stages.datasets.hashing, "read_bytes", None)
     again = call("run", "--data", url, *FLAGS, "--workers", "0", "--store", "remote")
     assert again.exit_code == 0, again.output
     assert "reused" in again.output
 
 
 def test_a_run_on_parquet_images_from_images_to_report(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.notes, "YOUNG_NS", 0)
     for split in ("train", "val", "test"):
         paths = sorted((photos / split).glob("*/*.png"))
         rows = {"image": [{"bytes": path.read_bytes(), "path": path.name} for path in paths], "label": [path.parent.name for path in paths]}

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import xmap
-from stages.metrics import student_interval
-from store.artifact import Artifact, Store
 from tests.pipeline.worlds import write_layout
 from tests.report_world import CLASSES, call, make
+from xmap.stages.eval.metrics import student_interval
+from xmap.store.artifacts.artifact import Artifact, Store
 
 
 @pytest.fixture(scope="module")

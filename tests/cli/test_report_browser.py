@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from store.artifact import Store
 from tests.report_world import CLASSES, call, make
+from xmap.store.artifacts.artifact import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'xmap[dev]'")
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)

@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-import pipeline.pictures
-import store.sources
-from store.artifact import Store
-from store.manifest import MANIFEST
-from store.sources import recall_source, remember_source, state_folders
+import xmap.pipeline.studies.pictures
+import xmap.store.sources
 from tests.cli.test_report import written
 from tests.promises.odd import reseal
 from tests.report_world import RUN, call
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.sources import recall_source, remember_source, state_folders
 
 Case = Callable[[], AbstractContextManager[None]]
 COLOURS = {"ant": (200, 40, 40), "bee": (40, 200, 40), "cat": (40, 40, 200)}
@@ -91,7 +91,7 @@ def test_a_received_store_opens_nothing_and_asks_nobody(world: Path, tmp_path: P
     paint(tmp_path / "private", 12)
     (tmp_path / "private" / "table.csv").write_text("path,label\nant/ant0.png,ant\n")
     received = forged(world, tmp_path / "received", command.replace("{private}", str(tmp_path / "private")))
-    monkeypatch.setattr(pipeline.pictures, "open_dataset", lambda *_, **__: pytest.fail("something was opened"))
+    monkeypatch.setattr(xmap.pipeline.studies.pictures, "open_dataset", lambda *_, **__: pytest.fail("something was opened"))
     data, result = shown(received, page=tmp_path / "r.html")
     assert data["tasks"][0]["thumbnails"] == {}
     assert "did not extract them here" in result.stderr
@@ -158,8 +158,8 @@ def test_without_a_place_for_notes_nothing_fails(tmp_path: Path, monkeypatch: py
         assert recall_source(tmp_path, "f") is None
     with case():
         monkeypatch.delenv("XDG_STATE_HOME")
-        monkeypatch.setattr(store.sources.os.path, "expanduser", lambda _: "~")
-        monkeypatch.setattr(store.sources.pwd, "getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
+        monkeypatch.setattr(xmap.store.sources.os.path, "expanduser", lambda _: "~")
+        monkeypatch.setattr(xmap.store.sources.pwd, "getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
         assert state_folders() == []
         remember_source(tmp_path, "f", {})
         assert recall_source(tmp_path, "f") is None

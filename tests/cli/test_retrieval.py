@@ -10,10 +10,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
-from cli.main import app
-from store.artifact import Store
-from store.log import read_affinity, read_predictions
 from tests.stages.few_shot_world import World
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.log import read_affinity, read_predictions
 
 SHOTS, CLASSES = 5000, 4
 KEYS = SHOTS * CLASSES

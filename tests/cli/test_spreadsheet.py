@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.spreadsheet import print_row
 from tests.faults import Case
+from xmap.cli.spreadsheet import print_row
 
 TEXTS = st.text(st.characters(codec=None), max_size=12) | st.builds(
     str.__add__, st.sampled_from(list("=+-@\t\r\n;,'\" \x1b\x9b\x00\uff1d")), st.text(max_size=6)

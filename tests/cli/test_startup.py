@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
 from tests.pipeline.worlds import write_layout, write_photos
+from xmap.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "faiss", "pyarrow", "duckdb", "open_clip", "torchvision")
@@ -19,13 +19,15 @@ HEAVY = ("torch", "faiss", "pyarrow", "duckdb", "open_clip", "torchvision")
 
 def imported(*arguments: str) -> set[str]:
     """The modules that a command imports."""
-    command = [sys.executable, "-X", "importtime", "-c", "from cli.main import main; main()", *arguments]
+    command = [sys.executable, "-X", "importtime", "-c", "from xmap.cli.main import main; main()", *arguments]
     found = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return {line.rsplit("|", 1)[-1].strip() for line in found.stderr.splitlines() if line.startswith("import time:")}
 
 
 def test_help_imports_nothing_heavy() -> None:
-    assert imported("--help").isdisjoint({*HEAVY, "numpy", "pydantic", "rich", "blake3", "importlib.metadata", "csv", "store.artifact"})
+    assert imported("--help").isdisjoint(
+        {*HEAVY, "numpy", "pydantic", "rich", "blake3", "importlib.metadata", "csv", "xmap.store.artifacts.artifact"}
+    )
 
 
 @pytest.mark.parametrize("kind", ["images", "imported"])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from cli.results import explained, marks_of, print_results
-from cli.tables import CUT, aligned, fitted, print_table
+from xmap.cli.results import explained, marks_of, print_results
+from xmap.cli.tables import CUT, aligned, fitted, print_table
 
 WORDS = st.text("abc漢é-/ ", max_size=30)
 COLUMNS = ("image", "class", "probability %", "zero-shot")

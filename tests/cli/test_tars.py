@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import stages.datasets.webdataset
-import store.notes
-from store.artifact import Store
+import xmap.stages.datasets.sources.webdataset
+import xmap.store.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
 from tests.pipeline.worlds import write_photos
 from tests.report_world import call
 from tests.stages.tars import write_tar
+from xmap.store.artifacts.artifact import Store
 
 FLAGS = ("--model", "xmap-tiny", "--views", "1", "--batch-size", "4", "--shots", "2", "--seeds", "1", "--methods", "zero-shot,tip-adapter")
 
@@ -53,9 +53,9 @@ def test_a_run_on_tars_from_images_to_report(tars: Path, tmp_path: Path, own_sto
 
 
 def test_a_second_run_reads_no_tar(tars: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.notes, "YOUNG_NS", 0)
     assert call("extract", "--data", "tars", *FLAGS[:6], "--workers", "0").exit_code == 0
-    monkeypatch.setattr(stages.datasets.webdataset, "list_tar", None)
+    monkeypatch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", None)
     started = time.monotonic()
     again = call("extract", "--data", "tars", *FLAGS[:6], "--workers", "0")
     assert again.exit_code == 0, again.output

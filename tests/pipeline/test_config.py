@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import SECTIONS, XmapConfig, load_config
-from pipeline.config_file import render, write_config
-from stages.config import CacheConfig
-from stages.options import METHODS
-from store.errors import InputError, UnknownName
+from xmap.pipeline.config import SECTIONS, XmapConfig, load_config
+from xmap.pipeline.config_file import render, write_config
+from xmap.stages.config import CacheConfig
+from xmap.stages.methods.options import METHODS
+from xmap.store.errors import InputError, UnknownName
 
 
 def config_file(folder: Path, text: str) -> Path:

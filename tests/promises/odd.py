@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from store.files import hash_file
-from store.fingerprint import fingerprint
-from store.manifest import MANIFEST, seal
 from tests.promises.mutate import mutated
+from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.artifacts.manifest import MANIFEST, seal
+from xmap.store.files import hash_file
 
 Manifest = dict[str, Any]
 DEEP: Any = []

@@ -107,7 +107,7 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
     else:
         FAULTS[job["fault"][0]](job["fault"][1])
     sys.argv = ["xmap", *job["argv"]]
-    from cli.main import main
+    from xmap.cli.main import main
 
     code: Any = 1
     try:
@@ -149,8 +149,8 @@ def warm() -> None:
     import open_clip
     import torch
 
-    from cli.main import app
     from tests.promises.worlds import RUN, write_world
+    from xmap.cli.main import app
 
     torch.set_num_threads(1)
     open_clip.tokenizer.SimpleTokenizer = functools.cache(open_clip.tokenizer.SimpleTokenizer)

@@ -25,9 +25,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from store.manifest import MANIFEST
 from tests.promises.odd import Odd, make_odd
 from tests.promises.worlds import FEATURES, write_world
+from xmap.store.artifacts.manifest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, MEMORY = 30, 4 << 30
@@ -113,7 +113,7 @@ def command(*argv: str) -> Said:
     """A command line, in this process."""
     import click
 
-    from cli.main import app
+    from xmap.cli.main import app
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code, trace = 0, ""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.collect import remove
-from store.artifact import Store
-from store.errors import StoreBusy
-from store.features import read_images
-from store.sql import connect
 from tests.faults import Case
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, tree
+from xmap.pipeline.upkeep.collect import remove
+from xmap.store.artifacts.artifact import Store
+from xmap.store.errors import StoreBusy
+from xmap.store.formats.features import read_images
+from xmap.store.sql.connection import connect
 
 
 def look(store: Path) -> int:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from store.artifact import Artifact, Store, read_artifact
-from store.errors import ArtifactDamaged, SchemaMismatch
-from store.manifest import MANIFEST
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import METHODS, RUN, tree
+from xmap.store.artifacts.artifact import Artifact, Store, read_artifact
+from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.errors import ArtifactDamaged, SchemaMismatch
 
 BLOCK = 1 << 16
 KINDS = ("images", "texts", "cache", "adapter", "eval")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from store.artifact import Store
 from tests.faults import Case
 from tests.promises.conftest import Commands, Control, Ended
 from tests.promises.worlds import RUN, tree
+from xmap.store.artifacts.artifact import Store
 
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")
 
@@ -95,7 +95,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 @pytest.mark.timeout(120)
 def test_an_error_in_mid_extraction_leaves_no_process_that_waits(world: Path, small_disk: Callable[[int], Path]) -> None:
     """As a shell runs it, with workers in mid-batch: it once told the error and then waited for ever for its workers."""
-    shell = [sys.executable, "-c", "from cli.main import main; main()"]
+    shell = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
     store = small_disk(3 * 4096) / "store"
     done = subprocess.run([*shell, *RUN, "--workers", "2", "--store", str(store)], cwd=world, capture_output=True, text=True, check=False)
     is_one_sentence(Ended(done.returncode, done.stdout, done.stderr))

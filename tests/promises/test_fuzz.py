@@ -21,26 +21,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.collect import waste
-from pipeline.config import load_config
-from pipeline.lineage import Lineage
-from stages.config import DataConfig
-from stages.datasets.open import open_dataset
-from stages.importer import import_tip_adapter
-from stages.progress import Silent
-from store.artifact import Store, read_artifact
-from store.errors import XmapError
-from store.features import read_errors, read_images, read_texts
-from store.index import VectorIndex
-from store.log import read_affinity, read_predictions, read_values
-from store.manifest import MANIFEST
-from store.sql import connect
-from store.tables import read_footer, write_table
-from store.tensors import read_tensors
 from tests.faults import Case, in_child
 from tests.pipeline.worlds import write_layout
 from tests.promises.mutate import mutations
-from tests.store.test_artifact import seal_again
+from tests.store.artifacts.test_artifact import seal_again
+from xmap.pipeline.config import load_config
+from xmap.pipeline.upkeep.collect import waste
+from xmap.pipeline.upkeep.lineage import Lineage
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.open import open_dataset
+from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Store, read_artifact
+from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.errors import XmapError
+from xmap.store.formats.features import read_errors, read_images, read_texts
+from xmap.store.formats.index import VectorIndex
+from xmap.store.formats.log import read_affinity, read_predictions, read_values
+from xmap.store.formats.tables import read_footer, write_table
+from xmap.store.formats.tensors import read_tensors
+from xmap.store.sql.connection import connect
 
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "v1" / "store"
 Reader = Callable[[Path], object]

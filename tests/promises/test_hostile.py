@@ -17,15 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-from store.artifact import Store
-from store.features import read_errors
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control, Ended
 from tests.promises.worlds import MODEL, RUN, tree
 from tests.stages.conftest import MODEL as MODEL_CFG
 from tests.stages.conftest import picture
-from tests.store.test_artifact import seal_again
+from tests.store.artifacts.test_artifact import seal_again
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.features import read_errors
 
 NAMES = (
     "with space", "it's", 'quo"te', "st*r[x]?", "semi;colon", "new\nline", "\U0001f600", "שלום", "-dash", "--data", "x" * 255, "{}", "{0}",

@@ -11,9 +11,9 @@ from tests.faults import Case
 from tests.promises.conftest import Commands
 from tests.promises.test_hostile import is_plain, refused
 from tests.promises.worlds import FEATURES
+from tests.stages.datasets.sources.test_tar import HOSTILE
+from tests.stages.datasets.sources.test_webdataset import UNFIT
 from tests.stages.tars import END, header, padded, write_tar
-from tests.stages.test_tar import HOSTILE
-from tests.stages.test_webdataset import UNFIT
 
 # Where hostile names would lead from the working directory.
 OUTSIDE = ("evil.png", "made-by-tar/evil.png")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from store.artifact import Store
-from store.locks import alone
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, tree
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.locks import alone
 
 SAMPLE = 6
 PARTS = 8

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from cli.help import COMMANDS
-from cli.main import app
-from store.artifact import Draft, Identity, Store
-from store.files import write_bytes
-from store.output import Output
 from tests.faults import KILL, Case, Points, in_child
 from tests.store.conftest import disk_with_room as disk_with_room
+from xmap.cli.help import COMMANDS
+from xmap.cli.main import app
+from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.files import write_bytes
+from xmap.store.output import Output
 
 ROOT = Path(__file__).resolve().parents[2]
 # What makes a terminal do something: colours, titles, its clipboard, tmux's passage, one-byte controls; and marks that turn text.
@@ -286,7 +286,12 @@ def test_killed_at_any_point_of_writing_the_old_file_or_the_new_one_is_there(nam
 
 
 NOWHERE = ("no/such.csv", "folder.csv", "file/below.csv", f"{'x' * 300}.csv")
-WORKING = ("pipeline.run.execute", "pipeline.adapter_choice.load_chosen", "store.sql.connect", "pipeline.report.gather")
+WORKING = (
+    "xmap.pipeline.run.execute.execute",
+    "xmap.pipeline.adapters.choice.load_chosen",
+    "xmap.store.sql.connection.connect",
+    "xmap.pipeline.studies.report.gather",
+)
 
 
 @pytest.mark.failure("odd output")
@@ -298,9 +303,9 @@ def test_what_cannot_be_written_is_said_before_any_work(world: Path, tmp_path: P
     def worked(*_: object, **__: object) -> None:
         raise AssertionError("it began to work")
 
-    for name in ("bench", "report", "ablate", "adapter_choice"):
+    for name in ("studies.bench", "studies.report", "studies.ablate", "adapters.choice"):
         # Whoever imports a name while it is replaced keeps the replacement.
-        importlib.import_module(f"pipeline.{name}")
+        importlib.import_module(f"xmap.pipeline.{name}")
     for name in WORKING:
         monkeypatch.setattr(name, worked)
     store = ("--store", world / "store")

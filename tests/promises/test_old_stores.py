@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-import store.manifest
 import xmap
-from stages.options import METHODS as METHOD_ENTRIES
-from store.artifact import Artifact, Store
-from store.errors import InputError
-from store.features import read_errors, read_images, read_texts
-from store.index import VectorIndex
-from store.log import read_affinity, read_predictions, read_values
-from store.tensors import read_tensors
+import xmap.store.artifacts.manifest
 from tests.promises.conftest import Commands
+from xmap.stages.methods.options import METHODS as METHOD_ENTRIES
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.errors import InputError
+from xmap.store.formats.features import read_errors, read_images, read_texts
+from xmap.store.formats.index import VectorIndex
+from xmap.store.formats.log import read_affinity, read_predictions, read_values
+from xmap.store.formats.tensors import read_tensors
 
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "v1"
 ANSWERS: dict[str, list[dict[str, Any]]] = json.loads((FROZEN / "answers.json").read_text())
@@ -112,7 +112,7 @@ def test_a_run_on_old_features_goes_on_from_them(commands: Commands, old: Store,
 @pytest.mark.promise
 @pytest.mark.failure("old store")
 def test_another_version_is_refused_with_both_versions_and_the_command(old: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.manifest, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(xmap.store.artifacts.manifest, "SCHEMA_VERSION", 2)
     survey = old.survey()
     assert survey.artifacts == []
     for folder, error in survey.damaged.items():

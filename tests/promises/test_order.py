@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store.artifact import Store
-from store.features import read_images
-from store.log import read_predictions
 from tests.faults import Case
 from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, TIMES, tree
+from xmap.store.artifacts.artifact import Store
+from xmap.store.formats.features import read_images
+from xmap.store.formats.log import read_predictions
 
 
 @pytest.mark.promise

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from store.artifact import Store
-from store.errors import ArtifactDamaged, NotPlain
-from store.files import hash_file, write_bytes
-from store.fingerprint import fingerprint
-from store.hashes import TABLES, HashMemory
-from store.manifest import seal
-from store.notes import Notes
 from tests.faults import Case
 from tests.promises.conftest import ROOT, Commands, Ended
 from tests.promises.worlds import DATA, MODEL, RUN
-from tests.store.test_artifact import make
+from tests.store.artifacts.test_artifact import make
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.artifacts.manifest import seal
+from xmap.store.errors import ArtifactDamaged, NotPlain
+from xmap.store.files import hash_file, write_bytes
+from xmap.store.hashes import TABLES, HashMemory
+from xmap.store.notes import Notes
 
 
 @dataclass(frozen=True)

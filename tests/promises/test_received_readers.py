@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import app
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout, write_photos
+from xmap.cli.main import app
 
 PUT: dict[str, Callable[[Path], object]] = {
     "a FIFO": os.mkfifo,

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.config import SECTIONS, XmapConfig
-from pipeline.plan import make_plan
-from stages.config import Config
-from stages.options import METHODS
-from store.artifact import Store
 from tests.faults import Case
 from tests.pipeline.worlds import repaint
 from tests.promises.conftest import Commands
 from tests.promises.worlds import DATA, MODEL, RUN, tree, write_world
 from tests.stages.conftest import MODEL as MODEL_CFG
 from tests.stages.conftest import PREPROCESS, write_model
+from xmap.pipeline.config import SECTIONS, XmapConfig
+from xmap.pipeline.run.plan import make_plan
+from xmap.stages.config import Config
+from xmap.stages.methods.options import METHODS
+from xmap.store.artifacts.artifact import Store
 
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL = "images", "texts", "coop", "cache", "adapter", "eval"
 LATER = {CACHE, ADAPTER, EVAL}

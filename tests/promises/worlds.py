@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from store.manifest import MANIFEST
 from tests.pipeline.worlds import write_photos
 from tests.stages.conftest import write_model
+from xmap.store.artifacts.manifest import MANIFEST
 
 DATA, MODEL = "photos", "model"
 FEATURES = ["--data", DATA, "--model", f"local-dir:{MODEL}", "--views", "1", "--batch-size", "4", "--shard-batches", "1", "--workers", "0"]

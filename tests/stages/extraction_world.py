@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.config import DataConfig, EncoderConfig, ExtractConfig
-from stages.datasets.dataset import Dataset
-from stages.datasets.hashing import hash_places
-from stages.datasets.open import open_dataset
-from stages.datasets.places import Place
-from stages.encoder import resolve
-from stages.extract import extract_images, extract_texts, image_identity, text_identity
-from stages.progress import Silent
-from stages.resolve import EncoderIdentity
-from store.artifact import Artifact, Identity, Store
-from store.hashes import HashMemory
+from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
+from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.hashing import hash_places
+from xmap.stages.datasets.open import open_dataset
+from xmap.stages.datasets.places.place import Place
+from xmap.stages.encoder.identity import EncoderIdentity
+from xmap.stages.encoder.model import resolve
+from xmap.stages.extract.stage import extract_images, extract_texts, image_identity, text_identity
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.hashes import HashMemory
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
 

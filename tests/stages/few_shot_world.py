@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.task import Labelled, Support, Text
-from store.artifact import Artifact, Draft, Identity, Store
-from store.features import ImageFeatures, TextFeatures, write_images, write_texts
+from xmap.stages.fewshot.task import Labelled, Support, Text
+from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 
 SCALE = 20.0
 

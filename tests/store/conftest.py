@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import store.files
-from store.artifact import Artifact, Draft, Identity, Store
+import xmap.store.files
+from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 
 Fill = Callable[[Path], object]
 
@@ -33,7 +33,7 @@ class FullDisk(io.FileIO):
 
 @pytest.fixture
 def disk_with_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], object]:
-    """`with disk_with_room(n):` every file that store.files opens for writing holds at most n bytes."""
+    """`with disk_with_room(n):` every file that xmap.store.files opens for writing holds at most n bytes."""
 
     @contextmanager
     def limited(room: int) -> Iterator[None]:
@@ -43,7 +43,7 @@ def disk_with_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], object]:
             return file
 
         with monkeypatch.context() as patch:
-            patch.setattr(store.files, "open", opened, raising=False)
+            patch.setattr(xmap.store.files, "open", opened, raising=False)
             yield
 
     return limited

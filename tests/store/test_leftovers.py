@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from store.files import atomic_file
-from store.leftovers import claimed, clear, is_abandoned, remove_abandoned
-from store.locks import LOCKS, sweep
 from tests.faults import KILL, Points, in_child
+from xmap.store.artifacts.locks import LOCKS, sweep
+from xmap.store.files import atomic_file
+from xmap.store.leftovers import claimed, clear, is_abandoned, remove_abandoned
 
 DATA = b"x" * 4096
 

@@ -1,6 +1,6 @@
 """Measure a finished model once: scikit-learn's handwritten digits, and encoding speed.
 
-    python -m tools.xmap_tiny.measure stages/models/xmap-tiny
+    python -m tools.xmap_tiny.measure stages/encoder/models/xmap-tiny
 
 The digits play no part in training, in choosing a model or in shaping anything in this
 folder. Run this for a model that is final, note the figure, and don't go back to change the

@@ -32,8 +32,8 @@ QUESTIONS = (
 
 def main() -> None:
     """Write `store` and `answers.json`; refuses where they are."""
-    from cli.main import app
-    from store.sql import connect
+    from xmap.cli.main import app
+    from xmap.store.sql.connection import connect
 
     if (HERE / "store").exists():
         raise SystemExit("the frozen store is there; it is never made again")

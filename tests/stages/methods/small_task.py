@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from stages.methods.training import Batch
-from stages.task import FewShotTask, Labelled
 from tests.stages.few_shot_world import random_labelled, random_support, random_text, unit
+from xmap.stages.fewshot.task import FewShotTask, Labelled
+from xmap.stages.methods.fitting.epochs import Batch
 
 Array = np.ndarray
 WIDTH = 6

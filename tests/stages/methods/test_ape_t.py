@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from stages.methods import ape_t
-from stages.methods.method import Cache, Fitted, Selection
-from stages.task import FewShotTask, Retrieved
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
+from xmap.stages.fewshot.task import FewShotTask, Retrieved
+from xmap.stages.methods import ape_t
+from xmap.stages.methods.protocol import Cache, Fitted, Selection
 
 CHANNELS = torch.tensor([4, 1, 2])
 

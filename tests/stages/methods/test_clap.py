@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.competitors_options import ClapOptions
-from stages.methods import clap
-from stages.methods.method import NoLog
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, slopes, small_task, softmax, unit
+from xmap.stages.methods import clap
+from xmap.stages.methods.competitors_options import ClapOptions
+from xmap.stages.methods.protocol import NoLog
 
 
 def slow_multipliers(views: Array, labels: Array, texts: Array) -> Array:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from stages.methods import clip_adapter
-from stages.methods.method import Cache, Fitted, Selection
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task, unit
+from xmap.stages.methods import clip_adapter
+from xmap.stages.methods.protocol import Cache, Fitted, Selection
 
 
 def slow_logits(features: Array, texts: Array, down: Array, up: Array, ratio: float) -> Array:

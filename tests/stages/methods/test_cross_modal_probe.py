@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stages.competitors_options import CrossModalOptions
-from stages.methods import cross_modal_probe
-from stages.methods.method import Cache, Fitted, NoLog, Selection
-from stages.task import Support, Text
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
+from xmap.stages.fewshot.task import Support, Text
+from xmap.stages.methods import cross_modal_probe
+from xmap.stages.methods.competitors_options import CrossModalOptions
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection
 
 
 def test_logits_loss_and_gradient() -> None:

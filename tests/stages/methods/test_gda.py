@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages.competitors_options import GdaOptions
-from stages.methods import gda
-from stages.methods.method import Cache, NoLog
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import close, double, queries, small_task, unit
+from xmap.stages.methods import gda
+from xmap.stages.methods.competitors_options import GdaOptions
+from xmap.stages.methods.protocol import Cache, NoLog
 
 
 @pytest.mark.parametrize(("counts", "views"), [([3, 3, 3], 1), ([3, 1, 2], 4), ([1, 1], 3)])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from stages.competitors_options import LinearProbeOptions
-from stages.methods import linear_probe
-from stages.methods.method import Cache, NoLog
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task, unit
+from xmap.stages.methods import linear_probe
+from xmap.stages.methods.competitors_options import LinearProbeOptions
+from xmap.stages.methods.protocol import Cache, NoLog
 
 
 @pytest.mark.parametrize("steps", [1, 2])

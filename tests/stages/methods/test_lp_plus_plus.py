@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.competitors_options import LpPlusPlusOptions
-from stages.methods import lp_plus_plus
-from stages.methods.method import Cache, NoLog
-from stages.task import FewShotTask
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
+from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods import lp_plus_plus
+from xmap.stages.methods.competitors_options import LpPlusPlusOptions
+from xmap.stages.methods.protocol import Cache, NoLog
 
 
 def slow_start(task: FewShotTask) -> tuple[Array, Array, float, float]:

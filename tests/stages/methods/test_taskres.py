@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from stages.competitors_options import TaskResOptions
-from stages.methods import taskres
-from stages.methods.method import Cache, Fitted, NoLog, Selection
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, batch_of, close, cross_entropy, double, queries, slopes, small_task, unit
+from xmap.stages.methods import taskres
+from xmap.stages.methods.competitors_options import TaskResOptions
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection
 
 
 def slow_logits(features: Array, texts: Array, residual: Array, alpha: float) -> Array:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from stages.competitors_options import TipXOptions
-from stages.methods import tip_x
-from stages.methods.method import Cache, NoLog
-from stages.task import Retrieved
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax
+from xmap.stages.fewshot.task import Retrieved
+from xmap.stages.methods import tip_x
+from xmap.stages.methods.competitors_options import TipXOptions
+from xmap.stages.methods.protocol import Cache, NoLog
 
 CHOSEN = {"alpha": 0.7, "beta": 3.0, "gamma": 0.4, "temperature": 0.5}
 RANGES = {"kl_low": 0.01, "kl_high": 1.3, "similarity_low": -0.6, "similarity_high": 0.9}

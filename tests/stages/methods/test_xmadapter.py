@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from stages.methods import xmadapter
-from stages.methods.discriminant import RIDGES, Metric, discriminant, fit_meta_net, learn_spaces, leave_one_out
-from stages.methods.hard_samples import MEANS
-from stages.methods.method import Cache, NoLog
-from stages.options import XMAdapterOptions
-from stages.task import FewShotTask, Labelled, Retrieved, Support, Text
-from stages.trained_keys import TrainedKeySums
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Support, Text
+from xmap.stages.methods import xmadapter
+from xmap.stages.methods.maths.discriminant import RIDGES, Metric, discriminant, fit_meta_net, learn_spaces, leave_one_out
+from xmap.stages.methods.maths.hard_samples import MEANS
+from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.stages.methods.options import XMAdapterOptions
+from xmap.stages.methods.protocol import Cache, NoLog
 
 Matrix = npt.NDArray[np.float64]
 OPTIONS = XMAdapterOptions(min_steps=12, epochs=3, batch_size=8)
@@ -153,7 +153,7 @@ SUPPORTS = [(4, 4, 4, 4, 4), (1, 1, 1, 1, 1), (2, 2, 2, 2, 2), (3, 1, 4, 2, 5), 
 def test_the_text_map_without_an_image_is_the_map_fitted_without_it(
     shots: tuple[int, ...], ridge: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.methods.discriminant.RIDGES", (ridge,))
+    monkeypatch.setattr("xmap.stages.methods.maths.discriminant.RIDGES", (ridge,))
     task = world(shots)
     keys, labels, texts = (tensor.numpy() for tensor in (task.support.keys.double(), task.support.labels, task.text.weights.double()))
     found, _ = text_keys_without_themselves(task)

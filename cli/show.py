@@ -1,0 +1,130 @@
+"""`xmap show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from xmap.cli.console import plain, print_json, show, size
+from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
+from xmap.cli.results import print_results
+from xmap.cli.tables import print_table
+from xmap.pipeline.upkeep.lineage import Lineage, find_artifact
+from xmap.stages.methods.searched import GRIDS
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.schemas import usable
+
+WIDTH = 100
+
+
+def command(
+    name: Annotated[
+        str, typer.Argument(metavar="ARTIFACT", help="A name, STAGE/NAME, folder or fingerprint.", autocompletion=artifact_names)
+    ],
+    store: StoreOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Print what an artifact is: the fields that made it, what it was made from and by, its files, and what came out.
+
+    Example: xmap show cache/pets-ViT-B-32-openai-16shot-seed1
+    """
+    held = opened(store)
+    artifact = find_artifact(held, name)
+    if json:
+        print_json(artifact.manifest)
+        return
+    manifest = artifact.manifest
+    show(f"{artifact.stage} {artifact.name}")
+    typer.echo("")
+    for label, value in (
+        ("fingerprint", artifact.fingerprint),
+        ("folder", artifact.path),
+        ("made", f"{manifest['created']}, in {manifest['seconds']} s on {manifest['device']}"),
+        ("again with", manifest["command"]),
+    ):
+        typer.echo(plain(f"  {label:<12}{value}"))
+    _print_inputs(artifact, Lineage.of(held.artifacts()))
+    _print_fields("fields that made it", artifact.fields)
+    _print_settings(artifact)
+    came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
+    _print_fields("what came out", came_out)
+    if "results" in usable(artifact).summary:
+        print_results(artifact.summary["results"], artifact.summary["differences"])
+    typer.echo("\nfiles")
+    print_table(
+        ("file", "size", "blake3"), [(row["name"], size(row["size"]), row["blake3"][:16]) for row in manifest["files"]], right=("size",)
+    )
+    show(f"versions: {', '.join(f'{library} {version}' for library, version in manifest['versions'].items())}")
+
+
+def _print_inputs(artifact: Artifact, lineage: Lineage) -> None:
+    if not artifact.inputs:
+        return
+    typer.echo("\nmade from")
+    wide = max(map(len, artifact.inputs))
+    for label, digest in artifact.inputs.items():
+        parent = lineage.inputs.get(artifact.fingerprint, {}).get(label)
+        named = f"{parent.stage} {parent.name} {parent.fingerprint[:SHORT]}" if parent else f"{digest[:SHORT]}, not in this store"
+        show(f"  {label:<{wide}}  {named}")
+
+
+def _print_settings(artifact: Artifact) -> None:
+    """Of an adapter: what each setting is, and whether it was given, chosen, or chosen from a grid that was given."""
+    settings = artifact.summary.get("settings")
+    if not settings:
+        return
+    selection, given = usable(artifact).summary["selection"], _grids(artifact.fields.get("options"))
+    typer.echo("\n" + plain(f"settings; chosen on: {selection['selected_on']}"))
+    print_table(
+        ("setting", "value", "how"),
+        [
+            (plain(name), f"{value:.6g}" if isinstance(value, float) else plain(str(value)), _how(name, value, given, selection))
+            for name, value in settings.items()
+        ],
+        right=("value",),
+    )
+
+
+def _grids(options: Any) -> dict[str, list[float]]:
+    """The values given for searched settings, as far as they are numbers."""
+    found = options.get(GRIDS) if isinstance(options, Mapping) else None
+    lists = found.items() if isinstance(found, Mapping) else ()
+    return {
+        name: list(values) for name, values in lists if isinstance(values, list) and all(isinstance(one, int | float) for one in values)
+    }
+
+
+def _how(name: str, value: Any, given: Mapping[str, list[float]], selection: Mapping[str, Any]) -> str:
+    """Where a setting comes from; a weight is given at 16 shots and logit scale 100."""
+    values, tried = given.get(name, []), selection["grid"].get(name, [])
+    listed = ", ".join(f"{value:g}" for value in values)
+    if len(values) == 1:
+        return f"fixed: {listed} was given" + ("" if value == values[0] else ", here rescaled")
+    if values:
+        return f"grid given: {listed}" if selection["trials"] else f"the default's nearest of {listed}: nothing to choose on"
+    return f"chosen from {len(tried)} values, {tried[0]:g} to {tried[-1]:g}" if tried else "not chosen"
+
+
+def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
+    typer.echo("\n" + plain(title))
+    rows = list(_lines(fields))
+    wide = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        typer.echo(plain(f"  {label:<{wide}}  {value}"))
+
+
+def _lines(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as dotted names, each on one line; what is long is cut (--json has all of it)."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _lines(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, _short(value)
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}... ({len(value):,} in all)"

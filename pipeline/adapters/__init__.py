@@ -1,0 +1,1 @@
+"""Adapters by name, with their encoder; export."""

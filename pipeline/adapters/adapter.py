@@ -1,0 +1,194 @@
+"""A trained adapter as an object that scores features and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xmap.pipeline.upkeep.lineage import raise_damage
+from xmap.stages.progress import Progress, Silent
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.schemas import usable
+from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.formats.tables import Array
+from xmap.store.plain import plain
+from xmap.store.sql.views import dataset_of, providers_of
+
+if TYPE_CHECKING:
+    from xmap.stages.encoder.model import Encoder
+    from xmap.stages.images.decode import Rules
+    from xmap.stages.predict.predictor import Given, Prediction, Predictor
+
+# The stages that make an adapter's inputs.
+INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
+BATCH = 64
+
+
+class Adapter:
+    """A trained adapter: `predict` takes images, `encode` gives their features, `predict_proba` takes such features."""
+
+    def __init__(self, store: Store, artifact: Artifact) -> None:
+        from xmap.stages.adapters.files import load_adapter
+        from xmap.stages.methods.protocol import method
+
+        self.store, self.artifact = store, usable(artifact)
+        self.cache_artifact, self.texts = (usable(_input(store, artifact, name)) for name in ("cache", "texts"))
+        self.fitted, self.cache = load_adapter(artifact, self.texts, self.cache_artifact)
+        self.method = method(str(artifact.summary["method"]))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the columns of `predict_proba`."""
+        return self.cache.text.names
+
+    @cached_property
+    def dataset(self) -> str:
+        """The name of the data set whose classes it knows."""
+        return dataset_of(self.artifact, providers_of(self.store.artifacts())) or ""
+
+    def __repr__(self) -> str:
+        facts = self.artifact.summary
+        about = f"{facts['method']}, seed {facts['seed']}, {len(self.classes)} classes of {self.dataset or 'an unknown data set'}"
+        made = f"trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}"
+        return plain(f"<Adapter {self.artifact.name}: {about}; {made}>")
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The adapter with the index of its neighbours."""
+        from xmap.stages.adapters.files import adapter_index
+        from xmap.stages.fewshot.load import load_values
+        from xmap.stages.predict.predictor import Predictor
+
+        index, own = adapter_index(self.artifact, self.cache_artifact, self.fitted, self.cache)
+        return Predictor(self.method, self.fitted, self.cache, index, own, load_values(self.cache_artifact))
+
+    def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:
+        """The encoder whose features the adapter takes, loaded for images alone.
+
+        In an exported folder it is the one that lies there, unless `model` names another. Raises `InputError` where it is another or
+        cannot be had.
+        """
+        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of, is_exported
+        from xmap.stages.encoder.model import Encoder
+        from xmap.stages.machine.device import resolve_device
+
+        config = encoder_config(self.store, self.texts, model, pretrained, cache_dir)
+        identity = encoder_of(self.store, self.texts, config)
+        width = int(self.cache.text.weights.shape[1])
+        if identity.width != width:
+            raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
+        if is_exported(self.store) and not model and identity.hosted:
+            raise InputError(f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with --model.")
+        return Encoder.load(identity, resolve_device(device), texts=False)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return self.encoder()
+
+    def predict(self, images: Any, explain: bool = False, encoder: Encoder | None = None) -> list[Prediction]:
+        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`.
+
+        `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
+        of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
+        is not there and for anything else.
+        """
+        from xmap.pipeline.adapters.given_images import given_images
+
+        given = given_images(images)
+        return list(self.stream(given, encoder or self._encoder, neighbors=5 if explain else 0))
+
+    def encode(self, images: Any, encoder: Encoder | None = None) -> Array:
+        """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for
+        an image that cannot be read."""
+        from xmap.pipeline.adapters.given_images import given_images
+        from xmap.stages.predict.predictor import encode
+
+        given = given_images(images)
+        return encode(given, encoder or self._encoder, BATCH, workers=2, rules=self.rules())
+
+    def stream(
+        self,
+        images: Sequence[Given],
+        encoder: Encoder,
+        progress: Progress | None = None,
+        batch_size: int = BATCH,
+        workers: int = 2,
+        neighbors: int = 0,
+        rules: Rules | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions as they are made, `batch_size` images at a time; with `neighbors` nearest cached images each.
+
+        `rules` of reading pixels are those of the extraction unless given.
+        """
+        return self.predictor.predict(images, encoder, progress or Silent(), batch_size, workers, neighbors, rules or self.rules())
+
+    def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
+        """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
+        from xmap.pipeline.config import load_config
+        from xmap.stages.images.decode import rules_of
+
+        given = {"depth": depth or None, "max_pixels": max_pixels}
+        chosen = {name: self.cache_artifact.summary.get(name) if value is None else value for name, value in given.items()}
+        settings = {f"extract.{name}": value for name, value in chosen.items() if value is not None}
+        return rules_of(load_config(None, settings, read=False).extract)
+
+    def predict_proba(self, features: Any) -> Array:
+        """Class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
+        import torch
+
+        width = self.cache.text.weights.shape[1]
+        try:
+            found = torch.as_tensor(np.asarray(features), dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = type(features).__name__
+            raise InputError(f"features of type {kind} are no numbers: this adapter takes features of shape (B, {width}).") from error
+        if found.dim() != 2 or found.shape[1] != width or not bool(torch.isfinite(found).all()):
+            raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
+        if bool((found == 0).all(1).any()):
+            raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
+        with torch.no_grad():
+            logits = self.method.scores(self.fitted, self.cache, torch.nn.functional.normalize(found, dim=-1)).logits
+        chances: Array = logits.float().softmax(1).numpy()
+        return chances
+
+
+def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
+    """The image files named: files as they are, folders walked for pictures, sorted; `progress` hears what was left out.
+
+    Raises `InputError` where there is none.
+    """
+    from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
+    from xmap.stages.datasets.sources.scan import Scan
+
+    found: list[Path] = []
+    said = progress or Silent()
+    for entry in map(Path, given):
+        if entry.is_dir():
+            scan = Scan(entry)
+            below = sorted(path for path in scan.below(entry) if isinstance(path, Path))
+            for remark in scan.remarks():
+                said.say(f"{entry}: {remark}")
+            if not below:
+                raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
+            found += below
+        else:
+            found.append(entry)
+    if not found:
+        raise InputError("no images are named; give files or folders, or - to read their names from stdin.")
+    return found
+
+
+def _input(store: Store, artifact: Artifact, name: str) -> Artifact:
+    digest, stages = artifact.inputs[name], INPUTS[name]
+    found = next((found for stage in stages for found in store.artifacts(stage) if found.fingerprint == digest), None)
+    if found is None:
+        for stage in stages:
+            raise_damage(store.survey(stage), digest)
+        remedy = f"adapter {artifact.name!r} needs it; run `{artifact.manifest['command']}` again."
+        raise ArtifactMissing(name, artifact.inputs[name][:8], remedy)
+    return found

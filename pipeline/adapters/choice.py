@@ -1,0 +1,101 @@
+"""Which adapter is meant: by a name, or without one where a store leaves no doubt which data set it is for.
+
+Among adapters of one name the newest is taken, and said: every run on a changed data set makes another one of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.encoder import EXPORT
+from xmap.pipeline.upkeep.lineage import raise_damage
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.sql.views import dataset_of, providers_of
+
+PREFERRED = "xmadapter"
+LISTED = 10
+
+Say = Callable[[str], None]
+
+
+def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None = None, say: Say = lambda line: None) -> Adapter:
+    """The adapter called `name`, else that of the newest evaluation, where all evaluations are of one data set.
+
+    `name` is an exported folder, an adapter's name, folder, or the beginning of its fingerprint; or a data set or an evaluation,
+    whose newest adapter of `method` and `seed` is then taken. Without a method XMAdapter is taken where the evaluation has it, else
+    the last of its methods: never by its accuracy, which would be a choice made on test. `say` hears which of several was taken.
+
+    Raises `ArtifactMissing` for none, and `InputError` where several data sets or fingerprints answer.
+    """
+    if name and (Path(name) / EXPORT).is_file():
+        return _exported(Path(name))
+    survey = store.survey("adapter")
+    adapters = survey.artifacts
+    exact = [found for found in adapters if name in (found.name, found.path.name, str(found.path))]
+    begun = [found for found in adapters if name and found.fingerprint.startswith(name)]
+    if not exact and len(begun) > 1:
+        raise InputError(f"several fingerprints begin with {name!r}: {_prints(begun)}; give more digits.")
+    if name and not exact and not begun:
+        raise_damage(survey, name)
+    taken = (exact or begun or [_newest(store, adapters, name, method, seed)])[-1]
+    same = [found for found in adapters if found.name == taken.name]
+    if len(same) > 1 and not begun:
+        say(f"{len(same)} adapters are called {taken.name}; taken: {_dated(taken)}. By fingerprint: {_prints(same)}.")
+    return Adapter(store, taken)
+
+
+def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, seed: int | None) -> Artifact:
+    """The newest adapter of a data set or evaluation, or without a name of the only data set."""
+    stored = store.artifacts()
+    providers = providers_of(stored)
+    datasets = {found.path: dataset_of(found, providers) for found in stored if found.stage in ("adapter", "eval")}
+    evaluations = [found for found in store.artifacts("eval") if name in ("", found.name, found.path.name, datasets.get(found.path))]
+    named = {digest for found in evaluations for digest in found.inputs.values()}
+    own = [found for found in adapters if name in ("", datasets.get(found.path)) or found.fingerprint in named]
+    if not name:
+        _require_one(sorted({dataset for found in [*own, *evaluations] if (dataset := datasets.get(found.path))}))
+    elif not own:
+        raise ArtifactMissing("adapter", name, "run `xmap status` to see what there is, or `xmap train`.")
+    evaluation = next(reversed(evaluations), None)
+    compared = [str(found) for found in evaluation.fields.get("methods", ())] if evaluation else []
+    wanted = method or (PREFERRED if PREFERRED in compared else next(reversed(compared), ""))
+    fitting = [found for found in own if wanted in ("", found.summary.get("method")) and seed in (None, found.summary.get("seed"))]
+    if not fitting:
+        asked = ", ".join([wanted or "any method", "any seed" if seed is None else f"seed {seed}"])
+        raise ArtifactMissing("adapter", asked, "run `xmap run` first, or name one of `xmap status` with --adapter.")
+    evaluated = set(evaluation.inputs.values()) if evaluation else set()
+    chosen = [found for found in fitting if found.fingerprint in evaluated]
+    return min(chosen, key=lambda found: int(found.summary.get("seed") or 0)) if chosen else fitting[-1]
+
+
+def _require_one(datasets: Sequence[str]) -> None:
+    if len(datasets) > 1:
+        more = f" and {len(datasets) - LISTED} more" if len(datasets) > LISTED else ""
+        raise InputError(
+            f"the store holds adapters of {len(datasets)} data sets: {', '.join(datasets[:LISTED])}{more}; "
+            "name a data set, or an adapter of `xmap status`, with --adapter NAME, in Python xmap.load(NAME)."
+        )
+
+
+def _exported(folder: Path) -> Adapter:
+    store = Store(folder)
+    survey = store.survey("adapter")
+    for damage in survey.damaged.values():
+        raise damage
+    adapters = survey.artifacts
+    if len(adapters) != 1:
+        raise InputError(f"{folder} holds {len(adapters)} adapters, not one; export it again with `xmap export`.")
+    return Adapter(store, adapters[0])
+
+
+def _dated(artifact: Artifact) -> str:
+    return f"{artifact.fingerprint[:SHORT]} of {artifact.manifest['created']}"
+
+
+def _prints(artifacts: Sequence[Artifact]) -> str:
+    more = f" and {len(artifacts) - LISTED} more" if len(artifacts) > LISTED else ""
+    return ", ".join(_dated(found) for found in artifacts[-LISTED:]) + more

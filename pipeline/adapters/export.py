@@ -1,0 +1,217 @@
+"""One portable folder from an adapter: all that prediction needs, and a README that says what it is.
+
+The folder is a store of three artifacts, copied byte for byte with their manifests, so that `xmap verify --store DIR` checks it and
+the same code loads it. Weights that nobody else could fetch by name come along in `encoder/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.encoder import (
+    ENCODER,
+    EXPORT,
+    encoder_config,
+    encoder_of,
+    is_exported,
+    is_followed,
+    is_on_disk,
+    named,
+    recorded_encoder,
+)
+from xmap.stages.encoder.identity import CONFIG_FILE, LOCAL, EncoderIdentity
+from xmap.stages.progress import Progress
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.manifest import MANIFEST, versions
+from xmap.store.artifacts.schemas import usable
+from xmap.store.errors import ArtifactRemoved, OutputError
+from xmap.store.files import make_folder, open_plain, sync_folder, write_bytes
+from xmap.store.leftovers import TEMPORARY, claimed, clear, temporary_prefix
+
+SCHEMA = 1
+DIR = "`xmap export DIR`"
+
+
+def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
+    """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
+    target = require_new_folder(folder)
+    clear(target)
+    partial = target.with_name(f"{temporary_prefix(target)}{os.getpid()}{TEMPORARY}")
+    parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
+    progress.start("export", len(parts) + 1)
+    make_folder(partial, "DIR")
+    try:
+        with claimed(partial):
+            bundled = _copy_encoder(adapter, partial / ENCODER)
+            progress.advance(1)
+            for part in parts:
+                _copy(part, partial / part.stage / part.path.name)
+                progress.advance(1)
+            facts = _facts(adapter)
+            write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
+            write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        _publish(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def require_new_folder(folder: Path) -> Path:
+    """The real path of a folder to write, which holds nothing yet. Raises `OutputError`."""
+    try:
+        target = folder.resolve()
+        if target.exists():
+            problem = "it is not empty" if not target.is_dir() or any(target.iterdir()) else ""
+            # A folder takes the place of another whole: whoever is in that one is then nowhere.
+            problem = problem or ("it is the folder you are in" if Path.cwd().is_relative_to(target) else "")
+        else:
+            above = next(parent for parent in target.parents if parent.exists())
+            problem = "" if above.is_dir() else f"{above} is no folder"
+    except (OSError, RuntimeError) as error:
+        raise OutputError(folder, getattr(error, "strerror", None) or "its links lead in a circle", DIR) from error
+    if problem:
+        raise OutputError(folder, problem, DIR)
+    return target
+
+
+def _publish(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise OutputError(target, str(error.strerror), DIR) from error
+
+
+def _copy(artifact: Artifact, folder: Path) -> None:
+    """Copy what the manifest lists, and the manifest. What else lies beside it, links above all, stays where it is."""
+    for name in [*(str(entry["name"]) for entry in artifact.manifest["files"]), MANIFEST]:
+        source = artifact.path / name if name == MANIFEST else artifact.file(name)
+        make_folder((folder / name).parent)
+        try:
+            with open_plain(source, artifact.root) as file, open(folder / name, "xb") as copy:
+                shutil.copyfileobj(file, copy)
+        except FileNotFoundError as error:
+            raise ArtifactRemoved(artifact.path) from error
+
+
+def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
+    """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
+    if "encoder" not in adapter.texts.fields or not (is_exported(adapter.store) or is_followed(adapter.store, adapter.texts)):
+        return False
+    config = encoder_config(adapter.store, adapter.texts)
+    encoder = encoder_of(adapter.store, adapter.texts, config)
+    # What a hub identifies by a name would be another one from a folder, and nothing is fetched because a folder says so.
+    if not is_on_disk(config) or encoder.hosted:
+        return False
+    make_folder(folder)
+    written = {"model_cfg": encoder.model, "preprocess_cfg": encoder.preprocess}
+    write_bytes(folder / CONFIG_FILE, json.dumps(written, indent=1).encode())
+    shutil.copyfile(encoder.weights, folder / f"open_clip_model{encoder.weights.suffix}")
+    for name in _tokenizer_files(encoder):
+        shutil.copyfile(Path(encoder.tokenizer_source.removeprefix(LOCAL)) / name, folder / name)
+    return True
+
+
+def _tokenizer_files(encoder: EncoderIdentity) -> list[str]:
+    files = encoder.tokenizer.get("files")
+    return list(files) if isinstance(files, Mapping) else []
+
+
+def _facts(adapter: Adapter) -> dict[str, Any]:
+    """What the folder holds and where it comes from."""
+    summary, texts = adapter.artifact.summary, adapter.texts
+    accuracy = _accuracy(adapter)
+    return {
+        "schema": SCHEMA,
+        "adapter": adapter.artifact.fingerprint,
+        "method": summary["method"],
+        "shots": summary["shots"],
+        "seed": summary["seed"],
+        "settings": summary["settings"],
+        "selected_on": summary["selection"]["selected_on"],
+        "classes": list(adapter.classes),
+        "encoder": texts.name,
+        "encoder_weights": texts.fields.get("encoder", {}).get("weights"),
+        **({"test_accuracy": accuracy} if accuracy is not None else {}),
+        "command": adapter.artifact.manifest["command"],
+        "versions": versions(),
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _accuracy(adapter: Adapter) -> float | None:
+    """The accuracy (percent) of this very adapter in the newest evaluation that scored it."""
+    summary = adapter.artifact.summary
+    for evaluation in reversed(adapter.store.artifacts("eval")):
+        if evaluation.inputs.get(f"adapter {summary['method']} seed {summary['seed']}") != adapter.artifact.fingerprint:
+            continue
+        for row in usable(evaluation).summary["results"]:
+            by_seed = dict(zip(row["seeds"], row["accuracies"], strict=False))
+            if row["method"] == summary["method"] and summary["seed"] in by_seed:
+                return float(by_seed[summary["seed"]])
+    return None
+
+
+def _flags(adapter: Adapter) -> str:
+    return named(recorded_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+
+
+def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
+    name, count = adapter.artifact.name, len(adapter.classes)
+    measured = f"It had {facts['test_accuracy']:.2f} % of the test images right.\n" if "test_accuracy" in facts else ""
+    encoder = (
+        "The encoder is in `encoder/`; nothing has to be downloaded."
+        if bundled
+        else f"The encoder, {facts['encoder']}, is not in here, and nothing is fetched because a folder says so: name it."
+    )
+    flags = "" if bundled else f" {_flags(adapter)}"
+    loaded = "" if bundled else ', encoder=adapter.encoder("NAME", "TAG")'
+    listed = "\n".join(f"{label}. {name}" for label, name in enumerate(adapter.classes))
+    return f"""# {name}
+
+An image classifier of {count} classes: a frozen CLIP model and a `{facts["method"]}` adapter of {facts["shots"]} labelled images a class
+(seed {facts["seed"]}), made by xmap. {measured}
+## Use
+
+```sh
+xmap predict photo.jpg --adapter .{flags}
+xmap predict photos/ --adapter . --explain --json{flags}
+xmap verify --store .
+```
+
+```python
+import xmap
+adapter = xmap.load("path/of/this/folder")
+print(adapter.predict("photo.jpg"{loaded})[0].top(3))
+```
+
+{encoder} Another encoder than the one it was made with is refused.
+
+## What is in it
+
+| part | what |
+|---|---|
+| `adapter/` | the adapter's tensors and settings, and its training log |
+| `cache/` | the key-value caches: features of the labelled images, their names and classes, and the class texts; no images |
+| `texts/` | the text features of the classes and the prompts |
+| `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
+
+Settings were chosen on: {facts["selected_on"]}. It was made by
+
+```sh
+{facts["command"]}
+```
+
+It names one of its classes for every image, also for one that shows none of them.
+
+## Classes
+
+{listed}
+"""

@@ -1,0 +1,97 @@
+"""Images as people hand them over: paths, folders, Pillow images, NumPy arrays, the bytes of image files, and lists of these.
+
+What lies in memory goes the way of files: it becomes an image file's bytes without loss, and is decoded as such.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xmap.pipeline.adapters.adapter import image_paths
+from xmap.store.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from xmap.stages.predict.predictor import Given
+
+TAKEN = "paths, folders, Pillow images, NumPy arrays (height, width, 3) of uint8, bytes of image files, and lists of these"
+NAMED = 5
+WILD = "*?["
+
+
+def given_images(images: Any) -> list[Given]:
+    """The images handed over, in order, folders walked. Raises `InputError` for a path that is not there, and for other things."""
+    listed = list(images) if isinstance(images, Iterable) and not _is_one(images) else [images]
+    require_there([entry for entry in listed if isinstance(entry, str | os.PathLike)])
+    found: list[Given] = []
+    for number, entry in enumerate(listed):
+        found += image_paths([Path(entry)]) if isinstance(entry, str | os.PathLike) else [_held(entry, f"image {number}")]
+    return found or list(image_paths([]))
+
+
+def require_there(paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Raise `InputError` naming the paths that are not there: better before a model is loaded."""
+    missing = [os.fspath(path) for path in paths if not os.path.exists(path)]
+    if not missing:
+        return
+    more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
+    hint = "; patterns are not expanded, give the folder or the files" if any(sign in path for path in missing for sign in WILD) else ""
+    raise InputError(f"there is no image or folder {', '.join(missing[:NAMED])}{more}; give paths that exist{hint}.")
+
+
+def _is_one(images: Any) -> bool:
+    return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | dict | io.IOBase) or _is_pillow(images)
+
+
+def _is_pillow(entry: Any) -> bool:
+    from PIL.Image import Image
+
+    return isinstance(entry, Image)
+
+
+def _held(entry: Any, name: str) -> Given:
+    from xmap.stages.predict.predictor import Held
+
+    if isinstance(entry, bytes | bytearray | memoryview):
+        return Held(name, bytes(entry))
+    if isinstance(entry, np.ndarray):
+        return Held(name, _file(_from_array(entry, name), name))
+    if _is_pillow(entry):
+        return Held(name, _file(entry, name))
+    kind = type(entry)
+    raise InputError(f"{name} is of type {kind.__module__}.{kind.__qualname__}; taken are {TAKEN}.".replace("type builtins.", "type "))
+
+
+def _from_array(array: np.ndarray[Any, Any], name: str) -> Image:
+    from PIL import Image
+
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise InputError(f"{name} is an array of shape {array.shape} and type {array.dtype}; taken are {TAKEN}.")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _file(image: Image, name: str) -> bytes:
+    """A Pillow image as the bytes of a file: PNG where that holds its mode, else TIFF."""
+    from PIL import ImageOps
+
+    file = io.BytesIO()
+    try:
+        # Turned as its file would be, while its metadata is at hand.
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+            upright.save(file, "PNG", compress_level=0)
+        elif upright.mode in ("I", "F", "CMYK", "YCbCr", "LAB"):
+            upright.save(file, "TIFF")
+        else:
+            upright.convert("RGBA" if upright.mode.endswith("a") else "RGB").save(file, "PNG", compress_level=0)
+    # Pillow opens lazily: the pixels are read from their file here, by decoders that raise what they like.
+    except Exception as error:
+        raise InputError(f"{name} cannot be read ({error}); give an image that Pillow can load.") from error
+    return file.getvalue()

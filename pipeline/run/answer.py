@@ -1,0 +1,142 @@
+"""What `run`, `eval`, `bench` and `status` say with --json: one object whose fields mean the same in each; docs/json.md is made of it.
+
+`version` goes up when a field is renamed, removed or changes its meaning. New fields may come at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xmap.pipeline.run.execute import RunResult
+from xmap.pipeline.run.features import IMAGES
+from xmap.stages.datasets.dataset import TEST
+from xmap.store.artifacts.artifact import Artifact
+
+VERSION = 1
+Row = Mapping[str, Any]
+
+
+class Evaluation(BaseModel):
+    """An evaluation of the store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Its name; `xmap show eval/NAME` shows the newest of that name.")
+    fingerprint: str = Field(description="What it was made of, as 64 hexadecimal digits; no two evaluations share one.")
+    created: str = Field(description="When it was made, ISO 8601 in UTC.")
+    samples: int | None = Field(description="How many test images were scored.")
+
+
+class Answer(BaseModel):
+    """The object. Where there is no evaluation, `evaluation` and `dataset` are null and the lists empty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(default=VERSION, description="The version of this description.")
+    evaluation: Evaluation | None = Field(
+        default=None, description="The evaluation that the results are from; null where they are of several."
+    )
+    dataset: str | None = Field(default=None, description="The data set's name; null where there are several.")
+    model: str | None = Field(default=None, description="The encoder's name, where the features were extracted here.")
+    classes: Sequence[str] = Field(
+        default=(), description="The class names, in the order of `per_class`; empty where there are several data sets."
+    )
+    results: Sequence[Row] = Field(default=(), description="One object a method, see below.")
+    differences: Sequence[Row] = Field(default=(), description="One object for each two methods, see below.")
+    warnings: Sequence[str] = Field(default=(), description="What should make you doubt the results, a sentence each.")
+
+
+class BenchAnswer(Answer):
+    """What the benchmark says: all cells of the grid."""
+
+    protocol: str = Field(default="", description="What settings were chosen on, in words.")
+    cells: Sequence[Row] = Field(
+        default=(), description="One object a data set and number of shots, with `evaluation`, `classes`, `results` and so on of its own."
+    )
+    published: Mapping[str, Any] = Field(default={}, description="For each benchmark, accuracies that others published, with their source.")
+    failures: Sequence[Row] = Field(default=(), description="What could not be done: `dataset`, `shots`, `method` and `message`.")
+
+
+class StatusAnswer(Answer):
+    """What a store holds and what a run would do."""
+
+    artifacts: Sequence[Row] = Field(
+        default=(), description="One object an artifact; its `state` is `current`, `older` (another of its name is newer) or empty."
+    )
+    damaged: Sequence[str] = Field(default=(), description="What cannot be read, a sentence each.")
+    plan: Sequence[Row] = Field(default=(), description="What a run with the present settings would do, a step each; empty without images.")
+    remark: str = Field(default="", description="Why a run cannot be planned, where images are named and it cannot.")
+
+
+# What an object of `results` holds.
+RESULT: Mapping[str, str] = {
+    "method": "The method.",
+    "shots": "Labelled images a class.",
+    "seeds": "The seeds.",
+    "accuracy_mean": "Top-1 accuracy on the test images over the seeds, percent.",
+    "accuracy_ci95": "Its 95 % interval: [low, high].",
+    "ci_kind": "What the interval is over: seeds, or test samples.",
+    "accuracies": "The accuracy of each seed, percent.",
+    "top5_mean": "Top-5 accuracy, percent.",
+    "ece_mean": "Expected calibration error, percent.",
+    "per_class": "The accuracy of each class, percent; null for a class without test images.",
+    "selected_on": "What settings were chosen on.",
+    "trials": "How many settings were tried.",
+    "edges": "Settings whose choice lies at the edge of its grid.",
+    "trainable_parameters": "How many numbers were trained.",
+    "train_seconds": "How long training took, a seed.",
+    "ms_per_query": "Milliseconds to score one image feature.",
+    "stored_bytes": "The size of the trained tensors.",
+    "peak_bytes": "Most memory while training: of the GPU, else of the process; null where the system does not tell.",
+    "text": "`prompts`, or `coop` where the class texts were tuned.",
+    "text_parameters": "How many numbers the class texts' tuning trained.",
+    "text_seconds": "How long it took, a seed.",
+    "text_trials": "How many settings it tried.",
+}
+# What an object of `differences` holds.
+DIFFERENCE: Mapping[str, str] = {
+    "method": "The method.",
+    "against": "The one it is compared with.",
+    "difference": "Its accuracy minus the other's on the same test images, points.",
+    "ci95": "The paired 95 % interval of that: [low, high].",
+    "ci_kind": "What that interval is over: test samples, or seeds and test samples where supports differ from seed to seed.",
+    "tie": "Whether the interval holds zero.",
+}
+# What rows of several data sets or numbers of shots have beside these.
+PLACE: Mapping[str, str] = {"dataset": "The data set's name.", "shots": "Labelled images a class."}
+
+
+def answer_of(result: RunResult) -> Answer:
+    """What a run says."""
+    if result.evaluation is None:
+        return Answer()
+    return answer(result.evaluation, tuple(result.artifacts.values()), (*result.doubts, *result.warnings))
+
+
+def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequence[str] = ()) -> Answer:
+    """What an evaluation says; among `artifacts` are the images that it scored."""
+    scored = evaluation.inputs.get(TEST)
+    images = next(
+        (found for found in artifacts if found.stage == IMAGES and scored in dict(found.summary.get("parts") or {}).values()), None
+    )
+    return Answer(
+        evaluation=Evaluation(
+            name=evaluation.name,
+            fingerprint=evaluation.fingerprint,
+            created=evaluation.manifest["created"],
+            samples=evaluation.summary.get("samples"),
+        ),
+        dataset=None if images is None else str(images.summary.get("dataset", images.name)),
+        model=None if images is None else images.summary.get("model"),
+        classes=() if images is None else tuple(images.summary.get("classes") or ()),
+        results=evaluation.summary.get("results", []),
+        differences=evaluation.summary.get("differences", []),
+        warnings=tuple(warnings),
+    )
+
+
+def _holds(images: Artifact, part: str | None) -> bool:
+    return part in dict(images.summary.get("parts") or {}).values()

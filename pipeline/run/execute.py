@@ -1,0 +1,150 @@
+"""Running a plan: each step is found in the store and reused, or built, and the outcome says which and why."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
+from xmap.pipeline.run.reasons import Reasons
+from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted
+from xmap.pipeline.run.warnings import warnings_of
+from xmap.stages.names import ADAPTER, EVAL
+from xmap.stages.progress import Once, Progress, Silent
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.locks import at_work
+from xmap.store.artifacts.schemas import usable
+from xmap.store.errors import ArtifactMissing
+from xmap.store.plain import plain
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What became of a step: reused, or built and why."""
+
+    stage: str
+    title: str
+    name: str
+    fingerprint: str
+    state: Literal["reused", "built"]
+    why: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one.
+
+    `warnings` say what should make one doubt an evaluation, `doubts` what does so of the data; these were said before the work began.
+    """
+
+    outcomes: tuple[StepOutcome, ...]
+    artifacts: Mapping[str, Artifact]
+    warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def evaluation(self) -> Artifact | None:
+        return next((artifact for artifact in self.artifacts.values() if artifact.stage == EVAL), None)
+
+    @property
+    def results(self) -> Rows:
+        """One object a method: accuracy, interval, and what was selected on what."""
+        return Rows(self.evaluation.summary["results"] if self.evaluation else (), RESULTS)
+
+    @property
+    def differences(self) -> Rows:
+        """One object a pair of methods: the paired difference and whether it is a tie."""
+        return Rows(self.evaluation.summary["differences"] if self.evaluation else (), DIFFERENCES)
+
+    def __repr__(self) -> str:
+        head = f"<RunResult {self._about}>"
+        return f"{head}\n{self.results!r}" if self.evaluation else head
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self._about)}</p>{self.results._repr_html_()}{self.differences._repr_html_()}"
+
+    @property
+    def _about(self) -> str:
+        steps = counted(Counter(outcome.state for outcome in self.outcomes))
+        return plain(f"{self.evaluation.name}: {steps}") if self.evaluation else steps
+
+
+def run(
+    store: Store,
+    config: XmapConfig,
+    progress: Progress | None = None,
+    build: Collection[str] = STAGES,
+    rehash: bool = False,
+    report: Callable[[StepOutcome], None] | None = None,
+) -> RunResult:
+    """Plan up to the last stage of `build` and run it; `report` hears of each step as it is done.
+
+    Stages outside `build` are only looked up. Raises `ArtifactMissing` naming the command to run first.
+    """
+    last = max(build, key=STAGES.index)
+    return execute(store, make_plan(store, config, last, rehash), progress or Silent(), build, report)
+
+
+def execute(
+    store: Store,
+    plan: Plan,
+    progress: Progress,
+    build: Collection[str] = STAGES,
+    report: Callable[[StepOutcome], None] | None = None,
+) -> RunResult:
+    """Reuse or build each step of a plan."""
+    artifacts: dict[str, Artifact] = {}
+    outcomes = []
+    progress = Once(progress)
+    for remark in plan.remarks:
+        progress.say(remark)
+    # Where all is there nothing is written, and a store that may only be read serves too.
+    there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
+    for found in there.values():
+        usable(found)
+    complete, reasons = len(there) == len(plan.steps), Reasons(store, plan.dataset, plan.listing)
+    with nullcontext() if complete else at_work(store.root):
+        for step in plan.steps:
+            kept = there.get(step.identity.fingerprint)
+            artifact, outcome = (kept, _outcome(step)) if kept else _do(step, artifacts, progress, reasons, step.stage in build)
+            artifacts[step.identity.fingerprint] = artifact
+            outcomes.append(outcome)
+            if report:
+                report(outcome)
+    for remark in plan.afterwards:
+        progress.say(remark)
+    adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
+    evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
+    return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else (), plan.doubts)
+
+
+def preview(store: Store, plan: Plan) -> list[StepOutcome]:
+    """What running the plan would do."""
+    found, reasons = (store.find(step.identity) is not None for step in plan.steps), Reasons(store, plan.dataset, plan.listing)
+    return [
+        _outcome(step) if there else _outcome(step, "built", reasons.why(step.identity))
+        for step, there in zip(plan.steps, found, strict=True)
+    ]
+
+
+def _do(
+    step: Step, artifacts: Mapping[str, Artifact], progress: Progress, reasons: Reasons, may_build: bool
+) -> tuple[Artifact, StepOutcome]:
+    """Build a step that was not there when the run began; an engine may have done it with another one."""
+    if not may_build:
+        raise ArtifactMissing(step.stage, step.identity.name, f"run `{step.identity.command}` first, or `xmap run` for all stages.")
+    reason = reasons.why(step.identity)
+    started = time.monotonic()
+    built = step.build(artifacts, progress)
+    return built, _outcome(step, "built", reason, time.monotonic() - started)
+
+
+def _outcome(step: Step, state: Literal["reused", "built"] = "reused", reason: str = "", seconds: float = 0.0) -> StepOutcome:
+    return StepOutcome(step.stage, step.title, step.identity.name, step.identity.fingerprint, state, reason, round(seconds, 3))

@@ -1,0 +1,215 @@
+"""Which features a run stands on: those of a dataset (extracted when missing), or those the store already has under a name."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.engines.registry import engine_of
+from xmap.pipeline.run.image_changes import Listing, listing_of
+from xmap.stages.datasets.benchmarks.table import SCHEME
+from xmap.stages.datasets.dataset import SPLITS, Dataset
+from xmap.stages.datasets.places.place import is_url
+from xmap.stages.encoder.identity import LOCAL
+from xmap.stages.progress import Progress
+from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
+from xmap.store.artifacts.fingerprint import explain, fingerprint
+from xmap.store.artifacts.schemas import usable
+from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.hashes import HashMemory
+from xmap.store.notes import Notes
+from xmap.store.sources import remember_source
+
+if TYPE_CHECKING:
+    from xmap.stages.encoder.identity import EncoderIdentity
+
+IMAGES, TEXTS = "images", "texts"
+# Side files of the store that no fingerprint includes.
+HASHES, RECORDS = "hashes.sqlite", "encoders"
+
+Built = Mapping[str, Artifact]
+Build = Callable[[Built, Progress], Artifact]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
+
+    `where` is the part of a command line that names them, `counts` the images of each class in each split where these
+    are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand,
+    `doubts` those of the remarks that make one doubt any results.
+    """
+
+    name: str
+    images: Identity
+    texts: Identity
+    parts: Mapping[str, str]
+    build_images: Build
+    build_texts: Build
+    where: str = ""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    encoder: EncoderIdentity | None = None
+    dataset: str = ""
+    listing: Callable[[], Listing] | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def imported(self) -> bool:
+        """Whether others extracted them: then there is no text tower at hand."""
+        return "encoder" not in self.texts.fields
+
+
+def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
+    """The features that `config` asks for. Raises `InputError` where it names none, `ArtifactMissing` for an unknown name."""
+    if config.run.features:
+        return _stored(store, config.run.features, config.flags())
+    if not config.data.data:
+        raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
+    return _extracted(store, config, rehash)
+
+
+def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: bool = False) -> EncoderIdentity:
+    """The encoder of `features`, whose text tower CoOp needs.
+
+    Raises `InputError` for imported features, and where stored ones are of another encoder than the config names.
+    """
+    if features.encoder is not None:
+        return features.encoder
+    if features.imported:
+        raise InputError(
+            f"features {features.name!r} were imported and come without a text tower, which --text coop tunes prompts through; "
+            "use --text prompts, or extract the images with --data DIR and --model NAME."
+        )
+    from xmap.stages.encoder.identity import resolve
+
+    encoder = resolve(config.encoder, HashMemory(store.root / HASHES, rehash), store.root / RECORDS)
+    changes = explain(features.texts.fields["encoder"], encoder.fields)
+    if changes:
+        raise InputError(
+            f"features {features.name!r} are not of encoder {encoder.name!r} ({changes[0]}); "
+            "give the --model and --pretrained they were extracted with, or use --text prompts."
+        )
+    return encoder
+
+
+def _stored(store: Store, name: str, where: str) -> Features:
+    images = _newest(store, IMAGES, name)
+    texts = _newest(store, TEXTS, images.name)
+    return Features(
+        images.name,
+        _identity(images),
+        _identity(texts),
+        dict(images.summary["parts"]),
+        partial(_gone, images),
+        partial(_gone, texts),
+        where=where,
+        remarks=_remarks(images),
+        dataset=str(images.summary.get("dataset", images.name)),
+        doubts=_remarks(images) if "imported" in images.summary else (),
+    )
+
+
+def _remarks(images: Artifact) -> tuple[str, ...]:
+    """What an import had to say of the classes: it holds in every run."""
+    found = images.summary.get("remarks", ())
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def _newest(store: Store, stage: str, name: str) -> Artifact:
+    survey = store.survey(stage)
+    found = survey.artifacts
+    for folder, damage in survey.damaged.items():
+        # It may be the newest of that name: an older one in its place would be stale.
+        if folder.name.startswith(f"{safe_name(name)}-"):
+            raise damage
+    named = [artifact for artifact in found if name in (artifact.name, artifact.summary.get("dataset"))]
+    if not named:
+        known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})
+        remedy = f"it holds {', '.join(known)}" if known else "it holds none"
+        raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import tip-adapter DIR --name {shlex.quote(name)}` or `xmap extract`.")
+    return usable(named[-1])
+
+
+def _identity(artifact: Artifact) -> Identity:
+    return Identity(artifact.stage, artifact.name, artifact.fields, artifact.inputs, str(artifact.manifest["command"]))
+
+
+def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
+    raise ArtifactMissing(artifact.stage, artifact.name, "it was removed while this run was planned; run the same command again.")
+
+
+def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
+    """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
+    from xmap.stages.datasets.hashing import hash_places
+    from xmap.stages.datasets.open import open_dataset
+    from xmap.stages.datasets.repeats import repeats
+    from xmap.stages.encoder.identity import resolve
+    from xmap.stages.extract.stage import image_identity, parts, text_identity
+
+    engine = engine_of(config.run)
+    memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
+    placed = grounded(config) if engine.away else config
+    dataset = open_dataset(placed.data, notes=notes)
+    encoder = resolve(placed.encoder, memory, store.root / RECORDS)
+    hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
+    doubts = repeats(dataset, hashes)
+    dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
+    where = config.flags()
+    command = f"xmap extract {where}".strip()
+    images = image_identity(dataset, encoder, config.extract, hashes, command, notes)
+    texts = replace(text_identity(dataset, encoder), command=command)
+    remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
+    remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
+
+    def build_images(built: Built, progress: Progress) -> Artifact:
+        from xmap.stages.extract.stage import extract_images
+
+        run = config.run
+        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress, engine)
+
+    def build_texts(built: Built, progress: Progress) -> Artifact:
+        from xmap.stages.extract.stage import extract_texts
+
+        return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine)
+
+    return Features(
+        images.name,
+        images,
+        texts,
+        parts(images),
+        build_images,
+        build_texts,
+        where,
+        _counts(dataset),
+        dataset.remarks,
+        encoder,
+        dataset.name,
+        partial(listing_of, dataset),
+        doubts,
+    )
+
+
+def grounded(config: XmapConfig) -> XmapConfig:
+    """The config with whole paths to images and weights: workers elsewhere start in other folders. No name or fingerprint changes."""
+    data, root = config.data.data, config.data.root
+    model, weights = config.encoder.model, config.encoder.pretrained
+    whole = {"data.root": root and str(Path(root).absolute())}
+    if not (is_url(data) or data.startswith(SCHEME)):
+        whole["data.data"] = str(Path(data).absolute())
+    if model.startswith(LOCAL):
+        whole["encoder.model"] = f"{LOCAL}{Path(model.removeprefix(LOCAL)).expanduser().absolute()}"
+    if weights and Path(weights).expanduser().is_file():
+        whole["encoder.pretrained"] = str(Path(weights).expanduser().absolute())
+    return config.override(whole)
+
+
+def _counts(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
+    """The images of each class in each split that has any."""
+    counts = {split: found for split in SPLITS if (found := dataset.counts(split))}
+    return {name: {split: found.get(label, 0) for split, found in counts.items()} for label, name in enumerate(dataset.classes)}

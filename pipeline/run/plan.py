@@ -1,0 +1,209 @@
+"""The plan of a run: ordered steps, each an artifact's identity and how to build it. No torch until a step is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.engines.registry import engine_of
+from xmap.pipeline.run.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
+from xmap.pipeline.run.image_changes import Listing
+from xmap.pipeline.run.trainings import Training, Trainings
+from xmap.stages.datasets.dataset import TRAIN
+from xmap.stages.datasets.splits import named
+from xmap.stages.encoder.identity import BUNDLED
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
+from xmap.stages.progress import Progress
+from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.errors import InputError
+
+if TYPE_CHECKING:
+    from xmap.stages.encoder.identity import EncoderIdentity
+    from xmap.stages.eval.scoring import Run
+
+FAITHFUL = "xmadapter-paper"
+STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact of a run: what it is, what to call it, and how to build it from those before it (by fingerprint)."""
+
+    identity: Identity
+    title: str
+    build: Build
+
+    @property
+    def stage(self) -> str:
+        return self.identity.stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order they run, each identity once, and remarks a person should see before them and (`afterwards`) after them.
+
+    `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand; `doubts` are those of the
+    remarks that make one doubt any results.
+    """
+
+    steps: tuple[Step, ...]
+    remarks: tuple[str, ...] = ()
+    dataset: str = ""
+    listing: Callable[[], Listing] | None = None
+    afterwards: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool = False, features: Features | None = None) -> Plan:
+    """The steps up to the stage `last`. Raises `XmapError` for whatever can be known to fail before work starts.
+
+    Several plans on the same features may be handed them.
+    """
+    features = features or features_of(store, config, rehash)
+    depth, remarks = STAGES.index(last), features.remarks
+    steps = [
+        Step(features.images, f"image features of {features.name}", features.build_images),
+        Step(features.texts, f"text features of {features.name}", features.build_texts),
+    ]
+    if depth >= STAGES.index(CACHE):
+        _require_shots(features, config)
+        texts = _texts(store, features, config, rehash)
+        steps += [step for step in texts.values() if step.stage == COOP]
+        caches = {seed: _cache(store, features, config, texts[seed].identity, seed) for seed in config.run.seeds}
+        steps += caches.values()
+    if depth >= STAGES.index(ADAPTER):
+        pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
+        trainings = Trainings(store, engine_of(config.run))
+        adapters = {pair: _adapter(trainings, features, config, caches[pair[1]].identity, *pair) for pair in pairs}
+        remarks += _text_remarks(features, config)
+        steps += adapters.values()
+    if depth >= STAGES.index(EVAL):
+        found = {pair: step.identity for pair, step in adapters.items()}
+        steps.append(_eval(store, features, config, found))
+        remarks += _unused(config)
+    once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
+    afterwards = _model_remarks(features) if last == EVAL else ()
+    return Plan(once, remarks, features.dataset, features.listing, afterwards, features.doubts)
+
+
+def _unused(config: XmapConfig) -> tuple[str, ...]:
+    """A remark on methods that settings are given for and that do not run."""
+    given = [
+        name for name, options in config.methods.items() if name not in config.run.methods and options.model_dump(exclude_defaults=True)
+    ]
+    return (f"settings of {named(given)} are given, which is not among the methods of this run: --methods names them",) if given else ()
+
+
+def _require_shots(features: Features, config: XmapConfig) -> None:
+    support_part(features.name, features.parts, config.cache.shots)
+    shots = config.cache.shots
+    short = {name: counts for name, counts in features.counts.items() if counts.get(TRAIN, shots) < shots}
+    if not short or config.cache.short == "keep":
+        return
+    raise InputError(
+        f"{_shortest(short, shots)}--short keep to take what there is, or take {'it' if len(short) == 1 else 'them'} out of the data."
+    )
+
+
+def _shortest(short: Mapping[str, Mapping[str, int]], shots: int) -> str:
+    """The class with the fewest training images: how many it has, where its other images are, and how many shots it would do for."""
+    name = min(short, key=lambda name: (short[name][TRAIN], name))
+    count, total = short[name][TRAIN], sum(short[name].values())
+    others = " and ".join(f"{found} in {split}" for split, found in short[name].items() if found and split != TRAIN)
+    where = f" (of its {total} images {others})" if others else ""
+    more = f"; so have {len(short) - 1} other classes" if len(short) > 2 else "; so has 1 other class" if len(short) == 2 else ""
+    least = f"--shots {count}{' or fewer' * (count > 1)}, or " if count else ""
+    return f"class {name!r} has {count} training image{'s' * (count != 1)}, fewer than {shots} shots{where}{more}; choose {least}"
+
+
+def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -> dict[int, Step]:
+    """The class texts of each seed: the prompts', which all seeds share, or those that CoOp tunes on a seed's support."""
+    if config.text.text == "prompts":
+        shared = Step(features.texts, f"text features of {features.name}", features.build_texts)
+        return dict.fromkeys(config.run.seeds, shared)
+    encoder = encoder_of(store, config, features, rehash)
+    return {seed: _coop(store, features, config, encoder, seed) for seed in config.run.seeds}
+
+
+def _coop(store: Store, features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
+    protocol = config.run.protocol
+    identity = coop_identity(
+        features.name, features.parts, features.texts.fields, config.text, config.cache, seed, protocol, features.where
+    )
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        from xmap.stages.tune_texts.stage import tune_texts
+
+        images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
+        device = config.run.device
+        return tune_texts(store, identity, images, texts, encoder, config.cache, config.text, seed, protocol, device, progress)
+
+    return Step(identity, f"tune context, seed {seed}", build)
+
+
+def _text_remarks(features: Features, config: XmapConfig) -> tuple[str, ...]:
+    """What a reader of the paper should know: its text cache starts from CoOp's texts."""
+    if FAITHFUL not in config.run.methods or config.text.text == "coop":
+        return ()
+    why = "imported features come without a text tower to tune" if features.imported else "--text coop tunes them"
+    return (f"{FAITHFUL}: the class texts are those of hand prompts, the paper's are CoOp's ({why})",)
+
+
+def _model_remarks(features: Features) -> tuple[str, ...]:
+    """What a reader of the numbers should know of the model."""
+    if features.encoder is None or features.encoder.name not in BUNDLED:
+        return ()
+    name = features.encoder.name
+    return (f"{name} knows printed characters only: good for trying commands; for photographs choose another --model",)
+
+
+def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
+    identity = cache_identity(features.name, features.parts, texts.fingerprint, config.cache, seed, features.where)
+    drawn = identity.fields["seed"]
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        from xmap.stages.build_cache.stage import build_cache
+
+        images = built[features.images.fingerprint]
+        return build_cache(store, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed, progress)
+
+    return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
+
+
+def _adapter(trainings: Trainings, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
+    options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
+    texts, top_k = cache.inputs["texts"], config.eval.top_k
+    where = features.where
+    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, where, top_k)
+
+    inputs = features.images.fingerprint, texts, cache.fingerprint
+    training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device, top_k)
+    trainings.waiting.append(training)
+    return Step(identity, f"train {method}, seed {seed}", partial(trainings.build, training))
+
+
+def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
+    identity = eval_identity(
+        features.name, features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots, features.where
+    )
+
+    def build(built: Built, progress: Progress) -> Artifact:
+        from xmap.stages.eval.stage import evaluate
+
+        images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
+        return evaluate(store, identity, images, texts, runs_of(built, adapters), config.eval, config.run.device, progress)
+
+    return Step(identity, "eval", build)
+
+
+def runs_of(built: Built, adapters: Mapping[tuple[str, int], Identity]) -> list[Run]:
+    """What an evaluation is handed of each adapter, keyed by (method, seed): itself, its cache and its class texts."""
+    from xmap.stages.eval.scoring import Run
+
+    return [
+        Run(*pair, built[adapter.inputs["cache"]], built[adapter.fingerprint], built[adapter.inputs["texts"]])
+        for pair, adapter in adapters.items()
+    ]

@@ -1,0 +1,90 @@
+"""What should make a user doubt an evaluation, read from its adapters' manifests: nothing is scored again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from glob import escape
+from typing import Any
+
+from xmap.stages.names import ADAPTER
+from xmap.store.artifacts.artifact import Artifact, Store, safe_name
+
+# Standard errors beyond which a difference is no longer called luck.
+CLEARLY = 2.0
+SIDES = {"image_only": "image only (gamma 1)", "text_only": "text only (gamma 0)"}
+
+
+def warnings_of(store: Store, adapters: Sequence[Artifact]) -> list[str]:
+    """Warnings about the adapters of an evaluation, all seeds of a method taken together."""
+    groups: dict[str, list[Artifact]] = {}
+    for adapter in adapters:
+        if "examination" in adapter.summary:
+            groups.setdefault(str(adapter.summary["method"]), []).append(adapter)
+    return [line for method, found in groups.items() for line in (*_useless_fusion(method, found), *_growing_gap(store, method, found))]
+
+
+def _useless_fusion(method: str, adapters: Sequence[Artifact]) -> Iterator[str]:
+    """Where one side alone is clearly better on validation (sign test on the samples that differ)."""
+    for name, title in SIDES.items():
+        sides = [found.summary["examination"][name] for found in adapters if name in found.summary["examination"]]
+        better, worse = (sum(int(side.get(key, 0)) for side in sides) for key in ("better", "worse"))
+        if worse - better > CLEARLY * math.sqrt(better + worse):
+            counts = _counts(adapters, "validation")
+            alone = sum(int(side.get("correct", 0)) for side in sides)
+            yield (
+                f"{method}: on validation the fusion gets {counts[0]:,} of {counts[1]:,} samples right, {title} {alone:,}; "
+                "the other side does harm here."
+            )
+
+
+def _growing_gap(store: Store, method: str, adapters: Sequence[Artifact]) -> Iterator[str]:
+    """Where the gap between support and validation accuracy is clearly larger than with the next smaller cache of the store."""
+    smaller = _smaller(store, adapters)
+    if not smaller:
+        return
+    before, after = _gap(smaller), _gap(adapters)
+    if before is None or after is None:
+        return
+    if after[0] - before[0] > CLEARLY * math.hypot(after[1], before[1]):
+        few, many = smaller[0].summary["shots"], adapters[0].summary["shots"]
+        yield (
+            f"{method}: from {few} to {many} shots the gap between support and validation accuracy grew from {100 * before[0]:.1f} "
+            f"to {100 * after[0]:.1f} points; the larger cache fits its own images more than new ones."
+        )
+
+
+def _smaller(store: Store, adapters: Sequence[Artifact]) -> list[Artifact]:
+    """The adapters of the same method, options, seeds and data at the largest smaller number of shots that the store has."""
+    found: dict[int, list[Artifact]] = {}
+    for adapter in adapters:
+        shots = int(adapter.summary["shots"])
+        base, _, rest = adapter.name.rpartition(f"-{shots}shot")
+        pattern = f"{escape(safe_name(base))}-*shot{escape(rest)}-*"
+        twins: Mapping[int, Artifact] = {
+            int(other.summary["shots"]): other for other in store.matching(ADAPTER, pattern) if _comparable(other, adapter)
+        }
+        for count, twin in twins.items():
+            if count < shots:
+                found.setdefault(count, []).append(twin)
+    return found[max(found)] if found else []
+
+
+def _comparable(other: Artifact, adapter: Artifact) -> bool:
+    same = (found.inputs.get("validation") for found in (other, adapter))
+    return other.fields == adapter.fields and len(set(same)) == 1 and {"examination", "shots"} <= other.summary.keys()
+
+
+def _gap(adapters: Sequence[Artifact]) -> tuple[float, float] | None:
+    """Support minus validation accuracy, and its standard error."""
+    found = [_counts(adapters, part) for part in ("support", "validation")]
+    if not all(samples for _, samples in found):
+        return None
+    shares = [correct / samples for correct, samples in found]
+    error = math.sqrt(sum(share * (1 - share) / samples for share, (_, samples) in zip(shares, found, strict=True)))
+    return shares[0] - shares[1], error
+
+
+def _counts(adapters: Sequence[Artifact], part: str) -> tuple[int, int]:
+    found: list[Mapping[str, Any]] = [adapter.summary["examination"].get(part, {}) for adapter in adapters]
+    return sum(int(one.get("correct", 0)) for one in found), sum(int(one.get("samples", 0)) for one in found)

@@ -1,0 +1,117 @@
+"""A report of evaluations: what they were made from is found again in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+
+from xmap.pipeline.adapters.adapter import INPUTS
+from xmap.pipeline.studies.pictures import pictures_of
+from xmap.pipeline.upkeep.lineage import find_artifact, raise_damage
+from xmap.stages.datasets.dataset import TEST
+from xmap.stages.names import ADAPTER, EVAL
+from xmap.stages.report.gather import Run, gather
+from xmap.stages.report.logs import require_logs, require_training_log
+from xmap.stages.report.page import page
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.schemas import usable
+from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.files import make_folder
+from xmap.store.output import Output
+from xmap.store.sql.connection import connect
+
+FOLDER = "reports"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was written: where (`-` is stdout), how many bytes, what it cannot show, and where its images were taken from."""
+
+    path: str
+    bytes: int
+    remarks: tuple[str, ...]
+    images: tuple[str, ...]
+
+
+def report(
+    store: Store,
+    names: Sequence[str] = (),
+    output: Path | str | None = None,
+    data: str = "",
+    limit: int = 1000,
+    max_pixels: int | None = None,
+) -> Report:
+    """Write the report of the evaluations called `names` (default: the newest).
+
+    `output` defaults to a file in the store's folder `reports`. `data` says where the images are; without it those are shown that
+    this store extracted on this machine. Larger ones than `max_pixels` have no picture. Raises `XmapError`.
+    """
+    target = _page(Output(output)) if output else None
+    evaluations = _evaluations(store, names)
+    by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
+    labels = _labels(evaluations)
+    runs = [_run(store, evaluation, by_print, label, data, max_pixels) for evaluation, label in zip(evaluations, labels, strict=True)]
+    with connect(store.root) as connection:
+        found = gather(connection, runs, limit)
+    title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    whole = page(title, {"title": title, "made": made, **found}).encode()
+    target = target or _in_store(store, runs)
+    target.write(whole)
+    remarks = dict.fromkeys(remark for run in runs for remark in run.pictures.remarks)
+    return Report(target.name, len(whole), tuple(remarks), tuple(dict.fromkeys(run.pictures.place for run in runs if run.pictures.place)))
+
+
+def _page(target: Output) -> Output:
+    """`target`, whose name says no other format than HTML. Raises `InputError`."""
+    suffix = PurePath(target.name).suffix.lower()
+    if target.is_file and suffix not in ("", ".html", ".htm"):
+        raise InputError(f"{target.name}: a report is an HTML page, and {suffix} is the suffix of something else; name it .html.")
+    return target
+
+
+def _in_store(store: Store, runs: Sequence[Run]) -> Output:
+    path = store.root / FOLDER / f"{'+'.join(run.evaluation.path.name for run in runs[:3])}.html"
+    make_folder(path.parent)
+    return Output(path, "--store DIR")
+
+
+def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:
+    if names:
+        found = [find_artifact(store, name, EVAL) for name in names]
+        return list({artifact.fingerprint: artifact for artifact in found}.values())
+    survey = store.survey(EVAL)
+    newest = survey.artifacts[-1:]
+    if not newest:
+        for damage in survey.damaged.values():
+            raise damage
+        raise ArtifactMissing(EVAL, "newest", "run `xmap run` first.")
+    return newest
+
+
+def _labels(evaluations: Sequence[Artifact]) -> list[str]:
+    """What tells runs of one name apart: when each was made, to the day, to the minute, or with its fingerprint; else nothing."""
+    made = [str(found.manifest["created"]).replace("T", " ") for found in evaluations]
+    names = [found.name for found in evaluations]
+    days, minutes = [when[:10] for when in made], [when[:16] for when in made]
+    certain = [f"{when} {found.fingerprint[:8]}" for when, found in zip(minutes, evaluations, strict=True)]
+    marks = next(marks for marks in (days, minutes, certain) if len(set(zip(names, marks, strict=True))) == len(names) or marks is certain)
+    return ["" if names.count(name) == 1 else mark for name, mark in zip(names, marks, strict=True)]
+
+
+def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], label: str, data: str, max_pixels: int | None) -> Run:
+    texts = by_print.get(usable(evaluation).inputs["texts"])
+    if texts is None or texts.stage not in INPUTS["texts"]:
+        raise_damage(store.survey(), evaluation.inputs["texts"])
+        raise ArtifactMissing("texts", evaluation.inputs["texts"][:8], f"run `{evaluation.manifest['command']}` again.")
+    require_logs(evaluation, len(usable(texts).summary["classes"]))
+    parts = (found for found in by_print.values() if found.summary.get("parts", {}).get(TEST) == evaluation.inputs["test"])
+    images = next(parts, None)
+    named = {name: by_print.get(digest) for name, digest in evaluation.inputs.items() if name.startswith("adapter ")}
+    adapters = {name: usable(found) for name, found in named.items() if found is not None and found.stage == ADAPTER}
+    for adapter in adapters.values():
+        require_training_log(adapter)
+    pictures = pictures_of(store, images, data, max_pixels)
+    return Run(evaluation, texts, images, adapters, pictures, label)

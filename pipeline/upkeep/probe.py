@@ -1,0 +1,76 @@
+"""What `xmap doctor` tries in a process of its own: it may crash, hang or find no library, and the doctor goes on.
+
+python -m xmap.pipeline.upkeep.probe libraries            torch and faiss together, as a run uses them
+python -m xmap.pipeline.upkeep.probe models ENCODER...    models loaded and asked, without the network; ENCODER is a config as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+KEYS, WIDTH = 4096, 64
+
+
+def libraries() -> dict[str, Any]:
+    """Work in both OpenMP runtimes, one after the other and back; which GPUs each library sees."""
+    import torch
+
+    from xmap.store.formats.index import VectorIndex, gpu_count
+
+    keys = torch.nn.functional.normalize(torch.randn(KEYS, WIDTH, generator=torch.Generator().manual_seed(0)), dim=-1)
+    found = VectorIndex.build(keys.numpy()).search(keys[:512].numpy(), 1).rows[:, 0]
+    dense = (keys[:512] @ keys.T).argmax(1)
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return {"agree": bool((torch.from_numpy(found) == dense).all()), "cuda": torch.version.cuda, "gpus": names, "faiss_gpus": gpu_count()}
+
+
+def models(*configs: str) -> dict[str, Any]:
+    """Load models and encode an image and a prompt with each; weights that are not on this machine are not fetched."""
+    sys.addaudithook(_refuse_network)
+    return {"models": [_answer(_model, config) for config in configs]}
+
+
+def _model(config: str) -> dict[str, Any]:
+    import torch
+
+    from xmap.stages.config import EncoderConfig
+    from xmap.stages.encoder.model import Encoder, resolve
+    from xmap.store.hashes import HashMemory
+
+    with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
+        identity = resolve(EncoderConfig.model_validate_json(config), HashMemory(Path(folder) / "hashes"), Path(folder))
+    encoder = Encoder.load(identity, "cpu")
+    image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
+    return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise ConnectionError("xmap doctor downloads nothing")
+
+
+def _answer(probe: Callable[..., dict[str, Any]], *arguments: str) -> dict[str, Any]:
+    """What a probe answers, or why it cannot."""
+    from xmap.store.errors import XmapError
+
+    try:
+        return probe(*arguments)
+    except (XmapError, ImportError, OSError, RuntimeError) as error:
+        return {"error": str(error), "kind": type(error).__name__}
+
+
+PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {"libraries": libraries, "models": models}
+
+
+def main() -> None:
+    """Run one probe; its answer is one line of JSON on stdout."""
+    print(json.dumps(_answer(PROBES[sys.argv[1]], *sys.argv[2:])))
+
+
+if __name__ == "__main__":
+    main()

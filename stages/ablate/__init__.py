@@ -1,0 +1,1 @@
+"""Vary one part of XMAdapter at a time, and measure it."""

@@ -1,0 +1,195 @@
+"""Scoring the variants of an ablation on the whole validation split, which nothing here chooses on: all settings are fixed.
+
+The test split stays closed (`stages.support.split_files` refuses it), so a default may follow from what is seen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmap.stages.ablate.variants import METHOD, Variant
+from xmap.stages.adapters.evidence import batches
+from xmap.stages.adapters.files import on_device
+from xmap.stages.config import Config
+from xmap.stages.datasets.dataset import VAL
+from xmap.stages.eval.metrics import RESAMPLES, bootstrap_interval, paired_difference
+from xmap.stages.fewshot.draw import splits_of
+from xmap.stages.fewshot.task import Labelled, Segments
+from xmap.stages.machine.device import repeatable
+from xmap.stages.methods.fitting.search import few
+from xmap.stages.methods.fitting.threads import product_size, threads_for
+from xmap.stages.methods.maths.hard_samples import Means, disagreement
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog
+from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.train.examination import BATCH, on
+from xmap.stages.train.stage import assemble
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import InputError
+from xmap.store.formats.tables import Array
+
+SEED = 0
+RANDOM, FOCAL, DISAGREEMENT = "random", "focal: (1 - p)^2, zero-shot", "disagreement d"
+ERRORS = ("zero-shot", "adapted")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A variant's adapter of one seed, with fixed settings, and the validation samples it is scored on, by sample id."""
+
+    fitted: Fitted
+    cache: Cache
+    validation: Labelled
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The accuracy of a variant in percent, and its difference from the default, with 95 % bootstrap intervals over samples."""
+
+    variant: str
+    accuracy: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    samples: int
+    seeds: int
+    default: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word: what the variant does. An interval that holds zero shows no effect."""
+        if self.default:
+            return "the default"
+        if self.difference_low == self.difference_high == 0.0:
+            return "the same"
+        if self.difference_low <= 0.0 <= self.difference_high:
+            return "no effect shown"
+        return "better" if self.difference > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Found:
+    """How well a score ranks wrongly answered samples before others: AUROC, 0.5 for chance, with its bootstrap interval."""
+
+    score: str
+    errors: str
+    auroc: float
+    low: float
+    high: float
+    wrong: int
+    samples: int
+
+
+def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: Config, seed: int, shots: int, device: str) -> Trained:
+    """Fit the method with its default settings. Raises `InputError` without a validation split."""
+    if VAL not in splits_of(images):
+        raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
+    task = assemble(images, texts, cache, seed, "paper", shots)
+    if task.validation is None:
+        raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
+    task_alone = task.to(device).without_validation()
+    with repeatable(seed, device), threads_for(product_size(task_alone, options)):
+        fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
+    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed)
+
+
+def by_id(samples: Labelled) -> Labelled:
+    """The samples in the order of their ids, so that variants are compared sample by sample."""
+    rows = sorted(range(len(samples)), key=lambda row: samples.sample_ids[row])
+    return Labelled(tuple(samples.sample_ids[row] for row in rows), samples.labels[rows], samples.features[rows])
+
+
+def hits(trained: Trained, variant: Variant) -> Array:
+    """Which validation samples the variant gets right (B,) bool."""
+    settings = {**trained.fitted.settings, **variant.settings}
+    settings |= {name: float(settings[name]) * scale for name, scale in variant.scaled.items()}
+    fitted, cache = replace(trained.fitted, settings=settings), trained.cache
+    if variant.keys is not None:
+        fitted, cache = keep_keys(fitted, cache, variant.keys)
+    found: Array = on(load_method(METHOD), fitted, cache, trained.validation).numpy()
+    return found
+
+
+def keep_keys(fitted: Fitted, cache: Cache, per_class: int) -> tuple[Fitted, Cache]:
+    """The adapter with at most `per_class` image keys of each class, the first by sample id; the affinity stays a class mean."""
+    labels = cache.segments.labels
+    rows = few(labels, per_class, torch.arange(len(labels)))
+    segments = Segments.of(labels[rows], cache.segments.classes, min(per_class, cache.segments.shots))
+    return replace(fitted, tensors={**fitted.tensors, "keys": fitted.tensors["keys"][rows]}), Cache(cache.text, segments)
+
+
+def measure(variant: Variant, found: Sequence[Array], base: Sequence[Array]) -> Measured:
+    """The row of a variant from the hits (B,) of each seed beside those of the default: intervals over samples, seeds averaged first."""
+    mine, default = np.mean(found, axis=0), np.mean(base, axis=0)
+    low, high = bootstrap_interval(mine, SEED)
+    gap = paired_difference(mine, default, SEED)
+    accuracy, *rest = (100.0 * float(value) for value in (mine.mean(), low, high, gap.mean, gap.low, gap.high))
+    return Measured(variant.name, accuracy, rest[0], rest[1], rest[2], rest[3], rest[4], len(mine), len(found), variant.plain)
+
+
+def find_hard(trained: list[Trained]) -> list[Found]:
+    """AUROC of disagreement, of focal weights and of chance against the errors of zero-shot and of the adapter.
+
+    Where all samples are answered rightly, or none, there is nothing to tell apart: those rows are left out.
+    """
+    columns = [_hard_columns(one) for one in trained]
+    joined = {name: np.concatenate([found[name] for found in columns]) for name in columns[0]}
+    # One sample of all seeds is drawn together: they are not independent.
+    groups = np.concatenate([np.arange(len(one.validation)) for one in trained])
+    rows = []
+    for errors in ERRORS:
+        wrong = joined[errors]
+        if wrong.all() or not wrong.any():
+            continue
+        for score in (DISAGREEMENT, FOCAL, RANDOM):
+            low, high = _auroc_interval(joined[score], wrong, groups)
+            rows.append(Found(score, errors, auroc(joined[score], wrong), low, high, int(wrong.sum()), len(wrong)))
+    return rows
+
+
+def auroc(scores: Array, positive: Array) -> float:
+    """The probability that a positive sample scores above another one, ties half (Mann and Whitney, 1947); NaN without both."""
+    count, others = int(positive.sum()), int((~positive).sum())
+    if not count or not others:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    return float((ranks[positive].sum() - count * (count + 1) / 2.0) / (count * others))
+
+
+def _auroc_interval(scores: Array, positive: Array, groups: Array) -> tuple[float, float]:
+    generator = np.random.default_rng(SEED)
+    samples = int(groups.max()) + 1
+    order = np.argsort(groups, kind="stable").reshape(samples, -1)
+    drawn = (order[generator.integers(0, samples, samples)].ravel() for _ in range(RESAMPLES // 4))
+    values = [auroc(scores[rows], positive[rows]) for rows in drawn]
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _hard_columns(trained: Trained) -> dict[str, Array]:
+    samples, module = trained.validation, load_method(METHOD)
+    images, texts, wrong = [], [], []
+    for part in batches(len(samples), BATCH):
+        with torch.no_grad():
+            scores = module.scores(trained.fitted, trained.cache, samples.features[part])
+        if scores.image is not None and scores.text is not None:
+            images.append(scores.image)
+            texts.append(scores.text)
+        wrong.append(scores.logits.argmax(1) != samples.labels[part])
+    zero_shot = trained.cache.text.logits(samples.features).softmax(1)
+    columns: dict[str, Tensor] = {
+        DISAGREEMENT: disagreement(torch.cat(images), torch.cat(texts), Means.kept(trained.fitted.settings)),
+        FOCAL: (1.0 - zero_shot.amax(1)).square(),
+        RANDOM: torch.rand(len(samples), generator=torch.Generator().manual_seed(trained.seed)),
+        ERRORS[0]: zero_shot.argmax(1) != samples.labels,
+        ERRORS[1]: torch.cat(wrong),
+    }
+    return {name: values.numpy() for name, values in columns.items()}

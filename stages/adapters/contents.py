@@ -1,0 +1,113 @@
+"""What an adapter of each method holds: names, shapes and types of its tensors, and the settings that its scores take.
+
+An adapter may come from anybody. What it holds is held against this before anything is computed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from xmap.stages.methods.maths.hard_samples import MEANS
+from xmap.store.formats.tables import Array
+
+Shape = tuple[str, ...]
+Shapes = Mapping[str, Shape]
+FLOAT = np.dtype(np.float32)
+# Of the tensors whose type is another.
+TYPES: Mapping[str, np.dtype[np.generic]] = {"channels": np.dtype(np.int64), "log_partition": np.dtype(np.float64)}
+# Settings that are words.
+WORDS: Mapping[str, tuple[str, ...]] = {"kernel": ("exp", "relative")}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Shapes by letters: M keys, N classes, C the features' width; any other letter is one size throughout an adapter.
+
+    Each group of `options` is there as a whole or not at all.
+    """
+
+    tensors: Shapes
+    settings: tuple[str, ...] = ()
+    options: tuple[Shapes, ...] = ()
+
+    def variants(self) -> Iterator[Shapes]:
+        """Every set of tensors that an adapter may hold."""
+        for count in range(len(self.options) + 1):
+            for chosen in combinations(self.options, count):
+                yield {**self.tensors, **{name: shape for group in chosen for name, shape in group.items()}}
+
+
+KEYS: Shapes = {"keys": ("M", "C")}
+WEIGHTS: Shapes = {"weights": ("N", "C")}
+CONTENTS: Mapping[str, Contents] = {
+    "zero-shot": Contents({}),
+    "tip-adapter": Contents(KEYS, ("alpha", "beta")),
+    "tip-adapter-f": Contents(KEYS, ("alpha", "beta")),
+    "xmadapter": Contents(
+        {
+            "keys": ("M", "I"), "text_keys": ("N", "T"), "center": ("C",), "image_map": ("C", "I"), "text_map": ("C", "T"),
+            "residual": ("N", "C"),
+        },
+        ("alpha", "gamma", "residual", "beta", "beta_text", *MEANS),
+    ),
+    "xmadapter-paper": Contents(
+        {**KEYS, "gate.bias": (), "meta.0": ("D", "C"), "image.0": ("D", "C")},
+        ("alpha", "beta", "beta_text", "kernel", *MEANS),
+        (
+            {"gate.weight": ("C",)},
+            {"meta.1": ("D", "R"), "meta.2": ("R", "D"), "image.1": ("D", "R"), "image.2": ("R", "D")},
+        ),
+    ),
+    "clip-adapter": Contents({"down": ("R", "C"), "up": ("C", "R")}, ("ratio",)),
+    "taskres": Contents(WEIGHTS),
+    "linear-probe": Contents(WEIGHTS),
+    "clap": Contents(WEIGHTS),
+    "lp++": Contents({**WEIGHTS, "text_weights": ("N",)}),
+    "cross-modal-probe": Contents(WEIGHTS),
+    "gda": Contents({**WEIGHTS, "bias": ("N",)}, ("alpha",)),
+    "tip-x": Contents(
+        {**KEYS, "log_partition": ("M",)},
+        ("alpha", "beta", "gamma", "temperature", "kl_low", "kl_high", "similarity_low", "similarity_high", *MEANS),
+    ),
+    "ape": Contents({"keys": ("M", "Q"), "channels": ("Q",), "divergence": ("M",)}, ("alpha", "beta", "gamma")),
+    "ape-t": Contents({**KEYS, **WEIGHTS, "values": ("M",)}, ("alpha", "beta")),
+}  # fmt: skip
+
+
+def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, object], sizes: Mapping[str, int]) -> str | None:
+    """What of an adapter's tensors and settings does not fit its method and the `sizes` M, N and C; None where all does."""
+    known = CONTENTS.get(method)
+    if known is None:
+        return None
+    problem = _odd_setting(known, settings)
+    # Where the keys stay in the cache's index, the adapter holds none.
+    shapes = {} if "top_k" in settings else next((found for found in known.variants() if found.keys() == tensors.keys()), None)
+    if problem or shapes is None or shapes.keys() != tensors.keys():
+        return problem or f"its tensors are {', '.join(sorted(tensors)) or 'none'}, those of {method} {', '.join(known.tensors) or 'none'}"
+    found = dict(sizes)
+    for name, shape in shapes.items():
+        values = tensors[name]
+        fits = values.ndim == len(shape) and all(
+            found.setdefault(letter, size) == size for letter, size in zip(shape, values.shape, strict=True)
+        )
+        if not fits or 0 in values.shape:
+            wanted = " x ".join(str(found.get(letter, letter)) for letter in shape) or "one number"
+            return f"its tensor {name} is {' x '.join(map(str, values.shape)) or 'one number'}, not {wanted}"
+        if values.dtype != TYPES.get(name, FLOAT):
+            return f"its tensor {name} is {values.dtype}, not {TYPES.get(name, FLOAT)}"
+    channels = tensors.get("channels")
+    if channels is not None and not ((channels >= 0) & (channels < sizes["C"])).all():
+        return f"its channels are not those of features of width {sizes['C']}"
+    return None
+
+
+def _odd_setting(known: Contents, settings: Mapping[str, object]) -> str | None:
+    for name in known.settings:
+        value = settings.get(name)
+        if value not in WORDS[name] if name in WORDS else not isinstance(value, int | float) or isinstance(value, bool):
+            return f"its setting {name} is {value!r}" if name in settings else f"it lacks the setting {name}"
+    return None

@@ -1,0 +1,121 @@
+"""Adapters on disk: tensors, settings and how these were chosen; and back from there, with what their scores need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xmap.stages.adapters.contents import misfit
+from xmap.stages.fewshot.indexed import key_index
+from xmap.stages.fewshot.load import IMAGE_INDEX, load_index, load_segments, load_text
+from xmap.stages.fewshot.task import Segments, Text
+from xmap.stages.methods.options import method_entry
+from xmap.stages.methods.protocol import Cache, Fitted, Selection
+from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.methods.searched import MethodOptions
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import Json
+from xmap.store.artifacts.schemas import stored_oddity
+from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.formats.index import VectorIndex
+from xmap.store.formats.tensors import read_tensors, write_tensors
+
+ADAPTER = "adapter.safetensors"
+# Class texts that an adapter is tried on when it is loaded.
+PROBED = 8
+
+
+def write_adapter(folder: Path, method: str, fitted: Fitted, options: MethodOptions, index: str, effort: int | None = None) -> int:
+    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
+
+    `effort` is how much a query of the cache's own index searches.
+    """
+    tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
+    metadata: dict[str, Json] = {
+        "method": method,
+        "options": options.declared(),
+        "settings": dict(fitted.settings),
+        "selection": selection_facts(fitted.selection),
+        "trainable_parameters": fitted.trainable_parameters,
+    }
+    write_tensors(folder / ADAPTER, tensors, metadata)
+    if "keys" in tensors:
+        built = VectorIndex.build(tensors["keys"], index)
+        if effort is not None:
+            built.effort = effort
+        built.save(folder / IMAGE_INDEX)
+    return (folder / ADAPTER).stat().st_size
+
+
+def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
+    """An adapter from the store and what its scores need, on the CPU.
+
+    Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
+    """
+    name = str(artifact.summary["method"])
+    current = method_entry(name).version
+    found = artifact.fields.get("version", current)
+    if found != current:
+        raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
+    text, segments = load_text(texts), load_segments(cache)
+    tensors, stored = read_tensors(artifact.file(ADAPTER))
+    sizes = {"M": len(segments.labels), "N": text.classes, "C": text.weights.shape[1]}
+    metadata: Mapping[str, Any] = stored
+    problem = stored_oddity(stored) or _disagreement(artifact, metadata) or misfit(name, tensors, metadata["settings"], sizes)
+    if problem or segments.classes != text.classes:
+        problem = problem or f"its cache is of {segments.classes} classes, its texts of {text.classes}"
+        raise ArtifactDamaged(artifact.path / ADAPTER, problem, artifact.remedy)
+    chosen = metadata["selection"]
+    selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
+    loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
+    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
+    index = key_index(cache, int(fitted.settings["top_k"]), sizes["C"]) if "top_k" in fitted.settings else None
+    found = Cache(text, segments, index)
+    _require_finite(artifact, name, fitted, found)
+    return fitted, found
+
+
+def adapter_index(artifact: Artifact, cache: Artifact, fitted: Fitted, found: Cache) -> tuple[VectorIndex, bool]:
+    """The index of an adapter's neighbours, and whether it is its own and not the cache's. Raises `ArtifactDamaged`."""
+    if found.index is not None:
+        return found.index.keys, False
+    rows, keys = len(found.segments.labels), fitted.tensors.get("keys")
+    if keys is not None:
+        return load_index(artifact, rows, keys.shape[1]), True
+    return load_index(cache, rows, found.text.weights.shape[1]), False
+
+
+def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None:
+    """Where the facts beside the tensors are not those of the manifest."""
+    differs = (name for name in ("method", "settings") if metadata[name] != artifact.summary[name])
+    return next((f"its {name} is not that of its manifest" for name in differs), None)
+
+
+def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache) -> None:
+    """Raise `ArtifactDamaged` for tensors and settings whose scores are no numbers; a few class texts stand for images."""
+    with torch.no_grad():
+        logits = load_method(name).scores(fitted, cache, cache.text.weights[:PROBED]).logits
+    whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())
+    if not whole or not bool(torch.isfinite(logits).all()):
+        raise ArtifactDamaged(artifact.path / ADAPTER, "its scores are not finite numbers", artifact.remedy)
+
+
+def on_device(fitted: Fitted, device: str) -> Fitted:
+    """The same adapter with its tensors on `device`, detached from training."""
+    return replace(fitted, tensors={name: tensor.detach().to(device) for name, tensor in fitted.tensors.items()})
+
+
+def cache_on_device(cache: Cache, device: str) -> Cache:
+    """The same cache with its tensors on `device`."""
+    text: Text = replace(cache.text, weights=cache.text.weights.to(device))
+    segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
+    return Cache(text, segments, cache.index and cache.index.to(device))
+
+
+def selection_facts(selection: Selection) -> dict[str, Json]:
+    """What was chosen and on what, as JSON values."""
+    return {**asdict(selection), "grid": {name: list(values) for name, values in selection.grid.items()}, "edges": list(selection.edges)}

@@ -1,0 +1,1 @@
+"""The stage build-cache: the few-shot support and its two caches."""

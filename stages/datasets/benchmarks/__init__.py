@@ -1,0 +1,1 @@
+"""The eleven benchmarks and their layouts."""

@@ -1,0 +1,1 @@
+"""Where bytes lie: files, members of tars, cells of tables, URLs."""

@@ -1,0 +1,1 @@
+"""What a user may have: folders, tables, tars, Parquet."""

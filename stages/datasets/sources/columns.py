@@ -1,0 +1,70 @@
+"""Which column of a table is the path, which the label, which the split: by the names that tools and people give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from xmap.stages.datasets.splits import named
+from xmap.store.errors import InputError
+
+PATH, LABEL, SPLIT = "path", "label", "split"
+# The first name of a role that a table has is taken.
+ROLES: Mapping[str, Sequence[str]] = {
+    PATH: (
+        "path", "file_name", "filename", "file_path", "filepath", "image_path", "imagepath", "image", "image_file", "image_name",
+        "img_path", "img", "file",
+    ),
+    LABEL: ("label", "class", "class_name", "label_name", "category", "category_name", "target", "labels"),
+    SPLIT: ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage"),
+}  # fmt: skip
+REQUIRED = (PATH, LABEL)
+# What says splits in numbers.
+FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))
+
+
+def roles_of(columns: Sequence[str]) -> dict[str, list[int]]:
+    """The places of the columns of each role; several where they have one name, none of a role that no column has."""
+    plain = [_plain(column) for column in columns]
+    found = {}
+    for role, names in ROLES.items():
+        name = next((name for name in names if name in plain), None)
+        if name is not None:
+            exact = [place for place, column in enumerate(columns) if column == name]
+            found[role] = exact or [place for place, column in enumerate(plain) if column == name]
+    return found
+
+
+def fits(columns: Sequence[str]) -> bool:
+    """Whether a table with these columns says of images what it must."""
+    return set(REQUIRED) <= set(roles_of(columns))
+
+
+def chosen(table: str, columns: Sequence[str]) -> dict[str, int]:
+    """The place of each role's column in the table called `table`. Raises `InputError` where one lacks or is there twice."""
+    found = roles_of(columns)
+    missing = [role for role in REQUIRED if role not in found]
+    if missing:
+        listed = ", ".join(columns)[:300] or "none at all"
+        raise InputError(f"{table} has no column {named(missing)} but {listed}; rename its columns.")
+    for places in found.values():
+        if len(places) > 1:
+            raise InputError(f"{table} has several columns {named([columns[places[0]]])}; rename all but one.")
+    return {role: places[0] for role, places in found.items()}
+
+
+def said_of_columns(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """A remark on columns (by role) that are called otherwise than their roles."""
+    others = [f"{column!r} as the {role}" for role, column in columns.items() if _plain(column) != role]
+    return (f"the table's column {' and '.join(others)} was read",) if others else ()
+
+
+def said_of_unread(columns: Sequence[str]) -> tuple[str, ...]:
+    """A remark on columns that sound like splits and are not read as such."""
+    found = [column for column in columns if _plain(column) in FLAGS] if SPLIT not in roles_of(columns) else []
+    return (f"the table's column {named(found)} was not read: if it divides the images, add a column split with train, val, test",) * bool(
+        found
+    )
+
+
+def _plain(column: str) -> str:
+    return column.strip().casefold().replace(" ", "_").replace("-", "_")

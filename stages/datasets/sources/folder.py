@@ -1,0 +1,118 @@
+"""Class folders: `root/class/*.jpg`, or `root/{train,val,test}/class/*`; images may lie deeper inside a class.
+
+Identity never depends on the file system: ids and class names are NFC, in an order of their own, while the name on disk opens the
+file. What looks like an image by its suffix stays a sample even when it is a broken link or a pipe: extraction lists it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.assemble import Item, assemble
+from xmap.stages.datasets.dataset import TRAIN, Dataset
+from xmap.stages.datasets.order import in_order
+from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
+from xmap.stages.datasets.places.place import Location, relative
+from xmap.stages.datasets.sources.beside import refuse_other_labels, tables_beside
+from xmap.stages.datasets.sources.division import UNDIVIDED, divide
+from xmap.stages.datasets.sources.one_class import refuse_holders, refuse_one_folder, said_of_inner
+from xmap.stages.datasets.sources.scan import Classes, Scan
+from xmap.stages.datasets.splits import named
+from xmap.store.errors import EmptyInput, InputError
+from xmap.store.notes import Notes
+
+# As `save_to_disk` of Hugging Face's datasets writes them.
+ARROW = ".arrow"
+
+
+class FolderSource:
+    """The entry for folders of class folders."""
+
+    def matches(self, data: Location) -> bool:
+        return isinstance(data, Path) and data.is_dir()
+
+    def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
+        """The dataset under `data`.
+
+        Raises `EmptyInput` without images, and `InputError` for folders that cannot be listed, splits of different classes,
+        a class without training images, and names that are one after Unicode normalisation.
+        """
+        scan = self.scan(data)
+        found, said = divide(scan)
+        count = sum(len(images) for classes in found.values() for images in classes.values())
+        _refuse_flat(data, scan, count)
+        if not count:
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
+        keys, remarks = _check(found)
+        _refuse_imageless(scan, keys)
+        refuse_one_folder(data, found, keys)
+        if UNDIVIDED in found:
+            refuse_holders(data, found[UNDIVIDED])
+            refuse_other_labels(data, found[UNDIVIDED])
+            said = (*said, *said_of_inner(data, found[UNDIVIDED]))
+        items = _items(data, found)
+        return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
+
+    def scan(self, root: Location) -> Scan:
+        """A walk over the folders in `root`."""
+        return Scan(root)
+
+
+def _refuse_flat(data: Location, scan: Scan, count: int) -> None:
+    """Images in no class folder, more than in class folders, have their labels elsewhere, if there is a table."""
+    ways = tables_beside(data) if len(scan.strays) > count else ()
+    if ways:
+        raise InputError(f"{data} has {len(scan.strays):,} images that lie in no class folder; {ways[0]}.")
+    if not count and scan.ignored[ARROW]:
+        raise InputError(
+            f"{data} holds a data set in Arrow files, which are not read; write each split as Parquet, as with "
+            "`load_from_disk(DIR)['train'].to_parquet('train.parquet')`, and give the folder of these."
+        )
+
+
+def _check(found: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:
+    """The class keys in label order, and remarks. Raises `InputError` where splits differ in their classes."""
+    names = {name for classes in found.values() for name in classes}
+    filled = in_order({name for classes in found.values() for name, images in classes.items() if images})
+    empty = sorted(names - set(filled))
+    remarks = [f"{len(empty)} empty class folders were left out: {named(empty)}"] * bool(empty)
+    lacking = {split: [name for name in filled if name not in classes] for split, classes in found.items()}
+    if any(lacking.values()):
+        listed = "; ".join(f"{split} lacks {named(missing)}" for split, missing in lacking.items() if missing)
+        raise InputError(f"the splits differ in their classes: {listed}; give every split the same class folders.")
+    if UNDIVIDED not in found:
+        _require_training(found, filled)
+        for split, classes in found.items():
+            bare = [name for name in filled if not classes[name]]
+            remarks += [f"{split} has no image of {named(bare)}"] * bool(bare)
+    return filled, tuple(remarks)
+
+
+def _refuse_imageless(scan: Scan, keys: Sequence[str]) -> None:
+    """Raise `InputError` for a class folder with files and without an image: the classifier would lack the class."""
+    for name in sorted(scan.imageless.keys() - set(keys)):
+        held = ", ".join(f"{count} {suffix}" for suffix, count in sorted(scan.imageless[name].items()))
+        raise InputError(f"the class folder {name!r} has files and no image: {held}; add images, or move it out of the data.")
+
+
+def _require_training(found: Mapping[str, Classes], filled: Sequence[str]) -> None:
+    if TRAIN not in found:
+        raise InputError(f"there are folders {', '.join(found)} but no train folder; add one, or give the folder of classes itself.")
+    untrained = [name for name in filled if not found[TRAIN][name]]
+    if untrained:
+        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
+
+
+def _items(root: Location, found: Mapping[str, Classes]) -> list[Item]:
+    items: dict[str, Item] = {}
+    for split, classes in found.items():
+        for key, images in classes.items():
+            for path in images:
+                sample_id = unicodedata.normalize("NFC", relative(root, path))
+                if sample_id in items:
+                    raise InputError(f"two files are both {sample_id!r} after Unicode normalisation; rename one of them.")
+                items[sample_id] = Item(sample_id, path, key, split)
+    return list(items.values())

@@ -1,0 +1,1 @@
+"""The frozen CLIP: its name, its identity, its model."""

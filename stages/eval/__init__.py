@@ -1,0 +1,1 @@
+"""The stage eval: test images scored, once."""

@@ -1,0 +1,116 @@
+"""What an evaluation says of each method: accuracy with its interval, calibration, costs, and the difference of every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from xmap.stages.config import EvalConfig
+from xmap.stages.eval import metrics
+from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS
+from xmap.stages.eval.scoring import Outcome
+from xmap.stages.fewshot.task import Labelled
+from xmap.stages.names import COOP
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import Json
+from xmap.store.formats.tables import Array
+
+
+def result_of(method: str, found: Sequence[Outcome], test: Labelled, config: EvalConfig, classes: int) -> dict[str, Json]:
+    """One method's row of results over its seeds; accuracies in percent."""
+    labels = test.labels.numpy()
+    mean_correct = np.mean([outcome.correct for outcome in found], axis=0)
+    per_class = metrics.per_class_accuracy(mean_correct, labels, classes)
+    errors = [metrics.calibration_error(outcome.columns["probability"], outcome.correct, config.bins) for outcome in found]
+    interval, kind = _interval(found, mean_correct)
+    summaries: list[Mapping[str, Any]] = [outcome.run.adapter.summary for outcome in found]
+    return {
+        "method": method,
+        "shots": found[0].run.shots,
+        "seeds": [outcome.run.seed for outcome in found],
+        "accuracy_mean": 100.0 * float(mean_correct.mean()),
+        "accuracy_ci95": interval,
+        "ci_kind": kind,
+        "accuracies": [100.0 * float(outcome.correct.mean()) for outcome in found],
+        "top5_mean": 100.0 * float(np.mean([outcome.columns["top5_hit"].mean() for outcome in found])),
+        "ece_mean": 100.0 * float(np.mean(errors)),
+        "per_class": [None if np.isnan(share) else 100.0 * float(share) for share in per_class],
+        "selected_on": "; ".join(dict.fromkeys(str(summary["selection"]["selected_on"]) for summary in summaries)),
+        "trials": max(int(summary["selection"]["trials"]) for summary in summaries),
+        "edges": sorted({str(name) for summary in summaries for name in summary["selection"]["edges"]}),
+        "trainable_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
+        "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
+        "ms_per_query": 1000.0 * float(np.mean([outcome.seconds for outcome in found])) / len(labels),
+        "stored_bytes": round(float(np.mean([summary["stored_bytes"] for summary in summaries]))),
+        **_memory(summaries),
+        **_text_cost([outcome.run.texts for outcome in found]),
+    }
+
+
+def _memory(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+    """The most memory that training took under any seed; None where the system did not tell."""
+    peaks = [summary["peak_bytes"] for summary in summaries]
+    return {"peak_bytes": None if None in peaks else max(int(peak) for peak in peaks)}
+
+
+def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:
+    """What the class texts cost before any method began: nothing for prompts, CoOp's tuning where they are tuned."""
+    if any(artifact.stage != COOP for artifact in texts):
+        return {"text": "prompts", "text_parameters": 0, "text_seconds": 0.0, "text_trials": 0}
+    summaries = [artifact.summary for artifact in texts]
+    return {
+        "text": "coop",
+        "text_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
+        "text_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
+        "text_trials": max(int(summary["selection"]["trials"]) for summary in summaries),
+    }
+
+
+def _interval(found: Sequence[Outcome], mean_correct: Array) -> tuple[list[float], str]:
+    """The 95 % interval in percent and its kind.
+
+    Over seeds where they draw different supports. With one support (fixed, or a single seed), and for a method that keeps
+    nothing of the support (its accuracy is the same under every seed), the uncertainty left is that of the test samples.
+    """
+    if _varies(found):
+        low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in found]))
+        return [100.0 * low, 100.0 * high], OVER_SEEDS
+    low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
+    return [100.0 * low, 100.0 * high], OVER_SAMPLES
+
+
+def _varies(found: Sequence[Outcome]) -> bool:
+    """Whether a method met different supports under different seeds, and uses them."""
+    return len({outcome.run.cache.fingerprint for outcome in found}) > 1 and any(outcome.uses_support for outcome in found)
+
+
+def differences_of(groups: Mapping[str, Sequence[Outcome]]) -> list[dict[str, Json]]:
+    """The difference of every pair of methods on the same samples, later minus earlier, seeds averaged; in points.
+
+    The interval is a paired bootstrap over samples; where a method's supports differ from seed to seed it holds their luck too.
+    """
+    names = list(groups)
+    columns = np.stack([np.mean([outcome.correct for outcome in groups[name]], axis=0) for name in names], axis=1)
+    means, resampled = columns.mean(axis=0), metrics.resampled_means(columns, BOOTSTRAP_SEED)
+    found = []
+    for second, first in combinations(range(len(names)), 2):
+        result = metrics.difference_of(float(means[first]), float(means[second]), resampled[:, first] - resampled[:, second])
+        gaps = _gaps(groups[names[first]], groups[names[second]])
+        if gaps is not None:
+            result = metrics.with_seeds(result, gaps.mean(axis=0), metrics.shared_part(gaps))
+        interval = [100.0 * result.low, 100.0 * result.high]
+        row: dict[str, Json] = {"method": names[first], "against": names[second], "difference": 100.0 * result.mean}
+        found.append({**row, "ci95": interval, "ci_kind": OVER_SAMPLES if gaps is None else OVER_BOTH, "tie": result.tie})
+    return found
+
+
+def _gaps(found: Sequence[Outcome], others: Sequence[Outcome]) -> Array | None:
+    """The difference (T, S) on each sample under each seed that both have; None where supports do not differ, or seeds are not shared."""
+    correct, other = ({outcome.run.seed: outcome.correct.astype(np.float64) for outcome in group} for group in (found, others))
+    seeds = [seed for seed in correct if seed in other]
+    if len(seeds) < 2 or not (_varies(found) or _varies(others)):
+        return None
+    return np.stack([correct[seed] - other[seed] for seed in seeds], axis=1)

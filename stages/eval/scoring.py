@@ -1,0 +1,159 @@
+"""Scoring labelled samples with one adapter, batch by batch, and the evidence each batch leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmap.stages.adapters.evidence import agreement, batches, neighbor_column, sample_columns
+from xmap.stages.adapters.files import adapter_index, cache_on_device, load_adapter, on_device
+from xmap.stages.config import EvalConfig, TopK
+from xmap.stages.eval import metrics
+from xmap.stages.fewshot.load import VALUES
+from xmap.stages.fewshot.task import Labelled, Retrieved
+from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
+from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.names import COOP
+from xmap.stages.progress import Progress
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
+from xmap.store.formats.log import NeighborColumn, read_values
+from xmap.store.formats.tables import Array
+
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Run:
+    """One adapter to evaluate, and the cache and class texts it was trained on."""
+
+    method: str
+    seed: int
+    cache: Artifact
+    adapter: Artifact
+    texts: Artifact
+
+    @property
+    def shots(self) -> int:
+        return int(self.cache.summary["shots"])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did on every test sample: `columns` of length T (of top5, (T, min(5, N))), its neighbours, seconds of scoring."""
+
+    run: Run
+    columns: Mapping[str, Array]
+    neighbors: NeighborColumn
+    seconds: float
+    uses_support: bool
+
+    @property
+    def correct(self) -> Array:
+        return self.columns["correct"]
+
+
+def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None) -> Outcome:
+    """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
+    fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
+    values = read_values(run.cache.file(VALUES))
+    index, own = adapter_index(run.adapter, run.cache, fitted, cache)
+    scorer = _Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
+    columns: dict[str, Array] = {}
+    seconds = 0.0
+    for part in batches(len(test), BATCH):
+        features = test.features[part]
+        started = time.perf_counter()
+        scores = scorer.scores(features)
+        seconds += time.perf_counter() - started
+        zero_shot = cache.text.logits(features)
+        if barred is not None:
+            scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
+            zero_shot = zero_shot.masked_fill(barred, -torch.inf)
+        _fill(columns, _columns(fitted, scores, test.labels[part], zero_shot), part, len(test))
+        progress.advance(part.stop - part.start)
+    found = _search(index, test.features, config.neighbors, scorer if own else None)
+    columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
+    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, _uses_support(fitted, cache, run))
+
+
+def _uses_support(fitted: Fitted, cache: Cache, run: Run) -> bool:
+    return bool(fitted.tensors) or cache.index is not None or run.texts.stage == COOP
+
+
+class _Scorer:
+    """Scores batches with one adapter: over all keys, or over those its index retrieves."""
+
+    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex | None, top_k: TopK, device: str) -> None:
+        self._method, self._device = method, device
+        self._fitted, self._cache = on_device(fitted, device), cache_on_device(cache, device)
+        self._top_k = 0 if index is None or top_k == "all" else int(top_k)
+        self._index = index
+        if index is not None and self._top_k and device == "cuda" and gpu_count():
+            self._index = index.on_gpu()
+
+    def scores(self, features: Tensor) -> Scores:
+        """Scores of unit features (B, C), back on the CPU."""
+        with torch.no_grad():
+            found = self._method.scores(self._fitted, self._cache, features.to(self._device), self._retrieved(features))
+        sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
+        return Scores(found.logits.float().cpu(), *sides)
+
+    def index_queries(self, features: Tensor) -> Tensor:
+        """Unit features (B, C) as the adapter's own index takes them, on the CPU."""
+        return self._queries(features).cpu()
+
+    def _queries(self, features: Tensor) -> Tensor:
+        with torch.no_grad():
+            return index_queries(self._method, self._fitted, features.to(self._device))
+
+    def _retrieved(self, features: Tensor) -> Retrieved | None:
+        if self._index is None or not self._top_k:
+            return None
+        return Retrieved.of(self._index, self._queries(features), self._top_k)
+
+
+def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
+    """The per-sample columns of one batch."""
+    chances = scores.logits.softmax(1)
+    named = sample_columns(fitted, scores, labels)
+    columns = {name: column.numpy() for name, column in named.items()}
+    columns["correct"] = columns["predicted"] == labels.numpy()
+    columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)
+    best = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices
+    columns["top5"] = best.numpy()
+    for name, sums in (("top5_probability", chances), ("top5_image", scores.image), ("top5_text", scores.text)):
+        columns[name] = np.full(best.shape, np.nan, np.float32) if sums is None else sums.gather(1, best).numpy()
+    columns["probability"] = chances.amax(1).numpy()
+    columns["true_probability"] = chances.gather(1, labels[:, None])[:, 0].numpy()
+    columns["zero_shot"] = zero_shot.argmax(1).numpy()
+    return columns
+
+
+def _fill(columns: dict[str, Array], batch: Mapping[str, Array], part: slice, total: int) -> None:
+    """Put a batch's columns into those of all samples.
+
+    Kept as they are, they would lie between the blocks that each batch of logits frees, and memory would grow by these.
+    """
+    for name, values in batch.items():
+        if name not in columns:
+            columns[name] = np.empty((total, *values.shape[1:]), values.dtype)
+        columns[name][part] = values
+
+
+def _search(index: VectorIndex, features: Tensor, k: int, scorer: _Scorer | None) -> Neighbors:
+    """The `k` nearest keys of each feature; padded with row -1 where the cache has fewer.
+
+    `scorer` turns features into what an adapter's own index takes.
+    """
+    columns: dict[str, Array] = {}
+    for part in batches(len(features), BATCH):
+        queries = features[part] if scorer is None else scorer.index_queries(features[part])
+        found = index.search(queries.numpy(), k)
+        _fill(columns, {"scores": found.scores, "rows": found.rows}, part, len(features))
+    return Neighbors(columns["scores"], columns["rows"])

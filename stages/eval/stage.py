@@ -1,0 +1,161 @@
+"""The stage `eval`: the only one that opens the test split, once, for adapters whose every choice is already made.
+
+It hands test rows to scoring alone: what it returns is an artifact with metrics, predictions and the affinity log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmap.stages.adapters.evidence import FLOATS
+from xmap.stages.config import EvalConfig
+from xmap.stages.datasets.dataset import TEST
+from xmap.stages.eval.results import differences_of, result_of
+from xmap.stages.eval.scoring import Outcome, Run, score
+from xmap.stages.fewshot.class_names import told_apart
+from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
+from xmap.stages.fewshot.task import Labelled
+from xmap.stages.machine.device import resolve_device
+from xmap.stages.progress import Progress
+from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.fingerprint import Json
+from xmap.store.errors import InputError
+from xmap.store.files import write_bytes
+from xmap.store.formats.features import SAMPLES, read_images
+from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.tables import Array, read_table
+
+PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_probability", "top5_image", "top5_text")
+
+
+def evaluate(
+    store: Store,
+    identity: Identity,
+    images: Artifact,
+    texts: Artifact,
+    runs: Sequence[Run],
+    config: EvalConfig,
+    device: str,
+    progress: Progress,
+    target: Artifact | None = None,
+) -> Artifact:
+    """Score the test split with every run; store metrics, predictions and the affinity log.
+
+    With `target`, other images of the same classes, its test split is scored in place of that of `images`, and only the
+    classes it has images of can be predicted.
+    `summary["results"]` holds one object a method, in the order of `runs`; `summary["differences"]` one a pair of methods.
+    Raises `InputError` without test images, without runs, for runs of different shots, and for a device that is not there.
+    """
+    place = resolve_device(device)
+    _check(runs)
+    with store.build(identity, on_wait=progress.say) as held:
+        if isinstance(held, Artifact):
+            return held
+        text = load_text(texts)
+        test = _read_test(target or images)
+        require_same_encoder(target or images, texts, test.features.shape[1], text)
+        barred = None if target is None else _barred(target, text.names, test)
+        progress.start("eval", len(runs) * len(test))
+        outcomes = [score(run, test, config, place, progress, barred) for run in runs]
+        results = [result_of(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
+        differences = differences_of(_by_method(outcomes))
+        _write(held, outcomes, test)
+        facts: dict[str, Json] = {"results": results, "differences": differences, "samples": len(test), "classes": list(text.names)}
+        write_bytes(held.path / "metrics.json", json.dumps({**facts, "config": config.model_dump(mode="json")}, indent=1).encode())
+        return held.commit({"results": results, "differences": differences, "samples": len(test)}, device=place)
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if not runs:
+        raise InputError("nothing to evaluate: name methods with --methods.")
+    shots = sorted({run.shots for run in runs})
+    if len(shots) > 1:
+        raise InputError(f"one evaluation compares methods at one number of shots, got {', '.join(map(str, shots))}; run them one by one.")
+    seeds = {method: [run.seed for run in runs if run.method == method] for method in {run.method for run in runs}}
+    for method, found in seeds.items():
+        if len(set(found)) < len(found):
+            raise InputError(f"method {method!r} comes twice with one seed; name every seed once with --seeds.")
+
+
+def _read_test(images: Artifact) -> Labelled:
+    """The plain views of the test split, shard by shard into one array: a second copy would be as large as all else."""
+    paths = [path for path in images.files(prefix=f"{TEST}-", suffix=".parquet") if path.stem.removeprefix(f"{TEST}-").isdigit()]
+    plain = [np.flatnonzero(read_table(path, types=SAMPLES)["view"].to_numpy() == 0) for path in paths]
+    total = sum(len(rows) for rows in plain)
+    if not total:
+        raise InputError(f"features {images.name!r} hold no readable test image; extract a dataset with a test split.")
+    ids: list[str] = []
+    labels, features = torch.empty(total, dtype=torch.int64), torch.empty(0)
+    for path, rows in zip(paths, plain, strict=True):
+        part = labelled(read_images([path]).take(rows))
+        if not ids:
+            features = torch.empty(total, part.features.shape[1])
+        labels[len(ids) : len(ids) + len(part)], features[len(ids) : len(ids) + len(part)] = part.labels, part.features
+        ids += part.sample_ids
+    return Labelled(tuple(ids), labels, features)
+
+
+def _barred(target: Artifact, names: Sequence[str], test: Labelled) -> Tensor:
+    """Which classes (N,) bool the target has no image of. Raises `InputError` where its classes are others."""
+    if told_apart(target.summary["classes"]) != tuple(names):
+        raise InputError(f"images {target.name!r} are of other classes than the adapters; extract both with one classnames.txt.")
+    return torch.bincount(test.labels, minlength=len(names)) == 0
+
+
+def _by_method(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.run.method, []).append(outcome)
+    return groups
+
+
+def _write(draft: Draft, outcomes: Sequence[Outcome], test: Labelled) -> None:
+    labels = test.labels.numpy()
+    total = len(test)
+
+    def column(name: str) -> Array:
+        return np.concatenate([outcome.columns.get(name, np.full(total, np.nan, np.float32)) for outcome in outcomes])
+
+    shared: dict[str, Column | NeighborColumn] = {
+        "run": [outcome.run.adapter.path.name for outcome in outcomes for _ in range(total)],
+        "method": [outcome.run.method for outcome in outcomes for _ in range(total)],
+        "seed": np.repeat([outcome.run.seed for outcome in outcomes], total),
+        "sample_id": list(test.sample_ids) * len(outcomes),
+        "label": np.tile(labels, len(outcomes)),
+        "predicted": column("predicted"),
+    }
+    predictions = {name: column(name) for name in PREDICTED}
+    write_predictions(draft.path / "predictions.parquet", {**shared, **predictions}, draft.identity.fingerprint)
+    log: dict[str, Column | NeighborColumn] = {
+        "split": TEST,
+        "epoch": 0,
+        "zero_shot_correct": column("zero_shot") == np.tile(labels, len(outcomes)),
+        "correct": column("correct"),
+        "neighbor_agreement": column("neighbor_agreement"),
+        "neighbors": _joined([outcome.neighbors for outcome in outcomes]),
+    }
+    write_affinity(
+        draft.path / "affinity/test.parquet", {**shared, **{name: column(name) for name in FLOATS}, **log}, draft.identity.fingerprint
+    )
+
+
+def _joined(columns: Sequence[NeighborColumn]) -> NeighborColumn:
+    """The neighbours of several runs, each with a cache of its own, as one column."""
+    width = max(column.rows.shape[1] for column in columns)
+    starts = np.cumsum([0, *(len(column.sample_ids) for column in columns)])
+    rows = [
+        _padded(np.where(column.rows >= 0, column.rows + start, -1), width, -1) for column, start in zip(columns, starts[:-1], strict=True)
+    ]
+    affinities = [_padded(column.affinities, width, 0.0) for column in columns]
+    ids = [sample for column in columns for sample in column.sample_ids]
+    labels = np.concatenate([column.labels for column in columns])
+    return NeighborColumn(np.concatenate(rows), np.concatenate(affinities), ids, labels)
+
+
+def _padded(matrix: Array, width: int, value: float) -> Array:
+    return np.pad(matrix, ((0, 0), (0, width - matrix.shape[1])), constant_values=value)

@@ -1,0 +1,1 @@
+"""The stage extract: images and prompts to features."""

@@ -1,0 +1,173 @@
+"""Encoding whole shards with one model, apart from any store: what every engine's workers do, here or on another machine."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xmap.stages.config import ExtractConfig
+from xmap.stages.datasets.dataset import Sample
+from xmap.stages.encoder.identity import EncoderIdentity
+from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.engine import Advance
+from xmap.stages.extract.loading import Changed, Loaded, Request, worker_failures
+from xmap.stages.extract.shards import Shard
+from xmap.stages.images.decode import BadImage, rules_of
+from xmap.stages.images.views import Deep, Pixels, ViewMaker, normalised
+from xmap.stages.machine.allocator import kept_memory
+from xmap.stages.machine.device import resolve_device
+from xmap.store.artifacts.manifest import versions
+from xmap.store.errors import InputError
+from xmap.store.formats.features import ErrorRow, ImageFeatures
+from xmap.store.formats.tables import Array
+
+# What decides the last bits of a feature, beside the kind of device.
+DECISIVE = ("platform", "torch", "open_clip_torch", "pillow", "numpy")
+
+# The answers to requests in order, made by a maker of views, so many ready ahead.
+Load = Callable[[Sequence[Request], ViewMaker, int], Generator[Loaded]]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What encodes: `device` is cpu or cuda, `made_by` the libraries and the kind of device, which decide a feature's last bits."""
+
+    device: str
+    made_by: Mapping[str, str]
+
+
+def this_machine(device: str) -> Machine:
+    """What would encode here on `device` (auto, cpu or cuda). Raises `InputError` for a GPU that is not there."""
+    place = resolve_device(device)
+    made_by = {name: found for name, found in versions().items() if name in DECISIVE}
+    made_by["device"] = torch.cuda.get_device_name() if place == "cuda" else place
+    return Machine(place, made_by)
+
+
+def require_kind(planned: Machine) -> None:
+    """Raise `InputError` where this machine is of another kind: no rerun would give the bytes of an artifact that several kinds made."""
+    here = this_machine(planned.device).made_by
+    differing = [f"{name} {here.get(name)} in place of {wanted}" for name, wanted in planned.made_by.items() if here.get(name) != wanted]
+    if differing:
+        raise InputError(f"machine {platform.node()} has {', '.join(differing)}; extract on machines of one kind.")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A shard's rows, its bad images in the order of the plan, the model's own logit scale, and how many images were assumed to have
+    values of so many bits.
+    """
+
+    shard: Shard
+    rows: ImageFeatures
+    bad: tuple[ErrorRow, ...]
+    logit_scale: float
+    depths: Mapping[int, int]
+
+    @property
+    def units(self) -> int:
+        return len(self.shard.samples)
+
+
+class ShardEncoder:
+    """One model and its preprocessing, at work on shards: a `stages.engine.Worker`."""
+
+    def __init__(self, encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, load: Load) -> None:
+        """Raises `InputError` where this machine is not of the kind that the extraction was planned on."""
+        require_kind(machine)
+        self._model, self._extract, self._load = Encoder.load(encoder, machine.device), extract, load
+
+    def work(self, shards: Sequence[Shard], advance: Advance) -> Generator[Encoded]:
+        """Encode shards in order; the next ones' images load meanwhile. Raises `InputError` for a file that changed."""
+        with worker_failures(), kept_memory(self._model.device), closing(self._answers(shards)) as answers:
+            for shard in shards:
+                yield self._encode(shard, answers, advance)
+
+    def _answers(self, shards: Sequence[Shard]) -> Generator[Loaded]:
+        requests = [
+            Request(sample, content, shard.views) for shard in shards for sample, content in zip(shard.samples, shard.contents, strict=True)
+        ]
+        preprocess = self._model.identity.preprocess
+        maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
+        return self._load(requests, maker, self._extract.batch_size)
+
+    def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
+        """Encode one shard, whose answers come next."""
+        bad: list[ErrorRow] = []
+        depths: Counter[int] = Counter()
+        preprocess, views = self._model.identity.preprocess, 1 + shard.views
+        batches = full_batches(_images(shard, answers, bad, depths, advance), views, preprocess["size"], self._extract.batch_size)
+        features = np.concatenate([self._model.encode_images(normalised(batch, preprocess)) for batch in batches])
+        lost = {row.sample_id for row in bad}
+        good = np.repeat([sample.sample_id not in lost for sample in shard.samples], views)
+        kept = features[: len(good)][good]
+        require_finite(kept, self._model.identity)
+        samples = [sample for sample in shard.samples if sample.sample_id not in lost]
+        rows = ImageFeatures(
+            tuple(sample.sample_id for sample in samples for _ in range(views)),
+            np.repeat(np.asarray([sample.label for sample in samples], dtype=np.int32), views),
+            np.tile(np.arange(views, dtype=np.int16), len(samples)),
+            kept,
+        )
+        return Encoded(shard, rows, tuple(bad), self._model.logit_scale, dict(depths))
+
+
+def _images(
+    shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], depths: Counter[int], advance: Advance
+) -> Iterator[Pixels | None]:
+    """The views of each sample of `shard`, None for a bad image, which is put into `bad`; assumed depths are counted.
+
+    Raises `InputError` for a changed file.
+    """
+    for sample in shard.samples:
+        answer = next(answers)
+        if isinstance(answer, Changed):
+            raise InputError(f"{sample.place} {answer.why}; run the same command again.")
+        advance(1)
+        if isinstance(answer, BadImage):
+            bad.append(error_row(sample, answer))
+            yield None
+        elif isinstance(answer, Deep):
+            depths[answer.depth] += 1
+            yield answer.pixels
+        else:
+            yield answer
+
+
+def full_batches(images: Iterable[Pixels | None], views: int, size: Sequence[int], batch_size: int) -> Iterator[Pixels]:
+    """All batches (batch_size, H, W, 3) uint8, each of full size: matrix products at other sizes differ in the last bits.
+
+    The `views` places of a bad image, and those after the last image, are black.
+    """
+    batch, filled = np.zeros((batch_size, *size, 3), np.uint8), 0
+    for image in images:
+        done = 0
+        while done < views:
+            count = min(views - done, batch_size - filled)
+            if image is not None:
+                batch[filled : filled + count] = image[done : done + count]
+            done, filled = done + count, filled + count
+            if filled == batch_size:
+                yield batch
+                batch, filled = np.zeros((batch_size, *size, 3), np.uint8), 0
+    if filled:
+        yield batch
+
+
+def error_row(sample: Sample, bad: BadImage) -> ErrorRow:
+    """What errors.parquet says of a bad image."""
+    # The id's last parts as they are on disk: the id is normalised, and a normalised name may not open the file.
+    written = "/".join(str(sample.place).split("/")[-len(sample.sample_id.split("/")) :])
+    return ErrorRow(sample.sample_id, sample.split, written, bad.kind, bad.message)
+
+
+def require_finite(features: Array, encoder: EncoderIdentity) -> None:
+    """Raise `InputError` for features that are not finite."""
+    if not np.isfinite(features).all():
+        raise InputError(f"encoder {encoder.name!r} gives features that are not finite at --precision {encoder.precision}; use fp32.")

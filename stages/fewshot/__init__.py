@@ -1,0 +1,1 @@
+"""The few-shot support and its samples as tensors."""

@@ -1,0 +1,218 @@
+"""Which samples a run may see: the few-shot support and the few validation samples beside it.
+
+Draws rank the samples of a class by the hash of (seed, sample id): they depend neither on file order nor on how classes are
+numbered, and a larger draw contains the smaller one. Unreadable images are not in the feature table and are never drawn.
+Nothing here opens the test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from blake3 import blake3
+
+from xmap.stages.config import CacheConfig
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import InputError
+from xmap.store.formats.features import SAMPLES, ImageFeatures, read_images
+from xmap.store.formats.tables import Array, read_table
+
+SUPPORT = "support-"
+VALIDATION_SHOTS = 4
+NOTHING = "nothing (fixed defaults)"
+
+IDS = pa.schema([SAMPLES.field("sample_id")])
+
+ValidationProtocol = Literal["few", "paper"]
+
+
+def rank(seed: int, sample_id: str) -> str:
+    """Where a draw by `seed` places a sample among others: hex digits to sort by."""
+    # The word keeps this order apart from the one by which splits are drawn (`stages.datasets.splits`).
+    return blake3(f"shots\0{seed}\0{sample_id}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SplitIndex:
+    """The samples of one split without their features: ids (S) and `labels` (S,) int32, in file order."""
+
+    sample_ids: tuple[str, ...]
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def without(self, ids: Collection[str]) -> SplitIndex:
+        """The samples whose ids are not among `ids`."""
+        rows = [row for row, sample in enumerate(self.sample_ids) if sample not in ids]
+        return SplitIndex(tuple(self.sample_ids[row] for row in rows), self.labels[rows])
+
+    def few(self, per_class: int, seed: int) -> SplitIndex:
+        """At most `per_class` samples of each class, drawn by `seed`."""
+        by_class: dict[int, list[int]] = {}
+        for row, label in enumerate(self.labels.tolist()):
+            by_class.setdefault(label, []).append(row)
+        ranked = (sorted(rows, key=lambda row: rank(seed, self.sample_ids[row])) for rows in by_class.values())
+        rows = sorted(row for found in ranked for row in found[:per_class])
+        return SplitIndex(tuple(self.sample_ids[row] for row in rows), self.labels[rows])
+
+    def counts(self, classes: int) -> Array:
+        """Samples of each class (N,) int64. Raises `InputError` for a label that no class has."""
+        if len(self) and (int(self.labels.min()) < 0 or int(self.labels.max()) >= classes):
+            raise InputError(
+                f"label {int(self.labels.max())} in the image features, but the texts name {classes} classes; extract both again."
+            )
+        return np.bincount(self.labels, minlength=classes)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A support: its samples, the split they come from, whether that split fixes them, and remarks for people."""
+
+    index: SplitIndex
+    split: str
+    fixed: bool
+    remarks: tuple[str, ...] = ()
+
+
+def splits_of(images: Artifact) -> Mapping[str, int]:
+    """Samples in each split of an images artifact, from its manifest alone; empty splits are left out."""
+    counts: Mapping[str, int] = images.summary["counts"]
+    return {split: count for split, count in counts.items() if count}
+
+
+def fixed_shots(images: Artifact) -> tuple[int, ...]:
+    """The shot counts for which the features hold a fixed support (imported ones do), rising; empty where it is drawn."""
+    names = (name.removeprefix(SUPPORT) for name in splits_of(images) if name.startswith(SUPPORT))
+    return tuple(sorted(int(name) for name in names if name.isdigit()))
+
+
+def support_split(images: Artifact, shots: int) -> str:
+    """The split that holds the support of `shots`. Raises `InputError` where there is none."""
+    known = fixed_shots(images)
+    if known:
+        if shots not in known:
+            listed = ", ".join(str(count) for count in known)
+            raise InputError(
+                f"features {images.name!r} hold a support for {listed} shots, not for {shots}; choose one of these with --shots."
+            )
+        return f"{SUPPORT}{shots}"
+    if TRAIN not in splits_of(images):
+        raise InputError(f"features {images.name!r} hold no training images; extract a dataset that has some.")
+    return TRAIN
+
+
+def draw_support(images: Artifact, config: CacheConfig, classes: Sequence[str], seed: int | None) -> Drawn:
+    """The support of `config.shots` a class: the fixed one where the features have it, else drawn from train by `seed`.
+
+    Raises `InputError` for a missing fixed support, a missing seed, an empty support, and, unless `config.short` is "keep",
+    for classes with fewer samples than shots.
+    """
+    split = support_split(images, config.shots)
+    fixed = split != TRAIN
+    index = index_split(images, split)
+    if not fixed:
+        if seed is None:
+            raise InputError("the support is drawn from the training images: give a seed with --seeds.")
+        index = index.few(config.shots, seed)
+    if not len(index):
+        raise InputError(f"features {images.name!r} hold no readable training image; see errors.parquet in {images.path}.")
+    remarks = _short_classes(index.counts(len(classes)), classes, config, fixed)
+    return Drawn(index, split, fixed, remarks)
+
+
+def _short_classes(counts: Array, classes: Sequence[str], config: CacheConfig, fixed: bool) -> tuple[str, ...]:
+    short = [(int(count), name) for name, count in zip(classes, counts, strict=True) if count < config.shots]
+    if not short:
+        return ()
+    count, name = min(short)
+    verb = "class has" if len(short) == 1 else "classes have"
+    text = f"{len(short)} {verb} fewer than {config.shots} training images ({name!r} has {count})"
+    if config.short == "error" and not fixed:
+        least = f"--shots {count}, or " if count else ""
+        raise InputError(f"{text}; choose {least}--short keep to take what there is.")
+    return (f"{text}; taken as they are.",)
+
+
+def draw_validation(
+    images: Artifact, shots: int, seed: int, protocol: ValidationProtocol, support: Collection[str], classes: int
+) -> tuple[ImageFeatures | None, str]:
+    """The samples that settings are chosen on (plain views), and in words what they are; None where there are none.
+
+    "few" draws `min(shots, 4, available)` of each class from the val split: a user with K labelled images a class does not
+    have hundreds more to tune on. "paper" takes the whole val split, as many papers do. Without a val split both take
+    training samples that are not in the support.
+    """
+    splits = splits_of(images)
+    few = min(shots, VALIDATION_SHOTS)
+    if VAL in splits:
+        index = index_split(images, VAL)
+        whole = protocol == "paper"
+        chosen = index if whole else index.few(few, seed)
+        what = f"validation, all {len(chosen)}" if whole else f"validation, {_per_class(chosen.counts(classes))}"
+        split = VAL
+    elif TRAIN in splits and not fixed_shots(images):
+        chosen, split = index_split(images, TRAIN).without(set(support)).few(few, seed), TRAIN
+        what = f"train remainder, {_per_class(chosen.counts(classes))}"
+    else:
+        return None, NOTHING
+    if not len(chosen):
+        return None, NOTHING
+    return take_samples(images, split, set(chosen.sample_ids), plain=True), what
+
+
+def _per_class(counts: Array) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{high} a class" if low == high else f"{low} to {high} a class"
+
+
+def index_split(images: Artifact, split: str) -> SplitIndex:
+    """The samples of a split, one a plain view. Features are not read: a whole training set would not fit in memory."""
+    table = read_table(split_files(images, split), types=SAMPLES)
+    rows = np.flatnonzero(table["view"].to_numpy() == 0)
+    ids = table["sample_id"].to_pylist()
+    return SplitIndex(tuple(ids[row] for row in rows), table["label"].to_numpy()[rows].astype(np.int32))
+
+
+def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> ImageFeatures:
+    """The rows of the given samples (all views, or view 0 alone), in file order. Raises `InputError` when the split lacks one of them."""
+    return join(list(take_parts(images, split, ids, plain)))
+
+
+def take_parts(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> Iterator[ImageFeatures]:
+    """What `take_samples` gives, one file after the other: a file holds whole samples, and one is in memory at a time."""
+    found: set[str] = set()
+    for path in split_files(images, split):
+        if not any(sample in ids for sample in read_table(path, types=IDS)["sample_id"].to_pylist()):
+            continue
+        rows = read_images([path])
+        keep = [row for row, sample in enumerate(rows.sample_ids) if sample in ids and not (plain and rows.views[row])]
+        part = rows.take(np.asarray(keep, dtype=np.int64))
+        found.update(part.sample_ids)
+        yield part
+    missing = sorted(set(ids) - found)
+    if missing:
+        raise InputError(f"features {images.name!r} have no {split} sample {missing[0]!r}; the cache was built from other features.")
+
+
+def split_files(images: Artifact, split: str) -> list[Path]:
+    """The feature files of a split. Raises `InputError` for the test split, which evaluation alone opens, and for an absent one."""
+    if split == TEST:
+        raise InputError("the test split is opened by evaluation alone.")
+    found = [path for path in images.files(prefix=f"{split}-", suffix=".parquet") if path.stem.removeprefix(f"{split}-").isdigit()]
+    if not found:
+        raise InputError(f"features {images.name!r} have no split {split!r}; they hold {', '.join(splits_of(images))}.")
+    return found
+
+
+def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
+    """The rows of several tables, one after the other."""
+    ids = tuple(sample for part in parts for sample in part.sample_ids)
+    labels, views = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "views"))
+    return ImageFeatures(ids, labels, views, np.concatenate([part.features for part in parts]))

@@ -1,0 +1,117 @@
+"""From feature artifacts to the tensors that methods see: class texts, the support, samples to score."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from xmap.stages.datasets.sources.one_class import refuse_one_class
+from xmap.stages.fewshot.class_names import told_apart
+from xmap.stages.fewshot.class_texts import read_class_texts
+from xmap.stages.fewshot.draw import support_split, take_samples
+from xmap.stages.fewshot.task import Labelled, Segments, Support, Text
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.formats.features import ImageFeatures, TextFeatures
+from xmap.store.formats.index import VectorIndex
+from xmap.store.formats.log import Values, read_values
+from xmap.store.formats.tables import Array
+
+VALUES = "values.parquet"
+IMAGE_INDEX = "image.faiss"
+TEXT_INDEX = "text.faiss"
+
+
+def load_text(texts: Artifact) -> Text:
+    """The class texts of a texts artifact. Raises `ArtifactDamaged` when a class has no row, and `InputError` for a single class."""
+    # Features that were imported by an older xmap may have one name twice.
+    names = told_apart([str(name) for name in texts.summary["classes"]])
+    refuse_one_class(names, str(texts.path))
+    rows = read_class_texts(texts)
+    return Text(names, torch.from_numpy(class_weights(rows, len(names))), float(texts.summary["logit_scale"]))
+
+
+def class_weights(rows: TextFeatures, classes: int) -> Array:
+    """The unit mean over templates of the unit template features of each class (N, C) float32."""
+    units = _unit(rows.features.astype(np.float64))
+    sums = np.zeros((classes, units.shape[1]))
+    np.add.at(sums, rows.class_ids, units)
+    # The mean and the sum have one direction.
+    weights: Array = _unit(sums).astype(np.float32)
+    return weights
+
+
+def _unit(vectors: Array) -> Array:
+    scaled: Array = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(min=1e-12)
+    return scaled
+
+
+def support_of(rows: ImageFeatures, shots: int, classes: int) -> Support:
+    """The support of image rows (several views a sample, in any order). Raises `InputError` where view counts differ."""
+    places: dict[str, list[int]] = {}
+    for row, sample in enumerate(rows.sample_ids):
+        places.setdefault(sample, []).append(row)
+    widths = {len(found) for found in places.values()}
+    if len(widths) != 1:
+        raise InputError(f"the support's samples have {min(widths)} to {max(widths)} views; extract them again with one --views.")
+    order = np.asarray([sorted(found, key=lambda row: int(rows.views[row])) for found in places.values()])
+    views = torch.from_numpy(rows.features[order].astype(np.float32))
+    labels = torch.from_numpy(rows.labels[order[:, 0]].astype(np.int64))
+    return Support.of(list(places), labels, views, shots, classes)
+
+
+def load_support(images: Artifact, cache: Artifact, shots: int) -> Support:
+    """The support that a cache was built from, with its single views. Raises `InputError` where the two do not belong together."""
+    ids = read_values(cache.file(VALUES)).sample_ids
+    split = support_split(images, shots)
+    support = support_of(take_samples(images, split, set(ids)), shots, len(cache.summary["classes"]))
+    if support.sample_ids != ids:
+        raise ArtifactDamaged(cache.path / VALUES, "its rows are not those of the image features", cache.remedy)
+    return support
+
+
+def load_index(artifact: Artifact, rows: int, width: int) -> VectorIndex:
+    """The image index of a cache or adapter, over `rows` keys of `width`. Raises `ArtifactDamaged` where it is of others."""
+    index = VectorIndex.load(artifact.file(IMAGE_INDEX))
+    if (len(index), index.width) != (rows, width):
+        problem = f"it holds {len(index):,} keys of width {index.width}, not {rows:,} of width {width}"
+        raise ArtifactDamaged(artifact.path / IMAGE_INDEX, problem, artifact.remedy)
+    return index
+
+
+def load_values(cache: Artifact) -> Values:
+    """What the rows of a cache are. Raises `ArtifactDamaged` where their names are not those of its classes."""
+    values, names = read_values(cache.file(VALUES)), [str(name) for name in cache.summary["classes"]]
+    each = set(zip(values.labels.tolist(), values.class_names, strict=True))
+    known = {*enumerate(names), *enumerate(told_apart(names))}
+    if not each <= known:
+        raise ArtifactDamaged(cache.path / VALUES, "its class names are not those of the cache", cache.remedy)
+    return values
+
+
+def load_segments(cache: Artifact) -> Segments:
+    """Which key of a cache belongs to which class. Raises `ArtifactDamaged` for labels that are not sorted or that no class has."""
+    labels = read_values(cache.file(VALUES)).labels.astype(np.int64)
+    classes = len(cache.summary["classes"])
+    if (np.diff(labels) < 0).any() or ((labels < 0) | (labels >= classes)).any():
+        raise ArtifactDamaged(cache.path / VALUES, f"its labels are not those of {classes} classes in order", cache.remedy)
+    return Segments.of(torch.from_numpy(labels), classes, int(cache.summary["shots"]))
+
+
+def labelled(rows: ImageFeatures) -> Labelled:
+    """Rows of plain views as samples to score."""
+    features = normalize(torch.from_numpy(rows.features.astype(np.float32)), dim=-1)
+    return Labelled(rows.sample_ids, torch.from_numpy(rows.labels.astype(np.int64)), features)
+
+
+def require_same_encoder(images: Artifact, texts: Artifact, image_width: int, text: Text) -> None:
+    """Raise `InputError` where image and text features differ in width or in the number of classes."""
+    names = images.summary["classes"]
+    if image_width != text.weights.shape[1]:
+        widths = f"width {image_width} and {text.weights.shape[1]}"
+        raise InputError(f"image features {images.name!r} and text features {texts.name!r} have {widths}; take both from one encoder.")
+    if len(names) != text.classes:
+        raise InputError(
+            f"image features {images.name!r} have {len(names)} classes, text features {texts.name!r} {text.classes}; extract both again."
+        )

@@ -1,0 +1,189 @@
+"""A few-shot task: what a method may see. It holds no test features, and no type here can.
+
+Rows of the support are sorted by class, then sample id, whatever order they came in; class segments are then contiguous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from xmap.store.formats.index import VectorIndex
+
+
+@dataclass(frozen=True)
+class Text:
+    """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`."""
+
+    names: tuple[str, ...]
+    weights: Tensor
+    logit_scale: float
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Zero-shot logits `s f W^T` (B, N) of unit features (B, C)."""
+        return self.logit_scale * features @ self.weights.T
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Which contiguous keys belong to which class.
+
+    `labels` (M,) int64 sorted; `counts` (N,) float32; `shots` the nominal K. A class may have no key at all.
+    """
+
+    labels: Tensor
+    counts: Tensor
+    shots: int
+
+    @classmethod
+    def of(cls, labels: Tensor, classes: int, shots: int) -> Segments:
+        return cls(labels, torch.bincount(labels, minlength=classes).float(), shots)
+
+    @property
+    def classes(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def even(self) -> int | None:
+        """Keys per class where all classes have equally many, else None."""
+        first = int(self.counts[0])
+        return first if first > 0 and bool((self.counts == first).all()) else None
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The image keys retrieved for each query, in place of all of them: similarities (B, k) and key rows (B, k)."""
+
+    scores: Tensor
+    rows: Tensor
+
+    @classmethod
+    def of(cls, index: VectorIndex, queries: Tensor, k: int) -> Retrieved:
+        """The `k` nearest keys of unit queries (B, C), on the device of these."""
+        found = index.search(queries.cpu().numpy(), k)
+        return cls(torch.from_numpy(found.scores).to(queries.device), torch.from_numpy(found.rows).to(queries.device))
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """Keys that stay in the index of their cache: the index, the class of each key, and how many a query retrieves."""
+
+    keys: VectorIndex
+    segments: Segments
+    k: int
+
+    def retrieve(self, features: Tensor) -> Retrieved:
+        """The `k` nearest keys of unit features (B, C), on their device."""
+        return Retrieved.of(self.keys, features, self.k)
+
+    def to(self, device: str) -> KeyIndex:
+        """The same index, with the classes of its keys on `device`."""
+        return replace(self, segments=Segments(self.segments.labels.to(device), self.segments.counts.to(device), self.segments.shots))
+
+
+@dataclass(frozen=True)
+class Support:
+    """The labelled few-shot samples.
+
+    `labels` (M,) int64; `views` (M, V, C) float32, raw encoder output, view 0 the plain crop (or one averaged view).
+    """
+
+    sample_ids: tuple[str, ...]
+    labels: Tensor
+    views: Tensor
+    shots: int
+    classes: int
+
+    @classmethod
+    def of(cls, sample_ids: Sequence[str], labels: Tensor, views: Tensor, shots: int, classes: int) -> Support:
+        """Sort the rows by (label, sample id) and hold them."""
+        rows = sorted(range(len(sample_ids)), key=lambda row: (int(labels[row]), sample_ids[row]))
+        index = torch.as_tensor(rows, dtype=torch.int64, device=labels.device)
+        return cls(tuple(sample_ids[row] for row in rows), labels[index].long(), views[index].float(), shots, classes)
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """Tip-Adapter's keys (M, C): the unit mean of a sample's raw views."""
+        return normalize(self.views.mean(1), dim=-1)
+
+    @cached_property
+    def segments(self) -> Segments:
+        return Segments.of(self.labels, self.classes, self.shots)
+
+    @cached_property
+    def by_id(self) -> Tensor:
+        """Rows in the order of sample ids: draws made over it do not depend on how classes are numbered."""
+        rows = sorted(range(len(self)), key=lambda row: self.sample_ids[row])
+        return torch.as_tensor(rows, dtype=torch.int64, device=self.labels.device)
+
+    def take(self, rows: Tensor) -> Support:
+        """The support of the given rows alone, same nominal shots."""
+        ids = [self.sample_ids[int(row)] for row in rows]
+        return Support.of(ids, self.labels[rows], self.views[rows], self.shots, self.classes)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples to score: ids, `labels` (B,) int64, unit `features` (B, C) float32."""
+
+    sample_ids: tuple[str, ...]
+    labels: Tensor
+    features: Tensor
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+@dataclass(frozen=True)
+class FewShotTask:
+    """All that a method is handed: texts, support, validation samples to choose on (or none), and the seed.
+
+    `selected_on` says in words what the validation samples are. With an `index` the cache's keys are in it alone, and the support
+    is those of its samples that the log tells of.
+    """
+
+    text: Text
+    support: Support
+    validation: Labelled | None
+    seed: int
+    selected_on: str
+    index: KeyIndex | None = None
+
+    @property
+    def segments(self) -> Segments:
+        """Which key of the cache belongs to which class."""
+        return self.support.segments if self.index is None else self.index.segments
+
+    def to(self, device: str) -> FewShotTask:
+        """The same task with its tensors on `device`."""
+        text = replace(self.text, weights=self.text.weights.to(device))
+        support = replace(self.support, labels=self.support.labels.to(device), views=self.support.views.to(device))
+        validation = self.validation and replace(
+            self.validation, labels=self.validation.labels.to(device), features=self.validation.features.to(device)
+        )
+        return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device))
+
+    def without_validation(self) -> FewShotTask:
+        """The task with nothing to choose on: methods fall back to settings they are given or to fixed defaults."""
+        return replace(self, validation=None, selected_on="nothing (fixed defaults)")
+
+    def fold(self, held: Tensor) -> FewShotTask:
+        """The task whose validation is the given support rows, as the plain views that queries are, and whose support is the rest."""
+        mask = torch.ones(len(self.support), dtype=torch.bool, device=held.device)
+        mask[held] = False
+        features = normalize(self.support.views[held, 0], dim=-1)
+        ids = tuple(self.support.sample_ids[int(row)] for row in held)
+        rest = self.support.take(torch.nonzero(mask).flatten())
+        return replace(self, support=rest, validation=Labelled(ids, self.support.labels[held], features))

@@ -1,0 +1,191 @@
+"""From a path to an RGB image, or to the reason why there is none. No image stops a run, blocks it, or passes half read.
+
+Reading and decoding are two steps, so that the bytes can be hashed in between: what is decoded is what was fingerprinted.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import stat
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from xmap.stages.config import AUTO, MAX_PIXELS, Depth, ExtractConfig
+from xmap.stages.datasets.places.pictures import FORMATS
+from xmap.stages.datasets.places.pictures import unread as unread_by_name
+from xmap.stages.datasets.places.place import MAX_BYTES
+from xmap.stages.images.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
+from xmap.stages.images.heif import EXTRA, has_heif, is_heif, register_heif
+from xmap.stages.images.pixels import NoRange, rgb_of
+from xmap.stages.images.png_chunks import without_texts
+from xmap.stages.images.room import ROOM
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a user may say of pixels: the bits of values in files of 16 (auto: as declared or held), and the most pixels of an image."""
+
+    depth: Depth = AUTO
+    max_pixels: int = MAX_PIXELS
+
+
+RULES = Rules()
+
+
+def rules_of(extract: ExtractConfig) -> Rules:
+    """The rules that the settings of an extraction name."""
+    return Rules(extract.depth, extract.max_pixels)
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """Why a sample has no image. `kind` is one of missing, link-loop, not-a-file, unreadable, empty, too-large, not-an-image,
+    truncated, damaged, unsupported, or unreachable, which is no fault of the image and ends a run; `message` holds no path and no
+    address, so that equal images give equal messages.
+    """
+
+    kind: str
+    message: str
+
+
+def read_image(path: Path) -> bytes | BadImage:
+    """The bytes of the file at `path`. Pipes, devices and folders are never opened, nor pictures of a kind that is not read."""
+    if why := unread_by_name(path.name):
+        return BadImage("unsupported", why)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return BadImage("not-a-file", "it is a folder, a pipe or a device")
+        if status.st_size > MAX_BYTES:
+            return BadImage("too-large", f"the file has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}")
+        data = path.read_bytes()
+    except OSError as error:
+        return unread(error)
+    return data or BadImage("empty", "the file has 0 bytes")
+
+
+def use_image(data: bytes, use: Callable[[Image.Image], Made], rules: Rules = RULES) -> Made | BadImage:
+    """What `use` makes of the image in `data`: RGB, 8 bits, upright, first frame, transparency on white.
+
+    Its `info` says the `depth` that was assumed of its values, if any was. While `use` is at work the process decodes no more
+    pixels than `rules` allow one image.
+    """
+    with ExitStack() as stack:
+        image = _decoded(data, rules, stack)
+        return image if isinstance(image, BadImage) else use(image)
+
+
+def decode_image(data: bytes, rules: Rules = RULES) -> Image.Image | BadImage:
+    """The image in `data`, as `use_image` has it."""
+    return use_image(data, lambda image: image, rules)
+
+
+def load_image(path: Path, rules: Rules = RULES) -> Image.Image | BadImage:
+    """Read and decode in one step."""
+    data = read_image(path)
+    return data if isinstance(data, BadImage) else decode_image(data, rules)
+
+
+def unread(error: OSError) -> BadImage:
+    """Why an image could not be read, from the system's error."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return BadImage("missing", "there is no such file, or it is a link to none")
+    if error.errno == errno.ELOOP:
+        return BadImage("link-loop", "the link leads back to itself")
+    return BadImage("unreadable", error.strerror or "it cannot be read")
+
+
+def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    try:
+        with warnings.catch_warnings():
+            # Odd metadata is no reason to speak, and size is checked here.
+            warnings.simplefilter("ignore")
+            try:
+                return _pixels(data, rules, stack)
+            except ValueError as error:
+                if "MAX_TEXT" not in str(error):
+                    raise
+                return _pixels(without_texts(data), rules, stack)
+    except UnidentifiedImageError:
+        return _unknown(data)
+    except Image.DecompressionBombError:
+        return _too_large("too many pixels", rules)
+    except MemoryError:
+        return _too_large("it does not fit into memory", rules)
+    # Pillow's many decoders raise what they like on bad bytes: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
+    except Exception as error:
+        return _broken(error)
+
+
+def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    with _opened(data, rules) as image:
+        tags = getattr(image, "tag_v2", {})
+        needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
+        if needed > rules.max_pixels:
+            return _too_large(f"{image.width} x {image.height} pixels", rules)
+        stack.enter_context(ROOM.of(needed, rules.max_pixels))
+        try:
+            found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))
+        except NoRange as error:
+            return BadImage("unsupported", str(error))
+        upright = _upright(found, image)
+        upright.info = {} if depth is None else {"depth": depth}
+        return upright
+
+
+def _opened(data: bytes, rules: Rules) -> ImageFile.ImageFile:
+    if Image.MAX_IMAGE_PIXELS is not None and rules.max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        # Only raised, and only by who asks for it.
+        Image.MAX_IMAGE_PIXELS = rules.max_pixels
+    return Image.open(io.BytesIO(data), formats=openable())
+
+
+def _upright(found: Image.Image, image: Image.Image) -> Image.Image:
+    """`found`, made from `image`, turned as the metadata of that say."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if orientation == 1:
+            return found
+        found.getexif()[ExifTags.Base.Orientation] = orientation
+        return ImageOps.exif_transpose(found)
+    except Exception:
+        # Broken metadata beside sound pixels: the pixels are kept as they lie.
+        return found
+
+
+@cache
+def openable() -> tuple[str, ...]:
+    """The formats that Pillow may open here, whatever a file is called: it knows others, some of which start programs."""
+    register_heif()
+    Image.init()
+    return tuple(name for name in dict.fromkeys(FORMATS.values()) if name in Image.OPEN)
+
+
+def _unknown(data: bytes) -> BadImage:
+    if not is_heif(data):
+        return BadImage("not-an-image", "no known image format")
+    if has_heif():
+        return BadImage("damaged", "a HEIC picture that cannot be opened")
+    return BadImage("unsupported", f"HEIC pictures need the extra heic: {EXTRA}")
+
+
+def _too_large(what: str, rules: Rules) -> BadImage:
+    return BadImage("too-large", f"{what}; the limit is {rules.max_pixels:,} pixels (--max-pixels)")
+
+
+def _broken(error: Exception) -> BadImage:
+    text = re.sub(r"<[^>]*>|0x[0-9a-fA-F]+", "...", str(error)).strip().splitlines()
+    message = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    cut = isinstance(error, EOFError) or "truncated" in message.lower() or "unexpected end" in message.lower()
+    return BadImage("truncated" if cut else "damaged", message)

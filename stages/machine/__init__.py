@@ -1,0 +1,1 @@
+"""What this machine is: its memory, its device, its kind."""

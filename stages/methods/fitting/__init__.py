@@ -1,0 +1,1 @@
+"""Epochs, trials and the search for settings."""

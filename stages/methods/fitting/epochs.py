@@ -1,0 +1,122 @@
+"""The training loop of every trained method: shuffled batches of support queries, Adam or AdamW, cosine decay to zero.
+
+A query is one stored view of a support image, drawn anew each epoch (imported features have one view). Draws go over the
+sample ids, so renumbering classes or reordering rows changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from xmap.stages.fewshot.task import Support
+from xmap.stages.methods.protocol import TrainLog
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: epochs, queries a step, peak learning rate, AdamW's epsilon and decay, and the seed."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Support queries of one step: `rows` (B,) of the support, unit `features` (B, C), `labels` (B,), 1-based `epoch`."""
+
+    rows: Tensor
+    features: Tensor
+    labels: Tensor
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a method computes for a batch: the scalar `loss`, the `logits`, and columns for the affinity log."""
+
+    loss: Tensor
+    logits: Tensor
+    columns: Mapping[str, Tensor]
+
+
+def run_epochs(
+    parameters: Sequence[Tensor],
+    support: Support,
+    schedule: Schedule,
+    step: Callable[[Batch], Step],
+    log: TrainLog,
+    after_epoch: Callable[[int], None],
+    queries: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> None:
+    """Minimise `step(batch).loss` over `parameters`; call `after_epoch(epoch)` with no gradient after each epoch.
+
+    `queries(rows, generator)` gives the unit features (B, C) of support rows; by default one stored view drawn at random.
+    """
+    generator = torch.Generator().manual_seed(schedule.seed)
+    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, eps=schedule.epsilon, weight_decay=schedule.weight_decay)
+    draw = queries or (lambda rows, generator: view_queries(support, rows, generator))
+    steps, done = schedule.epochs * math.ceil(len(support) / schedule.batch_size), 0
+    for epoch in range(1, schedule.epochs + 1):
+        shuffled = support.by_id[torch.randperm(len(support), generator=generator).to(support.labels.device)]
+        for rows in torch.split(shuffled, schedule.batch_size):
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done / steps))
+            batch = Batch(rows, draw(rows, generator), support.labels[rows], epoch)
+            result = step(batch)
+            optimiser.zero_grad(set_to_none=True)
+            result.loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            done += 1
+            log.add(epoch, rows, columns_of(result.logits.detach(), batch.labels, result.columns))
+        with torch.no_grad():
+            after_epoch(epoch)
+
+
+def view_queries(support: Support, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """One stored view, drawn at random, of each of the given support samples, as unit features (B, C)."""
+    views = support.views.shape[1]
+    drawn = torch.randint(views, (len(rows),), generator=generator).to(rows.device)
+    return normalize(support.views[rows, drawn], dim=-1)
+
+
+def columns_of(logits: Tensor, labels: Tensor, more: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The columns of the affinity log that every method has: predicted class, loss, margin; and the method's own."""
+    margins = logits.scatter(1, labels[:, None], -torch.inf).amax(1) if logits.shape[1] > 1 else torch.zeros_like(logits[:, 0])
+    true = logits.gather(1, labels[:, None]).squeeze(1)
+    return {
+        "predicted": logits.argmax(1),
+        "loss": cross_entropy(logits, labels, reduction="none"),
+        "margin": true - margins,
+        **{name: column.detach() for name, column in more.items()},
+    }
+
+
+class BestEpoch:
+    """Remembers the tensors of the epoch that was best on validation; the last one where there is no validation."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.trials = 0
+        self._quality: tuple[float, float] = (-math.inf, -math.inf)
+        self._tensors: dict[str, Tensor] = {}
+
+    def offer(self, epoch: int, tensors: Mapping[str, Tensor], quality: tuple[float, float] | None) -> None:
+        """Keep this epoch's tensors if they are better, or if there is nothing to judge by."""
+        self.trials += quality is not None
+        if quality is None or quality > self._quality:
+            self._quality = quality or self._quality
+            self.epoch, self._tensors = epoch, {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self._tensors

@@ -1,0 +1,109 @@
+"""The protocol of a method, and what a fitted one is.
+
+A method is a module with two functions. `fit` sees a `FewShotTask`, which holds no test features, and returns plain tensors
+and settings; `scores` turns those and any unit features into logits. Nothing else is stored, so an adapter on disk is
+tensors and JSON.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from torch import Tensor
+
+from xmap.stages.config import Config
+from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
+from xmap.stages.methods.options import method_entry
+
+Settings = Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen and on what: number of trials, validation accuracy (percent), and the grid each setting came from.
+
+    `edges` names settings whose choice lies at the edge of its grid after widening.
+    """
+
+    selected_on: str
+    trials: int = 0
+    accuracy: float | None = None
+    grid: Mapping[str, list[float]] = field(default_factory=dict)
+    edges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An adapter: its tensors, the settings its scores need, and how they were chosen."""
+
+    tensors: Mapping[str, Tensor]
+    settings: Settings
+    selection: Selection
+    trainable_parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Logits (B, N), and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
+
+    logits: Tensor
+    image: Tensor | None = None
+    text: Tensor | None = None
+    gamma: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What scores need beside an adapter's own tensors: the class texts, which key belongs to which class, and for an adapter
+    without keys of its own the index that has them."""
+
+    text: Text
+    segments: Segments
+    index: KeyIndex | None = None
+
+    @classmethod
+    def of(cls, task: FewShotTask) -> Cache:
+        return cls(task.text, task.segments, task.index)
+
+
+class TrainLog(Protocol):
+    """Receives one row a support sample and epoch: columns of equal length, `rows` numbering support samples."""
+
+    def add(self, epoch: int, rows: Tensor, columns: Mapping[str, Tensor]) -> None:
+        """Keep the rows of one batch."""
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def add(self, epoch: int, rows: Tensor, columns: Mapping[str, Tensor]) -> None:
+        """Drop the rows."""
+
+
+class Method(Protocol):
+    """What a method module offers."""
+
+    def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
+        """Fit on the support. Choices are made on `task.validation`; with `settings` given nothing is chosen."""
+
+    def scores(self, fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+        """Score unit features (B, C)."""
+
+
+def method(name: str) -> Method:
+    """Load a registered method. Raises `UnknownName`."""
+    return cast(Method, importlib.import_module(method_entry(name).module))
+
+
+def index_queries(module: Method, fitted: Fitted, features: Tensor) -> Tensor:
+    """Unit features (B, C) as queries to the adapter's own key index; a method whose keys live elsewhere maps them itself."""
+    project: Callable[[Fitted, Tensor], Tensor] | None = getattr(module, "index_queries", None)
+    return project(fitted, features) if project else features
+
+
+def options_of(name: str, given: Mapping[str, Any]) -> Config:
+    """A method's options, validated."""
+    return method_entry(name).options(**given)

@@ -1,0 +1,1 @@
+"""New images scored by an adapter."""

@@ -1,0 +1,1 @@
+"""The stage train: adapters fitted on cached features."""

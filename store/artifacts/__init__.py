@@ -1,0 +1,1 @@
+"""Artifacts: identity, manifest, locks."""

@@ -1,0 +1,310 @@
+"""Artifacts: what a stage leaves behind, a folder with data files and a manifest written last.
+
+`Store.find` answers from manifests alone, so planning a run imports neither torch nor faiss. `Store.build` hands out the
+folder under a kernel lock: two runs that want the same artifact end with one of it. No manifest, no artifact.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xmap.store.artifacts.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
+from xmap.store.artifacts.locks import LOCKS, at_work, held
+from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
+from xmap.store.artifacts.root import store_root
+from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
+from xmap.store.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
+from xmap.store.plain import plain
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What an artifact is, decided before it exists.
+
+    `fields` determine its bytes and `inputs` names the fingerprints of what it is made from; both enter the fingerprint.
+    `name` and `command` (how to make it again) are for people and do not.
+    """
+
+    stage: str
+    name: str
+    fields: Fields
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    command: str = "xmap run"
+
+    @cached_property
+    def declared(self) -> Fields:
+        """Every field that enters the fingerprint."""
+        return {"stage": self.stage, "fields": self.fields, "inputs": dict(self.inputs)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.declared)
+
+    @property
+    def folder(self) -> str:
+        """The folder's name: readable first, unique last."""
+        return f"{safe_name(self.name)}-{self.fingerprint[:SHORT]}"
+
+
+@dataclass(frozen=True, repr=False)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return plain(f"<Artifact {self.stage} {self.name} {self.fingerprint[:SHORT]} in {self.path}>")
+
+    @property
+    def stage(self) -> str:
+        return str(self.manifest["stage"])
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["name"])
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.manifest["fingerprint"])
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        fields: Mapping[str, Any] = self.manifest["fields"]
+        return fields
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        inputs: Mapping[str, str] = self.manifest["inputs"]
+        return inputs
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """Small facts the stage chose to keep beside its data: counts, selected settings, results."""
+        summary: Mapping[str, Any] = self.manifest["summary"]
+        return summary
+
+    def file(self, name: str) -> Path:
+        """The path of one of its files: plain, reached without links, of the size in the manifest. Raises `ArtifactDamaged`."""
+        entry = next((entry for entry in self.manifest["files"] if entry["name"] == name), None)
+        if entry is None:
+            raise ArtifactDamaged(self.path, f"its manifest lists no {name}", self.remedy)
+        path = self.path / name
+        try:
+            size: int | None = require_plain(path, self.root)
+        except NotPlain as error:
+            raise self._damaged(name, error.problem) from error
+        except (OSError, ValueError):
+            # A name too long or beyond the file system's encoding is as absent as one that was deleted.
+            size = None
+        if size != entry["size"]:
+            found = "it is missing" if size is None else f"it has {size} bytes"
+            raise self._damaged(name, f"{found}, the manifest says {entry['size']}")
+        return path
+
+    def files(self, prefix: str = "", suffix: str = "") -> list[Path]:
+        """The paths of its files whose names start and end so, in the manifest's order."""
+        names = [str(entry["name"]) for entry in self.manifest["files"]]
+        return [self.file(name) for name in names if name.startswith(prefix) and name.endswith(suffix)]
+
+    def read(self, name: str, limit: int = LIMIT) -> bytes:
+        """All bytes of one of its files. Raises `ArtifactDamaged`."""
+        try:
+            return read_plain(self.file(name), limit, self.root)
+        except OSError as error:
+            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
+
+    @property
+    def root(self) -> Path:
+        """The store it lies in."""
+        return self.path.parent.parent
+
+    @property
+    def remedy(self) -> str:
+        return f"delete {self.path} and {self._again}."
+
+    @property
+    def _again(self) -> str:
+        elsewhere = "" if self.root == store_root(None) else f" --store {shlex.quote(str(self.root))}"
+        return f"run `{self.manifest['command']}{elsewhere}` to build it again"
+
+    def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
+        """The error for one of its files: what else is sound need not go, a stage that works in shards keeps it."""
+        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self._again}.")
+
+    def verify(self) -> list[ArtifactDamaged]:
+        """Read every byte; one error for each file that is missing, cut short or altered, and for what is neither file nor folder."""
+        damaged = []
+        for entry in self.manifest["files"]:
+            try:
+                if hash_file(self.file(entry["name"])) != entry["blake3"]:
+                    damaged.append(self._damaged(entry["name"], "its bytes differ from those written"))
+            except ArtifactDamaged as error:
+                damaged.append(error)
+            except OSError as error:
+                damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
+        files = [self.path / entry["name"] for entry in self.manifest["files"]]
+        listed = {str(place) for path in files for place in (path, *path.parents)}
+        odd = (found for found in odd_below(self.path) if found.path not in listed)
+        damaged += [ArtifactDamaged(found.path, f"{found.problem}, and its manifest lists none there", "delete it.") for found in odd]
+        return damaged
+
+
+@dataclass
+class Draft:
+    """An artifact being built: a folder that holds this build alone, to be filled and then committed."""
+
+    path: Path
+    identity: Identity
+    started: float = field(default_factory=time.monotonic)
+
+    def commit(self, summary: Mapping[str, Json] | None = None, device: str = "cpu") -> Artifact:
+        """Hash the folder's files and write the manifest: from here on the artifact exists."""
+        clear_temporaries(self.path)
+        files = [
+            {"name": path.relative_to(self.path).as_posix(), "size": path.stat().st_size, "blake3": hash_file(path)}
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and path.name != MANIFEST
+        ]
+        manifest = {
+            "checksum": "",
+            "schema_version": SCHEMA_VERSION,
+            "stage": self.identity.stage,
+            "name": self.identity.name,
+            "fingerprint": self.identity.fingerprint,
+            "fields": self.identity.fields,
+            "inputs": dict(self.identity.inputs),
+            "command": self.identity.command,
+            "files": files,
+            "summary": summary or {},
+            "versions": versions(),
+            "device": device,
+            "seconds": round(time.monotonic() - self.started, 3),
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        sealed = seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode())
+        write_bytes(self.path / MANIFEST, sealed)
+        return Artifact(self.path, json.loads(sealed))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a store holds: the finished artifacts, oldest first, and why the manifests in other folders do not hold."""
+
+    artifacts: list[Artifact]
+    damaged: Mapping[Path, XmapError]
+
+
+class Store:
+    """The folder that holds all artifacts, one folder each: `<root>/<stage>/<name>-<fingerprint>`."""
+
+    def __init__(self, root: Path | str = ".xmap") -> None:
+        self.root = Path(root)
+
+    def find(self, identity: Identity) -> Artifact | None:
+        """The finished artifact of exactly this identity, or None. Raises `SchemaMismatch`."""
+        path = self.root / identity.stage / identity.folder
+        if not (path / MANIFEST).exists():
+            return None
+        artifact = read_artifact(path)
+        return artifact if artifact.fingerprint == identity.fingerprint else None
+
+    def require(self, identity: Identity) -> Artifact:
+        """`find`, or `ArtifactMissing` with the command that builds it."""
+        artifact = self.find(identity)
+        if artifact is None:
+            raise ArtifactMissing(identity.stage, identity.name, f"run `{identity.command}` first.")
+        return artifact
+
+    def artifacts(self, stage: str | None = None) -> list[Artifact]:
+        """Every finished artifact (of one stage) whose manifest holds, oldest first; `survey` says which do not."""
+        return self.survey(stage).artifacts
+
+    def matching(self, stage: str, pattern: str) -> list[Artifact]:
+        """The artifacts of a stage whose folder's name matches a glob pattern, oldest first; no other manifest is read."""
+        return self._read(f"{stage}/{pattern}/{MANIFEST}").artifacts
+
+    def survey(self, stage: str | None = None) -> Survey:
+        """All artifacts (of one stage). A damaged one hides no other."""
+        return self._read(f"{stage or '*'}/*/{MANIFEST}")
+
+    def _read(self, pattern: str) -> Survey:
+        found: list[Artifact] = []
+        damaged: dict[Path, XmapError] = {}
+        for path in sorted(self.root.glob(pattern)):
+            try:
+                found.append(read_artifact(path.parent))
+            except (ArtifactDamaged, SchemaMismatch) as error:
+                damaged[path.parent] = error
+            except ArtifactMissing:
+                # Another process removed it since it was listed.
+                continue
+        return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
+
+    def by_fingerprint(self, digest: str) -> Artifact | None:
+        """The artifact whose fingerprint starts with `digest`."""
+        return next((artifact for artifact in self.artifacts() if artifact.fingerprint.startswith(digest)), None)
+
+    def reason(self, identity: Identity) -> list[Change]:
+        """Why nothing fits: the fields that differ from the nearest artifact of the same stage; empty if there is none."""
+        declared = [{key: other.manifest[key] for key in identity.declared} for other in reversed(self.artifacts(identity.stage))]
+        return min((explain(before, identity.declared) for before in declared), key=len, default=[])
+
+    @contextmanager
+    def build(self, identity: Identity, on_wait: Callable[[str], None] | None = None) -> Iterator[Draft | Artifact]:
+        """Hold the artifact's lock and yield a `Draft` to fill, or the `Artifact` if another process just finished it.
+
+        What an interrupted build left in the folder stays: a stage that works in shards goes on from there.
+        """
+        path = self.root / identity.stage / identity.folder
+        lock = self.root / LOCKS / f"{identity.stage}-{identity.fingerprint[:16]}.lock"
+        with at_work(self.root), held(lock, on_wait):
+            finished = self.find(identity)
+            if finished is not None:
+                yield finished
+                return
+            _make_own(path)
+            clear_temporaries(path)
+            yield Draft(path, identity)
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact, manifest first, so that a half-deleted one is already none."""
+        with held(self.root / LOCKS / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"):
+            (artifact.path / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(artifact.path)
+
+
+def _make_own(path: Path) -> None:
+    """Make the folder of an artifact where neither it, its stage's nor anything in it is a link: what is built would lie elsewhere.
+
+    Raises `NotPlain`.
+    """
+    for folder in (path.parent, path):
+        if folder.is_symlink():
+            raise NotPlain(folder, "it is a link, not a folder")
+    make_folder(path)
+    for odd in odd_below(path):
+        raise odd
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
+    return Artifact(path, read_manifest(path))
+
+
+def safe_name(name: str, limit: int = 80) -> str:
+    """`name` as a folder name: letters, digits, dot, dash and underscore of any script, at most `limit` bytes."""
+    cleaned = re.sub(r"[^\w.\-]+", "-", unicodedata.normalize("NFC", name)).strip("-.") or "unnamed"
+    return cleaned.encode()[:limit].decode(errors="ignore")

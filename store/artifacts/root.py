@@ -1,0 +1,30 @@
+"""Where the store is: named, or told by the environment, or in the folder that a command is given in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from xmap.store.errors import InputError, StoreMissing
+
+VARIABLE, DEFAULT = "XMAP_STORE", ".xmap"
+
+
+def store_root(explicit: Path | str | None) -> Path:
+    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`. Raises `InputError` for a URL."""
+    where = explicit or os.environ.get(VARIABLE) or DEFAULT
+    if "://" in str(where):
+        # Locks, renames and synced folders are what its promises stand on.
+        raise InputError(f"--store {where} is a URL, but the store is a folder of this machine; only --data may be remote.")
+    return Path(where)
+
+
+def require_store(root: Path) -> Path:
+    """`root`, where a folder is that can be read. Raises `StoreMissing`: a store that is not there is no empty one."""
+    try:
+        os.scandir(root).close()
+    except FileNotFoundError as error:
+        raise StoreMissing(root) from error
+    except OSError as error:
+        raise StoreMissing(root, str(error.strerror)) from error
+    return root

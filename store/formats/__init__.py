@@ -1,0 +1,1 @@
+"""The files of artifacts: Parquet, safetensors, FAISS."""

@@ -1,0 +1,127 @@
+"""Feature tables: one row a view of an image, one row a prompt of a class.
+
+Features are stored raw, as the encoder gave them: normalisation is the reader's, and `float16` is kept where the source had
+no more (imported features). Rows keep the order in which they were planned: by sample id, then view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xmap.store.formats.tables import Array, read_table, read_vectors, vectors_column, write_table
+
+# The columns beside the vectors; those of bad images are all text.
+SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
+PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("template", pa.string())])
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Rows of an image feature table.
+
+    `sample_ids` (R strings), `labels` (R,) int32, `views` (R,) int16, `features` (R, C) float32 or float16, not normalised.
+    """
+
+    sample_ids: tuple[str, ...]
+    labels: Array
+    views: Array
+    features: Array
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def take(self, rows: Array) -> ImageFeatures:
+        """The given rows, in the given order."""
+        ids = tuple(self.sample_ids[int(row)] for row in rows)
+        return ImageFeatures(ids, self.labels[rows], self.views[rows], self.features[rows])
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Rows of a text feature table, one a class and template.
+
+    `class_ids` (R,) int32, `class_names` and `templates` (R strings), `features` (R, C), not normalised.
+    """
+
+    class_ids: Array
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    features: Array
+
+
+def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) -> None:
+    """Write image features of one split as one Parquet file."""
+    table = pa.table(
+        {
+            "sample_id": pa.array(rows.sample_ids, pa.string()),
+            "split": pa.array([split] * len(rows), pa.string()),
+            "label": pa.array(rows.labels, pa.int32()),
+            "view": pa.array(rows.views, pa.int16()),
+            "feature": vectors_column(rows.features),
+        }
+    )
+    write_table(path, table, fingerprint)
+
+
+def read_images(paths: Sequence[Path]) -> ImageFeatures:
+    """Read image features from the files of one split, in file order."""
+    table, vectors = read_vectors(paths, SAMPLES)
+    return ImageFeatures(
+        tuple(table["sample_id"].to_pylist()),
+        table["label"].to_numpy().astype(np.int32),
+        table["view"].to_numpy().astype(np.int16),
+        vectors,
+    )
+
+
+def write_texts(path: Path, rows: TextFeatures, fingerprint: str) -> None:
+    """Write text features as one Parquet file."""
+    table = pa.table(
+        {
+            "class_id": pa.array(rows.class_ids, pa.int32()),
+            "class_name": pa.array(rows.class_names, pa.string()),
+            "template": pa.array(rows.templates, pa.string()),
+            "feature": vectors_column(rows.features),
+        }
+    )
+    write_table(path, table, fingerprint)
+
+
+def read_texts(path: Path) -> TextFeatures:
+    """Read text features."""
+    table, vectors = read_vectors(path, PROMPTS)
+    return TextFeatures(
+        table["class_id"].to_numpy().astype(np.int32),
+        tuple(table["class_name"].to_pylist()),
+        tuple(table["template"].to_pylist()),
+        vectors,
+    )
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """An image that could not be used: its sample, its path relative to the data as it is on disk, and why."""
+
+    sample_id: str
+    split: str
+    path: str
+    kind: str
+    message: str
+
+
+ERRORS = pa.schema([(field.name, pa.string()) for field in fields(ErrorRow)])
+
+
+def write_errors(path: Path, rows: Sequence[ErrorRow], fingerprint: str) -> None:
+    """Write the list of bad images, empty or not, as one Parquet file."""
+    write_table(path, pa.table({name: [getattr(row, name) for row in rows] for name in ERRORS.names}, ERRORS), fingerprint)
+
+
+def read_errors(path: Path) -> list[ErrorRow]:
+    """Read the list of bad images."""
+    return [ErrorRow(**row) for row in read_table(path, types=ERRORS).to_pylist()]

@@ -1,0 +1,267 @@
+"""What the SQL views stand on: files and facts taken from manifests, and the text that defines each view over them.
+
+A view reads an explicit list of files, never a pattern, and has the columns and types of `store.catalog` whether it has a
+million rows or none. No duckdb here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.removed import explained
+from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
+from xmap.store.formats.features import ERRORS, SAMPLES
+from xmap.store.formats.headers import parse_json
+from xmap.store.formats.log import AFFINITY, PREDICTIONS
+from xmap.store.formats.tables import require_columns
+from xmap.store.sql.columns import VIEWS
+
+METRICS = "metrics.json"
+BAD = "errors.parquet"
+TABLES = {
+    "images": pa.schema([*SAMPLES, ("split", pa.string())]),
+    "errors": ERRORS,
+    "affinity": AFFINITY,
+    "predictions": PREDICTIONS,
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads."""
+
+    files: Mapping[str, tuple[Path, ...]]
+    file_rows: list[dict[str, Any]]
+    class_rows: list[dict[str, Any]]
+    artifact_rows: list[dict[str, Any]]
+    run_rows: list[dict[str, Any]]
+    damaged: tuple[XmapError, ...]
+
+
+def sources(store: Store) -> Sources:
+    """Read all manifests and check all files' sizes. What is damaged is left out, whole artifacts at a time, and named."""
+    artifacts, damaged = _sound(store)
+    by_print = {artifact.fingerprint: artifact for artifact in artifacts}
+    providers = providers_of(artifacts)
+    datasets = {artifact.path: dataset_of(artifact, providers) for artifact in artifacts}
+    origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
+    numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
+    files: dict[str, list[Path]] = {kind: [] for kind in TABLES}
+    file_rows = []
+    for artifact, origin in origins:
+        for kind, path in _tables(artifact):
+            files[kind].append(path)
+            number = numbers[origin.fingerprint] if origin else None
+            file_rows.append({"file": str(path), "origin": number, "artifact": _path(artifact), "dataset": datasets[artifact.path]})
+    return Sources(
+        {kind: tuple(paths) for kind, paths in files.items()},
+        file_rows,
+        [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
+        [_artifact_row(artifact) for artifact in artifacts],
+        [row for artifact in artifacts for row in _run_rows(artifact, datasets[artifact.path], by_print)],
+        damaged,
+    )
+
+
+def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
+    """The artifacts whose manifests and sizes hold, and what is wrong with the others."""
+    survey = store.survey()
+    sound, damaged = [], list(survey.damaged.values())
+    for artifact in survey.artifacts:
+        try:
+            _require_tables(artifact)
+            _results(artifact)
+            sound.append(artifact)
+        except ArtifactDamaged as error:
+            if not isinstance(explained(error), ArtifactRemoved):
+                damaged.append(error)
+    return sound, tuple(damaged)
+
+
+def definitions(found: Sources) -> dict[str, str]:
+    """The SELECT of each view that reads Parquet files."""
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
+    if found.files["images"]:
+        texts["features"] = _select("features", found.files["images"])
+        texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
+    for name in ("errors", "affinity", "predictions"):
+        if found.files[name]:
+            texts[name] = _select(name, found.files[name])
+    if found.files["affinity"]:
+        texts["neighbors"] = _neighbors()
+    return texts
+
+
+def _neighbors() -> str:
+    expressions = {
+        "rank": "CAST(rank AS INTEGER)",
+        "neighbor_id": "neighbors[rank].sample_id",
+        "neighbor_label": "neighbors[rank].label",
+        "affinity": "neighbors[rank].affinity",
+    }
+    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
+    return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
+
+
+def literal(text: str) -> str:
+    """`text` as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def pattern(path: Path) -> str:
+    """`path` as the glob pattern that matches it alone: DuckDB reads `*`, `?` and `[` in every path it is given.
+
+    Raises `QueryError` for the one combination that DuckDB's patterns cannot say, `UnicodeEncodeError` for what is no Unicode.
+    """
+    text = str(path)
+    # DuckDB says nothing of use about a path that is no Unicode.
+    text.encode()
+    if not any(sign in text for sign in "*?["):
+        return text
+    if "\\" in text:
+        raise QueryError(
+            f"SQL cannot read {text}: its name has both a backslash and one of * ? [; move the store elsewhere with --store DIR."
+        )
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
+
+
+def _select(name: str, files: Sequence[Path], where: str = "") -> str:
+    view = VIEWS[name]
+    listed = ", ".join(literal(pattern(path)) for path in files)
+    joined = {"class_name": "c.class_name", "predicted_name": "p.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
+    columns = ", ".join(f"CAST({joined.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
+    predicted = " LEFT JOIN _classes p ON p.origin = f.origin AND p.label = t.predicted" if "predicted_name" in view.columns else ""
+    classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
+    # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
+    return (
+        f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
+        f" JOIN _files f ON f.file = t._file{classes}{predicted} {where}"
+    )
+
+
+def _require_tables(artifact: Artifact) -> None:
+    """Raise `ArtifactDamaged` where a table is not one that the views can read: it would be in the way of all others."""
+    for kind, path in _tables(artifact):
+        require_columns(path, TABLES[kind], "feature" if kind == "images" else "")
+
+
+def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
+    if artifact.stage == "images":
+        return (("errors" if path.name == BAD else "images", path) for path in artifact.files(suffix=".parquet"))
+    if artifact.stage in ("adapter", "eval"):
+        logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
+        return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]
+    return ()
+
+
+def _origin(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Artifact | None:
+    """The artifact that names the classes: itself or, breadth first, what it was made from."""
+    return next((found for found in _sources(artifact, by_print) if isinstance(found.summary.get("classes"), list)), None)
+
+
+def dataset_of(artifact: Artifact, providers: Mapping[str, Sequence[Artifact]]) -> str | None:
+    """The name of the data set that an artifact comes from; None where what it was made from is gone.
+
+    Data sets share what is the same in them, such as the texts of the same classes or one split: images tell more than texts, and of
+    several data sets the one whose name the artifact's begins with.
+    """
+    own = _dataset(artifact)
+    if own:
+        return own
+    reached = _reached(artifact, providers)
+    names = [name for found in reached if found.stage == "images" and (name := _dataset(found))]
+    names = names or [name for found in reached if (name := _dataset(found))]
+    begun = [name for name in names if artifact.name.startswith(f"{name}-")]
+    return max(begun, key=len) if begun else next(iter(names), None)
+
+
+def providers_of(artifacts: Iterable[Artifact]) -> Mapping[str, Sequence[Artifact]]:
+    """The artifacts behind each fingerprint by which others refer to them, their own or that of a part; the newest first."""
+    found: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        for digest in dict.fromkeys((artifact.fingerprint, *dict(artifact.summary.get("parts") or {}).values())):
+            found.setdefault(digest, []).insert(0, artifact)
+    return found
+
+
+def _reached(artifact: Artifact, providers: Mapping[str, Sequence[Artifact]]) -> list[Artifact]:
+    """All that an artifact may have been made from, the nearest first."""
+    queue, seen = [artifact], set(artifact.inputs.values())
+    waiting = list(artifact.inputs.values())
+    for digest in waiting:
+        for found in providers.get(digest, ()):
+            queue.append(found)
+            fresh = [inner for inner in found.inputs.values() if inner not in seen]
+            seen.update(fresh)
+            waiting += fresh
+    return queue[1:]
+
+
+def _sources(artifact: Artifact, by_print: Mapping[str, Artifact]) -> Iterator[Artifact]:
+    """An artifact and, breadth first, all that it was made from."""
+    queue, seen = [artifact], {artifact.fingerprint}
+    for current in queue:
+        yield current
+        fresh = [digest for digest in current.inputs.values() if digest in by_print and digest not in seen]
+        seen.update(fresh)
+        queue.extend(by_print[digest] for digest in fresh)
+
+
+def _class_rows(origin: Artifact, number: int) -> list[dict[str, Any]]:
+    """The class names of an artifact that has them, under a number: joining millions of rows on text would take seconds."""
+    return [{"origin": number, "label": label, "class_name": str(name)} for label, name in enumerate(origin.summary["classes"])]
+
+
+def _dataset(artifact: Artifact) -> str | None:
+    name = artifact.summary.get("dataset")
+    return name if isinstance(name, str) else None
+
+
+def _artifact_row(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    facts = {key: manifest[key] for key in ("stage", "name", "fingerprint", "created")}
+    size = sum(entry["size"] for entry in manifest["files"])
+    return {**facts, "seconds": float(manifest["seconds"]), "bytes": size, "path": _path(artifact), "artifact": _path(artifact)}
+
+
+def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """One row a method and seed; facts of the method stand in the rows of all its seeds."""
+    if artifact.stage != "eval":
+        return []
+    shared = {"created": artifact.manifest["created"], "dataset": dataset, "artifact": _path(artifact)}
+    rows = []
+    for result in _results(artifact):
+        low, high = (*_listed(result, "accuracy_ci95"), None, None)[:2]
+        accuracies = _listed(result, "accuracies")
+        for number, seed in enumerate(_listed(result, "seeds")):
+            adapter = by_print.get(artifact.inputs.get(f"adapter {result.get('method')} seed {seed}", ""))
+            own = {"run": adapter.path.name if adapter else artifact.path.name, "seed": seed, "accuracy_low": low, "accuracy_high": high}
+            rows.append({**result, **own, "accuracy": accuracies[number] if number < len(accuracies) else None, **shared})
+    return rows
+
+
+def _listed(result: Mapping[str, Any], name: str) -> list[Any]:
+    found = result.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _results(artifact: Artifact) -> list[dict[str, Any]]:
+    """The list `results` of the summary, else of metrics.json; an evaluation without it has no rows."""
+    results: Any = artifact.summary.get("results")
+    if results is None and any(entry["name"] == METRICS for entry in artifact.manifest["files"]):
+        try:
+            metrics = parse_json(artifact.read(METRICS))
+        except (ValueError, RecursionError) as error:
+            raise ArtifactDamaged(artifact.path / METRICS, "it is not JSON", artifact.remedy) from error
+        results = metrics.get("results") if isinstance(metrics, dict) else None
+    return [entry for entry in results if isinstance(entry, dict)] if isinstance(results, list) else []
+
+
+def _path(artifact: Artifact) -> str:
+    return f"{artifact.path.parent.name}/{artifact.path.name}"

@@ -1,0 +1,153 @@
+"""Plans: which steps there are, in which order, and what is refused before work starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.worlds import write_layout, write_photos
+from xmap.pipeline.config import XmapConfig, load_config
+from xmap.pipeline.run.execute import run
+from xmap.pipeline.run.plan import make_plan
+from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.names import cache_identity
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Store
+from xmap.store.errors import ArtifactMissing, InputError
+
+TINY = {"encoder.model": "xmap-tiny", "extract.views": 1, "run.methods": "zero-shot,tip-adapter", "run.seeds": "1,2", "cache.shots": 2}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def imported(store: Store, tmp_path: Path) -> Store:
+    import_tip_adapter(store, write_layout(tmp_path / "layout"), "bugs", 100.0, Silent())
+    return store
+
+
+def config(**overrides: object) -> XmapConfig:
+    return XmapConfig().override({**TINY, **{name.replace("__", "."): value for name, value in overrides.items()}})
+
+
+def stages(store: Store, settings: XmapConfig, last: str = "eval") -> Counter[str]:
+    return Counter(step.stage for step in make_plan(store, settings, last).steps)
+
+
+def test_steps_are_in_the_order_they_run(store: Store, tmp_path: Path) -> None:
+    settings = config(data__data=str(write_photos(tmp_path / "photos")))
+    steps = make_plan(store, settings).steps
+    assert [step.stage for step in steps] == ["images", "texts", "cache", "cache", "adapter", "adapter", "adapter", "adapter", "eval"]
+    assert stages(store, settings, "texts") == {"images": 1, "texts": 1}
+    assert stages(store, settings, "cache") == {"images": 1, "texts": 1, "cache": 2}
+    known = {step.identity.fingerprint for step in steps}
+    inputs = {
+        name: digest for step in steps for name, digest in step.identity.inputs.items() if name not in ("support", "validation", "test")
+    }
+    assert set(inputs.values()) <= known
+
+
+def test_planning_writes_no_artifact(store: Store, tmp_path: Path) -> None:
+    make_plan(store, config(data__data=str(write_photos(tmp_path / "photos"))))
+    assert store.artifacts() == []
+
+
+def test_a_fixed_support_is_cached_once_for_all_seeds(imported: Store) -> None:
+    found = stages(imported, config(run__features="bugs", run__seeds="1,2,3"))
+    assert found == {"images": 1, "texts": 1, "cache": 1, "adapter": 6, "eval": 1}
+
+
+def test_the_newest_features_of_a_name_are_used(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactMissing, match="it holds none"):
+        make_plan(store, config(run__features="bugs"))
+    import_tip_adapter(store, write_layout(tmp_path / "a"), "bugs", 100.0, Silent())
+    with pytest.raises(ArtifactMissing, match="it holds bugs"):
+        make_plan(store, config(run__features="birds"))
+
+
+def test_a_missing_shot_count_is_refused_before_work(imported: Store) -> None:
+    with pytest.raises(InputError, match=r"hold a support for 1, 2 shots, not for 16"):
+        make_plan(imported, config(run__features="bugs", cache__shots=16))
+
+
+def test_shots_larger_than_a_class_are_refused_before_extraction(store: Store, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", train=3)
+    with pytest.raises(
+        InputError,
+        match=r"has 3 training images, fewer than 4 shots \(of its 8 images 2 in val and 3 in test\); so have 2 other classes; "
+        r"choose --shots 3 or fewer, or --short keep to take what there is, or take them out of the data\.",
+    ):
+        make_plan(store, config(data__data=str(photos), cache__shots=4))
+    assert stages(store, config(data__data=str(photos), cache__shots=4, cache__short="keep"))["cache"] == 2
+    assert stages(store, config(data__data=str(photos), cache__shots=4), "texts")["texts"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (
+            (1, 1, 1),
+            r"'ant' has 1 training image, fewer than 3 shots \(of its 3 images 1 in val and 1 in test\); choose --shots 1, or --short",
+        ),
+        ((2, 0, 1), r"'ant' has 2 training images, fewer than 3 shots \(of its 3 images 1 in test\); choose --shots 2 or fewer, or"),
+        (
+            (2, 0, 0),
+            r"'ant' has 2 training images, fewer than 3 shots; choose --shots 2 or fewer, or --short keep .* take it out of the data",
+        ),
+    ],
+)
+def test_a_short_class_is_told_where_its_images_are(store: Store, tmp_path: Path, kept: tuple[int, ...], message: str) -> None:
+    photos = write_photos(tmp_path / "photos")
+    for split, count in zip(("train", "val", "test"), kept, strict=True):
+        for path in sorted((photos / split / "ant").iterdir())[count:]:
+            path.unlink()
+    with pytest.raises(InputError, match=message):
+        make_plan(store, config(data__data=str(photos), cache__shots=3))
+
+
+def test_a_remark_of_every_seed_is_said_once(store: Store, tmp_path: Path) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    photos, told = write_photos(tmp_path / "photos", train=3), Told()
+    chosen = config(data__data=str(photos), cache__shots=4, cache__short="keep", run__seeds="1,2,3", extract__views="0")
+    run(store, chosen, told, build=("images", "texts", "cache"))
+    assert [line for line in told.lines if "fewer than 4" in line] == [
+        "3 classes have fewer than 4 training images ('ant' has 3); taken as they are."
+    ]
+
+
+def test_no_images_at_all_is_said(store: Store) -> None:
+    with pytest.raises(InputError, match="no images named: give --data"):
+        make_plan(store, config())
+
+
+def test_settings_of_methods_that_do_not_run_are_said(imported: Store) -> None:
+    settings = config(run__features="bugs").override({"methods.clap.learning_rate": 0.5, "methods.tip-adapter.alpha": 2.0})
+    said = [remark for remark in make_plan(imported, settings).remarks if remark.startswith("settings of")]
+    assert said == ["settings of 'clap' are given, which is not among the methods of this run: --methods names them"]
+    assert not any("settings of" in remark for remark in make_plan(imported, config(run__features="bugs")).remarks)
+
+
+def test_commands_say_how_to_make_a_step_again(imported: Store) -> None:
+    found = {step.stage: step.identity.command for step in make_plan(imported, config(run__features="bugs")).steps}
+    assert found["cache"].startswith("xmap build-cache")
+    assert "--features bugs" in found["cache"]
+    assert "--shots 2" in found["cache"]
+    assert "--methods tip-adapter --seeds 2" in found["adapter"]
+    assert "--methods zero-shot,tip-adapter --seeds 1,2" in found["eval"]
+
+
+@pytest.mark.parametrize("parts", [{}, {"val": "v", "test": "t"}])
+def test_features_without_training_images_hold_no_support(parts: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="hold no training images"):
+        cache_identity("x", parts, "texts", load_config(None).cache, 1)

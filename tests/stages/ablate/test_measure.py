@@ -1,0 +1,71 @@
+"""Ablations: intervals and verdicts, keys that are left out, AUROC beside the plain count of pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from xmap.stages.ablate.measure import auroc, keep_keys, measure
+from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, Variant, ablations_of, names
+from xmap.stages.encoder.identity import BUNDLED, CONFIG_FILE, MODELS
+from xmap.stages.fewshot.task import Segments, Text
+from xmap.stages.methods.protocol import Cache, Fitted, Selection
+from xmap.store.errors import UnknownName
+
+
+def pairs(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The share of (positive, other) pairs in the right order, ties half: the definition."""
+    won = [(one > other) + 0.5 * (one == other) for one in scores[positive] for other in scores[~positive]]
+    return float(np.mean(won))
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_auroc_is_the_share_of_pairs_in_order(levels: int) -> None:
+    generator = np.random.default_rng(levels)
+    scores = generator.integers(0, levels, 60).astype(float)
+    positive = generator.random(60) < 0.3
+    assert auroc(scores, positive) == pytest.approx(pairs(scores, positive), abs=1e-12)
+    assert auroc(-scores, positive) == pytest.approx(1 - auroc(scores, positive), abs=1e-12)
+    assert np.isnan(auroc(scores, np.zeros(60, bool)))
+
+
+def test_a_verdict_needs_an_interval_without_zero() -> None:
+    generator = np.random.default_rng(1)
+    base = generator.random((2, 400)) < 0.6
+    worse = base & (generator.random((2, 400)) < 0.8)
+    noise = np.where(generator.random((2, 400)) < 0.05, ~base, base)
+    variant = Variant("other", settings={"gamma": 0.5})
+    assert measure(variant, worse, base).verdict == "worse"
+    assert measure(variant, base, worse).verdict == "better"
+    assert measure(variant, base, base).verdict == "the same"
+    assert measure(DEFAULT, base, base).verdict == "the default"
+    row = measure(variant, noise, base)
+    assert (row.verdict == "no effect shown") == (row.difference_low <= 0 <= row.difference_high)
+    assert row.accuracy == pytest.approx(100 * noise.mean())
+    assert (row.samples, row.seeds) == (400, 2)
+
+
+def test_kept_keys_are_the_first_of_each_class() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 2, 2])
+    fitted = Fitted({"keys": torch.arange(6.0)[:, None]}, {}, Selection("nothing"), 0)
+    cache = Cache(Text(("a", "b", "c"), torch.eye(3), 1.0), Segments.of(labels, 3, 3))
+    kept, smaller = keep_keys(fitted, cache, 2)
+    assert kept.tensors["keys"].flatten().tolist() == [0, 1, 3, 4, 5]
+    assert smaller.segments.labels.tolist() == [0, 0, 1, 2, 2]
+    assert smaller.segments.shots == 2
+
+
+def test_each_ablation_holds_the_default_once_and_an_unknown_name_is_refused() -> None:
+    for entry in ABLATIONS.values():
+        assert [variant.plain for variant in entry.variants].count(True) == 1
+        assert len({variant.name for variant in entry.variants}) == len(entry.variants) > 1
+    assert ablations_of(()) == names()
+    with pytest.raises(UnknownName, match="gamma"):
+        ablations_of(("gama",))
+
+
+def test_every_encoder_compared_comes_with_xmap() -> None:
+    models = {str(variant.config["encoder.model"]) for variant in ABLATIONS["backbone"].variants if not variant.plain}
+    assert models == set(BUNDLED)
+    assert all((MODELS / model / CONFIG_FILE).is_file() for model in models)

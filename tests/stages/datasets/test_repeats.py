@@ -1,0 +1,66 @@
+"""The same bytes in several splits, in several classes, or twice in a class are counted and said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.pipeline.worlds import write_photos
+from xmap.cli.main import app
+from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.stages.datasets.repeats import NOTHING, repeats
+
+SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split"
+CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"
+TWICE = "{} in one class more than once, byte for byte, such as {}; each copy counts"
+
+
+def said(*rows: tuple[str, str, int, str]) -> tuple[str, ...]:
+    """What is said of (id, split, label, content) rows."""
+    samples = tuple(Sample(name, Path(name), label, split) for name, split, label, _ in rows)
+    return repeats(Dataset("x", samples, ("a", "b"), ()), {Path(name): content for name, *_, content in rows if content})
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("1", "train", 0, "x"), ("2", "test", 0, "y")], ()),
+        ([("1", "train", 0, "x"), ("2", "test", 0, "x")], (SPLITS.format("1 image is", "'1' and '2'"),)),
+        ([("1", "train", 0, "x"), ("2", "train", 0, "x")], (TWICE.format("1 image is", "'1' and '2'"),)),
+        ([("1", "train", 0, "x"), ("2", "train", 1, "x")], (CLASSES.format("1 image is", "'1' and '2'"),)),
+        (
+            [("1", "train", 0, "x"), ("2", "test", 1, "x")],
+            (SPLITS.format("1 image is", "'1' and '2'"), CLASSES.format("1 image is", "'1' and '2'")),
+        ),
+        (
+            [("1", "train", 0, "x"), ("2", "train", 0, "x"), ("3", "train", 0, "x"), ("4", "val", 0, "x")],
+            (SPLITS.format("1 image is", "'1' and '4'"), TWICE.format("1 image is", "'1' and '2'")),
+        ),
+        (
+            [("1", "train", 0, "x"), ("2", "train", 0, "y"), ("3", "val", 0, "x"), ("4", "test", 0, "y")],
+            (SPLITS.format("2 images are", "'1' and '3'"),),
+        ),
+        ([("1", "train", 0, ""), ("2", "test", 1, "")], ()),
+        ([("1", "train", 0, NOTHING), ("2", "test", 1, NOTHING)], ()),
+    ],
+)
+def test_each_way_to_repeat_is_one_sentence(rows: list[tuple[str, str, int, str]], expected: tuple[str, ...]) -> None:
+    assert said(*rows) == expected
+
+
+def test_the_command_says_it_once_and_keeps_all(tmp_path: Path) -> None:
+    root = write_photos(tmp_path / "photos")
+    seen, tested = root / "train" / "ant" / "0.png", root / "test" / "ant" / "0.png"
+    tested.write_bytes(seen.read_bytes())
+    (root / "train" / "bee" / "again.png").write_bytes(seen.read_bytes())
+    arguments = ["extract", "--data", str(root), "--model", "xmap-tiny", "--views", "0", "--workers", "0"]
+    for _ in range(2):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0
+        told = " ".join(result.stderr.split())
+        assert told.count("1 image is in several splits, byte for byte, such as 'train/ant/0.png' and 'test/ant/0.png'") == 1
+        assert told.count("1 image is in several classes, byte for byte, such as 'train/ant/0.png' and 'train/bee/again.png'") == 1
+        assert "more than once" not in told

@@ -1,0 +1,395 @@
+"""Extraction end to end with a real model and real files: what is stored, what is reused, and that nothing changes a byte."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import xmap.stages.extract.loading
+import xmap.stages.extract.shard_encoder
+import xmap.stages.extract.work
+from tests.faults import Case, Points, in_child
+from tests.stages.conftest import picture, write_images
+from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
+from xmap.stages.config import ExtractConfig
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
+from xmap.stages.encoder.model import Encoder
+from xmap.stages.extract.shards import plan_shards
+from xmap.stages.extract.stage import extract_images, parts, text_identity
+from xmap.stages.progress import Silent
+from xmap.store.artifacts.artifact import Draft
+from xmap.store.errors import InputError, XmapError
+from xmap.store.formats.features import read_errors, read_images, read_texts
+from xmap.store.formats.tables import read_footer
+
+KILLS = 5
+
+
+def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
+    told = Told()
+    job = plan()
+    artifact = job.run(progress=told)
+    assert sorted(tree(artifact)) == [
+        "errors.parquet", "test-00000.parquet", "train-00000.parquet", "train-00001.parquet", "train-00002.parquet",
+        "train-00003.parquet", "val-00000.parquet",
+    ]  # fmt: skip
+    rows = read_images(artifact.files("train-"))
+    assert rows.sample_ids == tuple(sample.sample_id for sample in job.dataset.split(TRAIN) for _ in range(3))
+    assert rows.views.tolist() == [0, 1, 2] * 7
+    assert rows.labels.tolist() == [0] * 12 + [1] * 9
+    assert (rows.labels.dtype, rows.features.dtype, rows.features.shape) == (np.int32, np.float32, (21, 32))
+    assert read_images(artifact.files("test-")).views.tolist() == [0, 0, 0]
+    assert (told.starts, told.advanced) == ([("encode images", 12, 0)], 12)
+    summary = dict(artifact.summary)
+    assert summary["counts"] == {"train": 7, "val": 2, "test": 3}
+    assert (summary["dataset"], summary["model"], summary["classes"], summary["width"]) == ("photos", "tiny", ["cat", "dog"], 32)
+    assert (summary["bad"], summary["bad_kinds"], summary["views"]) == (0, {}, 2)
+    assert summary["logit_scale"] == pytest.approx(1 / 0.07, rel=1e-4)
+    assert summary["parts"] == parts(job.identity)
+    assert read_errors(artifact.file("errors.parquet")) == []
+    assert artifact.verify() == []
+
+
+def test_texts_are_classes_times_templates(plan: Plan) -> None:
+    told = Told()
+    job = plan(templates=("a photo of a {}.", "{} {}", "the " * 20 + "{}"))
+    artifact = job.texts(told)
+    rows = read_texts(artifact.file("texts.parquet"))
+    assert rows.class_ids.tolist() == [0, 0, 0, 1, 1, 1]
+    assert rows.class_names == ("cat",) * 3 + ("dog",) * 3
+    assert rows.templates[:3] == job.dataset.templates
+    expected = Encoder.load(job.encoder, "cpu").encode_texts(["a photo of a cat.", "cat cat"])
+    np.testing.assert_allclose(rows.features[:2], expected, rtol=1e-4, atol=1e-6)
+    assert artifact.summary["cut_prompts"] == 2
+    assert "2 prompts are longer than the encoder reads" in told.lines[0]
+    assert artifact.summary["classes"] == ["cat", "dog"]
+    assert job.texts().path == artifact.path
+
+
+def test_braces_in_a_class_name_are_only_text(plan: Plan, tmp_path: Path) -> None:
+    root = write_images(tmp_path / "odd", ["train/{0}/1.png", "train/{}/1.png", "test/{0}/1.png", "test/{}/1.png"])
+    assert read_texts(plan(root=root).texts().file("texts.parquet")).class_names == ("{0}", "{}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_count_changes_no_byte(plan: Plan, workers: int) -> None:
+    assert tree(plan(store="other").run(workers)) == tree(plan().run())
+
+
+def test_place_and_listing_order_change_no_byte(plan: Plan, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = plan().run()
+    moved = tmp_path / "deeper" / "photos"
+    shutil.copytree(photos, moved)
+    monkeypatch.setattr(os, "scandir", _shuffled(os.scandir))
+    again = plan(store="other", root=moved).run()
+    assert again.fingerprint == control.fingerprint
+    assert tree(again) == tree(control)
+
+
+def _shuffled(real: Callable[..., object]) -> Callable[..., object]:
+    class Shuffled:
+        def __init__(self, path: object = ".") -> None:
+            with real(path) as listing:  # type: ignore[attr-defined]
+                self.entries = list(listing)
+            random.Random(1).shuffle(self.entries)  # noqa: S311
+
+        def __enter__(self) -> object:
+            return iter(self.entries)
+
+        def __exit__(self, *error: object) -> None:
+            return None
+
+    return Shuffled
+
+
+def test_a_second_run_reuses_without_torch_work(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan().run()
+    monkeypatch.setattr(Encoder, "load", None)
+    assert plan().run().path == first.path
+
+
+@pytest.fixture
+def bad_photos(photos: Path) -> Path:
+    """The photos with one bad image of each kind in train/dog."""
+    dog = photos / "train" / "dog"
+    data = (dog / "0.jpg").read_bytes()
+    (dog / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (dog / "web.png").write_text("<html>404</html>")
+    (dog / "empty.gif").touch()
+    os.mkfifo(dog / "pipe.jpg")
+    (dog / "gone.jpg").symlink_to("nowhere")
+    (dog / "round.jpg").symlink_to("round.jpg")
+    picture(77).save(dog / "it's \U0001f600 [a] *.jpg")
+    return photos
+
+
+BAD = {"cut.jpg": "truncated", "empty.gif": "empty", "gone.jpg": "missing", "pipe.jpg": "not-a-file", "round.jpg": "link-loop"}
+
+
+@pytest.mark.promise
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_skipped_image_is_listed(plan: Plan, bad_photos: Path, workers: int) -> None:
+    told = Told()
+    job = plan()
+    artifact = job.run(workers, told)
+    errors = read_errors(artifact.file("errors.parquet"))
+    assert {Path(row.path).name: row.kind for row in errors} == {**BAD, "web.png": "not-an-image"}
+    assert all((row.split, row.path) == ("train", row.sample_id) for row in errors)
+    assert [row.sample_id for row in errors] == sorted(row.sample_id for row in errors)
+    stored = set(read_images(artifact.files("train-")).sample_ids)
+    assert stored | {row.sample_id for row in errors} == {sample.sample_id for sample in job.dataset.split(TRAIN)}
+    assert "train/dog/it's \U0001f600 [a] *.jpg" in stored
+    assert artifact.summary["counts"]["train"] == 8
+    assert artifact.summary["bad"] == 6
+    assert any(line.startswith("6 of 19 images could not be used: 1 empty, 1 link-loop") for line in told.lines)
+
+
+def test_only_bad_images_are_an_error(plan: Plan, tmp_path: Path) -> None:
+    root = tmp_path / "bad"
+    for split in ("train", "test"):
+        for name in "ab":
+            (root / split / name).mkdir(parents=True)
+            (root / split / name / "x.jpg").write_text("no image")
+    with pytest.raises(InputError, match=r"none of the 4 images can be used: 'train/a/x.jpg' is not-an-image"):
+        plan(root=root).run()
+
+
+def test_a_class_of_bad_images_alone_is_an_error(plan: Plan, bad_photos: Path) -> None:
+    for path in bad_photos.glob("*/cat/*.*"):
+        path.write_bytes(b"no image")
+    with pytest.raises(
+        InputError, match=r"none of the \d+ images of class 'cat' can be used: 'train/cat/.*' is not-an-image .*; put sound ones there"
+    ):
+        plan(root=bad_photos).run()
+
+
+def test_no_images_are_an_error(plan: Plan) -> None:
+    job = plan()
+    with pytest.raises(InputError, match="has no images"):
+        replace(job, dataset=replace(job.dataset, samples=())).run()
+
+
+class Stopped(BaseException):
+    """Stands for the process's end: nothing but tests catches it."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
+    real, done = xmap.stages.extract.work.write_images, []
+
+    def stopping(*arguments: object) -> None:
+        if len(done) == shards:
+            raise Stopped
+        done.append(real(*arguments))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(xmap.stages.extract.work, "write_images", stopping)
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("shards", range(6))
+def test_resumed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
+    control = plan(store="control").run()
+    job = plan()
+    with monkeypatch.context() as patch:
+        stop_after(patch, shards)
+        with pytest.raises(Stopped):
+            job.run()
+    assert job.store.find(job.identity) is None
+    told = Told()
+    resumed = plan().run(progress=told)
+    assert tree(resumed) == tree(control)
+    assert told.starts[0][2] == sum(len(shard) for shard in _shard_sizes(job)[:shards])
+    assert resumed.summary == control.summary
+
+
+def _shard_sizes(job: Job) -> list[tuple[object, ...]]:
+    return [shard.samples for shard in plan_shards(job.dataset, job.hashes, job.config, {})]
+
+
+def write_points(job: Job, workers: int, note: Path) -> int:
+    """How many write points an extraction passes."""
+
+    def work() -> None:
+        points = Points()
+        points.install()
+        job.run(workers)
+        note.write_text(str(points.passed))
+
+    assert in_child(work) == 0
+    return int(note.read_text())
+
+
+def killed_at(job: Job, workers: int, point: int) -> int:
+    """Extract in a process group of its own, of which the write point kills every process; how it ended."""
+
+    def work() -> None:
+        os.setsid()
+        Points(point, lambda: os.killpg(0, signal.SIGKILL)).install()
+        job.run(workers)
+
+    return in_child(work)
+
+
+@pytest.mark.promise
+@pytest.mark.failure("killed")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, tmp_path: Path, case: Case, workers: int) -> None:
+    """Real processes and a real `kill -9` of them and their workers at a write point, twice in one store, then left alone."""
+    config = ExtractConfig(views=2, batch_size=4, shard_batches=1)
+    control = plan(config, store="control").run(workers)
+    points = write_points(plan(config, store="counted"), workers, tmp_path / "points")
+    assert points > KILLS
+    for number in range(KILLS):
+        with case():
+            point = (2 * number + 1) * points // (2 * KILLS)
+            assert killed_at(plan(config, store=f"at-{point}"), workers, point) == -signal.SIGKILL
+            killed_at(plan(config, store=f"at-{point}"), workers, points // KILLS)
+            found = plan(config, store=f"at-{point}").run(workers)
+            assert tree(found) == tree(control)
+            assert found.verify() == []
+            assert not list(found.path.glob(".*"))
+
+
+def test_a_damaged_shard_of_a_half_done_extraction_is_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = plan(store="control").run()
+    job = plan()
+    with job.store.build(job.identity) as draft:
+        assert isinstance(draft, Draft)
+        names = sorted(tree(control))
+        for place, name in enumerate(names):
+            shutil.copy(control.path / name, draft.path)
+            data = bytearray((draft.path / name).read_bytes())
+            data[len(data) // 3] ^= 4
+            (draft.path / name).write_bytes([bytes(data[: len(data) // 2]), bytes(data), b""][place % 3])
+        (draft.path / "train-00099.parquet").write_bytes(b"of another plan")
+    assert tree(plan().run()) == tree(control)
+
+
+def test_shards_of_another_machine_or_version_are_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = plan()
+    with monkeypatch.context() as patch:
+        patch.setattr(xmap.stages.extract.shard_encoder, "versions", lambda: {"torch": "1.0"})
+        stop_after(patch, 3)
+        with pytest.raises(Stopped):
+            job.run()
+    told = Told()
+    assert tree(plan().run(progress=told)) == tree(plan(store="control").run())
+    assert told.starts[0][2] == 0
+
+
+def test_one_changed_image_encodes_one_shard(plan: Plan, photos: Path, bad_photos: Path) -> None:
+    first = plan().run()
+    picture(123).save(photos / "train" / "cat" / "0.jpg")
+    told = Told()
+    second = plan().run(progress=told)
+    assert second.path != first.path
+    assert told.starts == [("encode images", 19, 17)]
+    assert any("shards are taken over" in line for line in told.lines)
+    changed = {name for name in tree(first) if tree(first)[name] != tree(second)[name]}
+    assert changed == {"train-00000.parquet", "errors.parquet"}
+    assert read_errors(first.file("errors.parquet")) == read_errors(second.file("errors.parquet"))
+    assert tree(plan(store="control").run()) == tree(second)
+
+
+@pytest.mark.parametrize(
+    ("change", "rebuilt"),
+    [
+        ({"views": 3}, {TRAIN}),
+        ({"view_seed": 9}, {TRAIN}),
+        ({"batch_size": 3}, {TRAIN, VAL, TEST}),
+        ({"shard_batches": 3}, {TRAIN, VAL, TEST}),
+    ],
+)
+def test_parts_change_with_what_their_rows_depend_on(plan: Plan, change: dict[str, int], rebuilt: set[str]) -> None:
+    before, after = parts(plan().identity), parts(plan(config=SMALL.model_copy(update=change)).identity)
+    assert {split for split in before if before[split] != after[split]} == rebuilt
+
+
+def test_a_changed_test_image_changes_the_test_part_alone(plan: Plan, photos: Path) -> None:
+    before = plan().identity
+    picture(9).save(photos / "test" / "cat" / "t.jpg")
+    after = plan().identity
+    assert {split for split in parts(before) if parts(before)[split] != parts(after)[split]} == {TEST}
+    assert before.fingerprint != after.fingerprint
+
+
+@pytest.mark.promise
+def test_a_prompt_changes_texts_and_no_images(plan: Plan) -> None:
+    one, other = plan(), plan(templates=("a drawing of a {}.",))
+    assert one.identity == other.identity
+    assert text_identity(one.dataset, one.encoder).fingerprint != text_identity(other.dataset, other.encoder).fingerprint
+
+
+def test_the_view_seed_is_nothing_without_views(plan: Plan) -> None:
+    one, other = (plan(config=ExtractConfig(views=0, view_seed=seed)).identity for seed in (1, 2))
+    assert one == other
+
+
+def test_each_shard_says_in_its_footer_what_it_is(plan: Plan) -> None:
+    artifact = plan().run()
+    prints = [read_footer(path)["xmap.fingerprint"] for path in artifact.files("train-") + artifact.files("test-")]
+    assert len(set(prints)) == len(prints)
+    assert artifact.fingerprint not in prints
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_changes_during_the_work_stops_it(plan: Plan, photos: Path, workers: int) -> None:
+    job = plan()
+    picture(5).save(photos / "test" / "dog" / "t.jpg")
+    with pytest.raises(InputError, match=r"t.jpg changed while features were extracted; run the same command again"):
+        job.run(workers)
+    assert job.store.artifacts() == []
+
+
+@pytest.mark.parametrize("change", ["vanish", "appear", "emptied"])
+def test_a_file_that_comes_or_goes_during_the_work_stops_it(plan: Plan, photos: Path, change: str) -> None:
+    path = photos / "train" / "cat" / "3.jpg"
+    data = path.read_bytes()
+    if change == "appear":
+        path.unlink()
+        path.symlink_to("nowhere")
+    job = plan()
+    path.unlink()
+    if change != "vanish":
+        path.write_bytes(data if change == "appear" else b"")
+    with pytest.raises(InputError, match="is not, as machine" if change == "vanish" else "changed while features"):
+        job.run()
+
+
+@pytest.mark.timeout(120)
+def test_the_death_of_a_worker_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(request: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(xmap.stages.extract.loading, "read_planned", dying)
+    with pytest.raises(XmapError, match=r"died or hung .*--workers 0") as caught:
+        plan().run(workers=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused(plan: Plan) -> None:
+    job = plan()
+    with pytest.raises(InputError, match="torch sees no GPU; use --device cpu"):
+        extract_images(job.store, job.identity, job.dataset, job.hashes, job.encoder, job.config, "cuda", 0, Silent())
+
+
+def test_real_photographs(plan: Plan, shared_data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "real"
+    for split in (TRAIN, VAL, TEST):
+        for folder in sorted((shared_data / "photos" / split).iterdir())[:2]:
+            for path in sorted(folder.iterdir())[:3]:
+                (root / split / folder.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, root / split / folder.name)
+    artifact = plan(root=root).run(workers=1)
+    assert artifact.summary["counts"] == {"train": 6, "val": 6, "test": 6}
+    assert artifact.summary["bad"] == 0

@@ -1,0 +1,99 @@
+"""xmap in Python. Three calls, the same ones that the commands of the same names make:
+
+    run      do every stage that is missing:  result = xmap.run(data="pets", shots=16)
+    load     a trained adapter:               xmap.load().predict("photo.jpg")[0].top(3)
+    connect  what is stored, in SQL:          xmap.connect().query("from runs")
+
+The other commands (bench, report, export, import, verify, gc, ...) have no call here. Every error on purpose is an `XmapError`.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmap.store.artifacts.root import require_store, store_root
+
+# All else is imported by the call that needs it: every import of a part of xmap imports this first.
+from xmap.store.errors import XmapError
+from xmap.store.plain import plain
+
+if TYPE_CHECKING:
+    from xmap.pipeline.adapters.adapter import Adapter
+    from xmap.pipeline.config import XmapConfig
+    from xmap.pipeline.run.execute import RunResult
+    from xmap.stages.progress import Progress
+    from xmap.store.artifacts.artifact import Store
+    from xmap.store.sql.connection import Connection
+
+__all__ = ["run", "load", "connect", "XmapError"]  # noqa: RUF022
+
+
+def run(
+    config: XmapConfig | Path | str | None = None, *, store: Path | str | None = None, verbose: bool | None = None, **settings: Any
+) -> RunResult:
+    """Do every stage that is missing. `config` is a config or the path of an xmap.toml (default: the one here, if any).
+
+    Settings are those of xmap.toml: fields by name, `xmap.run(data="pets", shots=4, seeds=1)`, or by section,
+    `xmap.run(cache={"shots": 4}, methods={"tip-adapter": {"alpha": [1, 2]}})`. Progress is shown on stderr if `verbose`; by
+    default in a notebook, a shell of Python, or where stderr is a terminal. Raises `XmapError`.
+    """
+    from xmap.cli.progress import outcome_line
+    from xmap.pipeline.python_settings import config_of
+    from xmap.pipeline.run.execute import run as run_plan
+
+    chosen = config_of(config, settings)
+    with _progress(verbose) as progress:
+        return run_plan(_store(store), chosen, progress, report=lambda outcome: progress.say(outcome_line(outcome)))
+
+
+def load(adapter: str | None = None, store: Path | str | None = None) -> Adapter:
+    """A trained adapter: by its name, folder or fingerprint, that of a data set or evaluation, an exported folder, or (by default)
+    the newest of a store with one data set. Warns where several have its name, and says which was taken.
+
+    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`, and
+    `InputError` where several data sets leave it open which is meant.
+    """
+    from xmap.pipeline.adapters.choice import load_chosen
+
+    _require_named(store, adapter)
+    return load_chosen(_store(store), adapter or "", say=lambda line: warnings.warn(plain(line), stacklevel=4))
+
+
+def connect(store: Path | str | None = None) -> Connection:
+    """The store as SQL views: `xmap.connect().query("from runs")` is a pyarrow table. Warns of what is damaged.
+
+    Raises `StoreMissing` for a store that is named and not there.
+    """
+    from xmap.store.sql.connection import connect as open_sql
+
+    _require_named(store)
+    connection = open_sql(store)
+    for damage in connection.damaged:
+        warnings.warn(plain(f"left out: {damage}"), stacklevel=2)
+    return connection
+
+
+def _require_named(store: Path | str | None, adapter: str | None = None) -> None:
+    """Raise `StoreMissing` for a store that is named and not there; an exported folder needs none."""
+    from xmap.pipeline.adapters.encoder import EXPORT
+
+    if store and not (adapter and (Path(adapter) / EXPORT).is_file()):
+        require_store(store_root(store))
+
+
+def _progress(verbose: bool | None) -> AbstractContextManager[Progress]:
+    from xmap.cli.progress import progress_on_stderr
+
+    watched = hasattr(sys, "ps1") or "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return progress_on_stderr(quiet=not (watched if verbose is None else verbose))
+
+
+def _store(place: Path | str | None) -> Store:
+    from xmap.store.artifacts.artifact import Store
+    from xmap.store.artifacts.root import store_root
+
+    return Store(store_root(place))
