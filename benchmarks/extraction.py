@@ -25,8 +25,8 @@ from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.features import IMAGES
 from xmap.pipeline.run.plan import make_plan
-from xmap.stages.encoder.identity import BUNDLED
-from xmap.stages.encoder.identity import MODELS as FOLDER
+from xmap.stages.encoder.names import BUNDLED
+from xmap.stages.encoder.names import MODELS as FOLDER
 from xmap.stages.images.decode import decode_image
 from xmap.store.artifacts.artifact import Store
 

@@ -76,9 +76,8 @@ def command(
     chosen = chosen_format(JSONL if json else form, target, FORMATS, BY_SUFFIX)
     if explain and chosen == CSV:
         raise InputError("--explain: a CSV has no place for the evidence; give --json, -o FILE.parquet or a table.")
-    from xmap.pipeline.adapters.adapter import image_paths
     from xmap.pipeline.adapters.choice import load_chosen
-    from xmap.pipeline.adapters.given_images import require_there
+    from xmap.pipeline.adapters.given_images import image_paths, require_there
 
     require_there([path for path in paths if path != "-"])
     with progress_on_stderr(quiet) as progress:

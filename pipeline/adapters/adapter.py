@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,32 +154,6 @@ class Adapter:
             logits = self.method.scores(self.fitted, self.cache, torch.nn.functional.normalize(found, dim=-1)).logits
         chances: Array = logits.float().softmax(1).numpy()
         return chances
-
-
-def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
-    """The image files named: files as they are, folders walked for pictures, sorted; `progress` hears what was left out.
-
-    Raises `InputError` where there is none.
-    """
-    from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
-    from xmap.stages.datasets.sources.scan import Scan
-
-    found: list[Path] = []
-    said = progress or Silent()
-    for entry in map(Path, given):
-        if entry.is_dir():
-            scan = Scan(entry)
-            below = sorted(path for path in scan.below(entry) if isinstance(path, Path))
-            for remark in scan.remarks():
-                said.say(f"{entry}: {remark}")
-            if not below:
-                raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
-            found += below
-        else:
-            found.append(entry)
-    if not found:
-        raise InputError("no images are named; give files or folders, or - to read their names from stdin.")
-    return found
 
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:

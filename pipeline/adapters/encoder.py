@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from xmap.pipeline.commands import config_of
 from xmap.pipeline.run.features import HASHES, RECORDS
 from xmap.stages.config import EncoderConfig
-from xmap.stages.encoder.identity import BUNDLED, HUB, LOCAL, EncoderIdentity, resolve
+from xmap.stages.encoder.identity import EncoderIdentity, resolve
+from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.errors import InputError, NotPlain

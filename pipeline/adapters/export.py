@@ -26,7 +26,8 @@ from xmap.pipeline.adapters.encoder import (
     named,
     recorded_encoder,
 )
-from xmap.stages.encoder.identity import CONFIG_FILE, LOCAL, EncoderIdentity
+from xmap.stages.encoder.identity import EncoderIdentity
+from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions

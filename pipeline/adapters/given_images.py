@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xmap.pipeline.adapters.adapter import image_paths
+from xmap.stages.progress import Progress, Silent
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,3 +95,29 @@ def _file(image: Image, name: str) -> bytes:
     except Exception as error:
         raise InputError(f"{name} cannot be read ({error}); give an image that Pillow can load.") from error
     return file.getvalue()
+
+
+def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -> list[Path]:
+    """The image files named: files as they are, folders walked for pictures, sorted; `progress` hears what was left out.
+
+    Raises `InputError` where there is none.
+    """
+    from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
+    from xmap.stages.datasets.sources.scan import Scan
+
+    found: list[Path] = []
+    said = progress or Silent()
+    for entry in map(Path, given):
+        if entry.is_dir():
+            scan = Scan(entry)
+            below = sorted(path for path in scan.below(entry) if isinstance(path, Path))
+            for remark in scan.remarks():
+                said.say(f"{entry}: {remark}")
+            if not below:
+                raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
+            found += below
+        else:
+            found.append(entry)
+    if not found:
+        raise InputError("no images are named; give files or folders, or - to read their names from stdin.")
+    return found

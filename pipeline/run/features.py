@@ -15,7 +15,7 @@ from xmap.pipeline.run.image_changes import Listing, listing_of
 from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
-from xmap.stages.encoder.identity import LOCAL
+from xmap.stages.encoder.names import LOCAL
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
 from xmap.store.artifacts.fingerprint import explain, fingerprint

@@ -14,7 +14,7 @@ from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.trainings import Training, Trainings
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.datasets.splits import named
-from xmap.stages.encoder.identity import BUNDLED
+from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store

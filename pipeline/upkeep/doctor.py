@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.upkeep.collect import unfinished
-from xmap.stages.encoder.identity import TINY
+from xmap.stages.encoder.names import TINY
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import LIBRARIES, SCHEMA_VERSION
 from xmap.store.files import free_bytes

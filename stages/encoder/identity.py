@@ -19,22 +19,25 @@ from typing import Any
 
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.allowed import require_plain_config
+from xmap.stages.encoder.names import (
+    BUNDLED,
+    CONFIG_FILE,
+    CONFIG_LIMIT,
+    HUB,
+    LOCAL,
+    MODELS,
+    TINY,
+    builtin_config,
+    open_clip_folder,
+    require_activation,
+)
 from xmap.store.artifacts.artifact import safe_name
 from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
-from xmap.store.errors import InputError, nearest
+from xmap.store.errors import InputError
 from xmap.store.files import make_folder, read_plain, write_bytes
 from xmap.store.formats.headers import archive_names
 from xmap.store.hashes import HashMemory
 
-TINY = "xmap-tiny"
-MODELS = Path(__file__).parent / "models"
-# Models that come with xmap.
-BUNDLED = (TINY, "xmap-tiny-vit")
-LOCAL, HUB = "local-dir:", "hf-hub:"
-QUICK = "-quickgelu"
-CONFIG_FILE = "open_clip_config.json"
-# Bytes; the longest known has 2 kB.
-CONFIG_LIMIT = 1 << 20
 PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
     "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
@@ -168,25 +171,6 @@ def _checkpoint(folder: Path, remedy: str) -> Path:
     return min(files, key=lambda path: (usual.get(path.name, len(usual)), path.suffix != ".safetensors", path.name))
 
 
-def builtin_config(name: str) -> Mapping[str, Any]:
-    """The config of a model that open_clip knows. Raises `InputError` with the nearest names."""
-    folder = open_clip_folder() / "model_configs"
-    names = sorted(path.stem for path in folder.glob("*.json"))
-    if name not in names:
-        near = nearest(name, [*BUNDLED, *names], 4) or ["ViT-B-32-quickgelu"]
-        raise InputError(f"unknown model {name!r}; near names: {', '.join(near)}; or give {LOCAL}PATH, {HUB}ORG/REPO or {TINY}.")
-    config: Mapping[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return config
-
-
-def open_clip_folder() -> Path:
-    """Where open_clip is installed, found without importing it (it would import torch)."""
-    spec = find_spec("open_clip")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("open_clip is not installed; run `pip install open_clip_torch`.")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
 def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | None) -> Found:
     """A model whose weights open_clip finds or downloads: from the record of an earlier answer, or by asking now."""
     hub = config.model.startswith(HUB)
@@ -196,7 +180,7 @@ def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | N
     path = records and records / f"{safe_name(name)}-{fingerprint(question)[:SHORT]}.json"
     answer = _read_record(path, question) if path else None
     if answer is None:
-        from xmap.stages.encoder.model import ask_open_clip
+        from xmap.stages.encoder.ask import ask_open_clip
 
         answer = ask_open_clip(config)
         if path and not path.parent.is_symlink():
@@ -216,25 +200,6 @@ def _read_record(path: Path, question: Mapping[str, Json]) -> dict[str, Any] | N
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return answer if usable else None
-
-
-def require_activation(config: EncoderConfig, trained: bool | None) -> None:
-    """Raise `InputError` where weights trained with QuickGELU (None: not known) meet a named model without, or the other way round.
-
-    Such features are wrong without looking wrong. A model that states its own config has nothing to compare it with.
-    """
-    if trained is None:
-        return
-    uses = bool(config.force_quick_gelu or builtin_config(config.model).get("quick_gelu", False))
-    if uses and not trained:
-        plain = config.model.removesuffix(QUICK)
-        remedy = f"use --model {plain}" if plain != config.model else "leave out --force-quick-gelu"
-        raise InputError(f"the weights {config.pretrained!r} were trained without QuickGELU, model {config.model!r} uses it; {remedy}.")
-    if trained and not uses:
-        remedy = f"use --model {config.model}{QUICK}, or --force-quick-gelu"
-        raise InputError(
-            f"the weights {config.pretrained!r} were trained with QuickGELU, model {config.model!r} does not use it; {remedy}."
-        )
 
 
 def _openai(file: Path) -> bool | None:

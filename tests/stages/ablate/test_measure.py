@@ -8,7 +8,7 @@ import torch
 
 from xmap.stages.ablate.measure import auroc, keep_keys, measure
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, Variant, ablations_of, names
-from xmap.stages.encoder.identity import BUNDLED, CONFIG_FILE, MODELS
+from xmap.stages.encoder.names import BUNDLED, CONFIG_FILE, MODELS
 from xmap.stages.fewshot.task import Segments, Text
 from xmap.stages.methods.protocol import Cache, Fitted, Selection
 from xmap.store.errors import UnknownName

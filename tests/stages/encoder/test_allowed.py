@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-import xmap.stages.encoder.model
+import xmap.stages.encoder.ask
 from tests.faults import Case
 from tests.stages.conftest import MODEL, PREPROCESS
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.allowed import require_fitting, require_plain_config
-from xmap.stages.encoder.identity import EncoderIdentity, builtin_config, open_clip_folder, resolve
+from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.model import Encoder
+from xmap.stages.encoder.names import builtin_config, open_clip_folder
 from xmap.store.errors import InputError
 from xmap.store.hashes import HashMemory
 
@@ -103,7 +104,7 @@ def test_a_config_that_says_more_is_refused_by_every_road(
     folder = write(tmp_path / "m", written, tiny_model_dir)
     weights = str(folder / "open_clip_model.safetensors")
     answer = {"model": written["model_cfg"], "preprocess": written["preprocess_cfg"], "quick_gelu": None, "weights": weights}
-    monkeypatch.setattr(xmap.stages.encoder.model, "ask_open_clip", lambda config: answer)
+    monkeypatch.setattr(xmap.stages.encoder.ask, "ask_open_clip", lambda config: answer)
     for model in (f"local-dir:{folder}", "hf-hub:org/name", "hf-hub:org/name"):
         with case(), pytest.raises(InputError, match=r"config of model '[\w/]+' is refused: its field 'model_cfg|preprocess_cfg"):
             lookup(tmp_path, model)

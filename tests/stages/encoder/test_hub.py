@@ -10,8 +10,8 @@ import pytest
 
 import xmap.stages.encoder.hub
 from xmap.stages.config import EncoderConfig
+from xmap.stages.encoder.ask import ask_open_clip
 from xmap.stages.encoder.hub import asked_once, reachable
-from xmap.stages.encoder.model import ask_open_clip
 from xmap.store.errors import InputError
 
 

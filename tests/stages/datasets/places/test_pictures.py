@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.stages.datasets.sources.test_folder import touch
-from xmap.pipeline.adapters.adapter import image_paths
+from xmap.pipeline.adapters.given_images import image_paths
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.datasets.open import open_dataset
