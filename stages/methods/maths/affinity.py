@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xmap.stages.fewshot.task import Segments
+from xmap.stages.fewshot.task import Retrieved, Segments
 
 
 def affinity(similarity: Tensor, beta: float | Tensor) -> Tensor:
@@ -60,3 +60,20 @@ def left_out_scale(own: Tensor, segments: Segments) -> Tensor:
     counts = segments.counts[labels]
     rescale = torch.where(counts > 1, counts / (counts - 1).clamp(min=1.0), 0.0)
     return counts.new_ones(len(own), segments.classes).scatter_(1, labels[:, None], rescale[:, None])
+
+
+def at_keys(values: Tensor, retrieved: Retrieved | None) -> Tensor:
+    """Values of all keys, (M,) or (B, M), at the retrieved ones (B, k); as they are where none are given."""
+    if retrieved is None:
+        return values
+    rows = retrieved.rows.clamp(min=0)
+    return values[rows] if values.ndim == 1 else values.gather(1, rows)
+
+
+def key_sums(values: Tensor, segments: Segments, retrieved: Retrieved | None) -> Tensor:
+    """Scaled class sums (B, N) of values (B, M), or of values (B, k) of the retrieved keys."""
+    if retrieved is None:
+        return class_sums(values, segments)
+    kept = torch.where(retrieved.rows >= 0, values, 0.0)
+    labels = segments.labels[retrieved.rows.clamp(min=0)]
+    return kept.new_zeros(len(kept), segments.classes).scatter_add_(1, labels, kept) * class_scale(segments)
