@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xmap.stages.encoder.allowed import require_fitting
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
@@ -201,6 +203,12 @@ def exact() -> Iterator[None]:
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield
+
+
+def require_finite(features: Array, encoder: EncoderIdentity) -> None:
+    """Raise `InputError` for features that are not finite."""
+    if not np.isfinite(features).all():
+        raise InputError(f"encoder {encoder.name!r} gives features that are not finite at --precision {encoder.precision}; use fp32.")
 
 
 def _numpy(features: Tensor) -> Array:

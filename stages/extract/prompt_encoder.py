@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from xmap.stages.encoder.identity import EncoderIdentity
-from xmap.stages.encoder.model import Encoder
+from xmap.stages.encoder.model import Encoder, require_finite
 from xmap.stages.engine import Advance
-from xmap.stages.extract.shard_encoder import Machine, require_finite, require_kind
+from xmap.stages.machine.kind import Machine, require_kind
 from xmap.store.formats.tables import Array
 
 

@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import EncoderIdentity
-from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.encoder.model import Encoder, plain_crop, require_finite
 from xmap.stages.engine import Advance
 from xmap.stages.extract.loading import Changed, Loaded, Request, worker_failures
 from xmap.stages.extract.shards import Shard
 from xmap.stages.images.decode import BadImage, rules_of
 from xmap.stages.images.views import Deep, Pixels, ViewMaker, normalised
-from xmap.stages.machine.allocator import kept_memory
-from xmap.stages.machine.device import resolve_device
-from xmap.store.artifacts.manifest import versions
+from xmap.stages.machine.kind import Machine, require_kind
+from xmap.stages.machine.memory import kept_memory
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ErrorRow, ImageFeatures
-from xmap.store.formats.tables import Array
-
-# What decides the last bits of a feature, beside the kind of device.
-DECISIVE = ("platform", "torch", "open_clip_torch", "pillow", "numpy")
 
 # The answers to requests in order, made by a maker of views, so many ready ahead.
 Load = Callable[[Sequence[Request], ViewMaker, int], Generator[Loaded]]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What encodes: `device` is cpu or cuda, `made_by` the libraries and the kind of device, which decide a feature's last bits."""
-
-    device: str
-    made_by: Mapping[str, str]
-
-
-def this_machine(device: str) -> Machine:
-    """What would encode here on `device` (auto, cpu or cuda). Raises `InputError` for a GPU that is not there."""
-    place = resolve_device(device)
-    made_by = {name: found for name, found in versions().items() if name in DECISIVE}
-    made_by["device"] = torch.cuda.get_device_name() if place == "cuda" else place
-    return Machine(place, made_by)
-
-
-def require_kind(planned: Machine) -> None:
-    """Raise `InputError` where this machine is of another kind: no rerun would give the bytes of an artifact that several kinds made."""
-    here = this_machine(planned.device).made_by
-    differing = [f"{name} {here.get(name)} in place of {wanted}" for name, wanted in planned.made_by.items() if here.get(name) != wanted]
-    if differing:
-        raise InputError(f"machine {platform.node()} has {', '.join(differing)}; extract on machines of one kind.")
 
 
 @dataclass(frozen=True)
@@ -165,9 +134,3 @@ def error_row(sample: Sample, bad: BadImage) -> ErrorRow:
     # The id's last parts as they are on disk: the id is normalised, and a normalised name may not open the file.
     written = "/".join(str(sample.place).split("/")[-len(sample.sample_id.split("/")) :])
     return ErrorRow(sample.sample_id, sample.split, written, bad.kind, bad.message)
-
-
-def require_finite(features: Array, encoder: EncoderIdentity) -> None:
-    """Raise `InputError` for features that are not finite."""
-    if not np.isfinite(features).all():
-        raise InputError(f"encoder {encoder.name!r} gives features that are not finite at --precision {encoder.precision}; use fp32.")

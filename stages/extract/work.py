@@ -22,10 +22,11 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.engine import Engine
 from xmap.stages.extract.loading import Request, load_ahead, load_views, read_planned
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
-from xmap.stages.extract.shard_encoder import Machine, ShardEncoder, error_row, this_machine
+from xmap.stages.extract.shard_encoder import ShardEncoder, error_row
 from xmap.stages.extract.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, read_as, shards_elsewhere
 from xmap.stages.images.decode import BadImage, Rules, decode_image, rules_of
 from xmap.stages.images.depths import assumed
+from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Fields, Json

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import xmap.stages.extract.loading
-import xmap.stages.extract.shard_encoder
 import xmap.stages.extract.work
+import xmap.stages.machine.kind
 from tests.faults import Case, Points, in_child
 from tests.stages.conftest import picture, write_images
 from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
@@ -277,7 +277,7 @@ def test_a_damaged_shard_of_a_half_done_extraction_is_made_again(plan: Plan, mon
 def test_shards_of_another_machine_or_version_are_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     job = plan()
     with monkeypatch.context() as patch:
-        patch.setattr(xmap.stages.extract.shard_encoder, "versions", lambda: {"torch": "1.0"})
+        patch.setattr(xmap.stages.machine.kind, "versions", lambda: {"torch": "1.0"})
         stop_after(patch, 3)
         with pytest.raises(Stopped):
             job.run()
