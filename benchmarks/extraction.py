@@ -23,11 +23,11 @@ from benchmarks.page import write_section
 from benchmarks.process import measure
 from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import execute
-from xmap.pipeline.run.features import IMAGES
 from xmap.pipeline.run.plan import make_plan
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.encoder.names import MODELS as FOLDER
 from xmap.stages.images.decode import decode_image
+from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
 
 # Real photographs lie beside a development checkout.

@@ -207,7 +207,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
     from xmap.pipeline.config import SECTIONS
-    from xmap.stages.methods.options import METHODS
+    from xmap.stages.methods.registry import METHODS
 
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():

@@ -27,7 +27,7 @@ def place_of(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
     """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
     if not words:
         return {}
-    from xmap.stages.methods.options import METHODS
+    from xmap.stages.methods.registry import METHODS
 
     shown = " ".join(words)
     if any(word.strip(",") in METHODS for word in words):

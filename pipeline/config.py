@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.methods.options import METHODS, method_entry
+from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.methods.searched import MethodOptions
 from xmap.store.errors import InputError, XmapError
 from xmap.store.files import read_plain

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xmap.pipeline.run.execute import RunResult
-from xmap.pipeline.run.features import IMAGES
 from xmap.stages.datasets.dataset import TEST
+from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact
 
 VERSION = 1

@@ -16,6 +16,7 @@ from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
+from xmap.stages.names import IMAGES, TEXTS
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
 from xmap.store.artifacts.fingerprint import explain, fingerprint
@@ -28,7 +29,6 @@ from xmap.store.sources import remember_source
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity
 
-IMAGES, TEXTS = "images", "texts"
 # Side files of the store that no fingerprint includes.
 HASHES, RECORDS = "hashes.sqlite", "encoders"
 
@@ -150,7 +150,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.datasets.repeats import repeats
     from xmap.stages.encoder.identity import resolve
-    from xmap.stages.extract.stage import image_identity, parts, text_identity
+    from xmap.stages.extract.identity import image_identity, parts, text_identity
 
     engine = engine_of(config.run)
     memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.engines.registry import engine_of
-from xmap.pipeline.run.features import IMAGES, TEXTS, Build, Built, Features, encoder_of, features_of
+from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
 from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.trainings import Training, Trainings
+from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.datasets.splits import named
 from xmap.stages.encoder.names import BUNDLED
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, adapter_identity, cache_identity, coop_identity, eval_identity, support_part
+from xmap.stages.eval.identity import eval_identity
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS, support_part
 from xmap.stages.progress import Progress
+from xmap.stages.train.identity import adapter_identity
+from xmap.stages.tune_texts.identity import coop_identity
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.errors import InputError
 

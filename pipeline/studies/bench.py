@@ -20,7 +20,8 @@ from xmap.pipeline.run.plan import Plan, Step, make_plan, runs_of
 from xmap.pipeline.studies.jobs import Job
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import ADAPTER, FIXED, eval_identity
+from xmap.stages.eval.identity import eval_identity
+from xmap.stages.names import ADAPTER, FIXED
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.errors import InputError, StoreDenied, StoreFull, XmapError

@@ -11,7 +11,7 @@ from xmap.pipeline.config import ALL, XmapConfig
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET, Benchmark
 from xmap.stages.datasets.benchmarks.table import ENTRIES, SCHEME, benchmark, require_root
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.methods.options import METHODS, method_entry
+from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.store.errors import InputError
 
 VALIDATION_SHOTS = 4

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmap.pipeline.config import XmapConfig
-from xmap.pipeline.run.features import IMAGES, TEXTS
 from xmap.pipeline.run.plan import make_plan
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Identity, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.locks import LOCKS, alone, sweep

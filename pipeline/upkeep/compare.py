@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from xmap.pipeline.run.features import IMAGES
 from xmap.pipeline.run.image_changes import ImageChanges, Listing, image_changes, stored_listing
 from xmap.pipeline.upkeep.lineage import Lineage
+from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Change, canonical, explain
 from xmap.store.errors import InputError

@@ -13,9 +13,9 @@ from xmap.stages.adapters.contents import misfit
 from xmap.stages.fewshot.indexed import key_index
 from xmap.stages.fewshot.load import IMAGE_INDEX, load_index, load_segments, load_text
 from xmap.stages.fewshot.task import Segments, Text
-from xmap.stages.methods.options import method_entry
 from xmap.stages.methods.protocol import Cache, Fitted, Selection
 from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.methods.searched import MethodOptions
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json

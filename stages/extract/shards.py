@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from xmap.stages.datasets.places.place import Place, unit
+from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.errors import ArtifactDamaged
@@ -24,7 +25,6 @@ from xmap.store.errors import ArtifactDamaged
 if TYPE_CHECKING:
     from xmap.store.formats.features import ImageFeatures
 
-STAGE = "images"
 # Raise when the same declared fields would give other bytes: another augmentation, another order of rows.
 VERSION = 1
 
@@ -112,7 +112,7 @@ def shards_elsewhere(store: Store, folder: Path) -> dict[str, Path]:
     from xmap.store.formats.tables import read_footer
 
     found = {}
-    for path in sorted((store.root / STAGE).glob("*/*-*.parquet")):
+    for path in sorted((store.root / IMAGES).glob("*/*-*.parquet")):
         if path.parent.name == folder.name:
             continue
         try:

@@ -5,81 +5,15 @@ They are two so that a changed prompt never encodes an image again. Identities a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from xmap.stages.config import AUTO, ExtractConfig
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
-from xmap.stages.datasets.places.pictures import HEIC
-from xmap.stages.datasets.places.place import unit
-from xmap.stages.datasets.wide import has_wide
+from xmap.stages.config import ExtractConfig
+from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.engine import LOCAL, Engine
-from xmap.stages.extract.shards import STAGE, VERSION, Hashes, decoding, units
-from xmap.stages.images.heif import has_heif
+from xmap.stages.extract.identity import TEXT_BATCH, parts
+from xmap.stages.extract.shards import Hashes
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
-from xmap.store.artifacts.fingerprint import Json, fingerprint
 from xmap.store.errors import InputError
-from xmap.store.notes import Notes
-
-TEXT_STAGE = "texts"
-TEXT_BATCH = 64
-COMMAND = "xmap extract"
-
-
-def image_identity(
-    dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND, notes: Notes | None = None
-) -> Identity:
-    """What the image features of `dataset` are. `hashes` are the blake3 of the sample files; a file without one is unreadable.
-
-    Where an image has room for more than 8 bits a value, how these are read is told; `notes` remember whether one has.
-    """
-    content = {split: _content(dataset.split(split), hashes) for split in SPLITS if dataset.split(split)}
-    places = (sample.place for sample in dataset.samples)
-    wide = extract.depth == AUTO and has_wide(places, fingerprint(content), notes or Notes())
-    fields: dict[str, Json] = {
-        "version": VERSION,
-        "encoder": encoder.fields,
-        "views": extract.views,
-        # Without augmentation its seed determines nothing.
-        "view_seed": extract.view_seed if extract.views else None,
-        "batch_size": extract.batch_size,
-        "shard_batches": extract.shard_batches,
-        "classes": list(dataset.classes),
-        "content": content,
-        **({"depth": AUTO} if wide else {}),
-        **decoding(extract),
-        **_unread(dataset),
-    }
-    return Identity(STAGE, f"{dataset.name}-{encoder.name}", fields, command=command)
-
-
-def _unread(dataset: Dataset) -> dict[str, Json]:
-    """What cannot be read here and now, so that it is read once the extra is installed."""
-    heif = any(sample.sample_id.lower().endswith(HEIC) for sample in dataset.samples)
-    return {"without": ["heic"]} if heif and not has_heif() else {}
-
-
-def text_identity(dataset: Dataset, encoder: EncoderIdentity, command: str = COMMAND) -> Identity:
-    """What the text features of the dataset's classes and templates are."""
-    fields: dict[str, Json] = {
-        "version": VERSION,
-        "encoder": encoder.fields,
-        "classes": list(dataset.classes),
-        "templates": list(dataset.templates),
-        "batch_size": TEXT_BATCH,
-    }
-    return Identity(TEXT_STAGE, f"{dataset.name}-{encoder.name}", fields, command=command)
-
-
-def parts(identity: Identity) -> dict[str, str]:
-    """A fingerprint for each split of image features, so that what is made from one split outlives a change in another."""
-    fields = dict(identity.fields)
-    content = fields.pop("content")
-    if not isinstance(content, Mapping):
-        raise TypeError(f"not the identity of image features: {identity.stage}")
-    plain = {**fields, "views": 0, "view_seed": None}
-    return {split: fingerprint({**(fields if split == TRAIN else plain), "content": digest}) for split, digest in content.items()}
 
 
 def extract_images(
@@ -122,10 +56,3 @@ def extract_texts(
 
         summary, place = encode_texts(held, dataset, encoder, device, TEXT_BATCH, progress, engine)
         return held.commit(summary, place)
-
-
-def _content(samples: Sequence[Sample], hashes: Hashes) -> str:
-    listed = [[sample.sample_id, sample.label, hashes.get(sample.place)] for sample in samples]
-    cuts = [len(part) for part in units(samples)]
-    # Shards end where a tar or table does, so where these end determines bytes too.
-    return fingerprint({"samples": listed, "units": cuts} if any(unit(sample.place) for sample in samples) else listed)

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.competitors_options import ApeOptions
 from xmap.stages.methods.fitting.search import search
 from xmap.stages.methods.maths.affinity import affinity, at_keys, class_sums, key_sums
+from xmap.stages.methods.options import ApeOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.tip_adapter import alpha_scale, as_selection
 

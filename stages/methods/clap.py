@@ -19,9 +19,9 @@ from torch.nn.functional import normalize
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import class_weights
 from xmap.stages.methods.class_weights import train_weights
-from xmap.stages.methods.competitors_options import ClapOptions
 from xmap.stages.methods.fitting.epochs import Schedule
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
+from xmap.stages.methods.options import ClapOptions
 from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
 
 scores = class_weights.scores

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, relu
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved, Text
-from xmap.stages.methods.competitors_options import ClipAdapterOptions
 from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
+from xmap.stages.methods.options import ClipAdapterOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved, Support
-from xmap.stages.methods.competitors_options import GdaOptions
 from xmap.stages.methods.fitting.search import search
+from xmap.stages.methods.options import GdaOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.tip_adapter import as_selection
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.competitors_options import LpPlusPlusOptions
 from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, run_sgd, train_and_choose
+from xmap.stages.methods.options import LpPlusPlusOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog
 
 

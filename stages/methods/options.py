@@ -1,32 +1,32 @@
-"""The options of every method, and the registry of methods. No torch here: planning validates options in milliseconds.
+"""The options of every method. No torch here: planning validates options in milliseconds.
 
-Adding a method: its options class and its entry here, its module under `stages/methods/`, its test.
+A setting that is searched names its value where there are no validation samples, and its grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xmap.stages.methods.competitors_options import (
-    ALPHAS,
-    BETAS,
-    ApeOptions,
-    ApeTOptions,
-    ClapOptions,
-    ClipAdapterOptions,
-    CrossModalOptions,
-    GdaOptions,
-    LinearProbeOptions,
-    LpPlusPlusOptions,
-    TaskResOptions,
-    TipXOptions,
-)
-from xmap.stages.methods.searched import Given, Grid, MethodOptions, Positive, Search, Share, Weight
-from xmap.store.errors import UnknownName
+from xmap.stages.methods.searched import Given, Grid, MethodOptions, Positive, PositiveShare, Search, Share, Weight
+
+# Of a cache, in units of 16 shots and logit scale 100.
+ALPHAS = Grid((0.1, 0.2, 0.4, 0.7, 1.0, 1.5, 2.2, 3.3, 5.0, 7.5, 11.0))
+BETAS = Grid((0.5, 1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0))
+RATIOS = Grid((0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), widen=False)
+
+
+def rates(*values: float) -> Grid:
+    """Learning rates to try, each for a whole training: not widened."""
+    return Grid(values, widen=False)
+
+
+class TrainedOptions(MethodOptions):
+    """What every trained competitor has."""
+
+    epochs: int = Field(12, ge=1, description="Passes over the support; the best one is kept.")
+    batch_size: int = Field(256, ge=1, description="Queries a step.")
 
 
 class ZeroShotOptions(MethodOptions):
@@ -100,42 +100,106 @@ class XMAdapterPaperOptions(TipAdapterOptions):
         return {name: search for name, search in self.searches().items() if name != "gamma" or self.gamma_mode == "fixed"}
 
 
-@dataclass(frozen=True)
-class MethodEntry:
-    """A registered method: its options, the module that holds it, and the version of its mathematics.
+class ClipAdapterOptions(TrainedOptions):
+    """CLIP-Adapter: a bottleneck net on the image feature."""
 
-    `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
-    `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
-    keeps none itself.
-    """
-
-    options: type[MethodOptions]
-    module: str
-    version: int = 1
-    retrieves: bool = False
+    epochs: int = Field(20, ge=1, description="Passes over the support; the best one is kept.")
+    learning_rate: Annotated[Given[Positive], Search(1e-3, rates(3e-4, 1e-3, 3e-3))] = Field(
+        None, description="Adam's, cosine decay to zero."
+    )
+    reduction: int = Field(4, ge=1, description="The net's inner width is the feature width divided by this.")
+    ratio: Annotated[Given[Share], Search(0.2, RATIOS)] = Field(
+        None, description="Share of the net's output. Trained at 0.2, or the one given, or of those given the nearest to it."
+    )
 
 
-METHODS: Mapping[str, MethodEntry] = {
-    "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True),
-    "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True),
-    "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6),
-    "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "xmap.stages.methods.xmadapter_paper", 2),
-    "clip-adapter": MethodEntry(ClipAdapterOptions, "xmap.stages.methods.clip_adapter"),
-    "taskres": MethodEntry(TaskResOptions, "xmap.stages.methods.taskres"),
-    "linear-probe": MethodEntry(LinearProbeOptions, "xmap.stages.methods.linear_probe"),
-    "clap": MethodEntry(ClapOptions, "xmap.stages.methods.clap"),
-    "lp++": MethodEntry(LpPlusPlusOptions, "xmap.stages.methods.lp_plus_plus"),
-    "cross-modal-probe": MethodEntry(CrossModalOptions, "xmap.stages.methods.cross_modal_probe"),
-    "gda": MethodEntry(GdaOptions, "xmap.stages.methods.gda"),
-    "tip-x": MethodEntry(TipXOptions, "xmap.stages.methods.tip_x", 2),
-    "ape": MethodEntry(ApeOptions, "xmap.stages.methods.ape"),
-    "ape-t": MethodEntry(ApeTOptions, "xmap.stages.methods.ape_t"),
-}
+class TaskResOptions(TrainedOptions):
+    """TaskRes: a residual on the class texts."""
+
+    learning_rate: Annotated[Given[Positive], Search(2e-3, rates(2e-4, 6e-4, 2e-3))] = Field(
+        None, description="Adam's, cosine decay to zero."
+    )
+    alpha: float = Field(0.5, gt=0, description="Scale of the residual.")
 
 
-def method_entry(name: str) -> MethodEntry:
-    """The entry of a method. Raises `UnknownName`."""
-    if name not in METHODS:
-        raise UnknownName("method", name, tuple(METHODS))
-    return METHODS[name]
+class LinearProbeOptions(TrainedOptions):
+    """ZS-LP: class weights trained from the zero-shot ones, without any pull to them."""
+
+    learning_rate: Annotated[Given[Positive], Search(1e-2, rates(1e-3, 3e-3, 1e-2))] = Field(
+        None, description="SGD's, with momentum 0.9 and cosine decay to zero."
+    )
+
+
+class ClapOptions(TrainedOptions):
+    """CLAP: ZS-LP with a class-wise penalty on leaving the zero-shot weights."""
+
+    learning_rate: float = Field(1e-2, gt=0, description="SGD's, with momentum 0.9 and cosine decay to zero.")
+    strength: Annotated[Given[Weight], Search(100.0, Grid((30.0, 100.0, 300.0, 1000.0), widen=False))] = Field(
+        None, description="Weight of the penalty; 100 on unit texts is CLAP's 1 on raw texts of norm 10."
+    )
+
+
+class LpPlusPlusOptions(MethodOptions):
+    """LP++: class weights and text weights by block gradient descent with steps from the data."""
+
+    epochs: int = Field(300, ge=1, description="Full-batch steps; the best one is kept.")
+    text_every: int = Field(10, ge=1, description="Steps between two updates of the text weights.")
+
+
+class CrossModalOptions(TrainedOptions):
+    """Cross-modal linear probe: the class texts are training samples too."""
+
+    learning_rate: Annotated[Given[Positive], Search(1e-3, rates(1e-4, 3e-4, 1e-3))] = Field(
+        None, description="AdamW's, cosine decay to zero."
+    )
+    weight_decay: float = Field(1e-2, ge=0, description="AdamW's.")
+
+
+class GdaOptions(MethodOptions):
+    """GDA-CLIP: Gaussian discriminant analysis beside the zero-shot logits."""
+
+    alpha: Annotated[Given[Positive], Search(1e-2, Grid((1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)))] = (
+        Field(None, description="Weight of the discriminant, at logit scale 100; rescaled for others.")
+    )
+
+
+class TipXOptions(MethodOptions):
+    """Tip-X: Tip-Adapter and an affinity between zero-shot posteriors."""
+
+    alpha: Annotated[Given[Positive], Search(1.0, ALPHAS)] = Field(
+        None, description="Weight of the image cache at 16 shots and logit scale 100; rescaled for others."
+    )
+    beta: Annotated[Given[Positive], Search(5.5, BETAS)] = Field(None, description="Sharpness of the affinity.")
+    gamma: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)))] = Field(
+        None, description="Weight of the posteriors' affinity, rescaled as alpha is."
+    )
+    temperature: float = Field(0.5, gt=0, description="Temperature of the posteriors, over cosines.")
+
+
+class ApeOptions(MethodOptions):
+    """APE: a cache over refined channels, each key weighted by how far its text prediction is off."""
+
+    alpha: Annotated[Given[Positive], Search(1.0, ALPHAS)] = Field(
+        None, description="Weight of the cache at 16 shots and logit scale 100; rescaled for others."
+    )
+    beta: Annotated[Given[Positive], Search(5.5, BETAS)] = Field(None, description="Sharpness of the affinity.")
+    gamma: Annotated[Given[Weight], Search(0.1, Grid((0.0, 0.1, 0.3)))] = Field(None, description="Sharpness of the keys' weights.")
+    channels: Annotated[Given[PositiveShare], Search(0.7, Grid((0.5, 0.7, 0.9, 1.0), widen=False))] = Field(
+        None, description="Share of the channels kept."
+    )
+    similarity: float = Field(0.7, ge=0, le=1, description="Share of inter-class similarity in the criterion; the rest is variance.")
+
+
+class ApeTOptions(TrainedOptions):
+    """APE-T: one residual a class, added to its text and its keys, and one weight a key."""
+
+    epochs: int = Field(10, ge=1, description="Passes over the support; the best one is kept.")
+    learning_rate: Annotated[Given[Positive], Search(1e-3, rates(1e-4, 1e-3))] = Field(
+        None, description="AdamW's, weight decay 0.1, cosine decay to zero."
+    )
+    alpha: Annotated[Given[Positive], Search(1.0, ALPHAS)] = Field(
+        None, description="Weight of the cache at 16 shots and logit scale 100; rescaled for others."
+    )
+    beta: Annotated[Given[Positive], Search(5.5, BETAS)] = Field(None, description="Sharpness of the affinity.")
+    channels: float = Field(0.5, gt=0, le=1, description="Share of the channels that the residual moves.")
+    similarity: float = Field(0.2, ge=0, le=1, description="Share of inter-class similarity in the criterion; the rest is variance.")

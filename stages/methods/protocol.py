@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xmap.stages.config import Config
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
-from xmap.stages.methods.options import method_entry
+from xmap.stages.methods.registry import method_entry
 
 Settings = Mapping[str, float | int | str]
 

@@ -17,9 +17,9 @@ from torch.nn.functional import cross_entropy
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import class_weights
 from xmap.stages.methods.class_weights import head_logits
-from xmap.stages.methods.competitors_options import TaskResOptions
 from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
+from xmap.stages.methods.options import TaskResOptions
 from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
 
 scores = class_weights.scores

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved, Text
-from xmap.stages.methods.competitors_options import TipXOptions
 from xmap.stages.methods.fitting.search import search
 from xmap.stages.methods.maths.affinity import affinity, at_keys, class_sums, key_sums, masked_class_sums
 from xmap.stages.methods.maths.hard_samples import Means
+from xmap.stages.methods.options import TipXOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.tip_adapter import alpha_scale, as_selection, cache_grids
 

@@ -30,9 +30,9 @@ from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.names import trained_on
 from xmap.stages.progress import Progress
 from xmap.stages.train.examination import examine
+from xmap.stages.train.identity import trained_on
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.formats.index import Neighbors

@@ -13,7 +13,7 @@ from xmap.cli.console import marked
 from xmap.cli.main import COMMANDS, app
 from xmap.pipeline.config import load_config
 from xmap.stages.encoder.names import builtin_config
-from xmap.stages.methods.options import METHODS
+from xmap.stages.methods.registry import METHODS
 from xmap.store.errors import InputError, UnknownName
 
 

@@ -17,7 +17,7 @@ import pytest
 import xmap
 import xmap.store.artifacts.manifest
 from tests.promises.conftest import Commands
-from xmap.stages.methods.options import METHODS as METHOD_ENTRIES
+from xmap.stages.methods.registry import METHODS as METHOD_ENTRIES
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts

@@ -23,7 +23,7 @@ from tests.stages.conftest import PREPROCESS, write_model
 from xmap.pipeline.config import SECTIONS, XmapConfig
 from xmap.pipeline.run.plan import make_plan
 from xmap.stages.config import Config
-from xmap.stages.methods.options import METHODS
+from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Store
 
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL = "images", "texts", "coop", "cache", "adapter", "eval"

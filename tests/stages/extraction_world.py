@@ -13,7 +13,8 @@ from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import resolve
-from xmap.stages.extract.stage import extract_images, extract_texts, image_identity, text_identity
+from xmap.stages.extract.identity import image_identity, text_identity
+from xmap.stages.extract.stage import extract_images, extract_texts
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.hashes import HashMemory

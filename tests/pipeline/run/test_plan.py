@@ -11,8 +11,8 @@ from tests.pipeline.worlds import write_layout, write_photos
 from xmap.pipeline.config import XmapConfig, load_config
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
+from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.names import cache_identity
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import ArtifactMissing, InputError

@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults import Case
 from xmap.stages.adapters.contents import CONTENTS, TYPES, misfit
-from xmap.stages.methods.options import METHODS
+from xmap.stages.methods.registry import METHODS
 
 SIZES = {"M": 6, "N": 3, "C": 8}
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.stages.few_shot_world import SCALE, World, unit
+from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.load import class_weights, load_segments, load_support, load_text, support_of
-from xmap.stages.names import cache_identity
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError

@@ -18,7 +18,7 @@ from xmap.stages.config import DataConfig, ExtractConfig
 from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.wide import _is_wide, has_wide
-from xmap.stages.extract.stage import image_identity, parts
+from xmap.stages.extract.identity import image_identity, parts
 from xmap.store.artifacts.artifact import Identity
 from xmap.store.hashes import HashMemory
 from xmap.store.notes import Notes
@@ -123,7 +123,7 @@ def test_wide_members_of_a_tar_are_known_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".hif"])
 def test_features_without_the_extra_are_others(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path / "phone", b"\0\0\0\x18ftypheic", suffix)
-    monkeypatch.setattr("xmap.stages.extract.stage.has_heif", lambda: True)
+    monkeypatch.setattr("xmap.stages.extract.identity.has_heif", lambda: True)
     there = identity(tmp_path / "phone")
-    monkeypatch.setattr("xmap.stages.extract.stage.has_heif", lambda: False)
+    monkeypatch.setattr("xmap.stages.extract.identity.has_heif", lambda: False)
     assert identity(tmp_path / "phone").fields == {**there.fields, "without": ["heic"]}

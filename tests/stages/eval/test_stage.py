@@ -17,8 +17,8 @@ from xmap.stages.eval import metrics
 from xmap.stages.eval.scoring import Run
 from xmap.stages.eval.stage import evaluate
 from xmap.stages.fewshot.load import load_text
-from xmap.stages.methods.options import METHODS
 from xmap.stages.methods.protocol import options_of
+from xmap.stages.methods.registry import METHODS
 from xmap.stages.progress import Silent
 from xmap.stages.train.stage import train
 from xmap.store.artifacts.artifact import Artifact, Identity

@@ -23,8 +23,9 @@ from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
+from xmap.stages.extract.identity import parts, text_identity
 from xmap.stages.extract.shards import plan_shards
-from xmap.stages.extract.stage import extract_images, parts, text_identity
+from xmap.stages.extract.stage import extract_images
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.errors import InputError, XmapError

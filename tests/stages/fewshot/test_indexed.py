@@ -20,7 +20,7 @@ from xmap.stages.fewshot.task import FewShotTask, KeyIndex
 from xmap.stages.machine.memory import available_bytes
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.protocol import Cache, NoLog, options_of
-from xmap.stages.names import adapter_identity
+from xmap.stages.train.identity import adapter_identity
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex

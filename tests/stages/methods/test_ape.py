@@ -9,7 +9,7 @@ from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax, unit
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
 from xmap.stages.methods import ape
-from xmap.stages.methods.competitors_options import ApeOptions
+from xmap.stages.methods.options import ApeOptions
 from xmap.stages.methods.protocol import Cache, NoLog
 
 CHOSEN = {"channels": 0.5, "alpha": 0.7, "beta": 3.0, "gamma": 0.2}

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.stages.few_shot_world import SCALE, random_labelled, random_support, random_text
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Support, Text
 from xmap.stages.methods import tip_adapter, zero_shot
-from xmap.stages.methods.competitors_options import ALPHAS, BETAS
-from xmap.stages.methods.options import TipAdapterOptions, ZeroShotOptions
+from xmap.stages.methods.options import ALPHAS, BETAS, TipAdapterOptions, ZeroShotOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 from xmap.store.formats.index import VectorIndex
 

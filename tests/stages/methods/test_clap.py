@@ -7,7 +7,7 @@ import numpy as np
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, slopes, small_task, softmax, unit
 from xmap.stages.methods import clap
-from xmap.stages.methods.competitors_options import ClapOptions
+from xmap.stages.methods.options import ClapOptions
 from xmap.stages.methods.protocol import NoLog
 
 

@@ -11,7 +11,7 @@ from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.methods import cross_modal_probe
-from xmap.stages.methods.competitors_options import CrossModalOptions
+from xmap.stages.methods.options import CrossModalOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection
 
 

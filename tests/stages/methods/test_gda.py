@@ -9,7 +9,7 @@ import torch
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import close, double, queries, small_task, unit
 from xmap.stages.methods import gda
-from xmap.stages.methods.competitors_options import GdaOptions
+from xmap.stages.methods.options import GdaOptions
 from xmap.stages.methods.protocol import Cache, NoLog
 
 

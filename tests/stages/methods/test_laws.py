@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tests.stages.methods.small_task import queries, small_task
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
-from xmap.stages.methods.options import METHODS
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method, options_of
+from xmap.stages.methods.registry import METHODS
 
 # Two epochs at a rate at which their draws matter.
 QUICK = {"epochs": 2, "min_steps": 2, "learning_rate": 0.02}

@@ -9,7 +9,7 @@ from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import lp_plus_plus
-from xmap.stages.methods.competitors_options import LpPlusPlusOptions
+from xmap.stages.methods.options import LpPlusPlusOptions
 from xmap.stages.methods.protocol import Cache, NoLog
 
 

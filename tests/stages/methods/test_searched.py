@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from tests.stages.methods.small_task import small_task
 from xmap.stages.fewshot.task import FewShotTask
-from xmap.stages.methods.options import METHODS
 from xmap.stages.methods.protocol import Fitted, NoLog, method
+from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.fingerprint import fingerprint
 
 Case = Callable[[], AbstractContextManager[None]]

@@ -7,7 +7,7 @@ import torch
 from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, batch_of, close, cross_entropy, double, queries, slopes, small_task, unit
 from xmap.stages.methods import taskres
-from xmap.stages.methods.competitors_options import TaskResOptions
+from xmap.stages.methods.options import TaskResOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection
 
 

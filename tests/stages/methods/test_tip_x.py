@@ -10,7 +10,7 @@ from tests.stages.few_shot_world import SCALE
 from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods import tip_x
-from xmap.stages.methods.competitors_options import TipXOptions
+from xmap.stages.methods.options import TipXOptions
 from xmap.stages.methods.protocol import Cache, NoLog
 
 CHOSEN = {"alpha": 0.7, "beta": 3.0, "gamma": 0.4, "temperature": 0.5}

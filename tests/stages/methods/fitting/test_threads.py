@@ -10,8 +10,9 @@ import torch
 from tests.stages.methods.small_task import WIDTH, small_task
 from xmap.stages.methods import tip_adapter_f
 from xmap.stages.methods.fitting.threads import SMALL, product_size, threads_for
-from xmap.stages.methods.options import METHODS, TipAdapterFOptions
+from xmap.stages.methods.options import TipAdapterFOptions
 from xmap.stages.methods.protocol import NoLog
+from xmap.stages.methods.registry import METHODS
 from xmap.stages.train.stage import fit
 
 

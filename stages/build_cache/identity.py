@@ -1,0 +1,41 @@
+"""What a cache is, decided before it exists. No torch: a no-op run plans in milliseconds."""
+
+from __future__ import annotations
+
+from xmap.stages.config import CacheConfig
+from xmap.stages.datasets.dataset import TRAIN, VAL
+from xmap.stages.names import CACHE, Parts, command_line, support_part
+from xmap.store.artifacts.artifact import Identity
+
+FLAT, AUTO = "Flat", "auto"
+CACHE_SCHEMA = 1
+# Indexes other than Flat: how they are chosen, what their recall is measured on, how far their effort is raised.
+INDEXED_SCHEMA = 2
+
+
+def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
+    """The cache of features `name`: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
+
+    The recall of an index other than Flat is raised on validation samples, which are then an input.
+    `where` is the part of the command line that names the features.
+    """
+    part = support_part(name, parts, config.shots)
+    drawn = seed if part == TRAIN else None
+    suffix = "" if drawn is None else f"-seed{drawn}"
+    schema = CACHE_SCHEMA if config.index == FLAT else INDEXED_SCHEMA
+    return Identity(
+        CACHE,
+        f"{name}-{config.shots}shot{suffix}",
+        {
+            "schema": schema,
+            **config.model_dump(mode="json", exclude=_idle(config)),
+            "seed": drawn,
+        },
+        {"texts": texts, "support": parts[part], **({"validation": parts[VAL]} if config.index != FLAT and VAL in parts else {})},
+        command_line("build-cache", where, config.shots, seeds=[seed]),
+    )
+
+
+def _idle(config: CacheConfig) -> set[str]:
+    """The fields that change nothing: Flat finds all there is, and a named index is taken whatever room it needs."""
+    return {FLAT: {"recall", "index_memory"}, AUTO: set()}.get(config.index, {"index_memory"})
