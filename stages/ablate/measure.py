@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from xmap.stages.ablate.variants import METHOD, Variant
-from xmap.stages.adapters.evidence import batches
 from xmap.stages.adapters.files import on_device
+from xmap.stages.adapters.neighbors import batches
 from xmap.stages.config import Config
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.eval.metrics import RESAMPLES, bootstrap_interval, paired_difference

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.evidence import agreement, batches, neighbor_column, sample_columns
 from xmap.stages.adapters.files import adapter_index, cache_on_device, load_adapter, on_device
+from xmap.stages.adapters.neighbors import agreement, batches, neighbor_column
 from xmap.stages.config import EvalConfig, TopK
 from xmap.stages.eval import metrics
 from xmap.stages.fewshot.load import VALUES
 from xmap.stages.fewshot.task import Labelled, Retrieved
+from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.names import COOP

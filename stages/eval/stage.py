@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.evidence import FLOATS
 from xmap.stages.config import EvalConfig
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.results import differences_of, result_of
@@ -21,6 +20,7 @@ from xmap.stages.fewshot.class_names import told_apart
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
+from xmap.stages.methods.columns import FLOATS
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 from xmap.store.artifacts.fingerprint import Json

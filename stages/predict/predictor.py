@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.adapters.evidence import batches, key_affinity
+from xmap.stages.adapters.neighbors import batches, key_affinity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed

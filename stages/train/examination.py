@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.evidence import batches
+from xmap.stages.adapters.neighbors import batches
 from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.methods.protocol import Cache, Fitted, Method
 from xmap.store.artifacts.fingerprint import Json

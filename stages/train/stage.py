@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from xmap.stages.adapters.evidence import Recorder, agreement, batches, nearest_others, neighbor_column, sample_columns
 from xmap.stages.adapters.files import on_device, selection_facts, write_adapter
+from xmap.stages.adapters.neighbors import agreement, batches, nearest_others, neighbor_column
 from xmap.stages.config import TopK
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.fewshot.draw import SplitIndex, ValidationProtocol, draw_validation
@@ -26,6 +26,7 @@ from xmap.stages.fewshot.load import VALUES, labelled, load_index, load_support,
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import peak_memory
+from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
@@ -33,6 +34,7 @@ from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.progress import Progress
 from xmap.stages.train.examination import examine
 from xmap.stages.train.identity import trained_on
+from xmap.stages.train.recorder import Recorder
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.formats.index import Neighbors

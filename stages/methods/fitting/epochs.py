@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import Support
+from xmap.stages.methods.columns import columns_of
 from xmap.stages.methods.protocol import TrainLog
 
 
@@ -87,18 +88,6 @@ def view_queries(support: Support, rows: Tensor, generator: torch.Generator) -> 
     views = support.views.shape[1]
     drawn = torch.randint(views, (len(rows),), generator=generator).to(rows.device)
     return normalize(support.views[rows, drawn], dim=-1)
-
-
-def columns_of(logits: Tensor, labels: Tensor, more: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The columns of the affinity log that every method has: predicted class, loss, margin; and the method's own."""
-    margins = logits.scatter(1, labels[:, None], -torch.inf).amax(1) if logits.shape[1] > 1 else torch.zeros_like(logits[:, 0])
-    true = logits.gather(1, labels[:, None]).squeeze(1)
-    return {
-        "predicted": logits.argmax(1),
-        "loss": cross_entropy(logits, labels, reduction="none"),
-        "margin": true - margins,
-        **{name: column.detach() for name, column in more.items()},
-    }
 
 
 class BestEpoch:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tests.stages.few_shot_world import World, random_support
-from xmap.stages.adapters.evidence import Recorder
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig, TopK
@@ -21,6 +20,7 @@ from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.protocol import options_of
 from xmap.stages.progress import Silent
+from xmap.stages.train.recorder import Recorder
 from xmap.stages.train.stage import held_out, train
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError, UnknownName
