@@ -17,7 +17,7 @@ from xmap.cli.tables import print_table
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from xmap.stages.predict.predictor import Prediction
+    from xmap.stages.predict.prediction import Prediction
     from xmap.stages.progress import Progress
     from xmap.store.output import Output
 
@@ -116,7 +116,7 @@ def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) 
 
 def _write(predictions: Iterator[Prediction], form: str, output: Output | None, explain: bool, top: int) -> None:
     if output and form == PARQUET:
-        from xmap.stages.predict.predictor import encode_predictions
+        from xmap.stages.predict.prediction import encode_predictions
 
         with output.open() as file:
             encode_predictions(file, predictions, explain)

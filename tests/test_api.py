@@ -21,7 +21,7 @@ from xmap.pipeline.run import rows
 from xmap.pipeline.run.execute import RunResult
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.images.decode import BadImage
-from xmap.stages.predict.predictor import Prediction
+from xmap.stages.predict.prediction import Prediction
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError, StoreMissing

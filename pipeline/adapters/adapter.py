@@ -21,7 +21,8 @@ from xmap.store.sql.views import dataset_of, providers_of
 if TYPE_CHECKING:
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
-    from xmap.stages.predict.predictor import Given, Prediction, Predictor
+    from xmap.stages.predict.prediction import Prediction
+    from xmap.stages.predict.predictor import Given, Predictor
 
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}

@@ -10,19 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.files import adapter_index, cache_on_device, load_adapter, on_device
+from xmap.stages.adapters.files import adapter_index, load_adapter
 from xmap.stages.adapters.neighbors import agreement, batches, neighbor_column
-from xmap.stages.config import EvalConfig, TopK
+from xmap.stages.adapters.scorer import Scorer
+from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
 from xmap.stages.fewshot.load import VALUES
-from xmap.stages.fewshot.task import Labelled, Retrieved
+from xmap.stages.fewshot.task import Labelled
 from xmap.stages.methods.columns import sample_columns
-from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
+from xmap.stages.methods.protocol import Cache, Fitted, Scores
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.names import COOP
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
+from xmap.store.formats.index import Neighbors, VectorIndex
 from xmap.store.formats.log import NeighborColumn, read_values
 from xmap.store.formats.tables import Array
 
@@ -64,7 +65,7 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
     fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     index, own = adapter_index(run.adapter, run.cache, fitted, cache)
-    scorer = _Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
+    scorer = Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -85,38 +86,6 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
 
 def _uses_support(fitted: Fitted, cache: Cache, run: Run) -> bool:
     return bool(fitted.tensors) or cache.index is not None or run.texts.stage == COOP
-
-
-class _Scorer:
-    """Scores batches with one adapter: over all keys, or over those its index retrieves."""
-
-    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex | None, top_k: TopK, device: str) -> None:
-        self._method, self._device = method, device
-        self._fitted, self._cache = on_device(fitted, device), cache_on_device(cache, device)
-        self._top_k = 0 if index is None or top_k == "all" else int(top_k)
-        self._index = index
-        if index is not None and self._top_k and device == "cuda" and gpu_count():
-            self._index = index.on_gpu()
-
-    def scores(self, features: Tensor) -> Scores:
-        """Scores of unit features (B, C), back on the CPU."""
-        with torch.no_grad():
-            found = self._method.scores(self._fitted, self._cache, features.to(self._device), self._retrieved(features))
-        sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
-        return Scores(found.logits.float().cpu(), *sides)
-
-    def index_queries(self, features: Tensor) -> Tensor:
-        """Unit features (B, C) as the adapter's own index takes them, on the CPU."""
-        return self._queries(features).cpu()
-
-    def _queries(self, features: Tensor) -> Tensor:
-        with torch.no_grad():
-            return index_queries(self._method, self._fitted, features.to(self._device))
-
-    def _retrieved(self, features: Tensor) -> Retrieved | None:
-        if self._index is None or not self._top_k:
-            return None
-        return Retrieved.of(self._index, self._queries(features), self._top_k)
 
 
 def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
@@ -147,7 +116,7 @@ def _fill(columns: dict[str, Array], batch: Mapping[str, Array], part: slice, to
         columns[name][part] = values
 
 
-def _search(index: VectorIndex, features: Tensor, k: int, scorer: _Scorer | None) -> Neighbors:
+def _search(index: VectorIndex, features: Tensor, k: int, scorer: Scorer | None) -> Neighbors:
     """The `k` nearest keys of each feature; padded with row -1 where the cache has fewer.
 
     `scorer` turns features into what an adapter's own index takes.

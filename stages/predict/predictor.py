@@ -6,13 +6,12 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -23,31 +22,12 @@ from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
 from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
 from xmap.stages.predict.loader import ImageLoader, Loaded
+from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.stages.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.log import Values
-from xmap.store.formats.tables import Array, encode_table
-from xmap.store.plain import plain
-
-NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
-EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
-CHANCE = pa.struct([("class", pa.string()), ("probability", pa.float32())])
-PLAIN = pa.schema(
-    [
-        ("path", pa.string()),
-        ("class", pa.string()),
-        ("probability", pa.float32()),
-        ("second", pa.string()),
-        ("second_probability", pa.float32()),
-        ("zero_shot", pa.string()),
-        ("zero_shot_probability", pa.float32()),
-        ("probabilities", pa.list_(CHANCE)),
-        ("error", pa.string()),
-        ("message", pa.string()),
-    ]
-)
-EXPLAINED = pa.schema([*PLAIN, ("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+from xmap.store.formats.tables import Array
 
 
 @dataclass(frozen=True)
@@ -62,93 +42,6 @@ class Held:
 
 
 Given = Path | Held
-
-
-@dataclass(frozen=True)
-class Neighbor:
-    """A cached image that lies near: its sample id, its class, and its affinity to the image asked about."""
-
-    sample_id: str
-    class_name: str
-    affinity: float
-
-
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """What the adapter says of one image, or in `error` why the image cannot be read.
-
-    `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
-    and `gamma` the share of the image side, None where the method has none.
-    """
-
-    path: str
-    classes: tuple[str, ...]
-    probabilities: Array
-    zero_shot: Array
-    image: Array | None = None
-    text: Array | None = None
-    gamma: float | None = None
-    neighbors: tuple[Neighbor, ...] = ()
-    error: BadImage | None = None
-
-    def __repr__(self) -> str:
-        if self.error:
-            return plain(f"<Prediction {self.path}: {self.error.kind}, {self.error.message}>")
-        return plain(f"<Prediction {self.path}: {', '.join(f'{name} {100 * chance:.1f} %' for name, chance in self.top(3))}>")
-
-    @property
-    def class_name(self) -> str:
-        """The most probable class; empty for an image that could not be read."""
-        return "" if self.error else self.classes[int(self.probabilities.argmax())]
-
-    @property
-    def probability(self) -> float:
-        """The probability of `class_name`."""
-        return float("nan") if self.error else float(self.probabilities.max())
-
-    @property
-    def zero_shot_name(self) -> str:
-        """The class that the encoder alone would say."""
-        return "" if self.error else self.classes[int(self.zero_shot.argmax())]
-
-    def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` most probable classes, best first."""
-        if self.error:
-            return []
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [(self.classes[int(label)], float(self.probabilities[label])) for label in order]
-
-    def facts(self, explain: bool = False) -> dict[str, Any]:
-        """All of it as plain values; with `explain` also the evidence."""
-        if self.error:
-            return {"path": self.path, "error": self.error.kind, "message": self.error.message}
-        found: dict[str, Any] = {
-            "path": self.path,
-            "class": self.class_name,
-            "probability": self.probability,
-            **self._second,
-            "zero_shot": self.zero_shot_name,
-            "zero_shot_probability": float(self.zero_shot.max()),
-            "probabilities": dict(zip(self.classes, map(float, self.probabilities), strict=True)),
-        }
-        if explain:
-            found["gamma"] = self.gamma
-            found["evidence"] = [self._evidence(name) for name, _ in self.top(5)]
-            found["neighbors"] = [
-                {"sample_id": near.sample_id, "class": near.class_name, "affinity": near.affinity} for near in self.neighbors
-            ]
-        return found
-
-    @property
-    def _second(self) -> dict[str, Any]:
-        """The second choice, None where there is one class alone."""
-        name, chance = (*self.top(2), (None, None))[1]
-        return {"second": name, "second_probability": chance}
-
-    def _evidence(self, name: str) -> dict[str, Any]:
-        label = self.classes.index(name)
-        sides = {"affinity_image": self.image, "affinity_text": self.text}
-        return {"class": name, **{side: None if sums is None else float(sums[label]) for side, sums in sides.items()}}
 
 
 class Predictor:
@@ -244,16 +137,3 @@ def _loaded(images: Sequence[Given], loader: ImageLoader, batch_size: int) -> It
     for part in batches(len(images), batch_size):
         given = [image.data if isinstance(image, Held) else image for image in images[part]]
         yield [str(image) for image in images[part]], loader.load(given)
-
-
-def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explain: bool) -> None:
-    """Write predictions into an open file as one Parquet table, one row an image; `probabilities` lists every class."""
-    rows = [_flat(prediction.facts(explain)) for prediction in predictions]
-    encode_table(file, pa.Table.from_pylist(rows, EXPLAINED if explain else PLAIN), "")
-
-
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts whose class names are values: a column a class would be another table for each adapter."""
-    chances = [{"class": name, "probability": chance} for name, chance in facts.get("probabilities", {}).items()]
-    # A file name need not be text; Parquet holds text alone.
-    return {**facts, "path": facts["path"].encode("utf-8", "backslashreplace").decode(), "probabilities": chances}
