@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from xmap.store.artifacts.fingerprint import Fields
+
 Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -60,6 +62,11 @@ class ExtractConfig(Config):
     shard_batches: int = Field(16, ge=1, description="Batches in one Parquet shard, the unit of resuming.")
     depth: Depth = Field("auto", description="Bits of the values in images of more than 8: auto (as declared, else as held) or 8 to 16.")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="A larger image is a bad one, as is one that resizing would make larger.")
+
+
+def read_as(fields: Fields) -> Fields:
+    """What the fields of image features say of how pixels were read."""
+    return {name: fields[name] for name in ("depth", "max_pixels") if name in fields}
 
 
 class TextConfig(Config):

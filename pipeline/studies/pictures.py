@@ -9,10 +9,9 @@ from pydantic import ValidationError
 
 from xmap.pipeline.commands import config_of
 from xmap.pipeline.run.features import HASHES
-from xmap.stages.config import DataConfig, ExtractConfig
+from xmap.stages.config import DataConfig, ExtractConfig, read_as
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.extract.shards import read_as
 from xmap.stages.images.decode import RULES, Rules, rules_of
 from xmap.stages.report.thumbnails import Pictures
 from xmap.store.artifacts.artifact import Artifact, Store

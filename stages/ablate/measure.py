@@ -15,17 +15,16 @@ from torch import Tensor
 from xmap.stages.ablate.variants import METHOD, Variant
 from xmap.stages.adapters.files import on_device
 from xmap.stages.adapters.neighbors import batches
-from xmap.stages.config import Config
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.eval.metrics import RESAMPLES, bootstrap_interval, paired_difference
 from xmap.stages.fewshot.draw import splits_of
 from xmap.stages.fewshot.task import Labelled, Segments
 from xmap.stages.machine.device import repeatable
-from xmap.stages.methods.fitting.search import few
 from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.maths.hard_samples import Means, disagreement
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.train.examination import BATCH, on
 from xmap.stages.train.stage import assemble
 from xmap.store.artifacts.artifact import Artifact
@@ -87,7 +86,9 @@ class Found:
     samples: int
 
 
-def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: Config, seed: int, shots: int, device: str) -> Trained:
+def train_variant(
+    images: Artifact, texts: Artifact, cache: Artifact, options: MethodOptions, seed: int, shots: int, device: str
+) -> Trained:
     """Fit the method with its default settings. Raises `InputError` without a validation split."""
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
@@ -193,3 +194,13 @@ def _hard_columns(trained: Trained) -> dict[str, Array]:
         ERRORS[1]: torch.cat(wrong),
     }
     return {name: values.numpy() for name, values in columns.items()}
+
+
+def few(labels: Tensor, per_class: int, ranks: Tensor) -> Tensor:
+    """The rows of the `per_class` lowest `ranks` of each class, in rank order within a class."""
+    order = torch.argsort(ranks)
+    order = order[torch.argsort(labels[order], stable=True)]
+    ordered = labels[order]
+    starts = torch.searchsorted(ordered, ordered)
+    position = torch.arange(len(ordered), device=labels.device) - starts
+    return order[position < per_class]

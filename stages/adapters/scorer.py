@@ -6,21 +6,20 @@ import torch
 from torch import Tensor
 
 from xmap.stages.adapters.files import cache_on_device, on_device
-from xmap.stages.config import TopK
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
 from xmap.store.formats.index import VectorIndex, gpu_count
 
 
 class Scorer:
-    """Scores batches with one adapter: over all keys, or over those its index retrieves."""
+    """Scores batches with one adapter: over all keys, or over the `k` that its own index retrieves (0: all)."""
 
-    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex | None, top_k: TopK, device: str) -> None:
+    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex | None, k: int, device: str) -> None:
         self._method, self._device = method, device
         self._fitted, self._cache = on_device(fitted, device), cache_on_device(cache, device)
-        self._top_k = 0 if index is None or top_k == "all" else int(top_k)
+        self._k = 0 if index is None else k
         self._index = index
-        if index is not None and self._top_k and device == "cuda" and gpu_count():
+        if index is not None and self._k and device == "cuda" and gpu_count():
             self._index = index.on_gpu()
 
     def scores(self, features: Tensor) -> Scores:
@@ -39,6 +38,6 @@ class Scorer:
             return index_queries(self._method, self._fitted, features.to(self._device))
 
     def _retrieved(self, features: Tensor) -> Retrieved | None:
-        if self._index is None or not self._top_k:
+        if self._index is None or not self._k:
             return None
-        return Retrieved.of(self._index, self._queries(features), self._top_k)
+        return Retrieved.of(self._index, self._queries(features), self._k)

@@ -65,7 +65,8 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
     fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
     values = read_values(run.cache.file(VALUES))
     index, own = adapter_index(run.adapter, run.cache, fitted, cache)
-    scorer = Scorer(load_method(run.method), fitted, cache, index if own else None, config.top_k, device)
+    k = 0 if config.top_k == "all" else config.top_k
+    scorer = Scorer(load_method(run.method), fitted, cache, index if own else None, k, device)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from xmap.stages.config import EvalConfig
+from xmap.stages.datasets.class_names import told_apart
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.results import differences_of, result_of
 from xmap.stages.eval.scoring import Outcome, Run, score
-from xmap.stages.fewshot.class_names import told_apart
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device

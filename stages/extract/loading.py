@@ -24,12 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.datasets.places.remote import UNREACHABLE
 from xmap.stages.images.decode import BadImage
+from xmap.stages.images.in_time import TIMEOUT_SECONDS
 from xmap.stages.images.read import read_place
 from xmap.stages.images.views import Deep, Pixels, ViewMaker
 from xmap.store.errors import XmapError
 
-# Far beyond what the largest allowed image takes; only a stuck disk or network mount reaches it.
-TIMEOUT_SECONDS = 300
 # What a thread that receives images gets to end in.
 PATIENCE = 2.0
 # Bad images whose bytes were never read, or not kept, although the file could be hashed.

@@ -79,11 +79,6 @@ def decoding(extract: ExtractConfig) -> Fields:
     return {name: value for name, value in given.items() if value != ExtractConfig.model_fields[name].default}
 
 
-def read_as(fields: Fields) -> Fields:
-    """What the fields of image features say of how pixels were read."""
-    return {name: fields[name] for name in ("depth", "max_pixels") if name in fields}
-
-
 def units(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
     """Samples of one split in order, divided where one tar or table ends and the next begins."""
     return [tuple(part) for _, part in groupby(samples, key=lambda sample: unit(sample.place))]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmap.stages.config import ExtractConfig
+from xmap.stages.config import ExtractConfig, read_as
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
@@ -23,7 +23,7 @@ from xmap.stages.engine import Engine
 from xmap.stages.extract.loading import Request, load_ahead, load_views, read_planned
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import ShardEncoder, error_row
-from xmap.stages.extract.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, read_as, shards_elsewhere
+from xmap.stages.extract.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, shards_elsewhere
 from xmap.stages.images.decode import BadImage, Rules, decode_image, rules_of
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import Machine, this_machine

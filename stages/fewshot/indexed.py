@@ -11,15 +11,11 @@ import numpy as np
 from xmap.stages.fewshot.draw import support_split, take_samples
 from xmap.stages.fewshot.load import VALUES, load_index, load_segments, support_of
 from xmap.stages.fewshot.task import KeyIndex, Support
-from xmap.stages.machine.memory import available_bytes
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.errors import InputError
 from xmap.store.formats.log import read_values
 from xmap.store.formats.tables import Array
 
 LOGGED = 50_000
-# A dense support is in memory as views and as keys, and once more while these are made.
-COPIES = 3
 
 
 def key_index(cache: Artifact, k: int, width: int) -> KeyIndex:
@@ -39,14 +35,3 @@ def logged_support(images: Artifact, cache: Artifact, shots: int) -> Support:
     chosen = {ids[row] for row in logged_rows(len(ids)).tolist()}
     rows = take_samples(images, support_split(images, shots), chosen)
     return support_of(rows, shots, len(cache.summary["classes"]))
-
-
-def require_room(method: str, cache: Artifact, width: int) -> None:
-    """Raise `InputError` where a method that needs all keys at once would not find the memory for them."""
-    entries, free = int(cache.summary["entries"]), available_bytes()
-    needed = entries * (int(cache.summary["views"]) + COPIES - 1) * width * 4
-    if free is not None and needed > free:
-        raise InputError(
-            f"{method} here takes all {entries:,} keys into memory, about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "choose fewer --shots, or --methods tip-adapter with --top-k 100."
-        )

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+# Far beyond what the largest allowed image takes; only a stuck disk or network mount reaches it.
+TIMEOUT_SECONDS = 300
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 

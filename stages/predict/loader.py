@@ -11,9 +11,8 @@ from PIL.Image import Image
 from torch import Tensor
 
 from xmap.stages.encoder.model import plain_transform
-from xmap.stages.extract.loading import TIMEOUT_SECONDS
 from xmap.stages.images.decode import BadImage, Rules, read_image, use_image
-from xmap.stages.images.in_time import in_time
+from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.views import out_of_proportion
 
 Loaded = Tensor | BadImage

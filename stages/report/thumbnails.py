@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from xmap.stages.datasets.places.place import Place
-from xmap.stages.extract.loading import TIMEOUT_SECONDS
 from xmap.stages.images.decode import RULES, BadImage, Rules, use_image
-from xmap.stages.images.in_time import in_time
+from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.read import read_place
 
 SIDE = 88

@@ -21,11 +21,11 @@ from xmap.stages.adapters.neighbors import agreement, batches, nearest_others, n
 from xmap.stages.config import TopK
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.fewshot.draw import SplitIndex, ValidationProtocol, draw_validation
-from xmap.stages.fewshot.indexed import key_index, logged_rows, logged_support, require_room
+from xmap.stages.fewshot.indexed import key_index, logged_rows, logged_support
 from xmap.stages.fewshot.load import VALUES, labelled, load_index, load_support, load_text, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.machine.device import repeatable, resolve_device
-from xmap.stages.machine.memory import peak_memory
+from xmap.stages.machine.memory import available_bytes, peak_memory
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, TrainLog
@@ -37,10 +37,13 @@ from xmap.stages.train.identity import trained_on
 from xmap.stages.train.recorder import Recorder
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.errors import InputError
 from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import Column, NeighborColumn, read_values, write_affinity
 
 TRAIN_LOG = "affinity/train.parquet"
+# A dense support is in memory as views and as keys, and once more while these are made.
+COPIES = 3
 NEIGHBORS = 5
 BATCH = 1024
 
@@ -200,3 +203,14 @@ def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: Method
         "train_seconds": round(seconds, 3),
         "stored_bytes": stored,
     }
+
+
+def require_room(method: str, cache: Artifact, width: int) -> None:
+    """Raise `InputError` where a method that needs all keys at once would not find the memory for them."""
+    entries, free = int(cache.summary["entries"]), available_bytes()
+    needed = entries * (int(cache.summary["views"]) + COPIES - 1) * width * 4
+    if free is not None and needed > free:
+        raise InputError(
+            f"{method} here takes all {entries:,} keys into memory, about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "choose fewer --shots, or --methods tip-adapter with --top-k 100."
+        )

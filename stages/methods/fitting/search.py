@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -76,13 +75,3 @@ def _widened(values: list[float], side: int) -> list[float]:
     ratio = edge / inner
     more = [edge * ratio, edge * ratio * ratio]
     return [*values, *more] if side > 0 else [*reversed(more), *values]
-
-
-def few(labels: Tensor, per_class: int, ranks: Tensor) -> Tensor:
-    """The rows of the `per_class` lowest `ranks` of each class, in rank order within a class."""
-    order = torch.argsort(ranks)
-    order = order[torch.argsort(labels[order], stable=True)]
-    ordered = labels[order]
-    starts = torch.searchsorted(ordered, ordered)
-    position = torch.arange(len(ordered), device=labels.device) - starts
-    return order[position < per_class]

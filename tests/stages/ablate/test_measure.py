@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from xmap.stages.ablate.measure import auroc, keep_keys, measure
+from xmap.stages.ablate.measure import auroc, few, keep_keys, measure
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, Variant, ablations_of, names
 from xmap.stages.encoder.names import BUNDLED, CONFIG_FILE, MODELS
 from xmap.stages.fewshot.task import Segments, Text
@@ -69,3 +71,16 @@ def test_every_encoder_compared_comes_with_xmap() -> None:
     models = {str(variant.config["encoder.model"]) for variant in ABLATIONS["backbone"].variants if not variant.plain}
     assert models == set(BUNDLED)
     assert all((MODELS / model / CONFIG_FILE).is_file() for model in models)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 4), st.integers(0, 99))
+def test_few_takes_the_lowest_ranks_of_each_class(labels: list[int], per_class: int, seed: int) -> None:
+    ranks = np.random.default_rng(seed).permutation(len(labels))
+    chosen = few(torch.tensor(labels), per_class, torch.from_numpy(ranks)).tolist()
+    expected = set()
+    for label in set(labels):
+        rows = sorted((row for row in range(len(labels)) if labels[row] == label), key=lambda row: ranks[row])
+        expected |= set(rows[:per_class])
+    assert set(chosen) == expected
+    assert len(chosen) == len(expected)

@@ -15,12 +15,13 @@ import xmap.stages.fewshot.indexed
 from tests.stages.few_shot_world import random_labelled, random_support, random_text
 from tests.stages.train.test_stage import scene
 from xmap.stages.adapters.files import load_adapter
-from xmap.stages.fewshot.indexed import logged_rows, require_room
+from xmap.stages.fewshot.indexed import logged_rows
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex
 from xmap.stages.machine.memory import available_bytes
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.protocol import Cache, NoLog, options_of
 from xmap.stages.train.identity import adapter_identity
+from xmap.stages.train.stage import require_room
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex
@@ -104,7 +105,7 @@ def test_the_top_k_is_part_of_what_is_trained_on_it_alone() -> None:
 def test_keys_beyond_the_memory_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene(tmp_path)
     require_room("tip-adapter-f", here.cache, 8)
-    monkeypatch.setattr("xmap.stages.fewshot.indexed.available_bytes", lambda: 100)
+    monkeypatch.setattr("xmap.stages.train.stage.available_bytes", lambda: 100)
     with pytest.raises(InputError, match="--top-k") as caught:
         here.train("tip-adapter-f")
     assert "\n" not in str(caught.value)

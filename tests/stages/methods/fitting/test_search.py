@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from xmap.stages.methods.fitting.search import Grid, few, quality, search
+from xmap.stages.methods.fitting.search import Grid, quality, search
 
 LABELS = torch.tensor([0, 1])
 
@@ -74,16 +72,3 @@ def test_every_point_of_a_product_is_tried_once() -> None:
 
     choice = search({"x": Grid((1.0, 2.0), widen=False), "y": Grid((0.0, 0.5, 1.0), widen=False)}, LABELS, logits)
     assert choice.trials == len(seen) == len(set(seen)) == 6
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 4), st.integers(0, 99))
-def test_few_takes_the_lowest_ranks_of_each_class(labels: list[int], per_class: int, seed: int) -> None:
-    ranks = np.random.default_rng(seed).permutation(len(labels))
-    chosen = few(torch.tensor(labels), per_class, torch.from_numpy(ranks)).tolist()
-    expected = set()
-    for label in set(labels):
-        rows = sorted((row for row in range(len(labels)) if labels[row] == label), key=lambda row: ranks[row])
-        expected |= set(rows[:per_class])
-    assert set(chosen) == expected
-    assert len(chosen) == len(expected)
