@@ -127,6 +127,11 @@ def test_the_json_page_is_the_declared_fields() -> None:
     assert (ROOT / "docs/json.md").read_text("utf-8") == made("make_json").page(), "run `python docs/make_json.py`"
 
 
+def test_the_house_is_drawn_as_it_is() -> None:
+    text = (ROOT / "docs/architecture.md").read_text("utf-8")
+    assert made("make_architecture").page(text) == text, "run `python docs/make_architecture.py`"
+
+
 def test_the_readme_holds_a_run_of_the_demo() -> None:
     maker = made("make_demo")
     shown = (ROOT / "README.md").read_text("utf-8").partition(maker.BEGIN)[2].partition(maker.END)[0]

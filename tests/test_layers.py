@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("cli", "pipeline", "stages", "store")
+# The highest first: a room imports from lower floors alone. A room is a folder or a file right below the package.
+FLOORS = {
+    "stages": (
+        {"ablate", "report"},
+        {"train", "eval", "predict"},
+        {"adapters", "tune_texts"},
+        {"build_cache", "extract", "methods"},
+        {"fewshot", "images", "names.py"},
+        {"datasets", "encoder"},
+        {"config.py", "engine.py", "machine", "progress.py"},
+    ),
+    "pipeline": (
+        {"studies"},
+        {"adapters"},
+        {"upkeep"},
+        {"run"},
+        {"commands.py", "config_file.py", "engines", "python_settings.py"},
+        {"config.py"},
+    ),
+    "store": (
+        {"sql"},
+        {"formats", "notes.py"},
+        {"artifacts", "hashes.py", "output.py", "sources.py"},
+        {"files.py"},
+        {"errors.py", "leftovers.py", "plain.py"},
+    ),
+}
 OWNERS = {
     "pyarrow.parquet": {"store/formats/tables.py"},
     "faiss": {"store/formats/index.py"},
@@ -68,6 +97,60 @@ def test_imports_go_down_only() -> None:
         if (other := target.split(".")[0]) == "xmap" or (other in LAYERS and LAYERS.index(other) < LAYERS.index(layer))
     ]
     assert wrong == []
+
+
+@cache
+def house() -> Any:
+    """The graph of imports, as docs/architecture.md draws it."""
+    spec = importlib.util.spec_from_file_location("make_architecture", ROOT / "docs" / "make_architecture.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_no_modules_import_each_other() -> None:
+    """Nor in a circle; imports inside functions count, imports for type checking alone do not."""
+    assert len(house().modules()) > 100
+    assert house().circles(house().modules()) == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_from_lower_floors_only(package: str) -> None:
+    rooms = house().rooms(package)
+    floor = {room: number for number, together in enumerate(FLOORS[package]) for room in together}
+    assert set(floor) == set(rooms), "each room has one floor here"
+    assert [f"{room} imports {other}" for room, others in rooms.items() for other in sorted(others) if floor[other] <= floor[room]] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import xmap.store.files", {"store.files"}),
+        ("from xmap.store import files", {"store", "store.files"}),
+        ("def f():\n    from xmap.store.files import fsync", {"store.files", "store.files.fsync"}),
+        ("class C:\n    def f(self):\n        if self:\n            import xmap.cli", {"cli"}),
+        ("if TYPE_CHECKING:\n    import xmap.cli", set()),
+        ("if TYPE_CHECKING:\n    import xmap.cli\nelse:\n    import xmap.store", {"store"}),
+    ],
+)
+def test_the_graph_holds_what_runs(code: str, expected: set[str]) -> None:
+    assert set(house().imported(ast.parse(code))) == expected
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        ({"a": {"b"}, "b": set()}, []),
+        ({"a": {"b"}, "b": {"a"}}, [{"a", "b"}]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}, [{"a", "b", "c"}]),
+        ({"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c", "a"}}, [{"a", "b"}, {"c", "d"}]),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, []),
+    ],
+)
+def test_circles_are_seen(graph: dict[str, set[str]], expected: list[set[str]]) -> None:
+    assert house().circles(graph) == expected
 
 
 @pytest.mark.parametrize("library", OWNERS)
