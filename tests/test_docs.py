@@ -15,13 +15,15 @@ import typer
 from xmap.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOR_DEVELOPERS = [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")] + sorted((ROOT / "docs").glob("*.md"))
 WRITTEN = [page for page in PAGES if page.name != "cli.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`(xmap(?: [^`]*)?)`")
 PROMISE = re.compile(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)")
 
+DEFINED = re.compile(r"\[`(\w+)`\]\((?:\.\./)?([\w/]+\.py)\)")
 REQUEST = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)")
 
 
@@ -79,6 +81,17 @@ def test_every_relative_link_resolves(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             wrong.append(link)
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=name_of)
+def test_each_name_is_defined_in_the_file_it_links_to(page: Path) -> None:
+    pairs = DEFINED.findall(page.read_text("utf-8"))
+    assert len(pairs) >= 10
+    assert [(name, path) for name, path in pairs if not defines(ROOT / path, name)] == []
+
+
+def defines(path: Path, name: str) -> bool:
+    return path.exists() and re.search(rf"^(?:(?:def|class) {name}\b|{name}\b[^=\n]*= )", path.read_text("utf-8"), re.MULTILINE) is not None
 
 
 def anchors(page: Path) -> set[str]:
