@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo lint test thorough bench ablations clean
+# The mathematics: formulas, draws, metrics and fingerprints, without commands, images or processes.
+MATHS := tests/stages/methods tests/stages/fewshot tests/stages/eval/test_metrics.py tests/stages/ablate tests/stages/train/test_examination.py \
+	tests/stages/adapters tests/stages/build_cache/test_index_choice.py tests/store/artifacts/test_fingerprint.py tests/test_layers.py
+
+.PHONY: install demo lint quick test thorough coverage docs docs-check bench ablations clean
 
 install: $(VENV)/.installed
 
@@ -21,11 +25,26 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Before each commit: under a minute.
+quick: lint
+	$(BIN)/python -m pytest -n 2 -q $(MATHS)
+
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m 'not thorough'
 
 thorough: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m thorough
+
+# Of everything that the quick tests run, processes of commands included.
+coverage: install
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not thorough' --cov --cov-report=term:skip-covered
+
+# Pages that are made from the code alone; those that hold measurements have commands of their own.
+docs: install
+	$(BIN)/python docs/check.py --write
+
+docs-check: install
+	$(BIN)/python docs/check.py
 
 bench: install
 	$(BIN)/python -m benchmarks.startup
