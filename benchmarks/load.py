@@ -56,8 +56,8 @@ def write_features(store: Store, samples: int, shares: Mapping[str, float] = SHA
         made = images.commit({**facts, "counts": counts, "parts": parts, "errors": 0, "views": 1})
     with store.build(Identity("texts", "load", {"classes": CLASSES})) as texts:
         assert isinstance(texts, Draft)  # noqa: S101  (a fresh store)
-        rows = TextFeatures(np.arange(CLASSES, dtype=np.int32), tuple(names), ("a photo of a {}.",) * CLASSES, centres)
-        write_texts(texts.path / "texts.parquet", rows, texts.identity.fingerprint)
+        prompts = TextFeatures(np.arange(CLASSES, dtype=np.int32), tuple(names), ("a photo of a {}.",) * CLASSES, centres)
+        write_texts(texts.path / "texts.parquet", prompts, texts.identity.fingerprint)
         texts.commit({**facts, "templates": ["a photo of a {}."]})
     return sum(entry["size"] for entry in made.manifest["files"])
 

@@ -92,7 +92,7 @@ def make_store(store: Store) -> None:
 
     def evaluate(folder: Path) -> None:
         log = columns(draw, np.tile(test, len(pairs)), test_ids * len(pairs))
-        rows = len(log["label"])
+        rows = len(test) * len(pairs)
         keys = {
             "run": [f"{method}-{seed}" for method, seed in pairs for _ in test],
             "method": [method for method, _ in pairs for _ in test],

@@ -27,6 +27,7 @@ def main() -> None:
         page.goto(report)
         page.wait_for_selector("#samples-table")
         shown = page.locator("#confusion").bounding_box()
+        assert shown, "the page shows no confusion"
         save("report.png", page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": 1240, "height": shown["y"] + shown["height"] + 16}))
         page.select_option("#outcome", "fixed")
         page.locator("#samples-table tbody tr").first.click()

@@ -161,7 +161,7 @@ def test_ready_questions_are_asked_by_name(store: Path, result: RunResult) -> No
 
 
 def test_help_begins_with_the_three_calls() -> None:
-    lines = pydoc.render_doc(xmap, renderer=pydoc.plaintext).splitlines()
+    lines = pydoc.plain(pydoc.render_doc(xmap)).splitlines()
     places = [next(place for place, line in enumerate(lines) if line.strip().startswith(name)) for name in ("run", "load", "connect")]
     assert places == sorted(places)
     assert places[-1] < 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("note", 0), ("problem", 1)])
 def test_as_json_with_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
-    finding = {"part": "disk", "state": state, "found": "full", "remedy": "free some"}
+    finding: dict[str, Any] = {"part": "disk", "state": state, "found": "full", "remedy": "free some"}
     monkeypatch.setattr(xmap.cli.doctor, "checks", lambda *_: iter([("one", lambda: [Finding(**finding)])]))
     result = call("doctor", "--json")
     assert (json.loads(result.stdout), result.exit_code) == ([finding], code)

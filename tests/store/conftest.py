@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def build(tmp_path: Path) -> Callable[..., Artifact]:
         name: str = "made",
         summary: dict | None = None,
         root: Path | None = None,
-        **fields: object,
+        **fields: Any,
     ) -> Artifact:
         inputs = fields.pop("inputs", {})
         identity = Identity(stage, name, fields, inputs)

@@ -136,6 +136,7 @@ def test_a_locked_memory_is_left_to_who_holds_it(tmp_path: Path, reads: Reads, m
     monkeypatch.setattr(xmap.store.hashes, "WAIT", 0.05)
     paths, memory = make(tmp_path, 3), HashMemory(tmp_path / "hashes.sqlite")
     known = memory.hash_files(paths)
+    assert memory.path
     with closing(sqlite3.connect(memory.path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         before = memory.path.stat().st_ino

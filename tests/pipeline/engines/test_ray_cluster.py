@@ -52,7 +52,7 @@ SETTINGS = {
 COMMAND = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
 
 
-MACHINE = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
+MACHINE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
 
 
 @pytest.fixture(scope="module")

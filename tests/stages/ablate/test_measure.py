@@ -34,9 +34,9 @@ def test_auroc_is_the_share_of_pairs_in_order(levels: int) -> None:
 
 def test_a_verdict_needs_an_interval_without_zero() -> None:
     generator = np.random.default_rng(1)
-    base = generator.random((2, 400)) < 0.6
-    worse = base & (generator.random((2, 400)) < 0.8)
-    noise = np.where(generator.random((2, 400)) < 0.05, ~base, base)
+    right = generator.random((2, 400)) < 0.6
+    base, worse = list(right), list(right & (generator.random((2, 400)) < 0.8))
+    noise = list(np.where(generator.random((2, 400)) < 0.05, ~right, right))
     variant = Variant("other", settings={"gamma": 0.5})
     assert measure(variant, worse, base).verdict == "worse"
     assert measure(variant, base, worse).verdict == "better"
@@ -44,7 +44,7 @@ def test_a_verdict_needs_an_interval_without_zero() -> None:
     assert measure(DEFAULT, base, base).verdict == "the default"
     row = measure(variant, noise, base)
     assert (row.verdict == "no effect shown") == (row.difference_low <= 0 <= row.difference_high)
-    assert row.accuracy == pytest.approx(100 * noise.mean())
+    assert row.accuracy == pytest.approx(100 * np.mean(noise))
     assert (row.samples, row.seeds) == (400, 2)
 
 

@@ -51,7 +51,7 @@ class Scene:
         config = CacheConfig(shots=self.shots)
         identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
         cache = build_cache(self.world.store, identity, self.images, self.texts, config, draw, Silent())
-        options = options_of(method, given or ({"epochs": 2} if method == "tip-adapter-f" else {}))
+        options: Any = options_of(method, given or ({"epochs": 2} if method == "tip-adapter-f" else {}))
         identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
         return Run(
             method,

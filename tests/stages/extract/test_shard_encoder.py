@@ -24,6 +24,7 @@ def test_a_feature_is_the_encoders_output_for_the_view(plan: Plan) -> None:
     model = Encoder.load(job.encoder, "cpu")
     maker = ViewMaker(plain_crop(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
     sample = job.dataset.split(TRAIN)[3]
+    assert isinstance(sample.place, Path)
     image = load_image(sample.place)
     assert isinstance(image, Image.Image)
     expected = model.encode_images(normalised(maker.views(image, sample.sample_id, 2), job.encoder.preprocess))

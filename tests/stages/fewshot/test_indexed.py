@@ -27,7 +27,7 @@ from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.log import read_affinity, read_values
 
-OPTIONS = options_of("tip-adapter", {})
+OPTIONS: Any = options_of("tip-adapter", {})
 
 
 def in_index(task: FewShotTask, k: int) -> FewShotTask:
@@ -93,7 +93,8 @@ def test_of_a_large_support_the_log_tells_of_samples_at_even_steps(tmp_path: Pat
 
 def identity_with(method: str, top_k: Any) -> Identity:
     cache = Identity("cache", "toy", {})
-    return adapter_identity("toy", {"train": "f", "val": "v"}, "t", cache, method, options_of(method, {}), 1, "few", 4, "", top_k)
+    options: Any = options_of(method, {})
+    return adapter_identity("toy", {"train": "f", "val": "v"}, "t", cache, method, options, 1, "few", 4, "", top_k)
 
 
 def test_the_top_k_is_part_of_what_is_trained_on_it_alone() -> None:

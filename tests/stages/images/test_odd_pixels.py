@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def wide_tiff(values: np.ndarray, order: str, compressed: bool = False) -> bytes
     height, width, bands = values.shape
     pixels = values.astype(f"{order}u2").tobytes()
     pixels = zlib.compress(pixels) if compressed else pixels
-    end = "little" if order == "<" else "big"
+    end: Literal["little", "big"] = "little" if order == "<" else "big"
     tags = [(256, 3, 1, width), (257, 3, 1, height), (259, 3, 1, 8 if compressed else 1), (262, 3, 1, 2), (277, 3, 1, bands)]
     tags += [(278, 3, 1, height), (279, 4, 1, len(pixels)), (284, 3, 1, 1)] + ([(338, 3, 1, 2)] if bands == 4 else [])
     size = 8 + 2 + 12 * (len(tags) + 2) + 4

@@ -18,7 +18,7 @@ def slow_start(task: FewShotTask) -> tuple[Array, Array, float, float]:
     sums = np.stack([keys[labels == label].sum(axis=0) for label in range(len(texts))])
     aligned = [np.mean(keys[labels == label] @ texts[label]) for label in range(len(texts)) if (labels == label).any()]
     text = np.full(len(texts), 250 * SCALE / 100 * np.mean(aligned))
-    rate = 4 * len(keys) / np.linalg.norm(keys, 2) ** 2
+    rate = float(4 * len(keys) / np.linalg.norm(keys, 2) ** 2)
     return sums, text, rate, len(keys) / (4 * max(((keys @ texts.T) ** 2).sum(axis=0)))
 
 

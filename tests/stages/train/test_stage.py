@@ -43,7 +43,7 @@ class Scene:
     def train(
         self, method: str, seed: int = 1, protocol: Any = "few", device: str = "cpu", top_k: TopK = "all", number: int = 1, **options: Any
     ) -> Artifact:
-        chosen = options_of(method, options)
+        chosen: Any = options_of(method, options)
         fields = {"method": method, "seed": seed, "protocol": protocol, "top_k": top_k, "number": number, **options}
         identity = Identity("adapter", method, fields, {"cache": self.cache.fingerprint})
         shots = int(self.cache.summary["shots"])
@@ -153,7 +153,8 @@ def test_without_validation_the_train_remainder_is_used(tmp_path: Path) -> None:
 
 def test_with_nothing_left_over_part_of_the_support_is_held_out(tmp_path: Path) -> None:
     here = scene(tmp_path, 4, val=0)
-    for method, options in (("tip-adapter", {}), ("tip-adapter-f", {"epochs": EPOCHS})):
+    given: dict[str, dict[str, Any]] = {"tip-adapter": {}, "tip-adapter-f": {"epochs": EPOCHS}}
+    for method, options in given.items():
         adapter = here.train(method, **options)
         selection = adapter.summary["selection"]
         assert selection["selected_on"] == "held-out support, 1 a class"

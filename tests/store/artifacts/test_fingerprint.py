@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,7 +73,7 @@ def test_an_absent_field_is_not_a_null_one(declared: dict, data: st.DataObject) 
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), (0, False), ("1", 1), ([], {}), (0.0, -0.0)])
-def test_values_equal_to_python_alone_differ(one: object, other: object) -> None:
+def test_values_equal_to_python_alone_differ(one: Any, other: Any) -> None:
     assert fingerprint({"a": one}) != fingerprint({"a": other})
     assert explain({"a": one}, {"a": other}) == [Change("a", one, other)]
 
@@ -89,7 +90,8 @@ def test_what_json_cannot_say_is_refused(value: float) -> None:
 
 
 def test_a_change_reads_as_one_line() -> None:
-    before, after = {"shots": 4, "weights": "a" * 64, "prompt": "x"}, {"shots": 16, "weights": "b" * 64}
+    before: dict[str, Any] = {"shots": 4, "weights": "a" * 64, "prompt": "x"}
+    after: dict[str, Any] = {"shots": 16, "weights": "b" * 64}
     assert [str(change) for change in explain(before, after)] == [
         'prompt: "x" -> null',
         "shots: 4 -> 16",

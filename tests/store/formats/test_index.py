@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,7 +251,7 @@ def test_an_index_opens_no_other_file_that_it_names(tmp_path: Path, kind: str, m
 
     keys, secret, folder = unit(300, 8), tmp_path / "secret.lists", tmp_path / "received"
     folder.mkdir()
-    written = faiss.index_factory(8, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
+    written: Any = faiss.index_factory(8, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
     written.train(keys)
     lists = faiss.OnDiskInvertedLists(4, written.code_size, str(secret))
     written.replace_invlists(lists)
@@ -277,7 +278,7 @@ def test_links_that_leave_a_graph_are_refused_before_a_search_follows_them(tmp_p
     import faiss
 
     keys = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
-    index = faiss.index_factory(4, "HNSW8", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(4, "HNSW8", faiss.METRIC_INNER_PRODUCT)
     index.add(keys)
     faiss.write_index(index, str(tmp_path / "sound.faiss"))
     assert len(VectorIndex.load(tmp_path / "sound.faiss")) == 40

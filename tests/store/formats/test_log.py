@@ -102,7 +102,7 @@ def test_a_wrong_column_is_one_sentence(tmp_path: Path, changed: dict[str, Any],
 
 @pytest.mark.parametrize("column", ["label", "predicted", "sample_id"])
 def test_a_hole_in_a_column_that_must_be_full_is_refused(tmp_path: Path, column: str) -> None:
-    hole = ["a", None, "c"] if column == "sample_id" else np.array([0.0, np.nan, 1.0])
+    hole: Any = ["a", None, "c"] if column == "sample_id" else np.array([0.0, np.nan, 1.0])
     with pytest.raises(InputError, match=f"column {column}"):
         write_affinity(tmp_path / "a", columns(**{column: hole}), "f")
 

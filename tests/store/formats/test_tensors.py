@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ import pytest
 from xmap.store.errors import ArtifactDamaged, StoreFull, XmapError
 from xmap.store.formats.tensors import read_tensors, write_tensors
 
-TENSORS = {"b": np.arange(12, dtype=np.float32).reshape(3, 4), "a": np.ones((2, 2), np.float16), "empty": np.zeros((0, 3), np.int64)}
-METADATA = {"method": "xmadapter", "alpha": 1.5, "classes": ["a", "\u00e9"], "none": None}
+TENSORS: dict[str, Any] = {
+    "b": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "a": np.ones((2, 2), np.float16),
+    "empty": np.zeros((0, 3), np.int64),
+}
+METADATA: dict[str, Any] = {"method": "xmadapter", "alpha": 1.5, "classes": ["a", "\u00e9"], "none": None}
 
 
 def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ def test_members_of_tars_left_behind_are_none(tmp_path: Path, extra: str) -> Non
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     touch(tmp_path, "._a.tar", "@eaDir/a.tar", "__MACOSX/._a.tar", "@eaDir/1.jpg")
-    for data in (tmp_path, tmp_path / "*.tar"):
-        found = read(data)
+    for place in (tmp_path, tmp_path / "*.tar"):
+        found = read(place)
         assert [sample.sample_id for sample in found.samples] == ["a.tar/d/1.jpg", "a.tar/d/2.jpg"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from xmap.stages.methods.fitting.search import Grid, quality, search
 LABELS = torch.tensor([0, 1])
 
 
-def logits_peaking_at(best: float) -> object:
+def logits_peaking_at(best: float) -> Callable[[Mapping[str, float]], torch.Tensor]:
     """Cross-entropy is least where `x` is `best`; accuracy is the same everywhere."""
 
     def logits(point: Mapping[str, float]) -> torch.Tensor:
