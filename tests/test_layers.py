@@ -38,6 +38,7 @@ FLOORS = {
         {"sql"},
         {"formats", "notes.py"},
         {"artifacts", "hashes.py", "output.py", "sources.py"},
+        {"headers.py"},
         {"files.py"},
         {"errors.py", "leftovers.py", "plain.py"},
     ),

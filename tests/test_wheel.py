@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def test_every_file_is_in_the_wheel_and_nothing_beside_xmap(installed: Installed
 
 
 def test_it_works_beside_modules_of_the_user(installed: Installed) -> None:
-    assert installed.python("-m", "xmap", "--version").split()[-1] == version("xmap")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert installed.python("-m", "xmap", "--version").split()[-1] == project["version"]
     where = installed.python("-c", "import xmap.pipeline.config as module; print(module.__file__)").strip()
     assert Path(where).is_relative_to(installed.target)
 

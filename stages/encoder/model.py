@@ -21,8 +21,8 @@ from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.errors import InputError, NotPlain
 from xmap.store.files import read_plain
-from xmap.store.formats.headers import require_header
 from xmap.store.formats.tables import Array, first_line
+from xmap.store.headers import require_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xmap.store.errors import InputError
-from xmap.store.formats.headers import archive_names
+from xmap.store.headers import archive_names
 
 KEPT = (torch.float16, torch.float32)
 FLOATS = (*KEPT, torch.bfloat16, torch.float64)

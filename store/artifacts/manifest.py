@@ -20,7 +20,7 @@ from blake3 import blake3
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
 from xmap.store.files import read_plain
-from xmap.store.formats.headers import TooManyValues, parse_json
+from xmap.store.headers import TooManyValues, parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

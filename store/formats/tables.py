@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from xmap.store.errors import ArtifactDamaged, InputError, NotPlain
 from xmap.store.files import atomic_file, open_plain
-from xmap.store.formats.headers import require_room
+from xmap.store.headers import require_room
 
 TABLE_SCHEMA_VERSION = 1
 # Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
