@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,6 +153,20 @@ def test_the_graph_holds_what_runs(code: str, expected: set[str]) -> None:
 )
 def test_circles_are_seen(graph: dict[str, set[str]], expected: list[set[str]]) -> None:
     assert house().circles(graph) == expected
+
+
+NAMED = re.compile(rf"`((?:{'|'.join(LAYERS)})(?:\.\w+)+)`")
+
+
+def test_modules_that_are_named_in_words_are_there() -> None:
+    def there(dotted: str) -> bool:
+        parts = dotted.split(".")
+        paths = [ROOT.joinpath(*parts[:length]) for length in range(2, len(parts) + 1)]
+        return any(path.with_suffix(".py").is_file() for path in paths) or paths[-1].is_dir()
+
+    named = [(name, found) for name in modules() for found in NAMED.findall((ROOT / name).read_text("utf-8"))]
+    assert len(named) > 10
+    assert [f"{name} names {found}" for name, found in named if not there(found)] == []
 
 
 @pytest.mark.parametrize("library", OWNERS)

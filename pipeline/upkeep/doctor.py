@@ -1,6 +1,6 @@
 """What xmap stands on, tried part by part: each finding says what was found and, where it is wrong, how to mend it.
 
-Nothing heavy is imported here: what could crash or hang is tried in child processes (`pipeline.probe`).
+Nothing heavy is imported here: what could crash or hang is tried in child processes (`pipeline.upkeep.probe`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Scoring the variants of an ablation on the whole validation split, which nothing here chooses on: all settings are fixed.
 
-The test split stays closed (`stages.support.split_files` refuses it), so a default may follow from what is seen here.
+The test split stays closed (`stages.fewshot.draw.split_files` refuses it), so a default may follow from what is seen here.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def build_cache(
 ) -> Artifact:
     """Draw the support and store its caches.
 
-    `seed` draws the support; it is None where the features fix it (`stages.support.fixed_shots`). Raises `InputError` for a
+    `seed` draws the support; it is None where the features fix it (`stages.fewshot.draw.fixed_shots`). Raises `InputError` for a
     support that cannot be had, for features of two encoders, and for an index faiss refuses.
     """
     with store.build(identity, on_wait=progress.say) as held:

@@ -69,7 +69,7 @@ class EncoderIdentity:
     """The encoder that a config means.
 
     `fields` enter fingerprints and hold no path. `name` is for people, `weights` and `tokenizer_source` are what
-    `stages.encoder.Encoder.load` opens.
+    `stages.encoder.model.Encoder.load` opens.
     """
 
     name: str

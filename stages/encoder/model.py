@@ -42,7 +42,7 @@ class Encoder:
 
     @classmethod
     def load(cls, identity: EncoderIdentity, device: str, texts: bool = True) -> Encoder:
-        """Build the model of `identity` on `device` (cpu or cuda, as `stages.device.resolve_device` gives it).
+        """Build the model of `identity` on `device` (cpu or cuda, as `stages.machine.device.resolve_device` gives it).
 
         Without `texts` no tokenizer is loaded, and the model encodes images alone. Nothing is asked of a hub unless the config names
         a tower or a tokenizer there. Raises `InputError` where the weights do not fit the model config or hold more than tensors,
@@ -109,7 +109,7 @@ def plain_transform(preprocess: Mapping[str, Any]) -> Callable[[Image], Tensor]:
 
 
 def plain_crop(preprocess: Mapping[str, Any]) -> Callable[[Image], Image]:
-    """The part of `plain_transform` before numbers: an RGB image to the RGB image that `stages.views.normalised` makes numbers of."""
+    """What `plain_transform` does before numbers: an RGB image to the one that `stages.images.views.normalised` makes numbers of."""
     from torchvision.transforms import Compose, Normalize, ToTensor
 
     steps = plain_transform(preprocess).transforms  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@
     A_txt[c] = exp(-beta_t (max_c' q.m_c' - q.m_c)) / beta_t             text cache, q = Img2TxtNet(f), m = MetaNet(texts)
     logits   = s f norm(W + rho R)^T + alpha (gamma A_img + (1 - gamma) A_txt)
 
-The spaces come in closed form (`stages.methods.discriminant`). The image keys k_j and the residual class weights R are trained
+The spaces come in closed form (`stages.methods.maths.discriminant`). The image keys k_j and the residual class weights R are trained
 together on support images that never meet themselves in either cache, with the weights w_i of section 2.5 and CLAP's pull to
 the texts (Silva-Rodriguez et al., CVPR 2024). alpha, gamma and rho stay at their defaults unless validation speaks clearly for
 others.

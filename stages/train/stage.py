@@ -1,6 +1,6 @@
 """The stage `train`: fit one method on one support with one seed, and keep what it is and how it got there.
 
-The task a method is handed has no test features, and nothing here opens them (`stages.support.split_files` refuses). Where
+The task a method is handed has no test features, and nothing here opens them (`stages.fewshot.draw.split_files` refuses). Where
 there are no validation samples, settings are chosen on part of the support that is held out, and the method is then fitted
 on all of it with those settings; with one shot nothing is chosen.
 """

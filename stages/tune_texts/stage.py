@@ -3,7 +3,7 @@
     w_c = norm(g([v_1] ... [v_n] [class c]))      loss = CE(s f W^T, y) over the support's cached features; no image is encoded
 
 As published: SGD with momentum 0.9 and cosine decay, 50 epochs for 1 shot, 100 for 2 to 4, 200 for more. Unlike there the epoch is
-chosen on validation samples, where there are any. The artifact is what `stages.inputs.load_text` reads in place of the prompts'.
+chosen on validation samples, where there are any. The artifact is what `stages.fewshot.load.load_text` reads in place of the prompts'.
 """
 
 from __future__ import annotations

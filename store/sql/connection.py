@@ -46,7 +46,7 @@ _CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_n
 
 
 class Connection:
-    """An open, locked connection. Its views are those of `store.catalog.VIEWS`; `close` it or use it in a `with`.
+    """An open, locked connection. Its views are those of `store.sql.columns.VIEWS`; `close` it or use it in a `with`.
 
     `damaged` says what the views leave out because it is damaged. A query may take `memory` bytes beside its answer.
     """

@@ -1,6 +1,6 @@
 """What the SQL views stand on: files and facts taken from manifests, and the text that defines each view over them.
 
-A view reads an explicit list of files, never a pattern, and has the columns and types of `store.catalog` whether it has a
+A view reads an explicit list of files, never a pattern, and has the columns and types of `store.sql.columns` whether it has a
 million rows or none. No duckdb here.
 """
 

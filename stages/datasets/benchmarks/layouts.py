@@ -1,6 +1,6 @@
 """How benchmarks lie on disk in CoOp's layout, and how each layout is read.
 
-A `Benchmark` is an entry of the table in `stages.datasets.coop`; its `reader` is one of the functions here.
+A `Benchmark` is an entry of the table in `stages.datasets.benchmarks.table`; its `reader` is one of the functions here.
 """
 
 from __future__ import annotations

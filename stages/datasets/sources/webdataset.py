@@ -44,7 +44,7 @@ class TarSource:
     def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The dataset of the tars that `data` names.
 
-        Raises `InputError` for tars that `stages.datasets.tar` refuses, for an image without label or of two, and `EmptyInput`.
+        Raises `InputError` for tars that `stages.datasets.sources.tar` refuses, for an image without label or of two, and `EmptyInput`.
         """
         tars = find_containers(data, TAR, *PACKED)
         packed = [tar.where for tar in tars if tar.name.lower().endswith(PACKED)]

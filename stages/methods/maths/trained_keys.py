@@ -37,7 +37,7 @@ class TrainedKeySums:
     def __call__(self, features: Tensor, keys: Tensor, own: Tensor | None = None) -> Tensor:
         """The sums for unit `features` (B, C), which get no gradient, and `keys` (M, C).
 
-        `own` (B,) is each query's own key, which it does not meet (`stages.affinity.masked_class_sums`).
+        `own` (B,) is each query's own key, which it does not meet (`stages.methods.maths.affinity.masked_class_sums`).
         """
         if self._buffer.shape != (len(keys), len(features)):
             self._buffer = keys.new_empty(len(keys), len(features))
