@@ -25,6 +25,7 @@ from xmap.stages.datasets.places.pictures import unread as unread_by_name
 from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.stages.images.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
 from xmap.stages.images.heif import EXTRA, has_heif, is_heif, register_heif
+from xmap.stages.images.jpeg_scans import MOST, has_too_many_scans
 from xmap.stages.images.pixels import NoRange, rgb_of
 from xmap.stages.images.png_chunks import without_texts
 from xmap.stages.images.room import ROOM
@@ -83,7 +84,12 @@ def use_image(data: bytes, use: Callable[[Image.Image], Made], rules: Rules = RU
     """
     with ExitStack() as stack:
         image = _decoded(data, rules, stack)
-        return image if isinstance(image, BadImage) else use(image)
+        if isinstance(image, BadImage):
+            return image
+        made = use(image)
+        if made is not image:
+            image.close()
+        return made
 
 
 def decode_image(data: bytes, rules: Rules = RULES) -> Image.Image | BadImage:
@@ -134,6 +140,8 @@ def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIma
         needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
         if needed > rules.max_pixels:
             return _too_large(f"{image.width} x {image.height} pixels", rules)
+        if has_too_many_scans(data):
+            return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
         stack.enter_context(ROOM.of(needed, rules.max_pixels))
         try:
             found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))
@@ -141,6 +149,9 @@ def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIma
             return BadImage("unsupported", str(error))
         upright = _upright(found, image)
         upright.info = {} if depth is None else {"depth": depth}
+        if upright is not image:
+            # Now, and not when the collector finds the circle of references that a file's reader makes: others wait for the room.
+            image.close()
         return upright
 
 

@@ -205,3 +205,33 @@ def test_real_photographs_decode(shared_data: Path) -> None:
     assert all(isinstance(load_image(path), Image.Image) for path in paths)
     data = paths[0].read_bytes()
     assert bad(data[: len(data) * 3 // 4]).kind == "truncated"
+
+
+def scans(times: int, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    data = encoded(ramp(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:2] + before + data[2:-2] + data[last:-2] * times + b"\xff\xd9" + behind
+
+
+BY_CHANCE = b"\xff\xda" * 2000
+
+
+@pytest.mark.failure("odd pixels")
+@pytest.mark.parametrize(
+    ("times", "before", "behind", "taken"),
+    [
+        (0, b"", b"", True),
+        (400, b"", b"", True),
+        (501, b"", b"", False),
+        (3000, b"", b"", False),
+        (3000, b"\xff\xfe\x0f\xa2" + BY_CHANCE, b"", False),
+        (3, b"\xff\xfe\x0f\xa2" + BY_CHANCE, b"", True),
+        (3, b"", BY_CHANCE, True),
+        (3, b"\xff\xed\x0f\xa2" + BY_CHANCE, BY_CHANCE * 9, True),
+    ],
+)
+def test_a_jpeg_that_goes_over_its_picture_again_and_again_is_one_bad_image(times: int, before: bytes, behind: bytes, taken: bool) -> None:
+    """660 kB took minutes, after which the run ended; signs of a scan in comments and behind the picture are none."""
+    image = decode_image(scans(times, before, behind))
+    assert isinstance(image, Image.Image) if taken else isinstance(image, BadImage) and image.kind == "too-large"
