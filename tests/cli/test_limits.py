@@ -31,7 +31,7 @@ while True:
 @pytest.mark.failure("hostile query")
 @pytest.mark.parametrize("name", WORK)
 def test_what_does_not_stop_is_stopped(name: str) -> None:
-    code = "import cli.limits as limits; limits.GRACE = 0.1\nwith limits.bounded(0.1, 1 << 30, 'that took too long.'):\n"
+    code = "import xmap.cli.limits as limits; limits.GRACE = 0.1\nwith limits.bounded(0.1, 1 << 30, 'that took too long.'):\n"
     code += "\n".join(f"    {line}" for line in WORK[name].splitlines())
     given = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=20)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -182,13 +183,16 @@ Asked = Callable[[], list[tuple[str, list[str] | None, dict[str, Any]]]]
 
 
 @pytest.fixture
-def transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+def transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
     """A library of that name which writes down how a tokenizer is asked for."""
     record, place = tmp_path / "asked", tmp_path / "library" / "transformers"
     place.mkdir(parents=True)
     (place / "__init__.py").write_text(TRANSFORMERS.format(record=str(record)))
     monkeypatch.syspath_prepend(place.parent)
-    return lambda: [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    yield lambda: [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+    # What was imported of it would be the library of later tests.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers"]:
+        del sys.modules[name]
 
 
 @pytest.mark.failure("received folder")

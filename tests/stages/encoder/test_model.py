@@ -282,7 +282,7 @@ import sys
 from pathlib import Path
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.model import resolve
-import xmap.stages.extract.stage, stages.datasets.open
+import xmap.stages.extract.stage, xmap.stages.datasets.open
 from xmap.store.hashes import HashMemory
 for model in ("local-dir:{tiny_model_dir}", "ViT-B-32-quickgelu", "xmap-tiny"):
     resolve(EncoderConfig(model=model), HashMemory(Path("hashes.sqlite")), Path("encoders"))

@@ -100,11 +100,18 @@ def _shuffled(real: Callable[..., object]) -> Callable[..., object]:
     class Shuffled:
         def __init__(self, path: object = ".") -> None:
             with real(path) as listing:  # type: ignore[attr-defined]
-                self.entries = list(listing)
-            random.Random(1).shuffle(self.entries)  # noqa: S311
+                entries = list(listing)
+            random.Random(1).shuffle(entries)  # noqa: S311
+            self.entries = iter(entries)
+
+        def __iter__(self) -> object:
+            return self
+
+        def __next__(self) -> object:
+            return next(self.entries)
 
         def __enter__(self) -> object:
-            return iter(self.entries)
+            return self
 
         def __exit__(self, *error: object) -> None:
             return None
