@@ -61,10 +61,19 @@ def json_line(value: Any) -> str:
     return _json(value, indent=None)
 
 
+def _said(value: Any) -> Any:
+    """What JSON has no type for: SQL's decimals are numbers, all else is text."""
+    from decimal import Decimal
+
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
 def _json(value: Any, indent: int | None) -> str:
     """JSON in which numbers that it cannot say are null, and signs that mean something to a terminal, or that stdout lacks, escapes."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    written = partial(json.dumps, indent=indent, ensure_ascii=not encoding.lower().startswith("utf"), allow_nan=False, default=str)
+    written = partial(json.dumps, indent=indent, ensure_ascii=not encoding.lower().startswith("utf"), allow_nan=False, default=_said)
     try:
         text = written(value)
     except ValueError:

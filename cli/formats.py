@@ -123,7 +123,9 @@ def _latex(sheet: Sheet) -> None:
 
 
 def _ampersands(cells: Any) -> str:
-    return f"{' & '.join(_cell(cell).translate(TEX) for cell in cells)} \\\\"
+    row = " & ".join(_cell(cell).translate(TEX) for cell in cells)
+    # Behind the end of the row before, TeX would take [ and * for its options.
+    return f"{'{}' if row.startswith(('[', '*')) else ''}{row} \\\\"
 
 
 def _cell(cell: Any) -> str:

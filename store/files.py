@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -32,11 +33,12 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
     `expected` is the number of bytes about to be written where it is known; it makes a full disk an error before work.
     Raises `StoreFull` and `StoreDenied`.
     """
-    temporary = path.with_name(f"{temporary_prefix(path)}{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{temporary_prefix(path)}{secrets.token_hex(8)}{TEMPORARY}")
     try:
         if expected is not None:
             require_space(path.parent, expected)
-        with open(temporary, "wb") as file:
+        # A name that nobody foresees, and a file that was not there: links lead nowhere, and no two writers share one.
+        with open(temporary, "xb") as file:
             claim(file.fileno())
             yield file
             file.flush()

@@ -53,7 +53,7 @@ class Points:
 
     def _opened(self, *arguments: Any) -> Any:
         file = open(*arguments, buffering=0)  # noqa: SIM115
-        if "w" not in arguments[1]:
+        if not _writes(arguments[1]):
             return file
         self.tick()
         return _Written(file, self._half)
@@ -80,7 +80,7 @@ class Disk:
 
     def _opened(self, *arguments: Any) -> Any:
         file = open(*arguments, buffering=0)  # noqa: SIM115
-        return _Written(file, self._fitting) if "w" in arguments[1] else file
+        return _Written(file, self._fitting) if _writes(arguments[1]) else file
 
     def _fitting(self, written: _Written, view: memoryview) -> int:
         fits = min(len(view), self.room)
@@ -89,6 +89,10 @@ class Disk:
         if fits < len(view):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return fits
+
+
+def _writes(mode: str) -> bool:
+    return "w" in mode or "x" in mode
 
 
 class _Written:

@@ -7,7 +7,7 @@ the same code loads it. Weights that nobody else could fetch by name come along 
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
     target = require_new_folder(folder)
     clear(target)
-    partial = target.with_name(f"{temporary_prefix(target)}{os.getpid()}{TEMPORARY}")
+    partial = target.with_name(f"{temporary_prefix(target)}{secrets.token_hex(8)}{TEMPORARY}")
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
     progress.start("export", len(parts) + 1)
     make_folder(partial, "DIR")

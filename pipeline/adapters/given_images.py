@@ -87,7 +87,7 @@ def _file(image: Image, name: str) -> bytes:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
             upright.save(file, "PNG", compress_level=0)
-        elif upright.mode in ("I", "F", "CMYK", "YCbCr", "LAB"):
+        elif upright.mode in ("I", "I;16B", "F", "CMYK", "YCbCr", "LAB"):
             upright.save(file, "TIFF")
         else:
             upright.convert("RGBA" if upright.mode.endswith("a") else "RGB").save(file, "PNG", compress_level=0)

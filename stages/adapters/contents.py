@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from xmap.stages.methods.maths.hard_samples import MEANS
+from xmap.stages.methods.registry import method_entry
 from xmap.store.formats.tables import Array
 
 Shape = tuple[str, ...]
@@ -83,7 +84,7 @@ def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, obj
     known = CONTENTS.get(method)
     if known is None:
         return None
-    problem = _odd_setting(known, settings)
+    problem = _odd_setting(known, settings) or _odd_top_k(method, settings)
     # Where the keys stay in the cache's index, the adapter holds none.
     shapes = {} if "top_k" in settings else next((found for found in known.variants() if found.keys() == tensors.keys()), None)
     if problem or shapes is None or shapes.keys() != tensors.keys():
@@ -103,6 +104,12 @@ def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, obj
     if channels is not None and not ((channels >= 0) & (channels < sizes["C"])).all():
         return f"its channels are not those of features of width {sizes['C']}"
     return None
+
+
+def _odd_top_k(method: str, settings: Mapping[str, object]) -> str | None:
+    value = settings.get("top_k", 1)
+    fits = type(value) is int and value >= 1 and ("top_k" not in settings or method_entry(method).retrieves)
+    return None if fits else f"its setting top_k is {value!r}"
 
 
 def _odd_setting(known: Contents, settings: Mapping[str, object]) -> str | None:

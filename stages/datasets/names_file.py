@@ -21,7 +21,7 @@ from xmap.stages.datasets.places.place import Location
 from xmap.stages.datasets.splits import named
 from xmap.store.errors import InputError
 
-SEPARATOR = re.compile(r"\s*[-=]>\s*|[\s,;:=|]+")
+SEPARATOR = re.compile(r"\s*[-=]>\s*|\s+-\s+|[\s,;:=|]+")
 NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:=.)]+(\S.*)")
 # ImageNet's ids: beside class numbers they are no part of a name.
 WORDNET = re.compile(r"n[0-9]{8}[\s,;:]+(\S.*)")
@@ -208,7 +208,8 @@ def _lines(path: Location) -> list[str]:
 
 def _unquoted(line: str) -> str:
     """A line as spreadsheets write it, without its quotes."""
-    return ",".join(next(csv.reader([line]))) if line.startswith('"') or ',"' in line else line
+    divider = next((sign for sign in ",\t;" if f'{sign}"' in line), "," if line.startswith('"') else "")
+    return divider.join(next(csv.reader([line], delimiter=divider))) if divider else line
 
 
 def _is_columns(key: str, name: str) -> bool:

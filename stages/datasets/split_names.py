@@ -35,7 +35,8 @@ def says_splits(column: str, values: Iterable[object]) -> bool:
     """Whether a table's column says splits: it is called so, or holds nothing but names of splits, a train split among them."""
     if column.strip().casefold() == "split":
         return True
-    words = {split_inside(str(value)).casefold() for value in values}
+    # An empty cell is no other word: its row is refused later, with its number.
+    words = {split_inside(str(value)).casefold() for value in values if value is not None and str(value).strip()}
     return bool(words) and "" not in words and any(USUAL.get(word) == TRAIN for word in words)
 
 

@@ -183,6 +183,10 @@ def _least_numbers(model: Mapping[str, Any]) -> int:
         least += _blocks(vision) + vision.width * (places + model["embed_dim"])
     if not text.hf_model_name:
         least += _blocks(text) + text.width * (text.vocab_size + text.context_length)
+    if model.get("multimodal_cfg") is not None:
+        decoder = _Decoder.model_validate(model["multimodal_cfg"])
+        # CoCa's decoder has two stacks of blocks, attention to itself and to the image.
+        least += (decoder.layers if isinstance(decoder.layers, int) else 0) * 24 * decoder.width**2
     return int(least)
 
 

@@ -7,7 +7,8 @@ import re
 START, END, SCAN = b"\xff\xd8", 0xD9, b"\xff\xda"
 # Writers of progressive files use some ten; what libjpeg's own tools take for an attack is 500.
 MOST = 500
-_MARKER = re.compile(rb"\xff+[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+# One FF: fill bytes before it are skipped by the search, and a long run of them takes no quadratic time.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 
 
 def has_too_many_scans(data: bytes) -> bool:

@@ -17,6 +17,17 @@ def explained(error: XmapError) -> XmapError:
         return error
     path = Path(error.path)
     folders = [path, *path.parents[:DEEPEST]]
-    if path.exists() or any((folder / MANIFEST).exists() for folder in folders):
+    if not _gone(path) or not all(_gone(folder / MANIFEST) for folder in folders):
         return error
     return ArtifactRemoved(path if path.name != MANIFEST else path.parent)
+
+
+def _gone(path: Path) -> bool:
+    """Whether nothing is there; what cannot be looked at, such as a name that is too long, is not gone."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

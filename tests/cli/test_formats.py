@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tests.faults import Case
 from tests.pipeline.worlds import write_layout, write_photos
+from xmap.cli.console import print_json
 from xmap.cli.formats import FORMATS, Destination, Sheet
 from xmap.cli.main import app
 from xmap.pipeline.run.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
@@ -210,3 +212,8 @@ def test_columns_that_parquet_lacks_are_one_sentence(store: Path, tmp_path: Path
     assert result.exit_code == 2, result.output
     assert "Parquet has no such column" in result.stderr
     assert (tmp_path / "x.parquet").read_bytes() == b"old"
+
+
+def test_sums_are_numbers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"whole": Decimal(3), "part": Decimal("1.5"), "none": Decimal("NaN")})
+    assert json.loads(capsys.readouterr().out) == {"whole": 3, "part": 1.5, "none": "NaN"}

@@ -195,3 +195,12 @@ def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
     # Some files of the system have no size and much to say.
     with pytest.raises(NotPlain, match="it has more than 10 bytes"):
         read_plain("/proc/self/status", 10)
+
+
+def test_a_temporary_name_cannot_be_foreseen_and_no_link_of_it_is_followed(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        with atomic_file(tmp_path / "a") as file:
+            names += [path.name for path in tmp_path.iterdir() if path.name != "a"]
+            file.write(b"x")
+    assert len(set(names)) == 2

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from xmap.stages.datasets.labels import label_of
 from xmap.stages.datasets.places.files import contents
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.sources.scan import Classes
@@ -54,8 +55,9 @@ def _labels_of(file: Location, data: Location, classes: Classes) -> dict[str, se
     found: dict[str, set[str]] = {}
     for _, row in rows:
         name = known.get(posixpath.normpath(str(row["path"]).strip().replace("\\", "/"))) or known.get(PurePosixPath(str(row["path"])).name)
-        if name and row["label"] is not None:
-            found.setdefault(name, set()).add(str(row["label"]).strip())
+        label, _ = label_of(row["label"], str(row["path"]))
+        if name and label:
+            found.setdefault(name, set()).add(label)
     return found
 
 

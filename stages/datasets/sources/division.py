@@ -53,7 +53,9 @@ def _splits_above(scan: Scan, folders: Sequence[Location]) -> dict[str, Location
         _refuse_mixed(scan, list(words), [folder for folder in folders if folder not in words])
         _refuse_flat(scan, words)
         return _one_each(scan.root, words)
-    if words and len(words) == len(folders) and any(scan.entries(folder)[1] for folder in words):
+    # Another walk: this one counts what it leaves out once.
+    others = [folder for folder in folders if folder not in words]
+    if any(scan.entries(folder)[1] for folder in words) and not any(scan.again().below(folder) for folder in others):
         first = next(iter(words))
         raise InputError(f"{first} holds images but no class folders; put them in {first.name}/CLASS/ or give a CSV table.")
     return {}

@@ -58,7 +58,7 @@ class Scan:
     def _without_doubles(self, images: Sequence[Location]) -> list[Location]:
         """The images of a folder, without pictures that are not read and lie beside a readable one of their name."""
         readable = {image.stem for image in images if not unread(image.name)}
-        doubles = [image for image in images if unread(image.name) and image.stem in readable]
+        doubles = {image for image in images if unread(image.name) and image.stem in readable}
         self.ignored.update(suffix_of(image.name) for image in doubles)
         return [image for image in images if image not in doubles] if doubles else list(images)
 

@@ -72,7 +72,9 @@ def _read_parquet(path: Location) -> Table:
 def _read_lines(path: Location) -> Table:
     with opened(path) as file:
         text, remarks = read_text(file.read(), str(path))
-    objects = [(number, _object(path, number, line)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not by splitlines: what else it takes for the end of a line may stand in JSON's texts.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    objects = [(number, _object(path, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
     names = list(dict.fromkeys(name for _, found in objects for name in found))
     columns = {role: names[place] for role, place in chosen(str(path), names).items()}
     return Table(

@@ -81,3 +81,13 @@ def test_channels_must_be_those_of_the_features(channel: int) -> None:
     tensors, settings = fitting("ape")
     tensors["channels"][0] = channel
     assert misfit("ape", tensors, settings, SIZES) == "its channels are not those of features of width 8"
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize(
+    ("method", "top_k"),
+    [("taskres", 5), ("xmadapter", 5), ("tip-adapter", "abc"), ("tip-adapter", 0), ("tip-adapter", True), ("gda", None)],
+)
+def test_a_number_of_keys_where_none_is_asked_for_is_said(method: str, top_k: object) -> None:
+    _, settings = fitting(method)
+    assert "top_k" in str(misfit(method, {}, {**settings, "top_k": top_k}, SIZES))

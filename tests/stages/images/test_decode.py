@@ -18,6 +18,7 @@ from PIL import Image
 import xmap.stages.images.decode
 from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.stages.images.decode import BadImage, decode_image, load_image, read_image
+from xmap.stages.images.jpeg_scans import has_too_many_scans
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -235,3 +236,9 @@ def test_a_jpeg_that_goes_over_its_picture_again_and_again_is_one_bad_image(time
     """660 kB took minutes, after which the run ended; signs of a scan in comments and behind the picture are none."""
     image = decode_image(scans(times, before, behind))
     assert isinstance(image, Image.Image) if taken else isinstance(image, BadImage) and image.kind == "too-large"
+
+
+def test_a_long_run_of_fill_bytes_is_walked_at_once() -> None:
+    data = encoded(ramp(), "JPEG")
+    start = data[:2] + b"\xff" * 200_000 + b"\x00" + b"\xff\xda\x00\x02" * 501
+    assert has_too_many_scans(start + data[2:])

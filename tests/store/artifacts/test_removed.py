@@ -78,3 +78,11 @@ def test_an_artifact_asked_for_a_file_after_its_removal_was_removed(store: Store
         artifact.file("image.faiss")
     assert isinstance(explained(caught.value), ArtifactRemoved)
     assert not (artifact.path / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "file/below"])
+def test_what_cannot_be_looked_at_is_damaged_and_not_gone(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / MANIFEST).write_text("{}")
+    damaged = ArtifactDamaged(f"{tmp_path}/{name}", "it is odd", "mend it.")
+    assert explained(damaged) is damaged

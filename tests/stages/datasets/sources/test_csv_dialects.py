@@ -289,3 +289,11 @@ def test_one_parquet_table_of_paths_named_by_its_folder_or_a_pattern(tmp_path: P
     _parquet(one / "part-0", "path")
     tables = [read(one / "part-0.parquet"), read(one), read(one / "*.parquet"), read(one / "part-{0..0}.parquet")]
     assert all(told(table) == told(tables[0]) for table in tables)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c"])
+def test_lines_of_json_end_where_json_ends_them(images: Path, sign: str) -> None:
+    lines = [json.dumps({"path": path, "label": label, "text": f"one{sign}two"}, ensure_ascii=False) for path, label in ROWS]
+    (images / "d.jsonl").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8", newline="")
+    (images / "plain.csv").write_text(PLAIN, encoding="utf-8")
+    assert told(read(images / "d.jsonl")) == told(read(images / "plain.csv"))

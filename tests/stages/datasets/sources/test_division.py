@@ -379,3 +379,22 @@ def test_a_file_beside_the_classes_is_counted_once(tmp_path: Path) -> None:
     assert "1 file that is no image was left out: 1 .csv" in found.remarks
     found = read(touch(tmp_path / "x", "train/A/1.jpg", "train/B/1.jpg", "stray.jpg"))
     assert found.remarks == ("1 images that lie in no class folder were left out",)
+
+
+@pytest.mark.failure("wrong layout")
+@pytest.mark.parametrize("beside", ["models", "annotations/deep", "weights"])
+def test_flat_split_folders_beside_folders_without_images_are_no_classes(tmp_path: Path, beside: str) -> None:
+    touch(tmp_path, "train/1.jpg", "train/2.jpg", "test/1.jpg")
+    (tmp_path / beside).mkdir(parents=True)
+    with pytest.raises(InputError, match="holds images but no class folders"):
+        read(tmp_path)
+
+
+@pytest.mark.failure("odd label")
+@pytest.mark.parametrize("column", ["split", "subset", "phase"])
+def test_an_empty_cell_among_splits_is_refused_with_its_row(tmp_path: Path, column: str) -> None:
+    rows = [(f"{split}-{key}.png", key, split) for split in ("train", "test") for key in CLASSES]
+    rows[-1] = (*rows[-1][:2], "")
+    (tmp_path / "t.csv").write_text("\n".join([f"path,label,{column}", *map(",".join, rows)]))
+    with pytest.raises(InputError, match=f"row {len(rows) + 1} has"):
+        read(tmp_path / "t.csv")
