@@ -13,6 +13,7 @@ from xmap.cli.results import print_results
 from xmap.cli.tables import print_table
 from xmap.pipeline.upkeep.lineage import Lineage, find_artifact
 from xmap.stages.methods.searched import GRIDS
+from xmap.stages.names import EVAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.schemas import usable
@@ -49,10 +50,10 @@ def command(
     _print_inputs(artifact, Lineage.of(held.artifacts()))
     _print_fields("fields that made it", artifact.fields)
     _print_settings(artifact)
-    came_out = {label: value for label, value in artifact.summary.items() if label not in ("results", "differences")}
-    _print_fields("what came out", came_out)
-    if "results" in usable(artifact).summary:
-        print_results(artifact.summary["results"], artifact.summary["differences"])
+    tables = ("results", "differences") if artifact.stage == EVAL else ()
+    _print_fields("what came out", {label: value for label, value in artifact.summary.items() if label not in tables})
+    if tables:
+        print_results(*(usable(artifact).summary[label] for label in tables))
     typer.echo("\nfiles")
     print_table(
         ("file", "size", "blake3"), [(row["name"], size(row["size"]), row["blake3"][:16]) for row in manifest["files"]], right=("size",)

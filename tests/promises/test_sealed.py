@@ -36,6 +36,12 @@ def test_no_odd_artifact_does_more_than_end_in_a_sentence(strange: World, tmp_pa
     tried(strange, tmp_path, range(start, start + 15), case, most=3)
 
 
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize("number", [11_647])
+def test_what_once_ended_in_a_traceback_ends_in_a_sentence(strange: World, tmp_path: Path, case: Case, number: int) -> None:
+    tried(strange, tmp_path, range(number, number + 1), case)
+
+
 @pytest.mark.thorough
 @pytest.mark.timeout(1200)
 @pytest.mark.failure("received folder")
