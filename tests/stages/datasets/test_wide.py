@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.stages.images.test_decode import encoded
-from tests.stages.images.test_odd_pixels import colours, wide_png, wide_tiff
+from tests.worlds.pixels import colours, encoded, wide_png, wide_tiff
 from xmap.stages.config import DataConfig, ExtractConfig
 from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset

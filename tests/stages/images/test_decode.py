@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import struct
@@ -16,34 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import xmap.stages.images.decode
+from tests.worlds.pixels import bad, chunk, encoded, good, ramp
 from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.stages.images.decode import BadImage, decode_image, load_image, read_image
 from xmap.stages.images.jpeg_scans import has_too_many_scans
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def ramp(size: tuple[int, int] = (24, 16)) -> Image.Image:
-    across = np.linspace(0, 255, size[0], dtype=np.uint8)
-    pixels = np.stack([np.tile(across, (size[1], 1)), np.full(size[::-1], 90, np.uint8), np.full(size[::-1], 200, np.uint8)], -1)
-    return Image.fromarray(pixels)
-
-
-def good(data: bytes) -> np.ndarray:
-    image = decode_image(data)
-    assert isinstance(image, Image.Image), image
-    assert image.mode == "RGB"
-    return np.asarray(image)
-
-
-def bad(data: bytes) -> BadImage:
-    found = decode_image(data)
-    assert isinstance(found, BadImage)
-    return found
 
 
 @pytest.mark.parametrize("kind", ["png", "bmp", "tiff", "ppm"])
@@ -121,10 +96,6 @@ def bomb(width: int, height: int) -> bytes:
     """A valid PNG head that promises width x height pixels."""
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head + struct.pack(">I", zlib.crc32(b"IHDR" + head))
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (14_000, 13_000), (2**31 - 1, 2)])
