@@ -81,7 +81,7 @@ def test_every_file_is_in_the_wheel_and_nothing_beside_xmap(installed: Installed
     own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "xmap").iterdir() if path.is_file()}
     expected = {name for name in inside | own if "__pycache__" not in name}
     assert {name for name in installed.names if ".dist-info/" not in name} == expected
-    assert {Path(name).suffix for name in expected} >= {".py", ".js", ".css", ".json", ".safetensors", ".typed"}
+    assert {Path(name).suffix for name in expected} >= {".py", ".js", ".css", ".json", ".safetensors", ".toml", ".typed"}
     assert {name.split("/")[0].partition("-")[0] for name in installed.names} == {"xmap"}
 
 

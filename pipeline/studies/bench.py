@@ -258,14 +258,14 @@ def means(cells: Sequence[Cell]) -> dict[tuple[str, int], float]:
     return {key: sum(values.values()) / len(values) for key, values in found.items() if len(values) == len(datasets)}
 
 
-def against_ours(differences: Sequence[Mapping[str, Any]], ours: str = OURS) -> dict[str, dict[str, Any]]:
+def against_ours(differences: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """For every other method, ours minus it: `difference`, `ci95`, `ci_kind` and `tie`."""
     found = {}
     for row in differences:
         low, high = row["ci95"]
         facts = {name: row[name] for name in ("ci_kind", "tie") if name in row}
-        if row["method"] == ours:
+        if row["method"] == OURS:
             found[row["against"]] = {"difference": row["difference"], "ci95": [low, high], **facts}
-        elif row["against"] == ours:
+        elif row["against"] == OURS:
             found[row["method"]] = {"difference": -row["difference"], "ci95": [-high, -low], **facts}
     return found

@@ -13,7 +13,7 @@ from tests.benchmark_tree import make_all
 from tests.pipeline.worlds import write_layout
 from xmap.cli.main import app
 from xmap.pipeline.studies.bench import against_ours
-from xmap.pipeline.studies.published import ALL_SHOTS, ELEVEN, published, published_average
+from xmap.pipeline.studies.published import ELEVEN, SHOTS, published, published_average, published_domains
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.tables import read_table
 
@@ -154,6 +154,15 @@ def test_published_averages_are_those_of_their_tables() -> None:
     assert averages["APE-T", "APE_results.ipynb"][1] == pytest.approx(67.23, abs=0.006)
     assert averages["GDA-CLIP", "GDA-CLIP repository log"][8] == pytest.approx(73.31, abs=0.006)
     assert averages["zero-shot", "Tip-Adapter exp.log"][4] == pytest.approx(58.89, abs=0.006)
-    assert averages["XMAdapter", "arXiv 2404.12588"] == {16: 76.87}
-    assert all(len(text.split()) == 6 * 11 for text in ALL_SHOTS.values())
+    assert averages["ProLIP, lambda 1/N", "ProLIP repository"][1] == 64.33
     assert published("my-own-features") == []
+
+
+def test_published_rows_are_whole_and_name_a_source() -> None:
+    for name in ELEVEN:
+        rows = published(name)
+        assert {tuple(row.accuracy) for row in rows} == {SHOTS, (16,)}
+        assert all(0 < value < 100 for row in rows for value in row.accuracy.values())
+        assert len({row.source for row in rows}) == len(rows) == 17, "every table has all of the eleven"
+    sources = [row.source for row in published_average(ELEVEN)] + [source for source, _ in published_domains()]
+    assert not [source for source in sources if "notes" in source.source or not source.chosen]
