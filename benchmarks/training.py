@@ -73,7 +73,7 @@ def compiled(width: int) -> Callable[[], object]:
 
     @torch.compile
     def sums(features: Tensor, keys: Tensor) -> Tensor:
-        return class_sums(affinity(features @ keys.T, BETA), split, scaled=False)
+        return class_sums(affinity(features @ keys.T, BETA), split)
 
     return lambda: torch.autograd.grad((sums(features, keys) * upstream).sum(), keys)
 

@@ -159,7 +159,7 @@ class Adapter:
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:
     digest, stages = artifact.inputs[name], INPUTS[name]
-    found = next((found for stage in stages for found in store.artifacts(stage) if found.fingerprint == digest), None)
+    found = store.by_fingerprint(digest, stages)
     if found is None:
         for stage in stages:
             raise_damage(store.survey(stage), digest)

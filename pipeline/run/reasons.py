@@ -70,10 +70,6 @@ class Reasons:
         return str(changes) if changes else ""
 
 
-def _changes(before: Artifact, after: Identity) -> list[Change]:
-    return explain({"stage": before.stage, "fields": before.fields, "inputs": dict(before.inputs)}, after.declared)
-
-
 def words(changes: Sequence[Change]) -> str:
     """Changes as a short phrase, the settings first."""
     ordered = sorted(changes, key=lambda change: change.field.startswith("inputs."))

@@ -14,7 +14,6 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor
 
-from xmap.stages.config import Config
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
 from xmap.stages.methods.registry import method_entry
 
@@ -102,8 +101,3 @@ def index_queries(module: Method, fitted: Fitted, features: Tensor) -> Tensor:
     """Unit features (B, C) as queries to the adapter's own key index; a method whose keys live elsewhere maps them itself."""
     project: Callable[[Fitted, Tensor], Tensor] | None = getattr(module, "index_queries", None)
     return project(fitted, features) if project else features
-
-
-def options_of(name: str, given: Mapping[str, Any]) -> Config:
-    """A method's options, validated."""
-    return method_entry(name).options(**given)

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xmap.store.artifacts.fingerprint import SHORT, Change, Fields, Json, explain, fingerprint
+from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
 from xmap.store.artifacts.locks import LOCKS, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import store_root
@@ -234,33 +234,18 @@ class Store:
 
     def matching(self, stage: str, pattern: str) -> list[Artifact]:
         """The artifacts of a stage whose folder's name matches a glob pattern, oldest first; no other manifest is read."""
-        return self._read(f"{stage}/{pattern}/{MANIFEST}").artifacts
+        return _read(self.root.glob(f"{stage}/{pattern}/{MANIFEST}")).artifacts
 
     def survey(self, stage: str | None = None) -> Survey:
         """All artifacts (of one stage). A damaged one hides no other."""
-        return self._read(f"{stage or '*'}/*/{MANIFEST}")
+        return _read(self.root.glob(f"{stage or '*'}/*/{MANIFEST}"))
 
-    def _read(self, pattern: str) -> Survey:
-        found: list[Artifact] = []
-        damaged: dict[Path, XmapError] = {}
-        for path in sorted(self.root.glob(pattern)):
-            try:
-                found.append(read_artifact(path.parent))
-            except (ArtifactDamaged, SchemaMismatch) as error:
-                damaged[path.parent] = error
-            except ArtifactMissing:
-                # Another process removed it since it was listed.
-                continue
-        return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
-
-    def by_fingerprint(self, digest: str) -> Artifact | None:
-        """The artifact whose fingerprint starts with `digest`."""
-        return next((artifact for artifact in self.artifacts() if artifact.fingerprint.startswith(digest)), None)
-
-    def reason(self, identity: Identity) -> list[Change]:
-        """Why nothing fits: the fields that differ from the nearest artifact of the same stage; empty if there is none."""
-        declared = [{key: other.manifest[key] for key in identity.declared} for other in reversed(self.artifacts(identity.stage))]
-        return min((explain(before, identity.declared) for before in declared), key=len, default=[])
+    def by_fingerprint(self, digest: str, stages: Sequence[str]) -> Artifact | None:
+        """The artifact of one of the stages with this fingerprint, if its manifest holds."""
+        paths = [path for stage in stages for path in self.root.glob(f"{stage}/*/{MANIFEST}")]
+        # A folder's name ends with the first digits, unless somebody has renamed it: the others are read last.
+        paths.sort(key=lambda path: not path.parent.name.endswith(digest[:SHORT]))
+        return next((found for path in paths for found in _read([path]).artifacts if found.fingerprint == digest), None)
 
     @contextmanager
     def build(self, identity: Identity, on_wait: Callable[[str], None] | None = None) -> Iterator[Draft | Artifact]:
@@ -284,6 +269,20 @@ class Store:
         with held(self.root / LOCKS / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"):
             (artifact.path / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(artifact.path)
+
+
+def _read(paths: Iterable[Path]) -> Survey:
+    found: list[Artifact] = []
+    damaged: dict[Path, XmapError] = {}
+    for path in sorted(paths):
+        try:
+            found.append(read_artifact(path.parent))
+        except (ArtifactDamaged, SchemaMismatch) as error:
+            damaged[path.parent] = error
+        except ArtifactMissing:
+            # Another process removed it since it was listed.
+            continue
+    return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
 
 
 def _make_own(path: Path) -> None:

@@ -85,10 +85,9 @@ class VectorIndex:
         return cls(index)
 
     @classmethod
-    def load(cls, path: Path, mapped: bool | None = None) -> VectorIndex:
-        """Open an index file, memory-mapped where it is large unless `mapped` says. Raises `ArtifactDamaged`."""
-        faiss = _faiss()
-        mapped = _is_large(path) if mapped is None else mapped
+    def load(cls, path: Path) -> VectorIndex:
+        """Open an index file, memory-mapped where it is large. Raises `ArtifactDamaged`."""
+        faiss, mapped = _faiss(), _is_large(path)
         # An index may name a file of its lists. One flag keeps that to its own folder, where then no link may lead on.
         for found in odd_below(path.parent):
             raise ArtifactDamaged(found.path, found.problem, REMEDY)

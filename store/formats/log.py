@@ -128,16 +128,6 @@ def write_values(path: Path, sample_ids: Sequence[str], labels: Array, class_nam
     _write(path, {"row": np.arange(len(label)), "sample_id": sample_ids, "label": label, "class_name": names}, VALUES, fingerprint)
 
 
-def read_affinity(paths: Path | Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read affinity logs (of the given columns). Raises `ArtifactDamaged`."""
-    return read_table(paths, columns)
-
-
-def read_predictions(paths: Path | Sequence[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read predictions (of the given columns). Raises `ArtifactDamaged`."""
-    return read_table(paths, columns)
-
-
 @dataclass(frozen=True)
 class Values:
     """The cache rows: `sample_ids` (M strings), `labels` (M,) int32, `class_names` (M strings), in key order."""

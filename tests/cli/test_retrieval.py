@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.stages.few_shot_world import World
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
-from xmap.store.formats.log import read_affinity, read_predictions
+from xmap.store.formats.tables import read_table
 
 SHOTS, CLASSES = 5000, 4
 KEYS = SHOTS * CLASSES
@@ -53,7 +53,7 @@ def test_twenty_thousand_keys_meet_no_query_all_at_once(tmp_path: Path) -> None:
     (adapter,) = Store(tmp_path).artifacts("adapter")
     assert [path.name for path in adapter.files()] == ["adapter.safetensors", "train.parquet"]
     assert adapter.summary["stored_bytes"] < 10_000
-    assert len(read_affinity(adapter.files(prefix="affinity/"))) == KEYS
+    assert len(read_table(adapter.files(prefix="affinity/"))) == KEYS
     sparse, dense = accuracy(Store(tmp_path)), 0.0
     assert call(tmp_path, "train", *index) >= 800 * KEYS, "the spy sees the dense affinities"
     call(tmp_path, "eval", *index)
@@ -63,5 +63,5 @@ def test_twenty_thousand_keys_meet_no_query_all_at_once(tmp_path: Path) -> None:
 
 def accuracy(store: Store) -> float:
     """That of the newest evaluation."""
-    found = read_predictions(store.artifacts("eval")[-1].file("predictions.parquet"))
+    found = read_table(store.artifacts("eval")[-1].file("predictions.parquet"))
     return float(np.mean(found["predicted"].to_numpy() == found["label"].to_numpy()))

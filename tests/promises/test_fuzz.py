@@ -37,8 +37,8 @@ from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import XmapError
 from xmap.store.formats.features import read_errors, read_images, read_texts
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import read_affinity, read_predictions, read_values
-from xmap.store.formats.tables import read_footer, write_table
+from xmap.store.formats.log import read_values
+from xmap.store.formats.tables import read_footer, read_table, write_table
 from xmap.store.formats.tensors import read_tensors
 from xmap.store.sql.connection import connect
 
@@ -100,8 +100,8 @@ READERS: dict[str, tuple[Path, Reader]] = {
     "text features": (found("texts/*/texts.parquet"), texts),
     "bad images": (found("images/*/errors.parquet"), read_errors),
     "cache rows": (found("cache/*/values.parquet"), read_values),
-    "affinity log": (found("eval/*/affinity/test.parquet"), read_affinity),
-    "predictions": (found("eval/*/predictions.parquet"), read_predictions),
+    "affinity log": (found("eval/*/affinity/test.parquet"), read_table),
+    "predictions": (found("eval/*/predictions.parquet"), read_table),
     "index": (found("cache/*/image.faiss"), index),
     "adapter": (found("adapter/*xmadapter*/adapter.safetensors"), read_tensors),
     "manifest": (found("images/*/manifest.json"), manifest),

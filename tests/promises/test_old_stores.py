@@ -22,7 +22,8 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import read_affinity, read_predictions, read_values
+from xmap.store.formats.log import read_values
+from xmap.store.formats.tables import read_table
 from xmap.store.formats.tensors import read_tensors
 
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "v1"
@@ -62,9 +63,9 @@ def test_a_store_of_the_first_version_is_whole_and_every_file_of_it_is_read(old:
     for method in METHODS:
         adapter = one(old, "adapter", method)
         assert read_tensors(adapter.file("adapter.safetensors"))[1]["method"] == method
-        assert len(read_affinity(adapter.file("affinity/train.parquet")))
+        assert len(read_table(adapter.file("affinity/train.parquet")))
     result = one(old, "eval")
-    assert len(read_predictions(result.file("predictions.parquet"))) == 9
+    assert len(read_table(result.file("predictions.parquet"))) == 9
 
 
 @pytest.mark.promise

@@ -15,7 +15,7 @@ from tests.promises.conftest import Commands, Control
 from tests.promises.worlds import RUN, TIMES, tree
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.features import read_images
-from xmap.store.formats.log import read_predictions
+from xmap.store.formats.tables import read_table
 
 
 @pytest.mark.promise
@@ -35,7 +35,7 @@ def results(store: Path) -> tuple[np.ndarray[Any, Any], Any, Any]:
     """Features, predictions and numbers of a run, without the times."""
     (images,), (result,) = Store(store).artifacts("images"), Store(store).artifacts("eval")
     features = np.concatenate([read_images(images.files(f"{split}-")).features for split in ("train", "val", "test")])
-    predictions = read_predictions(result.file("predictions.parquet")).drop_columns(["run"])
+    predictions = read_table(result.file("predictions.parquet")).drop_columns(["run"])
     numbers = [{name: value for name, value in row.items() if name not in TIMES} for row in result.summary["results"]]
     return features, predictions, json.dumps(numbers)
 

@@ -17,17 +17,17 @@ def affinity(similarity: Tensor, beta: float | Tensor) -> Tensor:
     return torch.exp((similarity - 1.0) * beta)
 
 
-def class_sums(values: Tensor, segments: Segments, scaled: bool = True) -> Tensor:
-    """Sum (B, M) values over the keys of each class: (B, N).
+def class_sums(values: Tensor, segments: Segments) -> Tensor:
+    """Values (B, M) over the keys of each class (B, N): a class's mean times the nominal shots K.
 
-    `scaled` gives a class's mean times the nominal shots K: Tip-Adapter's sum where shots are even, and independent of how
-    often a class's keys are repeated where they are not. A class without keys sums to 0.
+    That is Tip-Adapter's sum where shots are even, and independent of how often a class's keys are repeated where they are not. A
+    class without keys sums to 0.
     """
     if segments.even is not None:
         sums = values.reshape(len(values), segments.classes, segments.even).sum(-1)
     else:
         sums = values.new_zeros(len(values), segments.classes).index_add_(1, segments.labels, values)
-    return sums * class_scale(segments) if scaled else sums
+    return sums * class_scale(segments)
 
 
 def class_scale(segments: Segments) -> Tensor:
@@ -35,12 +35,12 @@ def class_scale(segments: Segments) -> Tensor:
     return torch.where(segments.counts > 0, segments.shots / segments.counts.clamp(min=1.0), 0.0)
 
 
-def sparse_class_sums(scores: Tensor, rows: Tensor, beta: float, segments: Segments, scaled: bool = True) -> Tensor:
+def sparse_class_sums(scores: Tensor, rows: Tensor, beta: float, segments: Segments) -> Tensor:
     """Class sums (B, N) from retrieved keys only: `scores` (B, k) similarities and `rows` (B, k) key numbers (-1: none)."""
     values = torch.where(rows >= 0, affinity(scores, beta), 0.0)
     labels = segments.labels[rows.clamp(min=0)]
     sums = values.new_zeros(len(values), segments.classes).scatter_add_(1, labels, values)
-    return sums * class_scale(segments) if scaled else sums
+    return sums * class_scale(segments)
 
 
 def masked_class_sums(values: Tensor, own: Tensor, segments: Segments) -> Tensor:

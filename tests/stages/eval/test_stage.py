@@ -17,15 +17,15 @@ from xmap.stages.eval import metrics
 from xmap.stages.eval.scoring import Run
 from xmap.stages.eval.stage import evaluate
 from xmap.stages.fewshot.load import load_text
-from xmap.stages.methods.protocol import options_of
-from xmap.stages.methods.registry import METHODS
+from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.progress import Silent
 from xmap.stages.train.stage import train
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, read_images
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import read_affinity, read_predictions, read_values
+from xmap.store.formats.log import read_values
+from xmap.store.formats.tables import read_table
 from xmap.store.sql.connection import connect
 from xmap.store.sql.questions import QUESTIONS
 
@@ -51,7 +51,7 @@ class Scene:
         config = CacheConfig(shots=self.shots)
         identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
         cache = build_cache(self.world.store, identity, self.images, self.texts, config, draw, Silent())
-        options: Any = options_of(method, given or ({"epochs": 2} if method == "tip-adapter-f" else {}))
+        options: Any = method_entry(method).options(**(given or ({"epochs": 2} if method == "tip-adapter-f" else {})))
         identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
         return Run(
             method,
@@ -130,13 +130,13 @@ def test_numbers_follow_from_the_formulas(tmp_path: Path) -> None:
         assert row["top5_mean"] == pytest.approx(100 * np.mean(hits))
         for label in range(5):
             assert row["per_class"][label] == pytest.approx(100 * correct[:, labels == label].mean())
-    predictions = read_predictions(artifact.file("predictions.parquet"))
+    predictions = read_table(artifact.file("predictions.parquet"))
     expected = np.concatenate([here.logits(run).argmax(axis=1) for run in runs])
     assert predictions["predicted"].to_pylist() == expected.tolist()
     assert predictions["sample_id"].to_pylist() == list(here.test.sample_ids) * 4
     assert [row[0] for row in predictions["top5"].to_pylist()] == expected.tolist()
     assert [row[0] for row in predictions["top5_probability"].to_pylist()] == predictions["probability"].to_pylist()
-    assert_best_classes(predictions.to_pylist(), read_affinity(artifact.file("affinity/test.parquet")).to_pylist())
+    assert_best_classes(predictions.to_pylist(), read_table(artifact.file("affinity/test.parquet")).to_pylist())
     chances = np.exp(here.logits(runs[-1]))
     chances /= chances.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(
@@ -148,7 +148,7 @@ def test_the_affinity_log_explains_each_sample(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     run = here.run("tip-adapter", 1)
     artifact = here.evaluate([run], neighbors=4)
-    log = read_affinity(artifact.files(prefix="affinity/")).to_pylist()
+    log = read_table(artifact.files(prefix="affinity/")).to_pylist()
     values = read_values(run.cache.file("values.parquet"))
     cosines = unit(here.test.features) @ VectorIndex.load(run.cache.file("image.faiss")).keys().T
     affinity = np.exp(-run.adapter.summary["settings"]["beta"] * (1 - cosines))
@@ -166,7 +166,7 @@ def test_the_affinity_log_explains_each_sample(tmp_path: Path) -> None:
 def test_neighbors_of_each_seed_come_from_its_own_support(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     runs = [here.run(method, seed) for method in ("zero-shot", "tip-adapter") for seed in (1, 2)]
-    log = read_affinity(here.evaluate(runs).files(prefix="affinity/")).to_pylist()
+    log = read_table(here.evaluate(runs).files(prefix="affinity/")).to_pylist()
     for run in runs:
         allowed = set(read_values(run.cache.file("values.parquet")).sample_ids)
         found = {near["sample_id"] for row in log if row["run"] == run.adapter.path.name for near in row["neighbors"]}
@@ -178,7 +178,7 @@ def test_all_retrieved_keys_are_the_dense_formula(tmp_path: Path) -> None:
     here = Scene(tmp_path)
     runs = [here.run(method, 1) for method in ("tip-adapter", "tip-adapter-f", "zero-shot")]
     dense, sparse, few = (here.evaluate(runs, top_k=k) for k in ("all", 18, 1))
-    chances = [read_predictions(found.file("predictions.parquet"))["probability"].to_numpy() for found in (dense, sparse, few)]
+    chances = [read_table(found.file("predictions.parquet"))["probability"].to_numpy() for found in (dense, sparse, few)]
     np.testing.assert_allclose(chances[0], chances[1], atol=1e-5)
     assert np.abs(chances[0] - chances[2]).max() > 1e-3
     assert results(dense)["zero-shot"]["accuracy_mean"] == results(few)["zero-shot"]["accuracy_mean"]
@@ -216,7 +216,7 @@ def test_where_supports_differ_a_difference_has_their_luck_in_its_interval(
     here = Scene(tmp_path, fixed=fixed)
     artifact = here.evaluate([here.run(method, seed) for method in ("zero-shot", "tip-adapter") for seed in seeds])
     (row,) = artifact.summary["differences"]
-    predictions = read_predictions(artifact.file("predictions.parquet"))
+    predictions = read_table(artifact.file("predictions.parquet"))
     correct = (predictions["predicted"].to_numpy() == predictions["label"].to_numpy()).reshape(2, len(seeds), -1).astype(float)
     gaps = 100 * (correct[1] - correct[0])
     means = 100 * metrics.resampled_means(correct.mean(1).T, metrics.BOOTSTRAP_SEED)
@@ -232,7 +232,7 @@ def test_where_supports_differ_a_difference_has_their_luck_in_its_interval(
 
 def test_more_neighbors_than_keys_are_all_keys(tmp_path: Path) -> None:
     here = Scene(tmp_path, shots=1)
-    log = read_affinity(here.evaluate([here.run("tip-adapter", 1)], neighbors=50).files(prefix="affinity/"))
+    log = read_table(here.evaluate([here.run("tip-adapter", 1)], neighbors=50).files(prefix="affinity/"))
     assert {len(row) for row in log["neighbors"].to_pylist()} == {6}
 
 
@@ -252,8 +252,8 @@ QUICK = {"epochs": 2, "min_steps": 4, "steps": 10}
 def evidence(artifact: Artifact) -> dict[str, list[Any]]:
     """Every column of the log and of the predictions, lists and structs as they are."""
     tables = {
-        "log": read_affinity(artifact.files(prefix="affinity/")),
-        "predictions": read_predictions(artifact.file("predictions.parquet")),
+        "log": read_table(artifact.files(prefix="affinity/")),
+        "predictions": read_table(artifact.file("predictions.parquet")),
     }
     return {f"{name}.{column}": table[column].to_pylist() for name, table in tables.items() for column in table.column_names}
 

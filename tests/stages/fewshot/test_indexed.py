@@ -19,15 +19,17 @@ from xmap.stages.fewshot.indexed import logged_rows
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex
 from xmap.stages.machine.memory import available_bytes
 from xmap.stages.methods import tip_adapter
-from xmap.stages.methods.protocol import Cache, NoLog, options_of
+from xmap.stages.methods.protocol import Cache, NoLog
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import adapter_identity
 from xmap.stages.train.stage import require_room
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import read_affinity, read_values
+from xmap.store.formats.log import read_values
+from xmap.store.formats.tables import read_table
 
-OPTIONS: Any = options_of("tip-adapter", {})
+OPTIONS: Any = method_entry("tip-adapter").options()
 
 
 def in_index(task: FewShotTask, k: int) -> FewShotTask:
@@ -67,7 +69,7 @@ def test_a_retrieving_adapter_keeps_no_keys_and_logs_what_the_dense_one_does(tmp
     features = torch.eye(8)
     found = tip_adapter.scores(fitted, cache, features).logits
     torch.testing.assert_close(found, tip_adapter.scores(*load_adapter(dense, here.texts, here.cache), features).logits)
-    rows = [read_affinity(found.files(prefix="affinity/")).to_pylist() for found in (dense, sparse)]
+    rows = [read_table(found.files(prefix="affinity/")).to_pylist() for found in (dense, sparse)]
     for one, two in zip(*rows, strict=True):
         assert (one["sample_id"], one["predicted"], one["neighbor_agreement"]) == (
             two["sample_id"],
@@ -80,11 +82,11 @@ def test_a_retrieving_adapter_keeps_no_keys_and_logs_what_the_dense_one_does(tmp
 
 def test_of_a_large_support_the_log_tells_of_samples_at_even_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene(tmp_path)
-    whole = read_affinity(here.train("tip-adapter", top_k=5).files(prefix="affinity/")).to_pylist()
+    whole = read_table(here.train("tip-adapter", top_k=5).files(prefix="affinity/")).to_pylist()
     monkeypatch.setattr(xmap.stages.fewshot.indexed, "LOGGED", 7)
     again = here.train("tip-adapter", seed=1, top_k=5, number=2)
     ids = read_values(here.cache.file("values.parquet")).sample_ids
-    part = read_affinity(again.files(prefix="affinity/")).to_pylist()
+    part = read_table(again.files(prefix="affinity/")).to_pylist()
     assert [row["sample_id"] for row in part] == [ids[row] for row in logged_rows(16)]
     by_id = {row["sample_id"]: row for row in whole}
     for row in part:
@@ -93,7 +95,7 @@ def test_of_a_large_support_the_log_tells_of_samples_at_even_steps(tmp_path: Pat
 
 def identity_with(method: str, top_k: Any) -> Identity:
     cache = Identity("cache", "toy", {})
-    options: Any = options_of(method, {})
+    options: Any = method_entry(method).options()
     return adapter_identity("toy", {"train": "f", "val": "v"}, "t", cache, method, options, 1, "few", 4, "", top_k)
 
 

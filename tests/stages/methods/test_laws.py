@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tests.stages.methods.small_task import queries, small_task
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
-from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method, options_of
-from xmap.stages.methods.registry import METHODS
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method
+from xmap.stages.methods.registry import METHODS, method_entry
 
 # Two epochs at a rate at which their draws matter.
 QUICK = {"epochs": 2, "min_steps": 2, "learning_rate": 0.02}
@@ -24,7 +24,7 @@ every_method = pytest.mark.parametrize("name", list(METHODS))
 def fit(name: str, task: FewShotTask, settings: Mapping[str, float | int | str] | None = None) -> Fitted:
     fields = METHODS[name].options.model_fields
     quick = {field: value for field, value in QUICK.items() if field in fields}
-    return method(name).fit(task, options_of(name, quick), settings, NoLog())
+    return method(name).fit(task, method_entry(name).options(**quick), settings, NoLog())
 
 
 def logits(name: str, task: FewShotTask, features: Tensor) -> Tensor:

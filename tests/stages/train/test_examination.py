@@ -8,7 +8,8 @@ import torch
 
 from tests.stages.few_shot_world import random_labelled, random_support, random_text
 from xmap.stages.fewshot.task import FewShotTask
-from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method, options_of
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.train import examination
 from xmap.stages.train.examination import at_gamma, examine
 
@@ -18,7 +19,7 @@ TASK = FewShotTask(TEXT, random_support([4, 4, 4], 8, RANDOM), random_labelled(3
 
 
 def fitted(name: str, **options: object) -> Fitted:
-    return method(name).fit(TASK, options_of(name, options), None, NoLog())
+    return method(name).fit(TASK, method_entry(name).options(**options), None, NoLog())
 
 
 @pytest.mark.parametrize(("name", "options"), [("xmadapter", {"min_steps": 5}), ("xmadapter-paper", {"epochs": 1})])

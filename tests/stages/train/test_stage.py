@@ -18,14 +18,15 @@ from xmap.stages.config import CacheConfig, TopK
 from xmap.stages.fewshot.draw import rank
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.protocol import method as load_method
-from xmap.stages.methods.protocol import options_of
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.progress import Silent
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.train.stage import held_out, train
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import InputError, UnknownName
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import read_affinity, read_values
+from xmap.store.formats.log import read_values
+from xmap.store.formats.tables import read_table
 from xmap.store.formats.tensors import read_tensors
 
 EPOCHS = 3
@@ -43,7 +44,7 @@ class Scene:
     def train(
         self, method: str, seed: int = 1, protocol: Any = "few", device: str = "cpu", top_k: TopK = "all", number: int = 1, **options: Any
     ) -> Artifact:
-        chosen: Any = options_of(method, options)
+        chosen: Any = method_entry(method).options(**options)
         fields = {"method": method, "seed": seed, "protocol": protocol, "top_k": top_k, "number": number, **options}
         identity = Identity("adapter", method, fields, {"cache": self.cache.fingerprint})
         shots = int(self.cache.summary["shots"])
@@ -67,7 +68,7 @@ def cached(world: World, images: Artifact, texts: Artifact, shots: int, seed: in
 def test_an_untrained_method_logs_one_row_a_sample(tmp_path: Path) -> None:
     here = scene(tmp_path)
     adapter = here.train("tip-adapter")
-    log = read_affinity(adapter.files(prefix="affinity/")).to_pylist()
+    log = read_table(adapter.files(prefix="affinity/")).to_pylist()
     values = read_values(here.cache.file("values.parquet"))
     assert [row["sample_id"] for row in log] == list(values.sample_ids)
     assert {row["epoch"] for row in log} == {0}
@@ -92,7 +93,7 @@ def test_the_log_names_the_nearest_other_cached_images(tmp_path: Path) -> None:
     beta = adapter.summary["settings"]["beta"]
     cosines = keys @ keys.T
     np.fill_diagonal(cosines, -2.0)
-    for number, row in enumerate(read_affinity(adapter.files(prefix="affinity/")).to_pylist()):
+    for number, row in enumerate(read_table(adapter.files(prefix="affinity/")).to_pylist()):
         nearest = np.argsort(-cosines[number])[:5]
         assert [found["sample_id"] for found in row["neighbors"]] == [values.sample_ids[key] for key in nearest]
         assert row["neighbor_agreement"] == pytest.approx(np.mean(values.labels[nearest] == row["label"]))
@@ -102,7 +103,7 @@ def test_the_log_names_the_nearest_other_cached_images(tmp_path: Path) -> None:
 
 def test_a_trained_method_logs_every_epoch_and_neighbors_in_the_last(tmp_path: Path) -> None:
     here = scene(tmp_path, views=2)
-    log = read_affinity(here.train("tip-adapter-f", epochs=EPOCHS).files(prefix="affinity/")).to_pylist()
+    log = read_table(here.train("tip-adapter-f", epochs=EPOCHS).files(prefix="affinity/")).to_pylist()
     ids = read_values(here.cache.file("values.parquet")).sample_ids
     assert [(row["epoch"], row["sample_id"]) for row in log] == [(epoch, sample) for epoch in range(1, EPOCHS + 1) for sample in ids]
     assert all(bool(row["neighbors"]) == (row["epoch"] == EPOCHS) for row in log)
@@ -160,7 +161,7 @@ def test_with_nothing_left_over_part_of_the_support_is_held_out(tmp_path: Path) 
         assert selection["selected_on"] == "held-out support, 1 a class"
         assert selection["trials"] > 0
         assert load_adapter(adapter, here.texts, here.cache)[0].tensors["keys"].shape == (16, 8)
-        log = read_affinity(adapter.files(prefix="affinity/"))
+        log = read_table(adapter.files(prefix="affinity/"))
         assert len(set(log["sample_id"].to_pylist())) == 16
 
 

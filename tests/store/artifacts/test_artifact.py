@@ -62,7 +62,24 @@ def test_what_was_built_is_found_and_whole(tmp_path: Path) -> None:
     assert found.summary == {"rows": 1000}
     assert found.verify() == []
     assert found.files("affinity/", ".safetensors") == [found.path / "affinity" / "c.safetensors"]
-    assert Store(tmp_path).by_fingerprint(IDENTITY.fingerprint[:10]) == found
+
+
+def test_one_is_found_by_its_fingerprint_and_no_other_manifest_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built, other = make(tmp_path), make(tmp_path, Identity("demo", "another", {}))
+    read: list[Path] = []
+
+    def noted(path: Path) -> Artifact:
+        read.append(path)
+        return read_artifact(path)
+
+    monkeypatch.setattr("xmap.store.artifacts.artifact.read_artifact", noted)
+    assert Store(tmp_path).by_fingerprint(built.fingerprint, ["none", "demo"]) == built
+    assert read == [built.path]
+    renamed = other.path.rename(other.path.with_name("mine"))
+    found = Store(tmp_path).by_fingerprint(other.fingerprint, ["demo"])
+    assert found is not None
+    assert found.path == renamed
+    assert Store(tmp_path).by_fingerprint("0" * 64, ["demo"]) is None
 
 
 def test_a_second_build_is_handed_the_first(tmp_path: Path) -> None:
@@ -81,14 +98,6 @@ def test_without_a_manifest_there_is_no_artifact(tmp_path: Path) -> None:
         Store(tmp_path).require(IDENTITY)
     with pytest.raises(ArtifactMissing):
         read_artifact(draft.path)
-
-
-def test_the_reason_names_the_fields_of_the_nearest(tmp_path: Path) -> None:
-    store_ = Store(tmp_path)
-    assert store_.reason(IDENTITY) == []
-    make(tmp_path, Identity("demo", "pets", {"shots": 1, "model": "x"}, {}))
-    make(tmp_path, Identity("demo", "pets", {"shots": 8}, IDENTITY.inputs))
-    assert [str(change) for change in store_.reason(IDENTITY)] == ["fields.shots: 8 -> 4"]
 
 
 def test_removed_is_gone(tmp_path: Path) -> None:

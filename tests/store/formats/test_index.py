@@ -40,12 +40,20 @@ def test_flat_is_brute_force(keys: int, queries: int, width: int, k: int, seed: 
     np.testing.assert_array_equal(index.keys(), stored)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
+@pytest.fixture(params=[False, True])
+def mapped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether even the smallest index is mapped."""
+    if request.param:
+        monkeypatch.setattr(xmap.store.formats.index, "MAPPED_FROM", 0)
+    return bool(request.param)
+
+
+@pytest.mark.usefixtures("mapped")
 @pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat", "HNSW8", REFINED, "HNSW8,Refine(SQ8)", "OPQ8,IVF4,PQ8x4fs,RFlat"])
-def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str, mapped: bool) -> None:
+def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str) -> None:
     index = VectorIndex.build(unit(300, 16), factory)
     index.save(tmp_path / "image.faiss")
-    loaded = VectorIndex.load(tmp_path / "image.faiss", mapped=mapped)
+    loaded = VectorIndex.load(tmp_path / "image.faiss")
     assert (len(loaded), loaded.width) == (300, 16)
     before, after = index.search(unit(5, 16, 1), 7), loaded.search(unit(5, 16, 1), 7)
     np.testing.assert_array_equal(before.rows, after.rows)
@@ -84,26 +92,26 @@ def test_what_an_index_learns_comes_from_keys_at_even_steps(monkeypatch: pytest.
     assert index.search(unit(900, 8)[500:501], 1).rows.tolist() == [[500]]
 
 
-@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.usefixtures("mapped")
 @pytest.mark.parametrize("factory", ["IVF8,Flat", "PCA4,IVF8,Flat", "HNSW8", "IVF8,PQ4x4fs,Refine(SQfp16)", "HNSW8,RFlat"])
-def test_the_effort_of_a_search_is_kept_in_the_file(tmp_path: Path, factory: str, mapped: bool) -> None:
+def test_the_effort_of_a_search_is_kept_in_the_file(tmp_path: Path, factory: str) -> None:
     index = VectorIndex.build(unit(400, 8), factory)
     index.effort = 5
     index.save(tmp_path / "a")
-    assert VectorIndex.load(tmp_path / "a", mapped).effort == 5
+    assert VectorIndex.load(tmp_path / "a").effort == 5
     assert index.most_effort == (400 if factory.startswith("HNSW8") else 8)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-def test_fine_codes_rank_what_coarse_ones_let_through(tmp_path: Path, mapped: bool) -> None:
+@pytest.mark.usefixtures("mapped")
+def test_fine_codes_rank_what_coarse_ones_let_through(tmp_path: Path) -> None:
     keys, queries = unit(1000, 16), unit(50, 16, 1)
     VectorIndex.build(keys, "IVF1,PQ8x4fs,Refine(SQfp16)").save(tmp_path / "a")
-    found = VectorIndex.load(tmp_path / "a", mapped).search(queries, 10)
+    found = VectorIndex.load(tmp_path / "a").search(queries, 10)
     scores = queries @ keys.T
     # The scores are those of half-precision keys, not of 4-bit codes, and the best is nearly always among eight times as many.
     np.testing.assert_allclose(np.take_along_axis(scores, found.rows, 1), found.scores, atol=2e-3)
     assert (found.rows[:, 0] == scores.argmax(1)).mean() > 0.9
-    np.testing.assert_allclose(VectorIndex.load(tmp_path / "a", mapped).keys(slice(3, 9)), keys[3:9], atol=1e-3)
+    np.testing.assert_allclose(VectorIndex.load(tmp_path / "a").keys(slice(3, 9)), keys[3:9], atol=1e-3)
 
 
 def test_an_exact_index_has_no_effort() -> None:
@@ -173,11 +181,11 @@ def test_no_flip_in_a_header_makes_anything_but_our_errors(tmp_path: Path) -> No
     """In a child: a reader of C++ could end its process. Sizes far beyond the file are bad allocations, caught too."""
     VectorIndex.build(unit(50, 8)).save(tmp_path / "a")
     script = (
-        "import sys\nfrom pathlib import Path\nfrom xmap.store.formats.index import VectorIndex\nfrom xmap.store.errors import XmapError\n"
+        "import sys\nfrom pathlib import Path\nfrom xmap.store.formats import index\nfrom xmap.store.errors import XmapError\n"
         "path = Path(sys.argv[1])\ndata = path.read_bytes()\n"
         "for position in range(60):\n for bit in range(8):\n"
         "  altered = bytearray(data)\n  altered[position] ^= 1 << bit\n  path.write_bytes(altered)\n"
-        "  for mapped in (True, False):\n   try: VectorIndex.load(path, mapped=mapped)\n   except XmapError: pass\n"
+        "  for size in (0, 1 << 28):\n   index.MAPPED_FROM = size\n   try: index.VectorIndex.load(path)\n   except XmapError: pass\n"
         "print('done')"
     )
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a")], capture_output=True, text=True, timeout=120)
@@ -244,7 +252,6 @@ def test_many_queries_are_searched_a_part_at_a_time(factory: str, lists: int, si
 
 
 @pytest.mark.failure("received folder")
-@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("kind", ["elsewhere", "link", "pipe", "here"])
 def test_an_index_opens_no_other_file_that_it_names(tmp_path: Path, kind: str, mapped: bool) -> None:
     import faiss
@@ -265,7 +272,7 @@ def test_an_index_opens_no_other_file_that_it_names(tmp_path: Path, kind: str, m
     elif kind == "here":
         secret.rename(folder / "secret.lists")
     try:
-        found = VectorIndex.load(folder / "x.index", mapped)
+        found = VectorIndex.load(folder / "x.index")
     except ArtifactDamaged:
         found = None
     assert found is None or (mapped and kind in ("here", "elsewhere"))

@@ -15,14 +15,12 @@ from xmap.store.formats.log import (
     AFFINITY,
     PREDICTIONS,
     NeighborColumn,
-    read_affinity,
-    read_predictions,
     read_values,
     write_affinity,
     write_predictions,
     write_values,
 )
-from xmap.store.formats.tables import read_footer
+from xmap.store.formats.tables import read_footer, read_table
 
 
 def columns(rows: int = 3, **changed: Any) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def columns(rows: int = 3, **changed: Any) -> dict[str, Any]:
 
 def test_affinity_comes_back_with_its_types_and_nulls(tmp_path: Path) -> None:
     write_affinity(tmp_path / "affinity" / "test.parquet", columns(affinity_text=np.array([np.nan, 0.25, np.nan])), "f" * 64)
-    back = read_affinity(tmp_path / "affinity" / "test.parquet")
+    back = read_table(tmp_path / "affinity" / "test.parquet")
     assert back.schema.types == AFFINITY.types
     assert back.column_names == AFFINITY.names
     assert back["gamma"].to_pylist() == [0.5] * 3
@@ -52,7 +50,7 @@ def test_affinity_comes_back_with_its_types_and_nulls(tmp_path: Path) -> None:
     assert back["correct"].to_pylist() == [True, False, False]
     assert back["loss"].null_count == back["neighbors"].null_count == 3
     assert read_footer(tmp_path / "affinity" / "test.parquet")["xmap.fingerprint"] == "f" * 64
-    assert read_affinity([tmp_path / "affinity" / "test.parquet"] * 2, ["label"]).num_rows == 6
+    assert read_table([tmp_path / "affinity" / "test.parquet"] * 2, ["label"]).num_rows == 6
 
 
 def test_neighbors_stand_best_first_and_end_where_none_was_found(tmp_path: Path) -> None:
@@ -63,7 +61,7 @@ def test_neighbors_stand_best_first_and_end_where_none_was_found(tmp_path: Path)
         np.array([0, 1, 1]),
     )
     write_affinity(tmp_path / "a", columns(neighbors=neighbors), "f")
-    found = read_affinity(tmp_path / "a")["neighbors"].to_pylist()
+    found = read_table(tmp_path / "a")["neighbors"].to_pylist()
     assert [[(entry["sample_id"], entry["label"]) for entry in row] for row in found] == [[("c", 1), ("a", 0)], [("b", 1)], []]
     assert found[0][0]["affinity"] == pytest.approx(0.9)
 
@@ -71,7 +69,7 @@ def test_neighbors_stand_best_first_and_end_where_none_was_found(tmp_path: Path)
 def test_no_row_is_a_table_too(tmp_path: Path) -> None:
     empty = NeighborColumn(np.empty((0, 5), np.int64), np.empty((0, 5), np.float32), [], np.empty(0, np.int32))
     write_affinity(tmp_path / "a", columns(0, neighbors=empty), "f")
-    assert read_affinity(tmp_path / "a").num_rows == 0
+    assert read_table(tmp_path / "a").num_rows == 0
 
 
 def test_equal_columns_give_equal_bytes(tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def test_predictions_come_back(tmp_path: Path) -> None:
     given = {name: value for name, value in columns().items() if name in PREDICTIONS.names}
     top5 = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]])
     write_predictions(tmp_path / "a", {**given, "probability": np.full(3, 0.7), "zero_shot": np.arange(3), "top5": top5}, "f")
-    back = read_predictions(tmp_path / "a")
+    back = read_table(tmp_path / "a")
     assert back.schema.types == PREDICTIONS.types
     assert back["top5"].to_pylist() == top5.tolist()
     assert back["true_probability"].null_count == 3
@@ -147,4 +145,4 @@ def test_many_rows_cost_no_python_object_each(tmp_path: Path) -> None:
     started = time.perf_counter()
     write_affinity(tmp_path / "a", {**columns(rows), "sample_id": ids, "neighbors": neighbors}, "f")
     assert time.perf_counter() - started < 8
-    assert read_affinity(tmp_path / "a", ["label"]).num_rows == rows
+    assert read_table(tmp_path / "a", ["label"]).num_rows == rows

@@ -16,13 +16,13 @@ from xmap.store.formats.index import VectorIndex
 counts_lists = st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(lambda counts: sum(counts) > 0)
 
 
-def slow_class_sums(values: np.ndarray, labels: np.ndarray, classes: int, shots: int, scaled: bool) -> np.ndarray:
+def slow_class_sums(values: np.ndarray, labels: np.ndarray, classes: int, shots: int) -> np.ndarray:
     sums = np.zeros((len(values), classes))
     for query in range(len(values)):
         for label in range(classes):
             own = [values[query, key] for key in range(len(labels)) if labels[key] == label]
             if own:
-                sums[query, label] = shots * np.mean(own) if scaled else np.sum(own)
+                sums[query, label] = shots * np.mean(own)
     return sums
 
 
@@ -32,14 +32,14 @@ def test_affinity_is_one_at_cosine_one_and_falls() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(counts_lists, st.integers(1, 5), st.booleans(), st.integers(0, 1000))
-def test_class_sums_match_the_formula_for_uneven_shots(counts: list[int], shots: int, scaled: bool, seed: int) -> None:
+@given(counts_lists, st.integers(1, 5), st.integers(0, 1000))
+def test_class_sums_match_the_formula_for_uneven_shots(counts: list[int], shots: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(counts)), counts)
     values = random.random((3, len(labels))).astype(np.float32)
     segments = Segments.of(torch.from_numpy(labels), len(counts), shots)
-    found = class_sums(torch.from_numpy(values), segments, scaled).numpy()
-    np.testing.assert_allclose(found, slow_class_sums(values, labels, len(counts), shots, scaled), rtol=1e-5, atol=1e-6)
+    found = class_sums(torch.from_numpy(values), segments).numpy()
+    np.testing.assert_allclose(found, slow_class_sums(values, labels, len(counts), shots), rtol=1e-5, atol=1e-6)
 
 
 def test_a_class_without_keys_sums_to_zero() -> None:
@@ -93,7 +93,7 @@ def test_masked_self_leaves_the_sum_of_the_others(counts: list[int], seed: int) 
     for query, label in enumerate(labels):
         others = [values[query, key] for key in range(len(labels)) if labels[key] == label and key != query]
         assert found[query, label] == pytest.approx(4 * np.mean(others) if others else 0.0, rel=1e-4)
-    plain = slow_class_sums(values, labels, len(counts), 4, True)
+    plain = slow_class_sums(values, labels, len(counts), 4)
     other = np.arange(len(counts))[None, :] != labels[:, None]
     np.testing.assert_allclose(found[other], plain[other], rtol=1e-4, atol=1e-6)
 

@@ -11,7 +11,8 @@ import torch
 from tests.stages.methods.small_task import small_task
 from xmap.stages.fewshot.task import FewShotTask, Segments
 from xmap.stages.methods.maths.hard_samples import MEANS, Means, OnlineWeights, disagreement, sample_weights
-from xmap.stages.methods.protocol import Cache, Fitted, NoLog, method, options_of
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, method
+from xmap.stages.methods.registry import method_entry
 
 BOTH = ("xmadapter", "xmadapter-paper", "tip-x")
 SUPPORTS = [(3, 3, 3), (1, 1, 1), (4, 1, 2), (2, 2, 2, 2), (5, 0, 3)]
@@ -48,7 +49,7 @@ def test_means_do_not_depend_on_the_parts(size: int) -> None:
 def fitted_on(name: str, counts: tuple[int, ...]) -> tuple[FewShotTask, Fitted]:
     task = small_task(counts)
     quick = {"xmadapter": {"epochs": 2, "min_steps": 4}, "xmadapter-paper": {"epochs": 2}}
-    return task, method(name).fit(task, options_of(name, quick.get(name, {})), None, NoLog())
+    return task, method(name).fit(task, method_entry(name).options(**quick.get(name, {})), None, NoLog())
 
 
 @pytest.mark.parametrize("counts", SUPPORTS)
@@ -72,7 +73,7 @@ def test_an_adapter_keeps_the_means_of_its_own_support_and_not_those_it_was_chos
     task, alone = fitted_on(name, (3, 3, 3))
     given = {**alone.settings, **dict.fromkeys(MEANS, 99.0)}
     quick = {"xmadapter": {"epochs": 2, "min_steps": 4}, "xmadapter-paper": {"epochs": 2}}
-    again = method(name).fit(task, options_of(name, quick.get(name, {})), given, NoLog())
+    again = method(name).fit(task, method_entry(name).options(**quick.get(name, {})), given, NoLog())
     assert {name: again.settings[name] for name in MEANS} == {name: alone.settings[name] for name in MEANS}
 
 
