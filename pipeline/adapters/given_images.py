@@ -103,7 +103,7 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
     Raises `InputError` where there is none.
     """
     from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
-    from xmap.stages.datasets.sources.scan import Scan
+    from xmap.stages.datasets.places.scan import Scan
 
     found: list[Path] = []
     said = progress or Silent()

@@ -146,9 +146,9 @@ def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
-    from xmap.stages.datasets.hashing import hash_places
+    from xmap.stages.datasets.content.hashing import hash_places
+    from xmap.stages.datasets.content.repeats import repeats
     from xmap.stages.datasets.open import open_dataset
-    from xmap.stages.datasets.repeats import repeats
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.extract.identity import image_identity, parts, text_identity
 

@@ -14,7 +14,7 @@ from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.trainings import Training, Trainings
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS, support_part

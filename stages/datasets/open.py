@@ -9,8 +9,8 @@ from typing import Protocol
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.places.containers import is_pattern
 from xmap.stages.datasets.places.place import Location, location
+from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.folder import FolderSource
 from xmap.stages.datasets.sources.parquet import ParquetSource
 from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource

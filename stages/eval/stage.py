@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xmap.stages.config import EvalConfig
-from xmap.stages.datasets.class_names import told_apart
+from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.results import differences_of, result_of
 from xmap.stages.eval.scoring import Outcome, Run, score

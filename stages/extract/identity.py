@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xmap.stages.config import AUTO, ExtractConfig
+from xmap.stages.datasets.content.wide import has_wide
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from xmap.stages.datasets.places.pictures import HEIC
 from xmap.stages.datasets.places.place import unit
-from xmap.stages.datasets.wide import has_wide
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.shards import VERSION, Hashes, decoding, units
 from xmap.stages.images.heif import has_heif

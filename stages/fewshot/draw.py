@@ -34,7 +34,7 @@ ValidationProtocol = Literal["few", "paper"]
 
 def rank(seed: int, sample_id: str) -> str:
     """Where a draw by `seed` places a sample among others: hex digits to sort by."""
-    # The word keeps this order apart from the one by which splits are drawn (`stages.datasets.splits`).
+    # The word keeps this order apart from the one by which splits are drawn (`stages.datasets.splits.draw`).
     return blake3(f"shots\0{seed}\0{sample_id}".encode()).hexdigest()
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import xmap.stages.datasets.hashing
+import xmap.stages.datasets.content.hashing
 import xmap.store.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
@@ -42,7 +42,7 @@ def test_a_run_on_a_bucket_from_images_to_report(bucket: Bucket, photos: Path, t
     assert shown(tmp_path / "report.html") == (9, 9)
     planned = ("extract", "--data", url, *FLAGS[:6], "--store", "remote")
     assert imported(*planned).isdisjoint({*HEAVY, "PIL", "numpy"})
-    monkeypatch.setattr(xmap.stages.datasets.hashing, "read_bytes", None)
+    monkeypatch.setattr(xmap.stages.datasets.content.hashing, "read_bytes", None)
     again = call("run", "--data", url, *FLAGS, "--workers", "0", "--store", "remote")
     assert again.exit_code == 0, again.output
     assert "reused" in again.output

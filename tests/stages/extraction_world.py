@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
+from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity

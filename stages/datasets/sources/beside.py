@@ -6,12 +6,12 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from xmap.stages.datasets.labels import label_of
+from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.places.files import contents
 from xmap.stages.datasets.places.place import Location, relative
-from xmap.stages.datasets.sources.scan import Classes
+from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.table_files import TABLES, read_table
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json")

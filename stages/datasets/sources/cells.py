@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from xmap.stages.datasets.labels import label_of, unfit
+from xmap.stages.datasets.classes.labels import label_of, unfit
 from xmap.stages.datasets.sources.columns import LABEL, SPLIT, roles_of
-from xmap.stages.datasets.split_names import is_split, says_splits
+from xmap.stages.datasets.splits.names import is_split, says_splits
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import open_foreign
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xmap.stages.datasets.places.place import Location, relative
+from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.beside import tables_beside
-from xmap.stages.datasets.sources.scan import Classes
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 HOLDERS = ("images", "imgs", "img", "jpegimages", "annotations")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote, relative
 from xmap.stages.datasets.places.remote import files_below, look
+from xmap.stages.datasets.places.scan import Scan
 from xmap.stages.datasets.sources.folder import FolderSource
-from xmap.stages.datasets.sources.scan import Scan
 
 
 class RemoteFolderSource(FolderSource):

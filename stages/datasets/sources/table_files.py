@@ -13,7 +13,7 @@ from xmap.stages.datasets.places.files import opened
 from xmap.stages.datasets.places.place import Location
 from xmap.stages.datasets.sources.columns import SPLIT, chosen, fits, said_of_columns, said_of_unread
 from xmap.stages.datasets.sources.csv_text import read_rows, read_text
-from xmap.stages.datasets.split_names import says_splits
+from xmap.stages.datasets.splits.names import says_splits
 from xmap.store.errors import ArtifactDamaged, InputError
 
 CSV, TSV, PARQUET, LINES = ".csv", ".tsv", ".parquet", ".jsonl"

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from blake3 import blake3
 
-from xmap.stages.datasets.labels import NONE, WHOLE, label_of
+from xmap.stages.datasets.classes.labels import NONE, WHOLE, label_of
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, lies_in_leftovers, unread
 from xmap.stages.datasets.sources.tar import Entry, entries, read_member, refuse
-from xmap.stages.datasets.split_names import is_split
+from xmap.stages.datasets.splits.names import is_split
 from xmap.store.errors import InputError
 
 LABEL, FACTS = ".cls", ".json"

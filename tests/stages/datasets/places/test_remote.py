@@ -19,9 +19,9 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-import xmap.stages.datasets.hashing
-import xmap.stages.datasets.places.listings
+import xmap.stages.datasets.content.hashing
 import xmap.stages.datasets.places.remote
+import xmap.stages.datasets.sources.listings
 import xmap.stages.datasets.sources.webdataset
 import xmap.stages.images.read
 from tests.s3 import Bucket, environment, server
@@ -30,8 +30,8 @@ from tests.stages.extraction_world import SMALL, Job, tree
 from tests.stages.tars import END, header, samples, write_tar
 from xmap.cli.main import app
 from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
+from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import TRAIN, Dataset
-from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Container, Member, Remote
 from xmap.stages.encoder.model import resolve
@@ -165,7 +165,7 @@ def test_an_unchanged_object_is_read_once(
     tars = bucket.put(tmp_path / "tars")
     first = [plan(place, "store").hashes for place in (url, tars)]
     with monkeypatch.context() as patch:
-        patch.setattr(xmap.stages.datasets.hashing, "read_bytes", None)
+        patch.setattr(xmap.stages.datasets.content.hashing, "read_bytes", None)
         patch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", None)
         assert [plan(place, "store").hashes for place in (url, tars)] == first
     write_images(photos, ["train/cat/0.jpg"], 50)
@@ -376,7 +376,7 @@ def test_a_server_that_gives_no_parts_of_files_is_not_believed(tmp_path: Path) -
 
 @pytest.mark.failure("lost connection")
 def test_what_does_not_end_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (xmap.stages.datasets.places.remote, xmap.stages.datasets.hashing, xmap.stages.images.read):
+    for module in (xmap.stages.datasets.places.remote, xmap.stages.datasets.content.hashing, xmap.stages.images.read):
         monkeypatch.setattr(module, "MAX_BYTES", 1 << 20)
     with web_server(Endless) as url:
         image = Remote(f"{url}/x.png")

@@ -12,8 +12,8 @@ import pytest
 
 from tests.stages.datasets.sources.test_folder import touch
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.labels import label_of
 from xmap.stages.datasets.open import open_dataset
 from xmap.store.errors import InputError
 

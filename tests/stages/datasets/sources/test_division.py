@@ -15,7 +15,7 @@ from tests.stages.tars import write_tar
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
 from xmap.stages.datasets.open import open_dataset
-from xmap.stages.datasets.split_names import is_split, meanings, split_inside
+from xmap.stages.datasets.splits.names import is_split, meanings, split_inside
 from xmap.store.errors import EmptyInput, InputError
 
 CLASSES = ("A", "B", "C")

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from tests.pipeline.worlds import write_photos
 from xmap.cli.main import app
+from xmap.stages.datasets.content.repeats import NOTHING, repeats
 from xmap.stages.datasets.dataset import Dataset, Sample
-from xmap.stages.datasets.repeats import NOTHING, repeats
 
 SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split"
 CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmap.stages.datasets.class_names import sharing, sharing_said, told_apart
+from xmap.stages.datasets.classes.shared_names import sharing, sharing_said, told_apart
 
 
 @pytest.mark.failure("odd label")

@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.worlds.pixels import colours, encoded, wide_png, wide_tiff
 from xmap.stages.config import DataConfig, ExtractConfig
-from xmap.stages.datasets.hashing import hash_places
+from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
-from xmap.stages.datasets.wide import _is_wide, has_wide
 from xmap.stages.extract.identity import image_identity, parts
 from xmap.store.artifacts.artifact import Identity
 from xmap.store.hashes import HashMemory
@@ -102,7 +102,7 @@ def test_what_was_found_is_remembered(tmp_path: Path, monkeypatch: pytest.Monkey
     fill(tmp_path / "deep", WIDE["grey.tif"], ".tif")
     notes = Notes(tmp_path / "notes")
     first = identity(tmp_path / "deep", notes=notes)
-    monkeypatch.setattr("xmap.stages.datasets.wide._is_wide", None)
+    monkeypatch.setattr("xmap.stages.datasets.content.wide._is_wide", None)
     assert identity(tmp_path / "deep", notes=notes).fields == first.fields
     assert has_wide([], "other", Notes()) is False
 

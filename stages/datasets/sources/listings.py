@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from xmap.stages.datasets.places.containers import Found
 from xmap.stages.datasets.places.place import Container
+from xmap.stages.datasets.sources.containers import Found
 from xmap.store.notes import Notes, file_stamp
 
 AT_ONCE = 4

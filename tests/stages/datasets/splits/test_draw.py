@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
-from xmap.stages.datasets.splits import draw_splits
+from xmap.stages.datasets.splits.draw import draw_splits
 from xmap.store.errors import InputError
 
 Labelled = list[tuple[str, str]]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from xmap.stages.datasets.order import all_numbers, in_order
+from xmap.stages.datasets.classes.order import all_numbers, in_order
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, is_left_behind, suffix_of, unread
 from xmap.stages.datasets.places.place import Location
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 Classes = Mapping[str, list[Location]]

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from xmap.stages.datasets.labels import unfit
-from xmap.stages.datasets.order import all_numbers
+from xmap.stages.datasets.classes.labels import unfit
+from xmap.stages.datasets.classes.order import all_numbers
 from xmap.stages.datasets.places.files import text_of
 from xmap.stages.datasets.places.place import Location
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 SEPARATOR = re.compile(r"\s*[-=]>\s*|\s+-\s+|[\s,;:=|]+")

@@ -15,8 +15,8 @@ from xmap.stages.datasets.places.files import as_file, contents, everything_belo
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES, is_left_behind
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.remote import fitting
-from xmap.stages.datasets.split_names import meanings, read_as, split_inside
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
+from xmap.stages.datasets.splits.names import meanings, read_as, split_inside
 from xmap.store.errors import InputError
 
 DATA = "data"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.benchmark_tree import make_all
 from tests.stages.tars import write_tar
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.names_file import Names, read_names
 from xmap.stages.datasets.open import open_dataset
 from xmap.store.errors import InputError
 

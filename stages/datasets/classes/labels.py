@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from xmap.stages.datasets.dataset import SPLITS, TRAIN
-from xmap.stages.datasets.splits import named
+from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""How samples are divided: drawn, or under the names that people give splits."""
