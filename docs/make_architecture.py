@@ -16,7 +16,7 @@ PAGE = Path(__file__).with_name("architecture.md")
 BEGIN, END = "<!-- drawn from the imports: begin -->", "<!-- drawn from the imports: end -->"
 PACKAGES = ("cli", "pipeline", "stages", "store")
 # Drawn one by one; `cli` is a file a command.
-DRAWN = ("stages", "pipeline", "store")
+DRAWN = ("stages", "stages/datasets", "pipeline", "store")
 
 Graph = Mapping[str, frozenset[str]]
 

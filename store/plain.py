@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Signs that say something to a terminal and nothing to a reader: controls, halves of pairs, ends of lines, and marks that turn the
 # direction of the text after them, so that a name could rewrite the sentence around it.
 TURNING = "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"
 _HARMFUL = re.compile(f"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{TURNING}]")
+# Of a list in a sentence.
+SHOWN = 5
 
 
 def plain(text: str) -> str:
     """`text` on one line and harmless to a terminal: what a name may hold beside letters is shown as its escape."""
     return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few names, quoted, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -27,6 +27,14 @@ FLOORS = {
         {"datasets", "encoder"},
         {"config.py", "engine.py", "machine", "progress.py"},
     ),
+    "stages/datasets": (
+        {"open.py"},
+        {"benchmarks", "sources"},
+        {"assemble.py"},
+        {"content", "splits"},
+        {"classes", "dataset.py"},
+        {"digits.py", "places"},
+    ),
     "pipeline": (
         {"studies"},
         {"adapters"},

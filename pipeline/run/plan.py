@@ -14,7 +14,6 @@ from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.trainings import Training, Trainings
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
-from xmap.stages.datasets.splits.draw import named
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS, support_part
@@ -23,6 +22,7 @@ from xmap.stages.train.identity import adapter_identity
 from xmap.stages.tune_texts.identity import coop_identity
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.errors import InputError
+from xmap.store.plain import named
 
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.classes.order import said_alike
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Item, Sample
 from xmap.stages.datasets.places.pictures import unread
-from xmap.stages.datasets.places.place import Place, location
-from xmap.stages.datasets.sources.one_class import refuse_one_class
+from xmap.stages.datasets.places.place import location
 from xmap.stages.datasets.splits.draw import draw_splits, keep_few
 from xmap.store.errors import InputError
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image as a reader found it: `key` is its class before display names, `split` is empty where the data has none."""
-
-    sample_id: str
-    place: Place
-    key: str
-    split: str
 
 
 def assemble(

@@ -12,6 +12,16 @@ SPLITS = (TRAIN, VAL, TEST)
 
 
 @dataclass(frozen=True)
+class Item:
+    """One image as a reader found it: `key` is its class before display names, `split` is empty where the data has none."""
+
+    sample_id: str
+    place: Place
+    key: str
+    split: str
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image: `sample_id` is its relative path (NFC, POSIX), `place` is where its bytes are, `label` indexes the classes."""
 

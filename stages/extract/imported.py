@@ -17,11 +17,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from xmap.stages.datasets.classes.labels import unfit
+from xmap.stages.datasets.classes.labels import refuse_one_class, unfit
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said, told_apart
 from xmap.stages.datasets.dataset import TEST, VAL
-from xmap.stages.datasets.sources.one_class import refuse_one_class
-from xmap.stages.datasets.splits.draw import named
 from xmap.stages.extract.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from xmap.stages.names import FIXED, part_of
 from xmap.stages.progress import Progress
@@ -31,6 +29,7 @@ from xmap.store.errors import InputError
 from xmap.store.files import hash_file, read_plain
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 from xmap.store.formats.tables import Array
+from xmap.store.plain import named
 
 SCHEMA = 1
 LAYOUT = "tip-adapter"

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.shared_names import told_apart
-from xmap.stages.datasets.sources.one_class import refuse_one_class
 from xmap.stages.fewshot.class_texts import read_class_texts
 from xmap.stages.fewshot.draw import support_split, take_samples
 from xmap.stages.fewshot.task import Labelled, Segments, Support, Text

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from xmap.stages.datasets.assemble import Item
-from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN
+from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, Item
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Scan
-from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
 from xmap.store.files import read_plain
+from xmap.store.plain import named
 
 CLASSNAMES = "classnames.txt"
 IMAGENET = "imagenet"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-from xmap.stages.datasets.splits.draw import named
+from xmap.store.plain import named
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 WHOLE = re.compile(r"[0-9]+(\.0+)?")

@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.assemble import Item, assemble
+from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import TRAIN, Dataset
+from xmap.stages.datasets.dataset import TRAIN, Dataset, Item
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Classes, Scan
 from xmap.stages.datasets.sources.beside import refuse_other_labels, tables_beside
 from xmap.stages.datasets.sources.division import UNDIVIDED, divide
 from xmap.stages.datasets.sources.one_class import refuse_holders, refuse_one_folder, said_of_inner
-from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.notes import Notes
+from xmap.store.plain import named
 
 # As `save_to_disk` of Hugging Face's datasets writes them.
 ARROW = ".arrow"

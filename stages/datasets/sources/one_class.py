@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xmap.stages.datasets.classes.labels import WHY_SEVERAL
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.beside import tables_beside
-from xmap.stages.datasets.splits.draw import named
 from xmap.store.errors import InputError
+from xmap.store.plain import named
 
 HOLDERS = ("images", "imgs", "img", "jpegimages", "annotations")
-NOTHING = "with one class every answer is right"
-
-
-def refuse_one_class(names: Sequence[str], place: str = "the data") -> None:
-    """Raise `InputError` for a single class, whatever it was read from."""
-    if len(names) == 1:
-        raise InputError(f"{place} has one class, {names[0]!r:.200}, and {NOTHING}; give images of several classes.")
 
 
 def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequence[str]) -> None:
@@ -36,7 +30,7 @@ def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequen
         ways.append(f"the classes may be its folders {named(inner)}: give --data {folder}")
     ways += tables_beside(data)
     raise InputError(
-        f"{data} has one class, {keys[0]!r}, with all {count:,} images, and {NOTHING}; "
+        f"{data} has one class, {keys[0]!r}, with all {count:,} images, and {WHY_SEVERAL}; "
         f"{', or '.join(ways) or 'add a folder of images for each other class'}."
     )
 

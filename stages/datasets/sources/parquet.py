@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.assemble import Item, assemble
-from xmap.stages.datasets.classes.labels import check_splits, refuse_twins, whole_numbers
+from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.dataset import Dataset, Item
 from xmap.stages.datasets.places.files import opened
 from xmap.stages.datasets.places.place import Cell, Container, Location
 from xmap.stages.datasets.sources.containers import Found, find_containers, splits_said
+from xmap.stages.datasets.sources.items import refuse_twins, whole_numbers
 from xmap.stages.datasets.sources.listings import list_all
 from xmap.stages.datasets.sources.table import TableSource
 from xmap.stages.datasets.sources.table_files import PARQUET
-from xmap.stages.datasets.splits.draw import named
-from xmap.stages.datasets.splits.names import require_one_way, with_splits
+from xmap.stages.datasets.splits.check import check_splits, require_one_way
+from xmap.stages.datasets.splits.names import with_splits
 from xmap.store.errors import ArtifactDamaged, EmptyInput, InputError
 from xmap.store.notes import Notes
+from xmap.store.plain import named
 
 # The form of a listing: raise the number when it changes.
 KIND = "cells4"

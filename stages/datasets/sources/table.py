@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.assemble import Item, assemble
-from xmap.stages.datasets.classes.labels import NONE, check_splits, label_of, said_of_names, whole_numbers
+from xmap.stages.datasets.assemble import assemble
+from xmap.stages.datasets.classes.labels import NONE, label_of
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import SPLITS, Dataset
+from xmap.stages.datasets.dataset import SPLITS, Dataset, Item
 from xmap.stages.datasets.places.files import as_file, contents, everything_below
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote
 from xmap.stages.datasets.places.remote import look_up
 from xmap.stages.datasets.sources.columns import LABEL, PATH, SPLIT
+from xmap.stages.datasets.sources.items import said_of_names, whole_numbers
 from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
 from xmap.stages.datasets.sources.table_paths import TablePaths
+from xmap.stages.datasets.splits.check import check_splits
 from xmap.stages.datasets.splits.names import is_split, with_splits
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.notes import Notes

@@ -11,22 +11,23 @@ from collections import Counter
 from typing import Any
 
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.assemble import Item, assemble
-from xmap.stages.datasets.classes.labels import check_splits, refuse_twins, said_of_names
+from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.classes.order import all_numbers, in_order
-from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.dataset import Dataset, Item
 from xmap.stages.datasets.places.files import as_file, opened
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Container, Location, Member
 from xmap.stages.datasets.sources.containers import Found, beside, find_containers, splits_said
+from xmap.stages.datasets.sources.items import refuse_twins, said_of_names
 from xmap.stages.datasets.sources.listings import list_all
 from xmap.stages.datasets.sources.table_files import PARQUET
 from xmap.stages.datasets.sources.tar_samples import list_tar
-from xmap.stages.datasets.splits.draw import named
-from xmap.stages.datasets.splits.names import require_one_way, with_splits
+from xmap.stages.datasets.splits.check import check_splits, require_one_way
+from xmap.stages.datasets.splits.names import with_splits
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.notes import Notes
+from xmap.store.plain import named
 
 TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

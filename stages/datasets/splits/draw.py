@@ -13,8 +13,7 @@ from blake3 import blake3
 
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
 from xmap.store.errors import InputError
-
-SHOWN = 5
+from xmap.store.plain import named
 
 
 def draw_splits(
@@ -53,12 +52,6 @@ def keep_few(labelled: Sequence[tuple[str, str]], seed: int, per_class: int) -> 
     kept = len(labelled) - len(left_out)
     remark = f"kept {kept:,} of {len(labelled):,} training images, at most {per_class} a class, drawn with split_seed {seed}"
     return left_out, (remark,) if left_out else ()
-
-
-def named(names: Sequence[str]) -> str:
-    """The first few names, quoted, and how many more there are."""
-    shown = ", ".join(repr(name) for name in names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
 def _rank(seed: int, sample_id: str, what: str = "split") -> str:

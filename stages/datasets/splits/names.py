@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
-from xmap.stages.datasets.splits.draw import named
+from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL, Item
 from xmap.store.errors import InputError
-
-if TYPE_CHECKING:
-    from xmap.stages.datasets.assemble import Item
+from xmap.store.plain import named
 
 USUAL: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), TRAIN),
@@ -62,13 +58,6 @@ def meanings_inside(names: Iterable[str]) -> dict[str, str]:
     found = meanings(set(words.values())) if all(words.values()) else {}
     together = len(set(found.values())) > 1 and TRAIN in found.values()
     return {name: found[word] for name, word in words.items()} if together else {}
-
-
-def require_one_way(items: Sequence[Item], place: str, what: str) -> None:
-    """Raise `InputError` where some items have a split and others have none."""
-    silent = [item.sample_id for item in items if not item.split]
-    if silent and len(silent) != len(items):
-        raise InputError(f"{place}: some {what} have a split and others, such as {silent[0]!r}, have none; give all of them one.")
 
 
 def read_as(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

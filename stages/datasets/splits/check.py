@@ -1,0 +1,31 @@
+"""Whether all images have a split or none has, and whether every split has every class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Item
+from xmap.store.errors import InputError
+from xmap.store.plain import named
+
+
+def require_one_way(items: Sequence[Item], place: str, what: str) -> None:
+    """Raise `InputError` where some items have a split and others have none."""
+    silent = [item.sample_id for item in items if not item.split]
+    if silent and len(silent) != len(items):
+        raise InputError(f"{place}: some {what} have a split and others, such as {silent[0]!r}, have none; give all of them one.")
+
+
+def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
+    """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
+    found: dict[str, set[str]] = {}
+    for item in items:
+        found.setdefault(item.split, set()).add(item.key)
+    if "" in found:
+        return ()
+    everywhere = {item.key for item in items}
+    untrained = sorted(everywhere - found.get(TRAIN, set()))
+    if untrained:
+        raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
+    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
+    return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)
