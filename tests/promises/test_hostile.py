@@ -23,7 +23,7 @@ from tests.promises.conftest import Commands, Control, Ended
 from tests.promises.worlds import MODEL, RUN, tree
 from tests.stages.conftest import MODEL as MODEL_CFG
 from tests.stages.conftest import picture
-from tests.store.artifacts.test_artifact import seal_again
+from tests.worlds.artifacts import seal_again
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.features import read_errors
 

@@ -19,7 +19,7 @@ import pytest
 from tests.faults import Case
 from tests.promises.conftest import ROOT, Commands, Ended
 from tests.promises.worlds import DATA, MODEL, RUN
-from tests.store.artifacts.test_artifact import make
+from tests.worlds.artifacts import make
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import seal
