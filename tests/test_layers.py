@@ -24,7 +24,7 @@ FLOORS = {
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "methods"},
         {"fewshot", "images", "names.py"},
-        {"datasets", "encoder"},
+        {"datasets", "encoder", "workplace.py"},
         {"config.py", "engine.py", "machine", "progress.py"},
     ),
     "stages/datasets": (

@@ -18,6 +18,7 @@ from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS
 from xmap.stages.progress import Progress
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.schemas import usable
@@ -150,9 +151,9 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.content.repeats import repeats
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.encoder.identity import resolve
-    from xmap.stages.extract.identity import image_identity, parts, text_identity
+    from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
-    engine = engine_of(config.run)
+    run, engine = config.run, engine_of(config.run)
     memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine.away else config
     dataset = open_dataset(placed.data, notes=notes)
@@ -162,21 +163,20 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     where = config.flags()
     command = f"xmap extract {where}".strip()
-    images = image_identity(dataset, encoder, config.extract, hashes, command, notes)
-    texts = replace(text_identity(dataset, encoder), command=command)
+    spec = ExtractSpec(dataset, hashes, encoder, config.extract)
+    images, texts = image_identity(spec, command, notes), text_identity(spec, command)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
     remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
 
     def build_images(built: Built, progress: Progress) -> Artifact:
         from xmap.stages.extract.stage import extract_images
 
-        run = config.run
-        return extract_images(store, images, dataset, hashes, encoder, config.extract, run.device, run.workers, progress, engine)
+        return extract_images(Workplace(store, progress, run.device, run.workers, engine), images, spec)
 
     def build_texts(built: Built, progress: Progress) -> Artifact:
         from xmap.stages.extract.stage import extract_texts
 
-        return extract_texts(store, texts, dataset, encoder, config.run.device, progress, engine)
+        return extract_texts(Workplace(store, progress, run.device, run.workers, engine), texts, spec)
 
     return Features(
         images.name,

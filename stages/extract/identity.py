@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from xmap.stages.config import AUTO, ExtractConfig
 from xmap.stages.datasets.content.wide import has_wide
@@ -21,31 +22,47 @@ TEXT_BATCH = 64
 COMMAND = "xmap extract"
 
 
-def image_identity(
-    dataset: Dataset, encoder: EncoderIdentity, extract: ExtractConfig, hashes: Hashes, command: str = COMMAND, notes: Notes | None = None
-) -> Identity:
-    """What the image features of `dataset` are. `hashes` are the blake3 of the sample files; a file without one is unreadable.
+@dataclass(frozen=True)
+class ExtractSpec:
+    """Which features to make: the images and prompts of `dataset` through `encoder`.
+
+    `hashes` are the blake3 of the sample files; a file without one is unreadable.
+    """
+
+    dataset: Dataset
+    hashes: Hashes
+    encoder: EncoderIdentity
+    config: ExtractConfig
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.name}-{self.encoder.name}"
+
+
+def image_identity(spec: ExtractSpec, command: str = COMMAND, notes: Notes | None = None) -> Identity:
+    """What the image features are.
 
     Where an image has room for more than 8 bits a value, how these are read is told; `notes` remember whether one has.
     """
+    dataset, hashes, config = spec.dataset, spec.hashes, spec.config
     content = {split: _content(dataset.split(split), hashes) for split in SPLITS if dataset.split(split)}
     places = (sample.place for sample in dataset.samples)
-    wide = extract.depth == AUTO and has_wide(places, fingerprint(content), notes or Notes())
+    wide = config.depth == AUTO and has_wide(places, fingerprint(content), notes or Notes())
     fields: dict[str, Json] = {
         "version": VERSION,
-        "encoder": encoder.fields,
-        "views": extract.views,
+        "encoder": spec.encoder.fields,
+        "views": config.views,
         # Without augmentation its seed determines nothing.
-        "view_seed": extract.view_seed if extract.views else None,
-        "batch_size": extract.batch_size,
-        "shard_batches": extract.shard_batches,
+        "view_seed": config.view_seed if config.views else None,
+        "batch_size": config.batch_size,
+        "shard_batches": config.shard_batches,
         "classes": list(dataset.classes),
         "content": content,
         **({"depth": AUTO} if wide else {}),
-        **decoding(extract),
+        **decoding(config),
         **_unread(dataset),
     }
-    return Identity(IMAGES, f"{dataset.name}-{encoder.name}", fields, command=command)
+    return Identity(IMAGES, spec.name, fields, command=command)
 
 
 def _unread(dataset: Dataset) -> dict[str, Json]:
@@ -54,16 +71,16 @@ def _unread(dataset: Dataset) -> dict[str, Json]:
     return {"without": ["heic"]} if heif and not has_heif() else {}
 
 
-def text_identity(dataset: Dataset, encoder: EncoderIdentity, command: str = COMMAND) -> Identity:
+def text_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
     """What the text features of the dataset's classes and templates are."""
     fields: dict[str, Json] = {
         "version": VERSION,
-        "encoder": encoder.fields,
-        "classes": list(dataset.classes),
-        "templates": list(dataset.templates),
+        "encoder": spec.encoder.fields,
+        "classes": list(spec.dataset.classes),
+        "templates": list(spec.dataset.templates),
         "batch_size": TEXT_BATCH,
     }
-    return Identity(TEXTS, f"{dataset.name}-{encoder.name}", fields, command=command)
+    return Identity(TEXTS, spec.name, fields, command=command)
 
 
 def parts(identity: Identity) -> dict[str, str]:

@@ -15,20 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from xmap.stages.config import ExtractConfig, read_as
+from xmap.stages.config import read_as
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
-from xmap.stages.engine import Engine
+from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.loading import Request, load_ahead, load_views, read_planned
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import ShardEncoder, error_row
-from xmap.stages.extract.shards import VERSION, Hashes, Shard, find_rows, missing, plan_shards, shards_elsewhere
+from xmap.stages.extract.shards import VERSION, Shard, find_rows, missing, plan_shards, shards_elsewhere
 from xmap.stages.images.decode import BadImage, Rules, decode_image, rules_of
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Draft, Store
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Draft
 from xmap.store.artifacts.fingerprint import Fields, Json
 from xmap.store.errors import InputError
 from xmap.store.files import write_bytes
@@ -42,53 +43,41 @@ TEXTS = "texts.parquet"
 Summary = dict[str, Json]
 
 
-def encode_images(
-    store: Store,
-    draft: Draft,
-    dataset: Dataset,
-    hashes: Hashes,
-    encoder: EncoderIdentity,
-    extract: ExtractConfig,
-    device: str,
-    workers: int,
-    progress: Progress,
-    engine: Engine,
-) -> tuple[Summary, str]:
+def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
     """Fill `draft` with shards and errors.parquet; returns the artifact's summary and the device that was used."""
-    machine = engine.call(this_machine, device)
-    shards = plan_shards(dataset, hashes, extract, _shard_fields(encoder, extract, machine, read_as(draft.identity.fields)))
-    work = _Extraction(store, draft, shards, progress, rules_of(extract))
+    dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
+    machine = engine.call(this_machine, workplace.device)
+    work = _Extraction(workplace, draft, plan_shards(dataset, spec.hashes, config, _shard_fields(draft, spec, machine)), rules_of(config))
     # In other processes threads load: theirs are not ours to fork.
-    load = partial(load_ahead if engine.away else load_views, workers=workers)
-    work.run(engine, partial(ShardEncoder, encoder, extract, machine, load))
+    load = partial(load_ahead if engine.away else load_views, workers=workplace.workers)
+    work.run(partial(ShardEncoder, encoder, config, machine, load))
     rows = work.errors()
-    _report(rows, dataset, progress)
+    _report(rows, dataset, workplace.progress)
     if work.depths:
-        progress.say(assumed(work.depths))
+        workplace.progress.say(assumed(work.depths))
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
     work.clear()
     lost = Counter(row.split for row in rows)
     scale = engine.call(_logit_scale, encoder, machine.device) if work.logit_scale is None else work.logit_scale
     return {
-        **_about(dataset, encoder, scale),
+        **_about(spec, scale),
         "counts": {split: len(dataset.split(split)) - lost[split] for split in SPLITS if dataset.split(split)},
         "bad": len(rows),
         "bad_kinds": _kinds(rows),
-        "views": extract.views,
+        "views": config.views,
         "remarks": list(dataset.remarks),
     }, machine.device
 
 
-def encode_texts(
-    draft: Draft, dataset: Dataset, encoder: EncoderIdentity, device: str, batch: int, progress: Progress, engine: Engine
-) -> tuple[Summary, str]:
+def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
     """Fill `draft` with texts.parquet, in batches of one size; returns the artifact's summary and the device that was used."""
-    machine = engine.call(this_machine, device)
+    dataset, progress = spec.dataset, workplace.progress
+    machine = workplace.engine.call(this_machine, workplace.device)
     pairs = [(label, template) for label in range(len(dataset.classes)) for template in dataset.templates]
     prompts = [template.replace("{}", dataset.classes[label]) for label, template in pairs]
-    items = [PromptBatch(start, tuple(prompts[start : start + batch])) for start in range(0, len(prompts), batch)]
-    make = partial(PromptEncoder, encoder, machine, batch)
-    with closing(engine.spread(make, items, progress.advance)) as answers:
+    items = [PromptBatch(start, tuple(prompts[start : start + TEXT_BATCH])) for start in range(0, len(prompts), TEXT_BATCH)]
+    make = partial(PromptEncoder, spec.encoder, machine, TEXT_BATCH)
+    with closing(workplace.engine.spread(make, items, progress.advance)) as answers:
         progress.start("encode prompts", len(prompts))
         encoded = sorted(answers, key=lambda answer: answer.start)
     cut = [prompt for answer in encoded for prompt in answer.cut]
@@ -98,7 +87,7 @@ def encode_texts(
     ids = np.asarray([label for label, _ in pairs], dtype=np.int32)
     names, templates = tuple(dataset.classes[label] for label, _ in pairs), tuple(template for _, template in pairs)
     write_texts(draft.path / TEXTS, TextFeatures(ids, names, templates, features), draft.identity.fingerprint)
-    about = _about(dataset, encoder, encoded[0].logit_scale)
+    about = _about(spec, encoded[0].logit_scale)
     return {**about, "templates": list(dataset.templates), "cut_prompts": len(cut)}, machine.device
 
 
@@ -106,25 +95,25 @@ def encode_texts(
 class _Extraction:
     """One extraction at work: its shards, and the bad images of those that are done, by shard name."""
 
-    store: Store
+    workplace: Workplace
     draft: Draft
     shards: Sequence[Shard]
-    progress: Progress
     rules: Rules
     depths: Counter[int] = field(default_factory=Counter)
     bad: dict[str, Sequence[ErrorRow]] = field(default_factory=dict)
     logit_scale: float | None = None
 
-    def run(self, engine: Engine, make: Callable[[], ShardEncoder]) -> None:
+    def run(self, make: Callable[[], ShardEncoder]) -> None:
         """Keep or copy the shards that exist, have the others encoded."""
+        progress = self.workplace.progress
         pending = self._copy([shard for shard in self.shards if not self._adopt(shard, self.draft.path / shard.name)])
         total = sum(len(shard.samples) for shard in self.shards)
         done = total - sum(len(shard.samples) for shard in pending)
         if not pending:
-            self.progress.start("encode images", total, done)
+            progress.start("encode images", total, done)
             return
-        with closing(engine.spread(make, pending, self.progress.advance)) as answers:
-            self.progress.start("encode images", total, done)
+        with closing(self.workplace.engine.spread(make, pending, progress.advance)) as answers:
+            progress.start("encode images", total, done)
             for encoded in answers:
                 shard = encoded.shard
                 write_images(self.draft.path / shard.name, encoded.rows, shard.split, shard.fingerprint)
@@ -144,7 +133,7 @@ class _Extraction:
 
     def _copy(self, shards: Sequence[Shard]) -> list[Shard]:
         """Copy what other extractions of the store have; the shards that remain to be encoded."""
-        elsewhere = shards_elsewhere(self.store, self.draft.path) if shards else {}
+        elsewhere = shards_elsewhere(self.workplace.store, self.draft.path) if shards else {}
         remaining = []
         for shard in shards:
             path = elsewhere.get(shard.fingerprint)
@@ -154,7 +143,7 @@ class _Extraction:
                 remaining.append(shard)
         copied = len(shards) - len(remaining)
         if copied:
-            self.progress.say(f"{copied} of {len(self.shards)} shards are taken over from other extractions in this store")
+            self.workplace.progress.say(f"{copied} of {len(self.shards)} shards are taken over from other extractions in this store")
         return remaining
 
     def _adopt(self, shard: Shard, path: Path) -> bool:
@@ -173,7 +162,7 @@ class _Extraction:
         return True
 
 
-def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, read: Fields) -> Fields:
+def _shard_fields(draft: Draft, spec: ExtractSpec, machine: Machine) -> Fields:
     """What determines a shard's bytes beside its samples and views.
 
     With the libraries and the kind of device: an extraction is not finished with another machine's arithmetic, its shards are
@@ -181,11 +170,11 @@ def _shard_fields(encoder: EncoderIdentity, extract: ExtractConfig, machine: Mac
     """
     return {
         "version": VERSION,
-        "encoder": encoder.fields,
-        "view_seed": extract.view_seed,
-        "batch_size": extract.batch_size,
+        "encoder": spec.encoder.fields,
+        "view_seed": spec.config.view_seed,
+        "batch_size": spec.config.batch_size,
         "made_by": machine.made_by,
-        **read,
+        **read_as(draft.identity.fields),
     }
 
 
@@ -193,12 +182,12 @@ def _logit_scale(encoder: EncoderIdentity, device: str) -> float:
     return Encoder.load(encoder, device).logit_scale
 
 
-def _about(dataset: Dataset, encoder: EncoderIdentity, logit_scale: float) -> Summary:
+def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
     return {
-        "dataset": dataset.name,
-        "model": encoder.name,
-        "classes": list(dataset.classes),
-        "width": encoder.width,
+        "dataset": spec.dataset.name,
+        "model": spec.encoder.name,
+        "classes": list(spec.dataset.classes),
+        "width": spec.encoder.width,
         "logit_scale": logit_scale,
     }
 

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
+from xmap.stages.config import DataConfig, Device, EncoderConfig, ExtractConfig
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import resolve
-from xmap.stages.extract.identity import image_identity, text_identity
+from xmap.stages.extract.identity import ExtractSpec, image_identity, text_identity
 from xmap.stages.extract.stage import extract_images, extract_texts
 from xmap.stages.progress import Silent
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.hashes import HashMemory
 
@@ -51,15 +52,18 @@ class Job:
     config: ExtractConfig
 
     @property
-    def identity(self) -> Identity:
-        return image_identity(self.dataset, self.encoder, self.config, self.hashes)
+    def spec(self) -> ExtractSpec:
+        return ExtractSpec(self.dataset, self.hashes, self.encoder, self.config)
 
-    def run(self, workers: int = 0, progress: Silent | None = None) -> Artifact:
-        told = progress or Silent()
-        return extract_images(self.store, self.identity, self.dataset, self.hashes, self.encoder, self.config, "cpu", workers, told)
+    @property
+    def identity(self) -> Identity:
+        return image_identity(self.spec)
+
+    def run(self, workers: int = 0, progress: Silent | None = None, device: Device = "cpu") -> Artifact:
+        return extract_images(Workplace(self.store, progress or Silent(), device, workers), self.identity, self.spec)
 
     def texts(self, progress: Silent | None = None) -> Artifact:
-        return extract_texts(self.store, text_identity(self.dataset, self.encoder), self.dataset, self.encoder, "cpu", progress or Silent())
+        return extract_texts(Workplace(self.store, progress or Silent(), "cpu"), text_identity(self.spec), self.spec)
 
 
 Plan = Callable[..., Job]

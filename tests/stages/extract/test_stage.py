@@ -25,8 +25,6 @@ from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import parts, text_identity
 from xmap.stages.extract.shards import plan_shards
-from xmap.stages.extract.stage import extract_images
-from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import read_errors, read_images, read_texts
@@ -334,7 +332,7 @@ def test_a_changed_test_image_changes_the_test_part_alone(plan: Plan, photos: Pa
 def test_a_prompt_changes_texts_and_no_images(plan: Plan) -> None:
     one, other = plan(), plan(templates=("a drawing of a {}.",))
     assert one.identity == other.identity
-    assert text_identity(one.dataset, one.encoder).fingerprint != text_identity(other.dataset, other.encoder).fingerprint
+    assert text_identity(one.spec).fingerprint != text_identity(other.spec).fingerprint
 
 
 def test_the_view_seed_is_nothing_without_views(plan: Plan) -> None:
@@ -386,9 +384,8 @@ def test_the_death_of_a_worker_is_told(plan: Plan, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_cuda_without_a_gpu_is_refused(plan: Plan) -> None:
-    job = plan()
     with pytest.raises(InputError, match="torch sees no GPU; use --device cpu"):
-        extract_images(job.store, job.identity, job.dataset, job.hashes, job.encoder, job.config, "cuda", 0, Silent())
+        plan().run(device="cuda")
 
 
 def test_real_photographs(plan: Plan, shared_data: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from xmap.stages.config import DataConfig, ExtractConfig
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
-from xmap.stages.extract.identity import image_identity, parts
+from xmap.stages.extract.identity import ExtractSpec, image_identity, parts
 from xmap.store.artifacts.artifact import Identity
 from xmap.store.hashes import HashMemory
 from xmap.store.notes import Notes
@@ -76,7 +76,7 @@ def identity(folder: Path, extract: ExtractConfig = USUAL, notes: Notes | None =
 
     dataset = open_dataset(DataConfig(data=str(folder)))
     hashes = hash_places((sample.place for sample in dataset.samples), HashMemory(folder.parent / "hashes"))
-    return image_identity(dataset, Encoder(), extract, hashes, notes=notes)  # type: ignore[arg-type]
+    return image_identity(ExtractSpec(dataset, hashes, Encoder(), extract), notes=notes)  # type: ignore[arg-type]
 
 
 def fill(folder: Path, data: bytes, suffix: str) -> None:
