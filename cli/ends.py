@@ -15,7 +15,7 @@ from typing import Any
 import typer
 
 from xmap.cli.console import say, warn
-from xmap.store.errors import XmapError
+from xmap.store.errors import MemoryRefused, XmapError, is_of_memory
 
 DONE, FOUND, WRONG, INTERRUPTED = 0, 1, XmapError.exit_code, 130
 EXITS = {
@@ -31,18 +31,6 @@ MACHINE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
     | {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EBADF, errno.EFBIG, errno.EBUSY, errno.ENOLCK, errno.EOPNOTSUPP}
     | {errno.ENXIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EAGAIN}
-)
-# What libraries say where memory or threads are refused; each under another type of error.
-NO_MEMORY = (
-    "cannot allocate memory",
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "failed to map segment",
-    "bad_alloc",
-    "bad allocation",
-    "can't start new thread",
-    "resource temporarily unavailable",
 )
 
 
@@ -116,23 +104,12 @@ def _sentence(error: Exception) -> str | None:
         from xmap.store.artifacts.removed import explained
 
         return str(explained(error))
-    if _of_memory(error):
-        detail = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        return f"there is not enough memory ({detail[:200]}); free some, lift the limit, or take less with --batch-size and --workers."
+    if is_of_memory(error):
+        return str(MemoryRefused(error))
     if isinstance(error, OSError) and error.errno in MACHINE:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}; mend that and run the same command again, finished parts are kept."
     return None
-
-
-def _of_memory(error: BaseException | None) -> bool:
-    """Whether memory was refused, whatever library says so and however it wraps it."""
-    while error is not None:
-        told = isinstance(error, ImportError | RuntimeError | OSError) and any(words in str(error).lower() for words in NO_MEMORY)
-        if isinstance(error, MemoryError) or told:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _leave_stdout() -> None:

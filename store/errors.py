@@ -11,6 +11,19 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+# What libraries say where memory or threads are refused; each under another type of error.
+NO_MEMORY = (
+    "cannot allocate memory",
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "failed to map segment",
+    "bad_alloc",
+    "bad allocation",
+    "can't start new thread",
+    "resource temporarily unavailable",
+)
+
 
 def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
     """The names that `name` may be a slip of: case, blanks, dots, slashes and underscores count for nothing."""
@@ -22,6 +35,26 @@ class XmapError(Exception):
     """The root: wrong input, a damaged store, a missing part. The message holds the remedy."""
 
     exit_code = 2
+
+
+class MemoryRefused(XmapError, MemoryError):
+    """The machine, or a limit set to it, gives no more memory or threads."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.detail = next(iter(str(error).strip().splitlines()), "")[:200] or type(error).__name__
+        super().__init__(
+            f"there is not enough memory ({self.detail}); free some, lift the limit, or take less with --batch-size and --workers."
+        )
+
+
+def is_of_memory(error: BaseException | None) -> bool:
+    """Whether memory was refused, whatever library says so and however it wraps it."""
+    while error is not None:
+        told = isinstance(error, ImportError | RuntimeError | OSError) and any(words in str(error).lower() for words in NO_MEMORY)
+        if isinstance(error, MemoryError) or told:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class InputError(XmapError, ValueError):

@@ -108,7 +108,7 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
     found: list[Path] = []
     said = progress or Silent()
     for entry in map(Path, given):
-        if entry.is_dir():
+        if os.path.isdir(entry):
             scan = Scan(entry)
             below = sorted(path for path in scan.below(entry) if isinstance(path, Path))
             for remark in scan.remarks():

@@ -24,7 +24,7 @@ from xmap.stages.eval.identity import eval_identity
 from xmap.stages.names import ADAPTER, FIXED
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
-from xmap.store.errors import InputError, StoreDenied, StoreFull, XmapError
+from xmap.store.errors import InputError, MemoryRefused, StoreDenied, StoreFull, XmapError, is_of_memory
 
 OURS = "xmadapter"
 Report = Callable[[StepOutcome], None]
@@ -153,9 +153,11 @@ class _Worker:
         if isinstance(error, (StoreFull, StoreDenied)):
             # Every other job would fail alike.
             raise error
+        if is_of_memory(error) and not isinstance(error, XmapError):
+            error = MemoryRefused(error)
         expected = isinstance(error, XmapError)
         if not expected:
-            # A defect, or a machine out of memory: it must not cost the other datasets, but it is told in full.
+            # A defect: it must not cost the other datasets, but it is told in full.
             self._progress.say("".join(traceback.format_exception(error)))
         failure = Failure(job.name, shots, method, str(error) if expected else f"{type(error).__name__}: {error}")
         self.failures.append(failure)

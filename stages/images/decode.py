@@ -105,7 +105,7 @@ def load_image(path: Path, rules: Rules = RULES) -> Image.Image | BadImage:
 
 def unread(error: OSError) -> BadImage:
     """Why an image could not be read, from the system's error."""
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return BadImage("missing", "there is no such file, or it is a link to none")
     if error.errno == errno.ELOOP:
         return BadImage("link-loop", "the link leads back to itself")

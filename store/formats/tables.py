@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xmap.store.errors import ArtifactDamaged, InputError, NotPlain
+from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, NotPlain, is_of_memory
 from xmap.store.files import atomic_file, open_plain
 from xmap.store.headers import require_room
 
@@ -249,9 +249,9 @@ def _is_vectors(kind: pa.DataType) -> bool:
 
 
 def _unreadable(path: Path | str, error: Exception, remedy: str = REMEDY) -> Exception:
-    """What pyarrow's error means: damage, or a machine that gives it no threads."""
-    if "launch worker thread" in str(error):
-        return MemoryError(first_line(error))
+    """What pyarrow's error means: damage, or a machine that gives it no memory or threads."""
+    if is_of_memory(error) or "launch worker thread" in str(error):
+        return MemoryRefused(error)
     return ArtifactDamaged(path, first_line(error), remedy)
 
 

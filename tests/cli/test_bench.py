@@ -92,6 +92,18 @@ def test_a_method_that_cannot_be_trained_costs_the_others_nothing(tree: Path, mo
     assert "dtd, 1 shot, tip-adapter failed" in result.stderr
 
 
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 9 GiB"), RuntimeError("[enforce fail] can't allocate memory")])
+def test_a_dataset_that_memory_is_refused_is_one_sentence(tree: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("xmap.pipeline.studies.bench.features_of", refused)
+    result = bench("--datasets", "dtd", "--root", tree, *FEW)
+    assert result.exit_code == 2
+    assert f"dtd failed: there is not enough memory ({error}); free some" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_imported_features_run_at_the_shots_they_hold(tmp_path: Path) -> None:
     write_layout(tmp_path / "toy", shots=(1, 2))
     assert CliRunner().invoke(app, ["import", "tip-adapter", str(tmp_path / "toy"), "--quiet"]).exit_code == 0

@@ -18,7 +18,7 @@ def all_numbers(keys: Iterable[str]) -> bool:
 
 
 def said_alike(keys: Iterable[str]) -> tuple[str, ...]:
-    """Remarks on classes that may be meant as one: they differ by case alone, or are one number."""
+    """Remarks on classes that may be meant as one, as they differ by case alone or are one number, and on one that may be meant as none."""
     cases: dict[str, list[str]] = {}
     values: dict[Decimal, list[str]] = {}
     for key in keys:
@@ -26,7 +26,11 @@ def said_alike(keys: Iterable[str]) -> tuple[str, ...]:
         if NUMBER.fullmatch(key):
             values.setdefault(Decimal(key), []).append(key)
     by_case = [f"classes that differ by case alone: {named(alike)}" for alike in cases.values() if len(alike) > 1]
-    return (*by_case, *(f"classes that are one number: {named(alike)}" for alike in values.values() if len(alike) > 1))
+    # Where classes count from 0, -1 is what many tools write for an image whose class is not told.
+    hidden = ("the label '-1' is taken for a class; leave its images out where it means that they have none",) * (
+        {"-1", "0"} <= cases.keys()
+    )
+    return (*hidden, *by_case, *(f"classes that are one number: {named(alike)}" for alike in values.values() if len(alike) > 1))
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

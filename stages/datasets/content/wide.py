@@ -5,6 +5,7 @@ Only the first bytes of PNG and TIFF files here are looked at, once for a data s
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,7 +35,7 @@ def _is_wide(place: Place) -> bool:
     kind = suffix_of(place.name)
     member = isinstance(place, Member)
     where, start = (place.container.where, place.offset) if isinstance(place, Member) else (place, 0)
-    if kind not in PNG + TIFF or not isinstance(where, Path) or not (member or where.is_file()):
+    if kind not in PNG + TIFF or not isinstance(where, Path) or not (member or os.path.isfile(where)):
         return False
     try:
         with open(where, "rb") as file:

@@ -167,10 +167,10 @@ def _label(value: object, names: Sequence[str] | None) -> tuple[str, str]:
     number = value if isinstance(value, int) else int(value) if isinstance(value, float) and value.is_integer() else None
     if why or number is None or isinstance(value, bool):
         return text, why
-    if number < 0:
-        return "", " (it is negative)"
     if names is None:
         return text, ""
+    if number < 0:
+        return "", " (it is negative, and the table names its classes)"
     return (names[number], "") if number < len(names) else ("", f" (the table names {len(names)} classes)")
 
 

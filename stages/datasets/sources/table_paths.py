@@ -6,6 +6,7 @@ table's folder or, where no image is there, at the working directory.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -75,7 +76,7 @@ class TablePaths:
 def _spelled(base: Path, written: str) -> str:
     """The first spelling of a path at which a file is; the plainest where there is none."""
     spellings = _spellings(written)
-    return next((path for path in spellings[:-1] if (base / path).exists()), spellings[-1])
+    return next((path for path in spellings[:-1] if os.path.exists(base / path)), spellings[-1])
 
 
 def _spellings(written: str) -> Sequence[str]:
@@ -84,4 +85,4 @@ def _spellings(written: str) -> Sequence[str]:
 
 
 def _any_there(base: Path, written: Iterable[str]) -> bool:
-    return any((base / spelling).exists() for path in written for spelling in _spellings(path))
+    return any(os.path.exists(base / spelling) for path in written for spelling in _spellings(path))

@@ -135,6 +135,6 @@ class _Samples:
         """A class number or name as text: `007`, `7.0` and 7 are one class."""
         text, why = label_of(value, entry.name)
         whole = WHOLE.fullmatch(text)
-        if why or (whole and text.startswith("-")):
+        if why:
             raise refuse(self.place, entry.name, f"holds no class number or name but {str(value)[:80]!r}{why.replace(NONE, '')}")
         return str(int(whole[1])) if whole and len(whole[1]) < 10 else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from xmap.store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
-from xmap.store.formats.tables import iterate_table, read_footer, read_table, vectors_array, vectors_column, write_table
+from xmap.store.formats.tables import iterate_table, open_foreign, read_footer, read_table, vectors_array, vectors_column, write_table
 
 ROWS, WIDTH = 3000, 16
 
@@ -76,10 +77,36 @@ def test_pieces_hold_all_rows_in_order(tmp_path: Path) -> None:
     assert pa.concat_tables(pieces)["label"].to_pylist() == list(range(ROWS))
 
 
+def iterated(path: Path) -> object:
+    return list(iterate_table(path, ["id"], 1))
+
+
+def foreign(path: Path) -> object:
+    with path.open("rb") as file, open_foreign(file, "a") as found:
+        return found.read()
+
+
 def test_a_column_that_is_not_there_is_damage(tmp_path: Path) -> None:
     write_table(tmp_path / "a", table(2), "f")
     with pytest.raises(ArtifactDamaged, match="no column feature"):
         read_table(tmp_path / "a", ["id", "feature"])
+
+
+@pytest.mark.parametrize(
+    "error", [pa.lib.ArrowMemoryError("malloc of size 64 failed"), MemoryError(), OSError(12, "Cannot allocate memory")]
+)
+@pytest.mark.parametrize("way", [read_table, read_footer, iterated, foreign])
+def test_refused_memory_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, way: Callable[[Path], object]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    write_table(tmp_path / "a", table(2), "f")
+    for name in ("ParquetFile", "read_metadata"):
+        monkeypatch.setattr(pq, name, refused)
+    with pytest.raises(MemoryError):
+        way(tmp_path / "a")
 
 
 @pytest.mark.parametrize("cut", [0, 4, 0.5, -1])

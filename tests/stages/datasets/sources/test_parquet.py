@@ -120,7 +120,6 @@ ONE_IMAGE = pa.array([PNG[0]], pa.binary())
 UNFIT = {
     "no label": (pa.table({"image": ONE_IMAGE, "kind": [1]}), "has images in 'image' and no column 'label' but 'image', 'kind'"),
     "null label": (table_of(ONE_IMAGE, pa.array([None], pa.int64())), "row 1 has no usable label (None)"),
-    "hidden label": (table_of(ONE_IMAGE, [-1]), "row 1 has no usable label (-1)"),
     "fraction": (table_of(ONE_IMAGE, [0.5]), "row 1 has no usable label (0.5)"),
     "not a number": (table_of(ONE_IMAGE, [float("nan")]), "row 1 has no usable label (nan) (it says none)"),
     "infinite": (table_of(ONE_IMAGE, [float("inf")]), "row 1 has no usable label (inf)"),
@@ -151,6 +150,10 @@ UNFIT = {
     "deep bytes": (
         table_of(pa.array([{"bytes": {"bytes": b"x"}}], pa.struct([("bytes", pa.struct([("bytes", pa.binary())]))]))),
         "row 1 has no usable path",
+    ),
+    "hidden": (
+        table_of(ONE_IMAGE, [-1]).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "b"]}}}}'}),
+        "row 1 has no usable label (-1) (it is negative, and the table names its classes)",
     ),
     "unnamed": (
         table_of(ONE_IMAGE, [3]).replace_schema_metadata({"huggingface": '{"info": {"features": {"label": {"names": ["a", "b"]}}}}'}),

@@ -10,8 +10,14 @@ import pytest
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset
+from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
+from xmap.stages.datasets.wide import has_wide
+from xmap.stages.images.decode import BadImage
+from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
+from xmap.store.hashes import HashMemory
+from xmap.store.notes import Notes
 
 
 def read(path: Path, **config: object) -> Dataset:
@@ -87,6 +93,17 @@ def test_an_absolute_path_inside_the_folder_gets_a_relative_id(tmp_path: Path) -
 def test_what_cannot_be_used_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(csv_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["a" * 256 + ".jpg", f"{'b' * 300}/a.png", "c/" * 3000 + "a.png", " " + "é" * 128 + ".tif "])
+def test_a_path_that_no_file_system_takes_is_a_missing_image(tmp_path: Path, name: str) -> None:
+    found = read(csv_file(tmp_path, f"path,label,split\n{name},x,train\nb.jpg,y,train\n"))
+    place = next(sample.place for sample in found.samples if sample.sample_id != "b.jpg")
+    assert hash_places([place], HashMemory(None)) == {}
+    assert not has_wide([place], "", Notes())
+    bad = read_place(place)
+    assert isinstance(bad, BadImage)
+    assert bad.kind == "missing"
 
 
 def test_no_rows_and_no_table(tmp_path: Path) -> None:

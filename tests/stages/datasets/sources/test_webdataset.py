@@ -209,7 +209,6 @@ UNFIT = {
     "twice": ([*samples({"k": "a"}), ("./k.png", PNG)], "'k.png' is there twice"),
     "twice after NFC": ([("é.png", PNG), ("e\u0301.png", PNG)], "is there twice"),
     "empty label": ([("k.png", PNG), ("k.cls", b" \n")], "'k.cls' holds no class number or name but ' "),
-    "negative": ([("k.png", PNG), ("k.json", b'{"label": -1}')], "holds no class number or name but '-1'"),
     "a list": ([("k.png", PNG), ("k.json", b'{"label": [1]}')], "holds no class number or name"),
     "an object": ([("k.png", PNG), ("k.json", b'{"label": {"id": 1}}')], "(it is of the kind dict, neither a name nor a number)"),
     "a list as text": ([("k.png", PNG), ("k.cls", b"[0, 1]")], "(it is a list or an object written as text"),
