@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.wide import has_wide
 from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset
-from xmap.stages.datasets.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
-from xmap.stages.datasets.wide import has_wide
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError

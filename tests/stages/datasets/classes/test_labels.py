@@ -11,8 +11,8 @@ import pytest
 from tests.stages.conftest import picture
 from tests.stages.tars import encoded, samples, write_tar
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.classes.order import said_alike
 from xmap.stages.datasets.open import open_dataset
-from xmap.stages.datasets.order import said_alike
 
 
 @pytest.mark.parametrize("labels", [("-1", "1"), ("-1", "0", "1"), ("-10", "-9"), ("0", "1")])
