@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from xmap.stages.fewshot.task import FewShotTask, Retrieved, Segments
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.ape import channel_order, kept
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, adam, run_epochs
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
 from xmap.stages.methods.maths.affinity import affinity, at_keys, class_sums, key_sums
 from xmap.stages.methods.options import ApeTOptions, TipAdapterOptions
@@ -40,7 +40,7 @@ def fit(task: FewShotTask, options: ApeTOptions, settings: Settings | None, log:
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
         residual = task.text.weights.new_zeros(task.text.classes, len(channels)).requires_grad_()
         values = task.text.weights.new_ones(len(task.support)).requires_grad_()
-        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed, epsilon=1e-3, weight_decay=DECAY)
+        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed, adam(1e-3, DECAY))
 
         def step(batch: Batch) -> Step:
             tensors = moved(task, channels, residual, values)

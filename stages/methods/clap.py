@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import class_weights
 from xmap.stages.methods.class_weights import train_weights
-from xmap.stages.methods.fitting.epochs import Schedule
+from xmap.stages.methods.fitting.epochs import SGD, Schedule
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import ClapOptions
 from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
@@ -32,7 +32,7 @@ def fit(task: FewShotTask, options: ClapOptions, settings: Settings | None, log:
     multipliers = class_multipliers(task)
 
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
-        schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed)
+        schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, SGD)
         train_weights(task, schedule, point["strength"] * multipliers, after_epoch, rows)
 
     fixed, grids = {"strength": options.initial("strength")}, {"strength": options.grid("strength")}

@@ -2,7 +2,7 @@
 
     logits = s f norm(w)^T
 
-Here are its logits, the penalised loss, and the training by SGD that ZS-LP and CLAP share.
+Here are its logits, the penalised loss, and the training that ZS-LP and CLAP share.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step
-from xmap.stages.methods.fitting.trials import AfterEpoch, run_sgd
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.trials import AfterEpoch
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, TrainLog
 
 
@@ -42,13 +42,13 @@ def penalised(task: FewShotTask, weights: Tensor, penalties: Tensor, batch: Batc
 
 
 def train_weights(task: FewShotTask, schedule: Schedule, penalties: Tensor, after_epoch: AfterEpoch, log: TrainLog) -> None:
-    """SGD on class weights that start at the texts."""
+    """Train class weights that start at the texts."""
     weights = task.text.weights.clone().requires_grad_()
 
     def step(batch: Batch) -> Step:
         return penalised(task, weights, penalties, batch)
 
-    run_sgd([weights], task.support, schedule, step, log, lambda epoch: after_epoch(epoch, {"weights": weights}))
+    run_epochs([weights], task.support, schedule, step, log, lambda epoch: after_epoch(epoch, {"weights": weights}))
 
 
 def no_penalty(task: FewShotTask) -> Tensor:

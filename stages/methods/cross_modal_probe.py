@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, adam, run_epochs
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import CrossModalOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog
@@ -30,7 +30,7 @@ def fit(task: FewShotTask, options: CrossModalOptions, settings: Settings | None
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
         weights = text.weights.clone().requires_grad_()
         generator = torch.Generator().manual_seed(task.seed)
-        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed, weight_decay=options.weight_decay)
+        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed, adam(weight_decay=options.weight_decay))
 
         def step(batch: Batch) -> Step:
             drawn = torch.randint(text.classes, (len(batch.rows),), generator=generator)

@@ -13,7 +13,7 @@ from functools import partial
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import class_weights
 from xmap.stages.methods.class_weights import no_penalty, train_weights
-from xmap.stages.methods.fitting.epochs import Schedule
+from xmap.stages.methods.fitting.epochs import SGD, Schedule
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import LinearProbeOptions
 from xmap.stages.methods.protocol import Fitted, Settings, TrainLog
@@ -25,7 +25,7 @@ def fit(task: FewShotTask, options: LinearProbeOptions, settings: Settings | Non
     """Train at each rate; keep the best rate and epoch."""
 
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
-        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed)
+        schedule = Schedule(options.epochs, options.batch_size, point["learning_rate"], task.seed, SGD)
         train_weights(task, schedule, no_penalty(task), after_epoch, rows)
 
     fixed, grids = {"learning_rate": options.initial("learning_rate")}, {"learning_rate": options.grid("learning_rate")}

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step
-from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, run_sgd, train_and_choose
+from xmap.stages.methods.fitting.epochs import SGD, Batch, Schedule, Step, constant, run_epochs
+from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import LpPlusPlusOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog
 
@@ -44,8 +44,8 @@ def fit(task: FewShotTask, options: LpPlusPlusOptions, settings: Settings | None
                 tensors["text_weights"] -= text_rate * gradient
             after_epoch(epoch, tensors)
 
-        schedule = Schedule(options.epochs, len(support), weight_rate, task.seed)
-        run_sgd([tensors["weights"]], support, schedule, step, rows, move_text, cosine=False)
+        schedule = Schedule(options.epochs, len(support), weight_rate, task.seed, SGD, constant)
+        run_epochs([tensors["weights"]], support, schedule, step, rows, move_text)
 
     count = texts.numel() + len(texts)
     return train_and_choose(task, Trainer(train, partial(probe_logits, texts), {}, {}, options.epochs, count), settings, log)

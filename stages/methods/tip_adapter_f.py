@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import tip_adapter
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, adam, run_epochs
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.maths.affinity import affinity, class_sums
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
@@ -31,8 +31,7 @@ def fit(task: FewShotTask, options: TipAdapterFOptions, settings: Settings | Non
     alpha, beta = float((settings or {}).get("train_alpha", alpha)), float((settings or {}).get("train_beta", beta))
     keys = support.keys.clone().requires_grad_()
     key_sums = TrainedKeySums(support.segments, beta, unit=False)
-    best = BestEpoch()
-    stop = int((settings or {}).get("epoch", options.epochs))
+    best = BestEpoch(int((settings or {}).get("epoch", options.epochs)))
 
     def step(batch: Batch) -> Step:
         image = key_sums(batch.features, keys, batch.rows if options.self_match == "mask" else None)
@@ -46,10 +45,9 @@ def fit(task: FewShotTask, options: TipAdapterFOptions, settings: Settings | Non
             if validation is None or settings is not None
             else quality(_logits(task, keys, alpha, beta, validation.features), validation.labels)
         )
-        if judged is not None or epoch == stop:
-            best.offer(epoch, {"keys": keys}, judged)
+        best.offer(epoch, {"keys": keys}, judged)
 
-    schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, epsilon=1e-4, weight_decay=0.01)
+    schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, adam(1e-4, 0.01))
     run_epochs([keys], support, schedule, step, log, after_epoch)
     trained = best.tensors["keys"]
     record = {"epoch": best.epoch, "train_alpha": alpha, "train_beta": beta}

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments, Text
 from xmap.stages.methods import tip_adapter
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, adam, run_epochs
 from xmap.stages.methods.fitting.search import quality, search
 from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from xmap.stages.methods.maths.hard_samples import Means, disagreement, sample_weights, weighted_mean
@@ -51,17 +51,16 @@ def fit(task: FewShotTask, options: XMAdapterPaperOptions, settings: Settings | 
     tensors = start_tensors(task, options)
     learned = [tensor.requires_grad_() for name, tensor in tensors.items() if _learned(name, options)]
     judge = task.validation if settings is None else None
-    best, stop = BestEpoch(), int(given.get("epoch", options.epochs))
+    best = BestEpoch(int(given.get("epoch", options.epochs)))
 
     def step(batch: Batch) -> Step:
         return training_step(task, tensors, fixed, options, batch)
 
     def after_epoch(epoch: int) -> None:
         judged = _judge(task, tensors, fixed, judge) if judge else None
-        if judged is not None or epoch == stop:
-            best.offer(epoch, tensors, judged)
+        best.offer(epoch, tensors, judged)
 
-    schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, epsilon=1e-4)
+    schedule = Schedule(options.epochs, options.batch_size, options.learning_rate, task.seed, adam(1e-4))
     run_epochs(learned, task.support, schedule, step, log, after_epoch)
     count = sum(tensor.numel() for tensor in learned)
     record = {**fixed, "train_alpha": alpha, "epoch": best.epoch, **{k: v for k, v in given.items() if k in ("alpha", "gamma")}}

@@ -27,9 +27,8 @@ from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, 
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import peak_memory
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step
+from xmap.stages.methods.fitting.epochs import SGD, Batch, BestEpoch, Schedule, Step, run_epochs
 from xmap.stages.methods.fitting.search import quality
-from xmap.stages.methods.fitting.trials import run_sgd
 from xmap.stages.methods.protocol import NoLog
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
@@ -115,8 +114,8 @@ def tune(tower: TextTower, task: FewShotTask, template: str, options: TextConfig
     prompts = tower.prompts([name + after.replace("{}", name) for name in task.text.names], len(start))
     context = start.requires_grad_()
     epochs = options.context_epochs or default_epochs(task.support.shots)
-    schedule = Schedule(epochs, options.context_batch, options.context_rate * 100.0 / task.text.logit_scale, task.seed)
-    best = BestEpoch()
+    schedule = Schedule(epochs, options.context_batch, options.context_rate * 100.0 / task.text.logit_scale, task.seed, SGD)
+    best = BestEpoch(epochs)
     progress.start(f"tune context, seed {task.seed}", epochs)
 
     def step(batch: Batch) -> Step:
@@ -127,11 +126,10 @@ def tune(tower: TextTower, task: FewShotTask, template: str, options: TextConfig
         judged = None
         if task.validation is not None:
             judged = quality(class_logits(tower, task, prompts, context, task.validation.features), task.validation.labels)
-        if judged is not None or epoch == epochs:
-            best.offer(epoch, {"context": context}, judged)
+        best.offer(epoch, {"context": context}, judged)
         progress.advance(1)
 
-    run_sgd([context], task.support, schedule, step, NoLog(), after_epoch)
+    run_epochs([context], task.support, schedule, step, NoLog(), after_epoch)
     chosen = best.tensors["context"]
     with torch.no_grad():
         features = tower.features(prompts, chosen)

@@ -1,4 +1,4 @@
-"""The training loop of every trained method: shuffled batches of support queries, Adam or AdamW, cosine decay to zero.
+"""The training loop of every trained method: shuffled batches of support queries, an optimiser of torch's, a rate that decays.
 
 A query is one stored view of a support image, drawn anew each epoch (imported features have one view). Draws go over the
 sample ids, so renumbering classes or reordering rows changes nothing.
@@ -9,26 +9,51 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from xmap.stages.fewshot.task import Support
 from xmap.stages.methods.columns import columns_of
 from xmap.stages.methods.protocol import TrainLog
 
+Decay = Callable[[int, int], float]
+MakeOptimiser = Callable[..., Optimizer]
+SGD = partial(torch.optim.SGD, momentum=0.9)
+
+
+def adam(epsilon: float = 1e-8, weight_decay: float = 0.0) -> MakeOptimiser:
+    """AdamW, which without decay is Adam."""
+    return partial(AdamW, eps=epsilon, weight_decay=weight_decay)
+
+
+ADAM = adam()
+
+
+def cosine(done: int, steps: int) -> float:
+    """The share of the learning rate after `done` of `steps`: from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * done / steps))
+
+
+def constant(done: int, steps: int) -> float:
+    """The whole learning rate, always."""
+    return 1.0
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: epochs, queries a step, peak learning rate, AdamW's epsilon and decay, and the seed."""
+    """How long and how fast: epochs, queries a step, peak learning rate, the seed, the optimiser and how its rate decays."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
+    optimiser: MakeOptimiser = ADAM
+    decay: Decay = cosine
 
 
 @dataclass(frozen=True)
@@ -64,20 +89,19 @@ def run_epochs(
     `queries(rows, generator)` gives the unit features (B, C) of support rows; by default one stored view drawn at random.
     """
     generator = torch.Generator().manual_seed(schedule.seed)
-    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, eps=schedule.epsilon, weight_decay=schedule.weight_decay)
+    optimiser = schedule.optimiser(parameters, lr=schedule.learning_rate)
+    steps = schedule.epochs * math.ceil(len(support) / schedule.batch_size)
+    rate = LambdaLR(optimiser, lambda done: schedule.decay(done, steps))
     draw = queries or (lambda rows, generator: view_queries(support, rows, generator))
-    steps, done = schedule.epochs * math.ceil(len(support) / schedule.batch_size), 0
     for epoch in range(1, schedule.epochs + 1):
         shuffled = support.by_id[torch.randperm(len(support), generator=generator).to(support.labels.device)]
         for rows in torch.split(shuffled, schedule.batch_size):
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done / steps))
             batch = Batch(rows, draw(rows, generator), support.labels[rows], epoch)
             result = step(batch)
             optimiser.zero_grad(set_to_none=True)
             result.loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            done += 1
+            rate.step()
             log.add(epoch, rows, columns_of(result.logits.detach(), batch.labels, result.columns))
         with torch.no_grad():
             after_epoch(epoch)
@@ -91,18 +115,19 @@ def view_queries(support: Support, rows: Tensor, generator: torch.Generator) -> 
 
 
 class BestEpoch:
-    """Remembers the tensors of the epoch that was best on validation; the last one where there is no validation."""
+    """Remembers the tensors of the epoch that was best on validation; of epoch `last` where there is nothing to judge by."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int) -> None:
+        self.last = last
         self.epoch = 0
         self.trials = 0
         self._quality: tuple[float, float] = (-math.inf, -math.inf)
         self._tensors: dict[str, Tensor] = {}
 
     def offer(self, epoch: int, tensors: Mapping[str, Tensor], quality: tuple[float, float] | None) -> None:
-        """Keep this epoch's tensors if they are better, or if there is nothing to judge by."""
+        """Keep this epoch's tensors if they are better, or, without a quality, if it is the last."""
         self.trials += quality is not None
-        if quality is None or quality > self._quality:
+        if epoch == self.last if quality is None else quality > self._quality:
             self._quality = quality or self._quality
             self.epoch, self._tensors = epoch, {name: tensor.detach().clone() for name, tensor in tensors.items()}
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
-from xmap.stages.fewshot.task import FewShotTask, Support
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods.fitting.epochs import BestEpoch
 from xmap.stages.methods.fitting.search import quality, search
 from xmap.stages.methods.protocol import Fitted, Selection, Settings, TrainLog
 from xmap.stages.methods.searched import Grid
@@ -56,20 +54,15 @@ def train_and_choose(task: FewShotTask, trainer: Trainer, settings: Settings | N
     validation = task.validation
     if settings is not None or validation is None:
         point = {**trainer.fixed, **{name: float(value) for name, value in (settings or {}).items()}}
-        kept, stop = BestEpoch(), min(int(point.pop("epoch", trainer.epochs)), trainer.epochs)
-
-        def keep(epoch: int, tensors: Mapping[str, Tensor]) -> None:
-            if epoch == stop:
-                kept.offer(epoch, tensors, None)
-
-        trainer.train(point, keep, log)
+        kept = BestEpoch(min(int(point.pop("epoch", trainer.epochs)), trainer.epochs))
+        trainer.train(point, lambda epoch, tensors: kept.offer(epoch, tensors, None), log)
         return Fitted(kept.tensors, {**point, "epoch": kept.epoch}, Selection(task.selected_on), trainer.parameters)
 
     features, labels = validation.features, validation.labels
     runs: dict[tuple[float, ...], tuple[BestEpoch, KeptLog]] = {}
 
     def trial(values: Point) -> Tensor:
-        best, rows = runs[tuple(values.values())] = BestEpoch(), KeptLog()
+        best, rows = runs[tuple(values.values())] = BestEpoch(trainer.epochs), KeptLog()
 
         def judge(epoch: int, tensors: Mapping[str, Tensor]) -> None:
             best.offer(epoch, tensors, quality(trainer.logits(tensors, features), labels))
@@ -95,31 +88,3 @@ def choose_after(task: FewShotTask, fitted: Fitted, grids: Mapping[str, Grid], l
     edges = (*before.edges, *choice.edges)
     selection = Selection(task.selected_on, before.trials + choice.trials, choice.accuracy, {**before.grid, **choice.grid}, edges)
     return replace(fitted, settings={**fitted.settings, **choice.values}, selection=selection)
-
-
-def run_sgd(
-    parameters: Sequence[Tensor],
-    support: Support,
-    schedule: Schedule,
-    step: Callable[[Batch], Step],
-    log: TrainLog,
-    after_epoch: Callable[[int], None],
-    cosine: bool = True,
-) -> None:
-    """`run_epochs` with SGD of momentum 0.9: the update is made within the step, and the loop's AdamW moves a stand-in only."""
-    optimiser = torch.optim.SGD(parameters, schedule.learning_rate, momentum=0.9)
-    stand_in = torch.zeros((), requires_grad=True, device=support.labels.device)
-    steps, done = schedule.epochs * math.ceil(len(support) / schedule.batch_size), 0
-
-    def descend(batch: Batch) -> Step:
-        nonlocal done
-        result = step(batch)
-        optimiser.zero_grad(set_to_none=True)
-        result.loss.backward()  # type: ignore[no-untyped-call]
-        factor = 0.5 * (1.0 + math.cos(math.pi * done / steps)) if cosine else 1.0
-        optimiser.param_groups[0]["lr"] = schedule.learning_rate * factor
-        optimiser.step()
-        done += 1
-        return Step(result.loss.detach() + 0.0 * stand_in, result.logits.detach(), result.columns)
-
-    run_epochs([stand_in], support, schedule, descend, log, after_epoch)
