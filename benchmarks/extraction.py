@@ -21,9 +21,9 @@ from PIL import Image
 
 from benchmarks.page import write_section
 from benchmarks.process import measure
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.encoder.names import MODELS as FOLDER
 from xmap.stages.images.decode import decode_image

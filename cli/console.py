@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import typer
 
-from xmap.store.plain import TURNING
-from xmap.store.plain import plain as plain
+from xmap.store.disk.plain import TURNING
+from xmap.store.disk.plain import plain as plain
 
 _HARMFUL_BETWEEN_LINES = re.compile(f"[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{TURNING}]")
 

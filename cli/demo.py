@@ -13,7 +13,7 @@ import typer
 
 from xmap.cli.console import say
 from xmap.cli.options import JsonOption, QuietOption
-from xmap.pipeline.config import FILE
+from xmap.pipeline.settings.config import FILE
 from xmap.store.errors import InputError
 
 # The prompt that xmap-tiny's captions name for digits; nothing here was chosen by its results.

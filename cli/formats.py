@@ -12,7 +12,7 @@ from xmap.cli.console import json_line, plain, print_json
 from xmap.cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
 from xmap.cli.spreadsheet import print_row
 from xmap.cli.tables import aligned, print_table
-from xmap.store.output import Output
+from xmap.store.disk.output import Output
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ import typer
 
 from xmap.cli.console import print_json, say
 from xmap.cli.options import Settings, with_settings
-from xmap.pipeline.config_file import write_config
-from xmap.store.output import STDOUT
+from xmap.pipeline.settings.file import write_config
+from xmap.store.disk.output import STDOUT
 
 
 @partial(with_settings, reads=False)

@@ -19,7 +19,7 @@ from xmap.store.artifacts.root import VARIABLE, require_store, store_root
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from xmap.pipeline.config import XmapConfig
+    from xmap.pipeline.settings.config import XmapConfig
 
 # The parameter of the word that stands without a flag.
 PLACE = "place"
@@ -184,7 +184,7 @@ def _info(parameter: inspect.Parameter) -> Any:
 
 
 def _settings(given: Mapping[str, Any], overrides: dict[str, Any], reads: bool, stored: bool) -> Settings:
-    from xmap.pipeline.config import FILE, load_config
+    from xmap.pipeline.settings.config import FILE, load_config
 
     there = reads or Path(given["config"] or FILE).is_file()
     config = load_config(given["config"] or None, overrides | dict(_pairs(given["set"])), read=there)
@@ -206,7 +206,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
-    from xmap.pipeline.config import SECTIONS
+    from xmap.pipeline.settings.config import SECTIONS
     from xmap.stages.methods.registry import METHODS
 
     for section, model in SECTIONS.items():

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import PurePath
 
+from xmap.store.disk.output import STDOUT, Output
 from xmap.store.errors import InputError, UnknownName
-from xmap.store.output import STDOUT, Output
 
 TABLE, CSV, JSON, JSONL, PARQUET, MARKDOWN, LATEX = "table", "csv", "json", "jsonl", "parquet", "markdown", "latex"
 SUFFIXES = {

@@ -19,7 +19,7 @@ from xmap.store.errors import InputError
 if TYPE_CHECKING:
     from xmap.stages.predict.prediction import Prediction
     from xmap.stages.progress import Progress
-    from xmap.store.output import Output
+    from xmap.store.disk.output import Output
 
 FORMATS = (TABLE, CSV, JSONL, PARQUET)
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "error")

@@ -10,7 +10,7 @@ import typer
 from xmap.cli.console import plain, print_json, size
 from xmap.cli.options import JsonOption, QuietOption, StoreOption, artifact_names, opened
 from xmap.cli.progress import progress_on_stderr
-from xmap.store.output import STDOUT
+from xmap.store.disk.output import STDOUT
 
 
 def command(

@@ -15,8 +15,8 @@ from xmap.cli.limits import bounded
 from xmap.cli.options import FormatOption, OutputOption, StoreOption, opened
 from xmap.cli.output import PARQUET
 from xmap.cli.tables import print_table
+from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError, UnknownName
-from xmap.store.files import read_plain
 
 if TYPE_CHECKING:
     import pyarrow as pa

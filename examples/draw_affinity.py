@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import xmap
-from xmap.store.output import Output
+from xmap.store.disk.output import Output
 
 QUERY = """
 select affinity_text as x, affinity_image as y, correct, sample_id, class_name, predicted_name

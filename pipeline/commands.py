@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from xmap.pipeline.config import SECTIONS, XmapConfig, load_config
+from xmap.pipeline.settings.config import SECTIONS, XmapConfig, load_config
 from xmap.store.errors import InputError
 
 FLAGS: Mapping[str, tuple[str, str]] = {

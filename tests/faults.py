@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import xmap.store.files
+import xmap.store.disk.files
 
 # The fixture `case`: `with case():` is one failure tried.
 Case = Callable[[], AbstractContextManager[None]]
@@ -40,7 +40,7 @@ class Points:
     def install(self) -> None:
         for name in ("fsync", "replace", "mkdir", "unlink", "rmdir"):
             setattr(os, name, self._around(getattr(os, name)))
-        xmap.store.files.open = self._opened  # type: ignore[attr-defined]
+        xmap.store.disk.files.open = self._opened  # type: ignore[attr-defined]
 
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **options: Any) -> Any:
@@ -75,8 +75,8 @@ class Disk:
         self.room = room
 
     def install(self) -> None:
-        xmap.store.files.open = self._opened  # type: ignore[attr-defined]
-        xmap.store.files.free_bytes = lambda folder: self.room
+        xmap.store.disk.files.open = self._opened  # type: ignore[attr-defined]
+        xmap.store.disk.files.free_bytes = lambda folder: self.room
 
     def _opened(self, *arguments: Any) -> Any:
         file = open(*arguments, buffering=0)  # noqa: SIM115

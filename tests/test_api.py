@@ -16,9 +16,9 @@ import torch
 
 import xmap
 from tests.pipeline.worlds import write_layout
-from xmap.pipeline.python_settings import config_of, settings_of
 from xmap.pipeline.run import rows
 from xmap.pipeline.run.execute import RunResult
+from xmap.pipeline.settings.python import config_of, settings_of
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.images.decode import BadImage
 from xmap.stages.predict.prediction import Prediction

@@ -88,7 +88,7 @@ def test_every_file_is_in_the_wheel_and_nothing_beside_xmap(installed: Installed
 def test_it_works_beside_modules_of_the_user(installed: Installed) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert installed.python("-m", "xmap", "--version").split()[-1] == project["version"]
-    where = installed.python("-c", "import xmap.pipeline.config as module; print(module.__file__)").strip()
+    where = installed.python("-c", "import xmap.pipeline.settings.config as module; print(module.__file__)").strip()
     assert Path(where).is_relative_to(installed.target)
 
 

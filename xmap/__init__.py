@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmap.store.artifacts.root import require_store, store_root
+from xmap.store.disk.plain import plain
 
 # All else is imported by the call that needs it: every import of a part of xmap imports this first.
 from xmap.store.errors import XmapError
-from xmap.store.plain import plain
 
 if TYPE_CHECKING:
     from xmap.pipeline.adapters.adapter import Adapter
-    from xmap.pipeline.config import XmapConfig
     from xmap.pipeline.run.execute import RunResult
+    from xmap.pipeline.settings.config import XmapConfig
     from xmap.stages.progress import Progress
     from xmap.store.artifacts.artifact import Store
     from xmap.store.sql.connection import Connection
@@ -42,8 +42,8 @@ def run(
     default in a notebook, a shell of Python, or where stderr is a terminal. Raises `XmapError`.
     """
     from xmap.cli.progress import outcome_line
-    from xmap.pipeline.python_settings import config_of
     from xmap.pipeline.run.execute import run as run_plan
+    from xmap.pipeline.settings.python import config_of
 
     chosen = config_of(config, settings)
     with _progress(verbose) as progress:

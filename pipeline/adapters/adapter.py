@@ -13,9 +13,9 @@ from xmap.stages.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.schemas import usable
+from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing, InputError
 from xmap.store.formats.tables import Array
-from xmap.store.plain import plain
 from xmap.store.sql.views import dataset_of, providers_of
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Adapter:
 
     def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
         """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
-        from xmap.pipeline.config import load_config
+        from xmap.pipeline.settings.config import load_config
         from xmap.stages.images.decode import rules_of
 
         given = {"depth": depth or None, "max_pixels": max_pixels}

@@ -17,10 +17,10 @@ from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
+from xmap.store.disk.files import require_plain
 from xmap.store.errors import InputError, NotPlain
-from xmap.store.files import require_plain
-from xmap.store.hashes import HashMemory
-from xmap.store.sources import recall_source
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.sources import recall_source
 
 ENCODER = "encoder"
 EXPORT = "xmap-export.json"

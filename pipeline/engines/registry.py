@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from xmap.pipeline.config import RunConfig
+from xmap.pipeline.settings.config import RunConfig
 from xmap.stages.engine import LOCAL, Engine
 from xmap.store.errors import InputError
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
 from xmap.pipeline.run.reasons import Reasons
 from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted
 from xmap.pipeline.run.warnings import warnings_of
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.names import ADAPTER, EVAL
 from xmap.stages.progress import Once, Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.schemas import usable
+from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing
-from xmap.store.plain import plain
 
 
 @dataclass(frozen=True)

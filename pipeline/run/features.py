@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.image_changes import Listing, listing_of
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
@@ -23,9 +23,9 @@ from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.schemas import usable
 from xmap.store.errors import ArtifactMissing, InputError
-from xmap.store.hashes import HashMemory
-from xmap.store.notes import Notes
-from xmap.store.sources import remember_source
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
+from xmap.store.memory.sources import remember_source
 
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
 from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.trainings import Training, Trainings
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
@@ -21,8 +21,8 @@ from xmap.stages.progress import Progress
 from xmap.stages.train.identity import adapter_identity
 from xmap.stages.tune_texts.identity import coop_identity
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity

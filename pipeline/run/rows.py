@@ -7,8 +7,8 @@ from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from xmap.store.disk.plain import plain
 from xmap.store.errors import InputError
-from xmap.store.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa

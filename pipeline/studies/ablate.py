@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.features import features_of
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, HARD_QUESTION, HARD_SAMPLES, METHOD, Variant
 from xmap.stages.names import CACHE
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.disk.files import make_folder
+from xmap.store.disk.output import Output
 from xmap.store.errors import InputError, XmapError
-from xmap.store.files import make_folder
-from xmap.store.output import Output
 
 if TYPE_CHECKING:
     from xmap.stages.ablate.measure import Found, Measured, Trained

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.answer import Evaluation, answer_of
 from xmap.pipeline.run.execute import RunResult, StepOutcome, execute
 from xmap.pipeline.run.features import Built, Features, features_of
 from xmap.pipeline.run.plan import Plan, Step, make_plan, runs_of
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.jobs import Job
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET
 from xmap.stages.datasets.dataset import TEST

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from xmap.pipeline.config import ALL, XmapConfig
+from xmap.pipeline.settings.config import ALL, XmapConfig
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET, Benchmark
 from xmap.stages.datasets.benchmarks.table import ENTRIES, SCHEME, benchmark, require_root
 from xmap.stages.datasets.places.place import shown

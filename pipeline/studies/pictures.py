@@ -16,8 +16,8 @@ from xmap.stages.images.decode import RULES, Rules, rules_of
 from xmap.stages.report.thumbnails import Pictures
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import XmapError
-from xmap.store.notes import Notes
-from xmap.store.sources import recall_source
+from xmap.store.memory.notes import Notes
+from xmap.store.memory.sources import recall_source
 
 REMEDY = "Name their place with --data DIR."
 

@@ -17,9 +17,9 @@ from xmap.stages.report.logs import require_logs, require_training_log
 from xmap.stages.report.page import page
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.schemas import usable
+from xmap.store.disk.files import make_folder
+from xmap.store.disk.output import Output
 from xmap.store.errors import ArtifactMissing, InputError
-from xmap.store.files import make_folder
-from xmap.store.output import Output
 from xmap.store.sql.connection import connect
 
 FOLDER = "reports"

@@ -18,12 +18,12 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import Any, Literal
 
-from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.collect import unfinished
 from xmap.stages.encoder.names import TINY
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import LIBRARIES, SCHEMA_VERSION
-from xmap.store.files import free_bytes
+from xmap.store.disk.files import free_bytes
 
 State = Literal["ok", "note", "problem"]
 OLDEST = (3, 11)

@@ -40,7 +40,7 @@ def _model(config: str) -> dict[str, Any]:
 
     from xmap.stages.config import EncoderConfig
     from xmap.stages.encoder.model import Encoder, resolve
-    from xmap.store.hashes import HashMemory
+    from xmap.store.memory.hashes import HashMemory
 
     with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
         identity = resolve(EncoderConfig.model_validate_json(config), HashMemory(Path(folder) / "hashes"), Path(folder))

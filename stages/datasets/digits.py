@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.errors import InputError
-from xmap.store.files import make_folder, write_bytes
 from xmap.store.formats.tables import Array
 
 CLASSES = tuple(str(digit) for digit in range(10))

@@ -18,7 +18,7 @@ from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
 from xmap.store.errors import InputError
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 FORMS = "a folder of class folders, a CSV or Parquet table, or a folder of WebDataset tars or Parquet files with images"
 

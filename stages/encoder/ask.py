@@ -12,8 +12,8 @@ from typing import Any
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.hub import asked_once
 from xmap.stages.encoder.names import CONFIG_FILE, CONFIG_LIMIT, HUB, LOCAL, TINY, require_activation
+from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError
-from xmap.store.files import read_plain
 from xmap.store.formats.tables import first_line
 
 

@@ -33,10 +33,10 @@ from xmap.stages.encoder.names import (
 )
 from xmap.store.artifacts.artifact import safe_name
 from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
+from xmap.store.disk.files import make_folder, read_plain, write_bytes
+from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError
-from xmap.store.files import make_folder, read_plain, write_bytes
-from xmap.store.hashes import HashMemory
-from xmap.store.headers import archive_names
+from xmap.store.memory.hashes import HashMemory
 
 PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",

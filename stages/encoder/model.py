@@ -19,10 +19,10 @@ from xmap.stages.encoder.allowed import require_fitting
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.disk.files import read_plain
+from xmap.store.disk.headers import require_header
 from xmap.store.errors import InputError, NotPlain
-from xmap.store.files import read_plain
 from xmap.store.formats.tables import Array, first_line
-from xmap.store.headers import require_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image

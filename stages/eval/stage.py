@@ -24,8 +24,8 @@ from xmap.stages.methods.columns import FLOATS
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
-from xmap.store.files import write_bytes
 from xmap.store.formats.features import SAMPLES, read_images
 from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
 from xmap.store.formats.tables import Array, read_table

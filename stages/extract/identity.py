@@ -16,7 +16,7 @@ from xmap.stages.images.heif import has_heif
 from xmap.stages.names import IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Identity
 from xmap.store.artifacts.fingerprint import Json, fingerprint
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 TEXT_BATCH = 64
 COMMAND = "xmap extract"

@@ -25,11 +25,11 @@ from xmap.stages.names import FIXED, part_of
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.disk.files import hash_file, read_plain
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.files import hash_file, read_plain
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 from xmap.store.formats.tables import Array
-from xmap.store.plain import named
 
 SCHEMA = 1
 LAYOUT = "tip-adapter"

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError
-from xmap.store.headers import archive_names
 
 KEPT = (torch.float16, torch.float32)
 FLOATS = (*KEPT, torch.bfloat16, torch.float64)

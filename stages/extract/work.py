@@ -31,8 +31,8 @@ from xmap.stages.progress import Progress
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.artifacts.fingerprint import Fields, Json
+from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
-from xmap.store.files import write_bytes
 from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_images, write_texts
 
 ERRORS = "errors.parquet"

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from xmap.stages.images.decode import BadImage
+from xmap.store.disk.plain import plain
 from xmap.store.formats.tables import Array, encode_table
-from xmap.store.plain import plain
 
 NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
 EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])

@@ -24,9 +24,9 @@ from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
 from xmap.store.artifacts.locks import LOCKS, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import store_root
+from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
+from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
-from xmap.store.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
-from xmap.store.plain import plain
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.disk.files import make_folder, require_plain, system_errors
 from xmap.store.errors import LocksMissing, NotPlain, StoreBusy
-from xmap.store.files import make_folder, require_plain, system_errors
 
 LOCKS = "locks"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.

@@ -18,9 +18,9 @@ from typing import Any
 from blake3 import blake3
 
 from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.disk.files import read_plain
+from xmap.store.disk.headers import TooManyValues, parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
-from xmap.store.files import read_plain
-from xmap.store.headers import TooManyValues, parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

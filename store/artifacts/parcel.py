@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.files import make_folder, write_bytes
+from xmap.store.disk.files import make_folder, write_bytes
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from xmap.store.disk.files import atomic_file, odd_below
 from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.files import atomic_file, odd_below
 from xmap.store.formats.tables import REMEDY, Array
 
 FLAT = "Flat"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from xmap.store.disk.files import make_folder
 from xmap.store.errors import InputError
-from xmap.store.files import make_folder
 from xmap.store.formats.tables import Array, first_line, read_table, write_table
 
 Column = Array | Sequence[Any] | str | int | float | None

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from xmap.store.disk.files import atomic_file, open_plain
+from xmap.store.disk.headers import require_room
 from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, NotPlain, is_of_memory
-from xmap.store.files import atomic_file, open_plain
-from xmap.store.headers import require_room
 
 TABLE_SCHEMA_VERSION = 1
 # Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.

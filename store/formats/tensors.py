@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.disk.files import write_bytes
+from xmap.store.disk.headers import require_header
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.files import write_bytes
 from xmap.store.formats.tables import REMEDY, Array, first_line
-from xmap.store.headers import require_header
 
 KEY = "xmap"
 

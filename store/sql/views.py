@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
+from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from xmap.store.formats.features import ERRORS, SAMPLES
 from xmap.store.formats.log import AFFINITY, PREDICTIONS
 from xmap.store.formats.tables import require_columns
-from xmap.store.headers import parse_json
 from xmap.store.sql.columns import VIEWS
 
 METRICS = "metrics.json"

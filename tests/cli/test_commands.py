@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from tests.pipeline.worlds import write_photos
 from xmap.cli.main import COMMANDS, app
-from xmap.pipeline.config import SECTIONS
+from xmap.pipeline.settings.config import SECTIONS
 
 TINY = [
     "--model",

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from tests.pipeline.worlds import CLASSES, write_layout
 from xmap.cli.main import app
 from xmap.pipeline.adapters.choice import load_chosen
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import run
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from xmap.cli.console import marked
 from xmap.cli.main import COMMANDS, app
-from xmap.pipeline.config import load_config
+from xmap.pipeline.settings.config import load_config
 from xmap.stages.encoder.names import builtin_config
 from xmap.stages.methods.registry import METHODS
 from xmap.store.errors import InputError, UnknownName

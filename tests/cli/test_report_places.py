@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 import xmap.pipeline.studies.pictures
-import xmap.store.sources
+import xmap.store.memory.sources
 from tests.cli.test_report import written
 from tests.promises.odd import reseal
 from tests.report_world import RUN, call
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.sources import recall_source, remember_source, state_folders
+from xmap.store.memory.sources import recall_source, remember_source, state_folders
 
 Case = Callable[[], AbstractContextManager[None]]
 COLOURS = {"ant": (200, 40, 40), "bee": (40, 200, 40), "cat": (40, 40, 200)}
@@ -158,8 +158,8 @@ def test_without_a_place_for_notes_nothing_fails(tmp_path: Path, monkeypatch: py
         assert recall_source(tmp_path, "f") is None
     with case():
         monkeypatch.delenv("XDG_STATE_HOME")
-        monkeypatch.setattr(xmap.store.sources.os.path, "expanduser", lambda _: "~")
-        monkeypatch.setattr(xmap.store.sources.pwd, "getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
+        monkeypatch.setattr(xmap.store.memory.sources.os.path, "expanduser", lambda _: "~")
+        monkeypatch.setattr(xmap.store.memory.sources.pwd, "getpwuid", lambda _: (_ for _ in ()).throw(KeyError()))
         assert state_folders() == []
         remember_source(tmp_path, "f", {})
         assert recall_source(tmp_path, "f") is None

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from tests.promises.mutate import mutated
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import MANIFEST, seal
-from xmap.store.files import hash_file
+from xmap.store.disk.files import hash_file
 
 Manifest = dict[str, Any]
 DEEP: Any = []

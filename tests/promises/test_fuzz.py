@@ -25,7 +25,7 @@ from tests.faults import Case, in_child
 from tests.pipeline.worlds import write_layout
 from tests.promises.mutate import mutations
 from tests.worlds.artifacts import seal_again
-from xmap.pipeline.config import load_config
+from xmap.pipeline.settings.config import load_config
 from xmap.pipeline.upkeep.collect import waste
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.stages.config import DataConfig

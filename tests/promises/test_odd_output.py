@@ -26,8 +26,8 @@ from tests.store.conftest import disk_with_room as disk_with_room
 from xmap.cli.help import COMMANDS
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Draft, Identity, Store
-from xmap.store.files import write_bytes
-from xmap.store.output import Output
+from xmap.store.disk.files import write_bytes
+from xmap.store.disk.output import Output
 
 ROOT = Path(__file__).resolve().parents[2]
 # What makes a terminal do something: colours, titles, its clipboard, tmux's passage, one-byte controls; and marks that turn text.

@@ -23,10 +23,10 @@ from tests.worlds.artifacts import make
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import seal
+from xmap.store.disk.files import hash_file, write_bytes
 from xmap.store.errors import ArtifactDamaged, NotPlain
-from xmap.store.files import hash_file, write_bytes
-from xmap.store.hashes import TABLES, HashMemory
-from xmap.store.notes import Notes
+from xmap.store.memory.hashes import TABLES, HashMemory
+from xmap.store.memory.notes import Notes
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from tests.promises.conftest import Commands
 from tests.promises.worlds import DATA, MODEL, RUN, tree, write_world
 from tests.stages.conftest import MODEL as MODEL_CFG
 from tests.stages.conftest import PREPROCESS, write_model
-from xmap.pipeline.config import SECTIONS, XmapConfig
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import SECTIONS, XmapConfig
 from xmap.stages.config import Config
 from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Store

@@ -18,7 +18,7 @@ from xmap.stages.extract.stage import extract_images, extract_texts
 from xmap.stages.progress import Silent
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
 

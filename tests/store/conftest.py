@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import xmap.store.files
+import xmap.store.disk.files
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 
 Fill = Callable[[Path], object]
@@ -34,7 +34,7 @@ class FullDisk(io.FileIO):
 
 @pytest.fixture
 def disk_with_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], object]:
-    """`with disk_with_room(n):` every file that xmap.store.files opens for writing holds at most n bytes."""
+    """`with disk_with_room(n):` every file that xmap.store.disk.files opens for writing holds at most n bytes."""
 
     @contextmanager
     def limited(room: int) -> Iterator[None]:
@@ -44,7 +44,7 @@ def disk_with_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], object]:
             return file
 
         with monkeypatch.context() as patch:
-            patch.setattr(xmap.store.files, "open", opened, raising=False)
+            patch.setattr(xmap.store.disk.files, "open", opened, raising=False)
             yield
 
     return limited

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from xmap.store.artifacts.artifact import Artifact, Identity, Store
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.files import make_folder, write_bytes
+from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.formats.tables import write_table
 from xmap.store.formats.tensors import write_tensors
 

@@ -15,9 +15,9 @@ from typing import Any
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, Item
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Scan
+from xmap.store.disk.files import read_plain
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.files import read_plain
-from xmap.store.plain import named
 
 CLASSNAMES = "classnames.txt"
 IMAGENET = "imagenet"

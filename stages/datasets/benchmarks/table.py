@@ -25,7 +25,7 @@ from xmap.stages.datasets.benchmarks.layouts import (
 from xmap.stages.datasets.dataset import SPLITS, TEST, Dataset
 from xmap.stages.datasets.places.place import Location
 from xmap.store.errors import InputError, UnknownName
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 SCHEME = "coop:"
 GUIDE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"

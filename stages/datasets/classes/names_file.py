@@ -18,8 +18,8 @@ from xmap.stages.datasets.classes.labels import unfit
 from xmap.stages.datasets.classes.order import all_numbers
 from xmap.stages.datasets.places.files import text_of
 from xmap.stages.datasets.places.place import Location
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 SEPARATOR = re.compile(r"\s*[-=]>\s*|\s+-\s+|[\s,;:=|]+")
 NUMBERED = re.compile(r"([0-9]{1,9})[\s,;:=.)]+(\S.*)")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-from xmap.store.plain import named
+from xmap.store.disk.plain import named
 
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 WHOLE = re.compile(r"[0-9]+(\.0+)?")

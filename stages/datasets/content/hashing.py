@@ -10,8 +10,8 @@ from blake3 import blake3
 
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Member, Place, Remote
 from xmap.stages.datasets.places.remote import AHEAD, MISSING, RemoteError, open_remote, read_bytes
-from xmap.store.hashes import HashMemory
-from xmap.store.notes import Notes
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 # Remote files are waited for, not worked on.
 AT_ONCE = 16

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from xmap.stages.datasets.places.pictures import suffix_of
 from xmap.stages.datasets.places.place import Member, Place
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 PNG, TIFF = (".png",), (".tif", ".tiff")
 BITS_PER_SAMPLE, SHORT = 258, 3

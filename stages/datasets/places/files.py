@@ -10,8 +10,8 @@ from typing import BinaryIO
 from xmap.stages.datasets.places.pictures import is_left_behind, lies_in_leftovers
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.remote import RemoteError, children, files_below, look, open_remote, read_bytes
+from xmap.store.disk.files import open_plain, read_plain
 from xmap.store.errors import InputError
-from xmap.store.files import open_plain, read_plain
 
 
 def as_file(where: Location) -> Location | None:

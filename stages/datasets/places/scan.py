@@ -10,8 +10,8 @@ from pathlib import Path
 
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, is_left_behind, suffix_of, unread
 from xmap.stages.datasets.places.place import Location
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 Classes = Mapping[str, list[Location]]
 

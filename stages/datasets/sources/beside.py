@@ -11,8 +11,8 @@ from xmap.stages.datasets.places.files import contents
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.table_files import TABLES, read_table
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json")
 # A larger one is not looked into, which takes longer than listing the images.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 PATH, LABEL, SPLIT = "path", "label", "split"
 # The first name of a role that a table has is taken.

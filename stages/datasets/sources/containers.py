@@ -16,8 +16,8 @@ from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES, is_left_behind
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.remote import fitting
 from xmap.stages.datasets.splits.names import meanings, read_as, split_inside
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 DATA = "data"
 BRACES = re.compile(r"\{([^{}]*(?:,[^{}]*)+|\d+\.\.\d+)\}")

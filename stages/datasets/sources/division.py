@@ -12,8 +12,8 @@ from xmap.stages.datasets.dataset import SPLITS, TRAIN
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Classes, Scan
 from xmap.stages.datasets.splits.names import is_split, meanings, meanings_inside, read_as, split_inside
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 UNDIVIDED = ""
 

@@ -20,9 +20,9 @@ from xmap.stages.datasets.places.scan import Classes, Scan
 from xmap.stages.datasets.sources.beside import refuse_other_labels, tables_beside
 from xmap.stages.datasets.sources.division import UNDIVIDED, divide
 from xmap.stages.datasets.sources.one_class import refuse_holders, refuse_one_folder, said_of_inner
+from xmap.store.disk.plain import named
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.notes import Notes
-from xmap.store.plain import named
+from xmap.store.memory.notes import Notes
 
 # As `save_to_disk` of Hugging Face's datasets writes them.
 ARROW = ".arrow"

@@ -8,8 +8,8 @@ from xmap.stages.datasets.classes.labels import WHY_SEVERAL
 from xmap.stages.datasets.places.place import Location, relative
 from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.beside import tables_beside
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 HOLDERS = ("images", "imgs", "img", "jpegimages", "annotations")
 

@@ -23,9 +23,9 @@ from xmap.stages.datasets.sources.table import TableSource
 from xmap.stages.datasets.sources.table_files import PARQUET
 from xmap.stages.datasets.splits.check import check_splits, require_one_way
 from xmap.stages.datasets.splits.names import with_splits
+from xmap.store.disk.plain import named
 from xmap.store.errors import ArtifactDamaged, EmptyInput, InputError
-from xmap.store.notes import Notes
-from xmap.store.plain import named
+from xmap.store.memory.notes import Notes
 
 # The form of a listing: raise the number when it changes.
 KIND = "cells4"

@@ -26,7 +26,7 @@ from xmap.stages.datasets.sources.table_paths import TablePaths
 from xmap.stages.datasets.splits.check import check_splits
 from xmap.stages.datasets.splits.names import is_split, with_splits
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 # As Hugging Face calls a table that lies beside its images.
 BESIDE = tuple(f"metadata{suffix}" for suffix in TABLES)

@@ -25,9 +25,9 @@ from xmap.stages.datasets.sources.table_files import PARQUET
 from xmap.stages.datasets.sources.tar_samples import list_tar
 from xmap.stages.datasets.splits.check import check_splits, require_one_way
 from xmap.stages.datasets.splits.names import with_splits
+from xmap.store.disk.plain import named
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.notes import Notes
-from xmap.store.plain import named
+from xmap.store.memory.notes import Notes
 
 TAR = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Item
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 
 def require_one_way(items: Sequence[Item], place: str, what: str) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from blake3 import blake3
 
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 
 def draw_splits(

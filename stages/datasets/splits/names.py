@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL, Item
+from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
-from xmap.store.plain import named
 
 USUAL: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), TRAIN),

@@ -19,11 +19,11 @@ import pytest
 import torch
 
 from tests.pipeline.worlds import write_layout, write_photos
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.engines.ray_cluster import RayEngine, _signals
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.plan import STAGES
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.bench import bench
 from xmap.pipeline.studies.jobs import jobs_of
 from xmap.stages.extract.imported import import_tip_adapter

@@ -10,9 +10,9 @@ import torch
 
 from tests.pipeline.run.test_execute import built, settings
 from tests.pipeline.worlds import COLOURS, write_layout, write_photos
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.fewshot.load import load_text
 from xmap.stages.progress import Silent

@@ -9,10 +9,10 @@ import pytest
 
 import xmap
 from tests.pipeline.worlds import CLASSES, repaint, write_layout, write_photos
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.reasons import NEW, words
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Store

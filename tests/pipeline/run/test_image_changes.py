@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.pipeline.worlds import repaint, write_photos
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.image_changes import ImageChanges, image_changes
 from xmap.pipeline.run.reasons import NEW
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.compare import compare
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.store.artifacts.artifact import Store

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.worlds import write_layout, write_photos
-from xmap.pipeline.config import XmapConfig, load_config
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent

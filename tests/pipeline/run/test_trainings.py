@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.pipeline.worlds import write_layout
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.trainings import Trained, Trainer, Training, Trainings, _not_test
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.engine import LOCAL, Advance, LocalEngine
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent

@@ -16,8 +16,8 @@ from xmap.pipeline.upkeep.collect import LEFTOVER, MEANS, NAMED, UNFINISHED, UNR
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.disk.files import write_bytes
 from xmap.store.errors import ArtifactMissing, InputError, StoreBusy, StoreDenied
-from xmap.store.files import write_bytes
 
 RESULT = "eval"
 

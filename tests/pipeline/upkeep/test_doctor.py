@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import xmap.pipeline.upkeep.doctor
-from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.doctor import (
     CHECKS,
     Check,
@@ -28,7 +28,7 @@ from xmap.pipeline.upkeep.doctor import (
 )
 from xmap.store.artifacts.artifact import Draft, Identity, Store
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.files import write_bytes
+from xmap.store.disk.files import write_bytes
 
 WELL: dict[str, Any] = {"agree": True, "cuda": "12.8", "gpus": [], "faiss_gpus": 0}
 

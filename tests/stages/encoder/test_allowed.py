@@ -21,7 +21,7 @@ from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.encoder.names import builtin_config, open_clip_folder
 from xmap.store.errors import InputError
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 
 # Where a value stands in the config, and the value: each leads open_clip or a library under it to code, a place or all the memory.
 HOSTILE: list[tuple[str, Any]] = [

@@ -20,7 +20,7 @@ from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_transform, resolve
 from xmap.store.errors import InputError
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -283,7 +283,7 @@ from pathlib import Path
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.model import resolve
 import xmap.stages.extract.stage, xmap.stages.datasets.open
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 for model in ("local-dir:{tiny_model_dir}", "ViT-B-32-quickgelu", "xmap-tiny"):
     resolve(EncoderConfig(model=model), HashMemory(Path("hashes.sqlite")), Path("encoders"))
 print(sorted({{"torch", "open_clip", "faiss", "torchvision", "PIL"}} & set(sys.modules)))

@@ -17,7 +17,7 @@ from xmap.stages.encoder.identity import resolve
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.encoder.text_tower import TextTower
 from xmap.store.errors import InputError
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 
 NAMES = ["cat", "striped dog", "a very long name of a bird"]
 KINDS: dict[str, dict[str, Any]] = {

@@ -8,8 +8,8 @@ import pytest
 
 from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
 from xmap.store.artifacts.parcel import lay_out, pack, take_in
+from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.files import make_folder, write_bytes
 
 WHAT = Identity("adapter", "pets", {"seed": 1})
 

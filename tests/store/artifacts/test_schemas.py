@@ -144,7 +144,7 @@ def test_a_manifest_of_more_values_than_any_is_refused_before_it_is_parsed(
     """Three bytes of JSON may take a hundred in memory: one manifest of 60 MB took 6 GB, and every command with it."""
     changed = manifest("eval")
     most = len([sign for sign in json.dumps(changed) if sign in ",[{"])
-    monkeypatch.setattr("xmap.store.headers.VALUES", most + 3)
+    monkeypatch.setattr("xmap.store.disk.headers.VALUES", most + 3)
     folder = sealed(tmp_path, changed)
     assert read_artifact(folder).name == changed["name"]
     changed[part]["x"] = "@"

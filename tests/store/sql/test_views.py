@@ -10,7 +10,7 @@ import pytest
 
 from tests.worlds.questions import CLASSES, add_images, built, rows
 from xmap.store.artifacts.artifact import Artifact, Identity
-from xmap.store.files import write_bytes
+from xmap.store.disk.files import write_bytes
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.connection import Connection, connect
 

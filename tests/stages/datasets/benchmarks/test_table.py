@@ -16,7 +16,7 @@ from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.progress import Silent
 from xmap.stages.tune_texts.stage import Tuned, class_logits, default_epochs, start_context, tune
-from xmap.store.hashes import HashMemory
+from xmap.store.memory.hashes import HashMemory
 
 NAMES = ("seven", "zero", "eight")
 OPTIONS = TextConfig(text="coop", context_epochs=6, context_rate=0.02)

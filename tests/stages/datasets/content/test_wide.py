@@ -19,8 +19,8 @@ from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.extract.identity import ExtractSpec, image_identity, parts
 from xmap.store.artifacts.artifact import Identity
-from xmap.store.hashes import HashMemory
-from xmap.store.notes import Notes
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 USUAL = ExtractConfig()
 GREY = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 60)

@@ -41,8 +41,8 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.root import store_root
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.formats.features import read_errors
-from xmap.store.hashes import HashMemory
-from xmap.store.notes import Notes
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 Plan = Callable[..., Job]
 ROOT = Path(__file__).resolve().parents[4]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.cells
 import xmap.stages.datasets.sources.parquet
-import xmap.store.notes
+import xmap.store.memory.notes
 from tests.stages.conftest import picture, write_images
 from tests.stages.extraction_world import Job, Told, plan_job, tree
 from tests.stages.tars import encoded
@@ -31,7 +31,7 @@ from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.formats.features import read_errors, read_images
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
 NESTED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -213,7 +213,7 @@ def test_row_groups_change_nothing(tmp_path_factory: pytest.TempPathFactory, lab
 
 
 def test_an_unchanged_table_is_listed_once(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
     config, notes = DataConfig(data=str(tables)), Notes(tmp_path / "hashes.sqlite")
     first = open_dataset(config, notes=notes)
     with monkeypatch.context() as patch:

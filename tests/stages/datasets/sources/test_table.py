@@ -16,8 +16,8 @@ from xmap.stages.datasets.open import open_dataset
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.hashes import HashMemory
-from xmap.store.notes import Notes
+from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 
 def read(path: Path, **config: object) -> Dataset:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.webdataset
-import xmap.store.hashes
-import xmap.store.notes
+import xmap.store.memory.hashes
+import xmap.store.memory.notes
 from tests.stages.conftest import picture
 from tests.stages.tars import encoded, samples, write_shards, write_tar
 from xmap.stages.config import DataConfig, ExtractConfig
@@ -22,7 +22,7 @@ from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Member
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.notes import Notes
+from xmap.store.memory.notes import Notes
 
 ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
 
@@ -291,7 +291,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(file, place)  # type: ignore[arg-type]
 
     monkeypatch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", noting)
-    monkeypatch.setattr(xmap.store.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
     return read_tars
 
 
@@ -311,7 +311,7 @@ def test_an_unchanged_tar_is_listed_once(shards: Path, tmp_path: Path, listings:
 
 
 def test_a_young_tar_is_read_each_time(shards: Path, tmp_path: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.notes, "YOUNG_NS", 2_000_000_000)
+    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 2_000_000_000)
     for _ in range(2):
         open_dataset(DataConfig(data=str(shards)), notes=Notes(tmp_path / "hashes.sqlite"))
     assert len(listings) == 8

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from xmap.store.disk.files import open_plain
 from xmap.store.errors import NotPlain
-from xmap.store.files import open_plain
 
 # Bytes; 20,000 tensors take a tenth.
 HEADER_LIMIT = 16 << 20

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tomli_w
 
-from xmap.pipeline.config import SECTIONS, XmapConfig
+from xmap.pipeline.settings.config import SECTIONS, XmapConfig
 from xmap.stages.config import Config
 from xmap.stages.methods.searched import MethodOptions
+from xmap.store.disk.output import Output
 from xmap.store.errors import InputError
-from xmap.store.output import Output
 
 
 def render(config: XmapConfig) -> str:

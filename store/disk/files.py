@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 from blake3 import blake3
 
+from xmap.store.disk.leftovers import TEMPORARY, claim, temporary_prefix
 from xmap.store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
-from xmap.store.leftovers import TEMPORARY, claim, temporary_prefix
 
 # Bytes of a manifest, a config, a query or a list of names: hundreds of times what any of them takes.
 LIMIT = 64 << 20

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from xmap.store.disk.files import atomic_file
+from xmap.store.disk.leftovers import clear, temporary_prefix
 from xmap.store.errors import OutputError, StoreDenied, XmapError
-from xmap.store.files import atomic_file
-from xmap.store.leftovers import clear, temporary_prefix
 
 STDOUT = "-"
 LINKS = 40

@@ -9,8 +9,8 @@ import pytest
 
 from tests.faults import KILL, Points, in_child
 from xmap.store.artifacts.locks import LOCKS, sweep
-from xmap.store.files import atomic_file
-from xmap.store.leftovers import claimed, clear, is_abandoned, remove_abandoned
+from xmap.store.disk.files import atomic_file
+from xmap.store.disk.leftovers import claimed, clear, is_abandoned, remove_abandoned
 
 DATA = b"x" * 4096
 

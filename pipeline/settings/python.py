@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xmap.pipeline.config import SECTIONS, XmapConfig, load_config, nearest
+from xmap.pipeline.settings.config import SECTIONS, XmapConfig, load_config, nearest
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.store.errors import InputError
 

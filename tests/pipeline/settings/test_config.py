@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from xmap.pipeline.config import SECTIONS, XmapConfig, load_config
-from xmap.pipeline.config_file import render, write_config
+from xmap.pipeline.settings.config import SECTIONS, XmapConfig, load_config
+from xmap.pipeline.settings.file import render, write_config
 from xmap.stages.config import CacheConfig
 from xmap.stages.methods.registry import METHODS
 from xmap.store.errors import InputError, UnknownName

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.faults import Case
+from xmap.store.disk.output import Output
 from xmap.store.errors import OutputError, StoreFull
 from xmap.store.formats.tables import encode_table
-from xmap.store.output import Output
 
 NULL = (1, 3)
 
@@ -124,7 +124,7 @@ def test_a_fifo_is_written_to_and_stays(tmp_path: Path) -> None:
 
 CHILD = """
 import sys
-from xmap.store.output import Output
+from xmap.store.disk.output import Output
 print("before")
 Output(sys.argv[1]).write(b"data\\n")
 print("after")

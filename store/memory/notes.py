@@ -15,9 +15,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from xmap.store.disk.files import make_folder
 from xmap.store.errors import XmapError
-from xmap.store.files import make_folder
-from xmap.store.hashes import YOUNG_NS, few_steps, file_key, forget_damaged, side_file
+from xmap.store.memory.hashes import YOUNG_NS, few_steps, file_key, forget_damaged, side_file
 
 MANY = 500
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import xmap.store.files
-from xmap.store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
-from xmap.store.files import (
+import xmap.store.disk.files
+from xmap.store.disk.files import (
     atomic_file,
     clear_temporaries,
     free_bytes,
@@ -24,6 +23,7 @@ from xmap.store.files import (
     require_space,
     write_bytes,
 )
+from xmap.store.errors import InputError, NotPlain, StoreDenied, StoreFull, XmapError
 
 
 def test_a_written_file_holds_its_bytes_and_no_temporary_stays(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_failing_system_call_is_one_sentence(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(xmap.store.files.os, call, fail)
+    monkeypatch.setattr(xmap.store.disk.files.os, call, fail)
     with pytest.raises(kind) as caught:
         write_bytes(tmp_path / "a", b"data")
     assert "\n" not in str(caught.value)
@@ -87,7 +87,7 @@ def test_another_system_error_is_not_renamed(tmp_path: Path, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(xmap.store.files.os, "fsync", fail)
+    monkeypatch.setattr(xmap.store.disk.files.os, "fsync", fail)
     with pytest.raises(OSError, match="Input/output") as caught:
         write_bytes(tmp_path / "a", b"data")
     assert not isinstance(caught.value, XmapError)

@@ -15,8 +15,8 @@ from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderC
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.methods.searched import MethodOptions
+from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError, XmapError
-from xmap.store.files import read_plain
 
 FILE = "xmap.toml"
 # Bytes; `xmap init` writes 5 kB.

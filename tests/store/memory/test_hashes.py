@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import xmap.store.hashes
-from xmap.store.files import hash_file
-from xmap.store.hashes import HashMemory
+import xmap.store.memory.hashes
+from xmap.store.disk.files import hash_file
+from xmap.store.memory.hashes import HashMemory
 
 
 class Reads:
@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        monkeypatch.setattr(xmap.store.hashes, "hash_file", self)
+        monkeypatch.setattr(xmap.store.memory.hashes, "hash_file", self)
 
     def __call__(self, path: Path) -> str:
         self.count += 1
@@ -41,7 +41,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
 @pytest.fixture(autouse=True)
 def old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files made by a test count as old, so that they are remembered."""
-    monkeypatch.setattr(xmap.store.hashes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
 
 
 def make(folder: Path, count: int) -> list[Path]:
@@ -94,7 +94,7 @@ def test_a_replaced_file_of_the_same_name_and_size_is_seen(tmp_path: Path) -> No
 
 
 def test_a_young_file_is_read_each_time(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.hashes, "YOUNG_NS", 2_000_000_000)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 2_000_000_000)
     (path,) = make(tmp_path, 1)
     memory = HashMemory(tmp_path / "hashes.sqlite")
     memory.hash_files([path])
@@ -133,7 +133,7 @@ def test_a_damaged_memory_costs_time_alone(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_locked_memory_is_left_to_who_holds_it(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.hashes, "WAIT", 0.05)
+    monkeypatch.setattr(xmap.store.memory.hashes, "WAIT", 0.05)
     paths, memory = make(tmp_path, 3), HashMemory(tmp_path / "hashes.sqlite")
     known = memory.hash_files(paths)
     assert memory.path
@@ -238,8 +238,8 @@ def test_pages_that_lead_to_each_other_again_and_again_end(tmp_path: Path) -> No
     paths, side = make(tmp_path, 70), tmp_path / "side"
     with closing(sqlite3.connect(side)) as database, database:
         database.execute("PRAGMA page_size = 4096")
-        database.execute(f"CREATE TABLE {xmap.store.hashes.TABLES['hashes']}")
-        database.execute(f"CREATE TABLE {xmap.store.hashes.TABLES['notes']}")
+        database.execute(f"CREATE TABLE {xmap.store.memory.hashes.TABLES['hashes']}")
+        database.execute(f"CREATE TABLE {xmap.store.memory.hashes.TABLES['notes']}")
         database.executemany("INSERT INTO hashes VALUES (?, 1, 1, 1, 1, 'x')", ((b"%d" % row,) for row in range(100)))
     data = bytearray(side.read_bytes())
     with closing(sqlite3.connect(side)) as database:
@@ -259,7 +259,7 @@ def test_pages_that_lead_to_each_other_again_and_again_end(tmp_path: Path) -> No
 
 
 def test_many_files_are_remembered_at_once(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.hashes, "STEPS", 1000)
+    monkeypatch.setattr(xmap.store.memory.hashes, "STEPS", 1000)
     paths, side = make(tmp_path, 300), tmp_path / "side" / "hashes"
     for count in (300, 0):
         HashMemory(side).hash_files(paths)

@@ -15,8 +15,8 @@ from typing import Any
 
 from blake3 import blake3
 
+from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.errors import XmapError
-from xmap.store.files import make_folder, write_bytes
 
 FOLDER = "extracted"
 LIMIT = 1 << 20

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from xmap.store.disk.files import hash_file, make_folder, open_plain, require_plain
 from xmap.store.errors import NotPlain, XmapError
-from xmap.store.files import hash_file, make_folder, open_plain, require_plain
 
 Key = tuple[int, int, int, int]
 # A file changed again within its file system's clock tick would keep its times: too young a file is not remembered.
@@ -32,7 +32,7 @@ SEVERAL = bytes.fromhex("d9d505f920a163d7")
 # Bytes of a row; steps of SQLite's that reading may take beside those that the size of a file and the rows asked for explain: pages that
 # lead to each other again and again hold rows without end.
 ROW, STEPS, LOOKUP, MOST_STEPS = 256 << 20, 1 << 20, 100, 2**31 - 1
-# What a side file may hold; notes are `store.notes`.
+# What a side file may hold; notes are `store.memory.notes`.
 TABLES = {
     "hashes": "hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, blake3 TEXT)",
     "notes": "notes (place BLOB PRIMARY KEY, stamp TEXT, note TEXT, blake3 TEXT)",
