@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks.page import write_section
 from benchmarks.process import measure
 from xmap.stages.names import part_of
-from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 
 SAMPLES = 1_000_000

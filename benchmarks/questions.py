@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import write_section
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, write_images
 from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
 from xmap.store.sql.connection import connect

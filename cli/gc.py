@@ -16,7 +16,7 @@ from xmap.pipeline.upkeep.collect import Waste, in_use, remove, waste
 from xmap.store.artifacts.fingerprint import SHORT
 
 if TYPE_CHECKING:
-    from xmap.store.artifacts.artifact import Identity
+    from xmap.store.artifacts.identity import Identity
 
 
 @partial(with_settings, stored=True)

@@ -16,7 +16,7 @@ from xmap.stages.methods.searched import GRIDS
 from xmap.stages.names import EVAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import SHORT
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.usable import usable
 
 WIDTH = 100
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from xmap.stages.config import Device
 from xmap.stages.engine import LOCAL, Engine
 from xmap.stages.progress import Progress, Silent
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 
 
 @dataclass(frozen=True)

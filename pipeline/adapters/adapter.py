@@ -12,7 +12,7 @@ from xmap.pipeline.upkeep.lineage import raise_damage
 from xmap.stages.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.usable import usable
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing, InputError
 from xmap.store.formats.tables import Array

@@ -31,7 +31,7 @@ from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.usable import usable
 from xmap.store.disk.files import make_folder, open_plain, sync_folder, write_bytes
 from xmap.store.disk.leftovers import TEMPORARY, claimed, clear, temporary_prefix
 from xmap.store.errors import ArtifactRemoved, OutputError

@@ -19,7 +19,7 @@ from xmap.stages.names import ADAPTER, EVAL
 from xmap.stages.progress import Once, Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import at_work
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.usable import usable
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing
 

@@ -19,9 +19,10 @@ from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS
 from xmap.stages.progress import Progress
 from xmap.stages.workplace import Workplace
-from xmap.store.artifacts.artifact import Artifact, Identity, Store, safe_name
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.identity import Identity, safe_name
+from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing, InputError
 from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes

@@ -20,7 +20,8 @@ from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS, support
 from xmap.stages.progress import Progress
 from xmap.stages.train.identity import adapter_identity
 from xmap.stages.tune_texts.identity import coop_identity
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 

@@ -7,8 +7,9 @@ from functools import cached_property
 
 from xmap.pipeline.run.image_changes import Listing, bad_images, image_changes, stored_listing
 from xmap.stages.methods.searched import GRIDS
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Change, explain
+from xmap.store.artifacts.identity import Identity
 
 NEW = "not built before"
 SHOWN = 3

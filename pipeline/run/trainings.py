@@ -21,7 +21,8 @@ from xmap.stages.datasets.dataset import TEST
 from xmap.stages.engine import Advance, Engine
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.progress import Progress, Silent
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.parcel import Parcel, lay_out, pack, take_in
 from xmap.store.errors import XmapError
 

@@ -8,7 +8,8 @@ from glob import escape
 from typing import Any
 
 from xmap.stages.names import ADAPTER
-from xmap.store.artifacts.artifact import Artifact, Store, safe_name
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import safe_name
 
 # Standard errors beyond which a difference is no longer called luck.
 CLEARLY = 2.0

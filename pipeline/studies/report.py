@@ -16,7 +16,7 @@ from xmap.stages.report.gather import Run, gather
 from xmap.stages.report.logs import require_logs, require_training_log
 from xmap.stages.report.page import page
 from xmap.store.artifacts.artifact import Artifact, Store
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.usable import usable
 from xmap.store.disk.files import make_folder
 from xmap.store.disk.output import Output
 from xmap.store.errors import ArtifactMissing, InputError

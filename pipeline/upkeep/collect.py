@@ -16,8 +16,9 @@ from pathlib import Path
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
-from xmap.store.artifacts.artifact import Artifact, Identity, Store, Survey
+from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import read_plain, system_errors

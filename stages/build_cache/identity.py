@@ -5,7 +5,7 @@ from __future__ import annotations
 from xmap.stages.config import CacheConfig
 from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.stages.names import CACHE, Parts, command_line, support_part
-from xmap.store.artifacts.artifact import Identity
+from xmap.store.artifacts.identity import Identity
 
 FLAT, AUTO = "Flat", "auto"
 CACHE_SCHEMA = 1

@@ -23,8 +23,9 @@ from xmap.stages.fewshot.draw import Drawn, draw_support, index_split, splits_of
 from xmap.stages.fewshot.load import IMAGE_INDEX, TEXT_INDEX, VALUES, labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import FLAT, VectorIndex
 from xmap.store.formats.log import write_values

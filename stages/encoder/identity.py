@@ -31,8 +31,8 @@ from xmap.stages.encoder.names import (
     open_clip_folder,
     require_activation,
 )
-from xmap.store.artifacts.artifact import safe_name
 from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
+from xmap.store.artifacts.identity import safe_name
 from xmap.store.disk.files import make_folder, read_plain, write_bytes
 from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError

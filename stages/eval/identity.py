@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from xmap.stages.config import EvalConfig
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.names import EVAL, Parts, command_line
-from xmap.store.artifacts.artifact import Identity
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 
 EVAL_SCHEMA = 4

@@ -22,8 +22,9 @@ from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import FLOATS
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
 from xmap.store.formats.features import SAMPLES, read_images

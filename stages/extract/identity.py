@@ -14,8 +14,8 @@ from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.shards import VERSION, Hashes, decoding, units
 from xmap.stages.images.heif import has_heif
 from xmap.stages.names import IMAGES, TEXTS
-from xmap.store.artifacts.artifact import Identity
 from xmap.store.artifacts.fingerprint import Json, fingerprint
+from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.notes import Notes
 
 TEXT_BATCH = 64

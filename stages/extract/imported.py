@@ -23,8 +23,9 @@ from xmap.stages.datasets.dataset import TEST, VAL
 from xmap.stages.extract.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from xmap.stages.names import FIXED, part_of
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import hash_file, read_plain
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from xmap.stages.extract.identity import ExtractSpec, parts
 from xmap.stages.workplace import Workplace
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 
 

@@ -6,7 +6,7 @@ from xmap.stages.config import TopK
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.names import ADAPTER, Parts, command_line, validation_input
-from xmap.store.artifacts.artifact import Identity
+from xmap.store.artifacts.identity import Identity
 
 ADAPTER_SCHEMA = 2
 

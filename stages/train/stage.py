@@ -35,8 +35,9 @@ from xmap.stages.progress import Progress
 from xmap.stages.train.examination import examine
 from xmap.stages.train.identity import trained_on
 from xmap.stages.train.recorder import Recorder
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import Column, NeighborColumn, read_values, write_affinity

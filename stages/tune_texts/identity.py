@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xmap.stages.config import CacheConfig, TextConfig
 from xmap.stages.names import COOP, Parts, command_line, support_part, validation_input
-from xmap.store.artifacts.artifact import Identity
 from xmap.store.artifacts.fingerprint import Fields, Json
+from xmap.store.artifacts.identity import Identity
 
 COOP_SCHEMA = 1
 

@@ -31,9 +31,10 @@ from xmap.stages.methods.fitting.epochs import SGD, Batch, BestEpoch, Schedule, 
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.protocol import NoLog
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.fingerprint import Json
-from xmap.store.artifacts.schemas import usable
+from xmap.store.artifacts.identity import Identity
+from xmap.store.artifacts.usable import usable
 from xmap.store.formats.features import TextFeatures, write_texts
 from xmap.store.formats.tensors import write_tensors
 

@@ -7,55 +7,24 @@ folder under a kernel lock: two runs that want the same artifact end with one of
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
+from xmap.store.artifacts.fingerprint import SHORT, Json
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import store_root
 from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What an artifact is, decided before it exists.
-
-    `fields` determine its bytes and `inputs` names the fingerprints of what it is made from; both enter the fingerprint.
-    `name` and `command` (how to make it again) are for people and do not.
-    """
-
-    stage: str
-    name: str
-    fields: Fields
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    command: str = "xmap run"
-
-    @cached_property
-    def declared(self) -> Fields:
-        """Every field that enters the fingerprint."""
-        return {"stage": self.stage, "fields": self.fields, "inputs": dict(self.inputs)}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self.declared)
-
-    @property
-    def folder(self) -> str:
-        """The folder's name: readable first, unique last."""
-        return f"{safe_name(self.name)}-{self.fingerprint[:SHORT]}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -301,9 +270,3 @@ def _make_own(path: Path) -> None:
 def read_artifact(path: Path) -> Artifact:
     """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
     return Artifact(path, read_manifest(path))
-
-
-def safe_name(name: str, limit: int = 80) -> str:
-    """`name` as a folder name: letters, digits, dot, dash and underscore of any script, at most `limit` bytes."""
-    cleaned = re.sub(r"[^\w.\-]+", "-", unicodedata.normalize("NFC", name)).strip("-.") or "unnamed"
-    return cleaned.encode()[:limit].decode(errors="ignore")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store, read_artifact
+from xmap.store.artifacts.artifact import Artifact, Draft, Store, read_artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import make_folder, write_bytes
 

@@ -123,17 +123,6 @@ def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
             raise ArtifactDamaged(path, f"it has no one column {vectors} of vectors", REMEDY)
 
 
-def iterate_table(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """Read a table in pieces of at most `rows`, so that memory stays flat. Raises `ArtifactDamaged`."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            require_room(path, _declared_bytes(file.metadata, [field for field in file.schema_arrow if field.name in columns]))
-            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
-                yield pa.Table.from_batches([batch])
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from error
-
-
 @contextmanager
 def open_foreign(file: BinaryIO, name: str) -> Iterator[Any]:
     """A Parquet file of others, as pyarrow's `ParquetFile`, to be read a row group at a time. Raises `ArtifactDamaged`."""

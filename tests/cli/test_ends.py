@@ -18,7 +18,8 @@ from typer.testing import CliRunner, Result
 from tests.faults import Case
 from xmap.cli.ends import EXITS, sentences
 from xmap.cli.main import app
-from xmap.store.artifacts.artifact import Identity, Store
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import LocksMissing
 
 ROOT = Path(__file__).resolve().parents[2]

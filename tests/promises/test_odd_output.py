@@ -25,7 +25,8 @@ from tests.faults import KILL, Case, Points, in_child
 from tests.store.conftest import disk_with_room as disk_with_room
 from xmap.cli.help import COMMANDS
 from xmap.cli.main import app
-from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.disk.output import Output
 

@@ -17,7 +17,8 @@ from xmap.stages.extract.identity import ExtractSpec, image_identity, text_ident
 from xmap.stages.extract.stage import extract_images, extract_texts
 from xmap.stages.progress import Silent
 from xmap.stages.workplace import Workplace
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.hashes import HashMemory
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from xmap.stages.fewshot.task import Labelled, Support, Text
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
 
 SCALE = 20.0

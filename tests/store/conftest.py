@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import xmap.store.disk.files
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 
 Fill = Callable[[Path], object]
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from xmap.store.artifacts.artifact import Artifact, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.formats.tables import write_table

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.formats.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
 from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions

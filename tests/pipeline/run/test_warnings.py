@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from xmap.cli.main import app
 from xmap.pipeline.run.warnings import warnings_of
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 
 CLASSES = 4
 

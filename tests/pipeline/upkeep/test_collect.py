@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.faults import KILL, Points, in_child
 from xmap.pipeline.upkeep.collect import LEFTOVER, MEANS, NAMED, UNFINISHED, UNREFERENCED, remove, unfinished, waste
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import write_bytes

@@ -26,7 +26,8 @@ from xmap.pipeline.upkeep.doctor import (
     _store,
     _together,
 )
-from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import write_bytes
 

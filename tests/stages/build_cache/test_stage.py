@@ -14,7 +14,8 @@ from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.load import class_weights, load_segments, load_support, load_text, support_of
 from xmap.stages.progress import Silent
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, TextFeatures, read_images
 from xmap.store.formats.index import VectorIndex

@@ -20,7 +20,8 @@ from xmap.stages.fewshot.load import load_text
 from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.progress import Silent
 from xmap.stages.train.stage import train
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, read_images
 from xmap.store.formats.index import VectorIndex

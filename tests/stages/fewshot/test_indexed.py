@@ -23,7 +23,8 @@ from xmap.stages.methods.protocol import Cache, NoLog
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import adapter_identity
 from xmap.stages.train.stage import require_room
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.log import read_values

@@ -22,7 +22,8 @@ from xmap.stages.methods.registry import method_entry
 from xmap.stages.progress import Silent
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.train.stage import held_out, train
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError, UnknownName
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.log import read_values

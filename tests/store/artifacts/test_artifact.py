@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.faults import KILL, Case, Points, in_child
 from tests.worlds.artifacts import IDENTITY, data_of, fill, make
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store, read_artifact, safe_name
+from xmap.store.artifacts.artifact import Artifact, Draft, Store, read_artifact
+from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.root import store_root
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, InputError, SchemaMismatch, StoreDenied

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmap.store.artifacts.artifact import Identity
 from xmap.store.artifacts.fingerprint import Change, canonical, explain, fingerprint
+from xmap.store.artifacts.identity import Identity
 
 # No dots in names: a dotted name is how `explain` writes a nested field.
 names = st.text(st.characters(exclude_characters=".", exclude_categories=["Cs"]), min_size=1, max_size=6)

@@ -12,7 +12,8 @@ import filelock
 import pytest
 
 from tests.faults import in_child
-from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, at_work, held
 from xmap.store.errors import StoreBusy, StoreDenied, StoreFull, XmapError
 

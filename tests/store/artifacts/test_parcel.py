@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from xmap.store.artifacts.artifact import Artifact, Draft, Identity, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.parcel import lay_out, pack, take_in
 from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.errors import ArtifactDamaged

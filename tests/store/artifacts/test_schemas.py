@@ -12,7 +12,8 @@ import pytest
 from tests.faults import Case
 from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST, seal
-from xmap.store.artifacts.schemas import NEEDED, oddity, stored_oddity, usable
+from xmap.store.artifacts.schemas import oddity, stored_oddity
+from xmap.store.artifacts.usable import NEEDED, usable
 from xmap.store.errors import ArtifactDamaged
 
 FROZEN = Path(__file__).resolve().parents[2] / "data" / "v1" / "store"

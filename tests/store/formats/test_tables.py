@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from xmap.store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
-from xmap.store.formats.tables import iterate_table, open_foreign, read_footer, read_table, vectors_array, vectors_column, write_table
+from xmap.store.formats.tables import open_foreign, read_footer, read_table, vectors_array, vectors_column, write_table
 
 ROWS, WIDTH = 3000, 16
 
@@ -70,17 +70,6 @@ def test_several_tables_and_some_columns(tmp_path: Path) -> None:
         read_table([])
 
 
-def test_pieces_hold_all_rows_in_order(tmp_path: Path) -> None:
-    write_table(tmp_path / "a", table(), "f")
-    pieces = list(iterate_table(tmp_path / "a", ["label"], 700))
-    assert max(len(piece) for piece in pieces) <= 700
-    assert pa.concat_tables(pieces)["label"].to_pylist() == list(range(ROWS))
-
-
-def iterated(path: Path) -> object:
-    return list(iterate_table(path, ["id"], 1))
-
-
 def foreign(path: Path) -> object:
     with path.open("rb") as file, open_foreign(file, "a") as found:
         return found.read()
@@ -95,7 +84,7 @@ def test_a_column_that_is_not_there_is_damage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [pa.lib.ArrowMemoryError("malloc of size 64 failed"), MemoryError(), OSError(12, "Cannot allocate memory")]
 )
-@pytest.mark.parametrize("way", [read_table, read_footer, iterated, foreign])
+@pytest.mark.parametrize("way", [read_table, read_footer, foreign])
 def test_refused_memory_is_no_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, way: Callable[[Path], object]
 ) -> None:
@@ -115,7 +104,7 @@ def test_a_cut_table_is_damage(tmp_path: Path, cut: float) -> None:
     write_table(path, table(), "f")
     data = path.read_bytes()
     path.write_bytes(data[: int(cut * len(data)) if cut == 0.5 else int(cut)])
-    for read in (read_table, read_footer, lambda path: list(iterate_table(path, ["id"], 10))):
+    for read in (read_table, read_footer):
         with pytest.raises(ArtifactDamaged):
             read(path)
     with pytest.raises(ArtifactDamaged):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xmap.store.artifacts.artifact import Draft, Identity, Store
+from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
 from xmap.store.sql.connection import Connection, connect
 from xmap.store.sql.questions import QUESTIONS

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.worlds.questions import CLASSES, add_images, built, rows
-from xmap.store.artifacts.artifact import Artifact, Identity
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.connection import Connection, connect

@@ -18,7 +18,7 @@ from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.extract.identity import ExtractSpec, image_identity, parts
-from xmap.store.artifacts.artifact import Identity
+from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes
 
