@@ -42,19 +42,10 @@ def test_what_once_ended_in_a_traceback_ends_in_a_sentence(strange: World, tmp_p
     tried(strange, tmp_path, range(number, number + 1), case)
 
 
-# Those that .ci/run has time for; `make deep` tries them all.
-OFTEN = {*range(10_000, 10_600, BLOCK), 11_500, 11_600, 11_700, 11_800}
-
-
+@pytest.mark.thorough
 @pytest.mark.timeout(1200)
 @pytest.mark.failure("received folder")
-@pytest.mark.parametrize(
-    "start",
-    [
-        pytest.param(start, marks=pytest.mark.thorough if start in OFTEN else pytest.mark.deep)
-        for start in range(10_000, 10_000 + MANY, BLOCK)
-    ],
-)
+@pytest.mark.parametrize("start", range(10_000, 10_000 + MANY, BLOCK))
 def test_no_odd_artifact_of_many_does_more_than_end_in_a_sentence(strange: World, tmp_path: Path, case: Case, start: int) -> None:
     tried(strange, tmp_path, range(start, start + BLOCK), case)
 
