@@ -12,7 +12,7 @@ from tests.promises.conftest import Commands
 from tests.promises.test_hostile import is_plain, refused
 from tests.promises.worlds import FEATURES
 from tests.stages.datasets.sources.test_tar import HOSTILE
-from tests.stages.datasets.sources.test_webdataset import UNFIT
+from tests.stages.datasets.sources.test_tar_samples import UNFIT
 from tests.stages.tars import END, header, padded, write_tar
 
 # Where hostile names would lead from the working directory.

@@ -100,11 +100,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plan(photos: Path, tiny_model_dir: Path, tmp_path: Path) -> Callable[..., Any]:
-    """`plan(config=, store=, root=, **data)`: the extraction of the photos folder, not yet run."""
     # It imports this module.
-    from tests.stages.extraction_world import SMALL, plan_job
+    from tests.stages.extraction_world import planner
 
-    def planned(config: Any = SMALL, store: str = "store", root: Path = photos, **data: object) -> Any:
-        return plan_job(root, tiny_model_dir, tmp_path / store, config, **data)
-
-    return planned
+    return planner(photos, tiny_model_dir, tmp_path)

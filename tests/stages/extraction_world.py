@@ -22,6 +22,7 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.hashes import HashMemory
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
+ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
 
 
 class Told(Silent):
@@ -76,6 +77,15 @@ def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig =
     dataset = open_dataset(DataConfig(data=str(root), **data))
     encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), memory, store / "encoders")
     return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory), encoder, config)
+
+
+def planner(root: Path, model: Path | str, folder: Path, config: ExtractConfig = SMALL) -> Plan:
+    """`plan(config=, store=, root=, **data)`: the extraction of `root` into a store in `folder`, not yet run."""
+
+    def plan(config: ExtractConfig = config, store: str = "store", root: Path = root, **data: object) -> Job:
+        return plan_job(root, model, folder / store, config, **data)
+
+    return plan
 
 
 def tree(artifact: Artifact | Path) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,11 @@ import numpy as np
 import pytest
 
 from tests.stages.conftest import picture
-from tests.stages.extraction_world import Job, Told, plan_job, tree
+from tests.stages.extraction_world import ONE, Plan, Told, planner, tree
 from tests.stages.tars import encoded, samples, write_shards, write_tar
-from xmap.stages.config import DataConfig, ExtractConfig
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
-from xmap.stages.datasets.open import open_dataset
+from tests.worlds.datasets import read
+from xmap.stages.config import ExtractConfig
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.datasets.places.place import Container, Place
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
@@ -26,27 +25,15 @@ from xmap.store.artifacts.fingerprint import explain
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images
 
-ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
-
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     return write_shards(tmp_path / "pets")
 
 
-def read(data: Path | str, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(data), **config))
-
-
-Plan = Callable[..., Job]
-
-
 @pytest.fixture
 def plan(shards: Path, tiny_model_dir: Path, tmp_path: Path) -> Plan:
-    def planned(store: str = "store", root: Path = shards, **data: object) -> Job:
-        return plan_job(root, tiny_model_dir, tmp_path / store, ONE, **data)
-
-    return planned
+    return planner(shards, tiny_model_dir, tmp_path, ONE)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.datasets.sources.test_folder import touch
+from tests.worlds.datasets import read, touch
 from xmap.pipeline.adapters.given_images import image_paths
-from xmap.stages.config import DataConfig
-from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.pictures import UNREAD, is_left_behind
 from xmap.stages.images.decode import BadImage, load_image
 from xmap.stages.images.read import read_place
@@ -38,10 +35,6 @@ FILES = (
     ".picasa.ini",
 )
 CLASSES = ("recycled", "trash", "found", "thumbs", "system volume", "@home", "#1", "$", "macosx", "lost and found", "tmp", "eadir")
-
-
-def read(root: Path | str, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(root), **config))
 
 
 @pytest.mark.failure("wrong layout")

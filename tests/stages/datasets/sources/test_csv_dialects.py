@@ -10,19 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stages.datasets.sources.test_folder import touch
-from xmap.stages.config import DataConfig
+from tests.worlds.datasets import read, touch
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.open import open_dataset
 from xmap.store.errors import InputError
 
 ROWS = [(f"img/{name}/{number}.jpg", name) for name in ("cat", "dog") for number in range(4)]
 PLAIN = "path,label\n" + "".join(f"{path},{label}\n" for path, label in ROWS)
-
-
-def read(path: Path, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(path), **config))
 
 
 def told(found: Dataset) -> list[tuple[str, str, str]]:

@@ -10,23 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.datasets import read, touch
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.sources.folder import FolderSource
 from xmap.store.errors import EmptyInput, InputError
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"not looked at here")
-    return root
-
-
-def read(root: Path, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(root), **config))
 
 
 def test_splits_in_folders_are_taken_as_they_are(tmp_path: Path) -> None:

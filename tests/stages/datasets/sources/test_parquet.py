@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,48 +17,20 @@ from hypothesis import strategies as st
 import xmap.stages.datasets.sources.cells
 import xmap.stages.datasets.sources.parquet
 import xmap.store.memory.notes
-from tests.stages.conftest import picture, write_images
-from tests.stages.extraction_world import Job, Told, plan_job, tree
-from tests.stages.tars import encoded
-from xmap.stages.config import DataConfig, ExtractConfig
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
+from tests.worlds.datasets import read
+from tests.worlds.parquet import PNG, write, write_tables
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.formats.features import read_errors, read_images
 from xmap.store.memory.notes import Notes
-
-ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
-NESTED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-PNG = [encoded(picture(number)) for number in range(16)]
-
-
-def read(data: Path | str, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(data), **config))
-
-
-def write(path: Path, labels: list[Any], start: int = 0, nested: bool = True, names: list[str] | None = None, **more: Any) -> Path:
-    """A table of pictures, two rows a group; with `names` the schema says them as Hugging Face's does."""
-    images = PNG[start : start + len(labels)]
-    column = pa.array([{"bytes": data, "path": None} for data in images], NESTED) if nested else pa.array(images, pa.binary())
-    table = pa.table({"image": column, "label": labels, **more})
-    if names is not None:
-        features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=2)
-    return path
 
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
-    """A folder as the Hugging Face hub has them."""
-    for name, labels, start in (("train-00000-of-00002", [0, 2, 0], 0), ("train-00001-of-00002", [2, 0], 3), ("validation-0", [0, 2], 5)):
-        write(tmp_path / "pets" / "data" / f"{name}.parquet", labels, start, names=["cat", "owl", "dog"])
-    write(tmp_path / "pets" / "data" / "test-00000-of-00001.parquet", [2, 0], 7, names=["cat", "owl", "dog"])
-    (tmp_path / "pets" / "README.md").touch()
-    return tmp_path / "pets"
+    return write_tables(tmp_path / "pets")
 
 
 def test_hugging_faces_layout(tables: Path) -> None:
@@ -221,70 +189,6 @@ def test_an_unchanged_table_is_listed_once(tables: Path, tmp_path: Path, monkeyp
         assert open_dataset(config, notes=notes) == first
     write(tables / "data" / "train-00001-of-00002.parquet", [0, 0, 2], 9, names=["cat", "owl", "dog"])
     assert len(open_dataset(config, notes=notes).samples) == 10
-
-
-# ---- extraction
-
-
-Plan = Callable[..., Job]
-
-
-@pytest.fixture
-def plan(tables: Path, tiny_model_dir: Path, tmp_path: Path) -> Plan:
-    def planned(store: str = "store", root: Path = tables, **data: object) -> Job:
-        return plan_job(root, tiny_model_dir, tmp_path / store, ONE, **data)
-
-    return planned
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_features_are_those_of_the_same_images_in_folders(plan: Plan, tmp_path: Path, workers: int) -> None:
-    names = [f"train/{name}/{number}.png" for number, name in enumerate(("cat", "dog", "cat", "dog", "cat"))]
-    root = write_images(tmp_path / "folder", ["test/cat/0.png", "test/dog/0.png"], 20)
-    for name, data in zip(names, PNG, strict=False):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    one, other = (read_images(job.run(workers).files("train-")) for job in (plan(), plan(root=root)))
-    places = {name: number for number, name in enumerate(dict.fromkeys(other.sample_ids))}
-    order = [2 * places[name] + view for name in names for view in (0, 1)]
-    assert one.labels.tolist() == other.labels[order].tolist()
-    np.testing.assert_allclose(one.features[::2], other.features[order][::2], rtol=1e-4, atol=1e-6)
-
-
-def test_replacing_one_table_encodes_that_table_alone(plan: Plan, tables: Path) -> None:
-    before = plan().run()
-    assert [len(set(read_images([path]).sample_ids)) for path in before.files("train-")] == [1] * 5
-    write(tables / "data" / "train-00001-of-00002.parquet", [2, 0, 0], 9, names=["cat", "owl", "dog"])
-    told = Told()
-    after = plan().run(progress=told)
-    assert told.starts == [("encode images", 10, 7)]
-    assert tree(plan(store="other").run(2)) == tree(after)
-
-
-def test_bad_cells_are_listed_by_name(plan: Plan, tmp_path: Path) -> None:
-    images = [*PNG[:3], None, b"", b"<html>", PNG[4][:200]]
-    table = pa.table({"image": pa.array(images, pa.binary()), "label": ["a", "b"] + ["a"] * 5, "split": ["train"] * 2 + ["test"] * 5})
-    pq.write_table(table, tmp_path / "t.parquet", row_group_size=3)
-    artifact = plan(root=tmp_path / "t.parquet").run(2)
-    assert [(row.path, row.kind) for row in read_errors(artifact.file("errors.parquet"))] == [
-        (f"t.parquet/0000000{row}", kind) for row, kind in ((3, "missing"), (4, "empty"), (5, "not-an-image"), (6, "truncated"))
-    ]
-    assert artifact.summary["counts"] == {"train": 2, "test": 1}
-
-
-@pytest.mark.failure("changed input")
-@pytest.mark.parametrize("change", ["replace", "shorter", "truncate", "remove"])
-def test_a_table_that_changes_during_the_work_is_noticed(plan: Plan, tables: Path, change: str) -> None:
-    job, path = plan(), tables / "data" / "train-00000-of-00002.parquet"
-    if change in ("replace", "shorter"):
-        write(tables / "new.parquet", [0, 2, 0] if change == "replace" else [], 12)
-        os.replace(tables / "new.parquet", path)
-    elif change == "truncate":
-        os.truncate(path, 700)
-    else:
-        path.unlink()
-    with pytest.raises(InputError, match=r"train-00000-of-00002.parquet/00000000 (changed while|was there when).*; run the same"):
-        job.run()
 
 
 def test_threads_that_want_a_row_group_together_read_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

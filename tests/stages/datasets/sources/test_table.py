@@ -8,20 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from xmap.stages.config import DataConfig
+from tests.worlds.datasets import read
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.wide import has_wide
-from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset
-from xmap.stages.datasets.open import open_dataset
+from xmap.stages.datasets.dataset import TEST, TRAIN
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
 from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes
-
-
-def read(path: Path, **config: object) -> Dataset:
-    return open_dataset(DataConfig(data=str(path), **config))
 
 
 def csv_file(folder: Path, text: str) -> Path:
