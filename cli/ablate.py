@@ -13,12 +13,13 @@ import typer
 from xmap.cli.console import interval, points, print_json, show
 from xmap.cli.options import Settings, with_settings
 from xmap.cli.progress import progress_on_stderr
+from xmap.cli.results import explained, marks_of
 from xmap.cli.tables import print_table
 
 if TYPE_CHECKING:
     from xmap.pipeline.studies.ablate import Result
 
-MEASURED = "measured on the whole validation split with fixed settings, never on test; intervals: bootstrap over samples, seeds averaged"
+MEASURED = "measured on the whole validation split with fixed settings, never on test; seeds averaged"
 
 
 # What is ablated is XMAdapter, with fixed settings.
@@ -67,10 +68,19 @@ def _facts(result: Result) -> dict[str, Any]:
 
 def _print(result: Result) -> None:
     show(f"{result.name}: {result.question}")
+    kinds = [row.ci_kind for row in result.rows] + [row.ci_kind for row in result.found]
+    marks = marks_of([{"ci_kind": kind} for kind in kinds])
     if result.found:
         columns: Sequence[str] = ("score", "finds errors of", "AUROC", "95 % interval", "wrong", "samples")
-        rows: list[tuple[str, ...]] = [
-            (row.score, row.errors, f"{row.auroc:.3f}", f"[{row.low:.3f}, {row.high:.3f}]", f"{row.wrong:,}", f"{row.samples:,}")
+        rows = [
+            (
+                row.score,
+                row.errors,
+                f"{row.auroc:.3f}",
+                f"[{row.low:.3f}, {row.high:.3f}]{marks[row.ci_kind]}",
+                f"{row.wrong:,}",
+                f"{row.samples:,}",
+            )
             for row in result.found
         ]
     else:
@@ -79,9 +89,9 @@ def _print(result: Result) -> None:
             (
                 row.variant,
                 f"{row.accuracy:.2f}",
-                interval((row.low, row.high)),
+                f"{interval((row.low, row.high))}{marks[row.ci_kind]}",
                 "" if row.default else points(row.difference),
-                "" if row.default else interval((row.difference_low, row.difference_high)),
+                "" if row.default else f"{interval((row.difference_low, row.difference_high))}{marks[row.ci_kind]}",
                 row.verdict,
             )
             for row in result.rows
@@ -89,6 +99,8 @@ def _print(result: Result) -> None:
         if result.rows:
             show(f"{result.rows[0].samples:,} validation samples, seeds: {result.rows[0].seeds}")
     print_table(columns, rows, right=columns[2:] if result.found else columns[1:-1], spare=("95 % interval", "samples", "wrong"))
+    if marks:
+        show(f"intervals: {explained(marks)}")
     for line in result.left_out:
         show(f"left out: {line}")
     show(f"written: {', '.join(str(path) for path in result.files) or 'nothing'}")

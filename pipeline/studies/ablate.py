@@ -24,7 +24,7 @@ from xmap.store.disk.output import Output
 from xmap.store.errors import InputError, XmapError
 
 if TYPE_CHECKING:
-    from xmap.stages.ablate.measure import Found, Measured, Trained
+    from xmap.stages.ablate.measure import Measured, Ranking, Trained
 
 FLAG = "--out DIR"
 
@@ -37,7 +37,7 @@ class Result:
     question: str
     axis: str
     rows: Sequence[Measured]
-    found: Sequence[Found]
+    found: Sequence[Ranking]
     left_out: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -66,10 +66,11 @@ class _Worker:
         self._known: dict[str, list[Trained]] = {}
 
     def ablation(self, name: str, out: Path) -> Result:
-        from xmap.stages.ablate.measure import hits, measure
+        from xmap.stages.ablate.measure import hits, measure, supports_differ
 
         entry = ABLATIONS[name]
-        base = [hits(one, DEFAULT) for one in self._trained(DEFAULT)]
+        default = self._trained(DEFAULT)
+        base = [hits(one, DEFAULT) for one in default]
         rows, left_out = [], []
         self._progress.start(f"ablate {name}", len(entry.variants))
         for variant in entry.variants:
@@ -80,7 +81,8 @@ class _Worker:
                 left_out.append(f"{variant.name}: {error}")
                 self._progress.say(f"{name}, left out {left_out[-1]}")
                 continue
-            rows.append(measure(variant, [hits(one, variant) for one in trained], base))
+            differ = supports_differ(trained) or supports_differ(default)
+            rows.append(measure(variant, [hits(one, variant) for one in trained], base, differ))
         table = _write(out, name, [{**asdict(row), "verdict": row.verdict} for row in rows], self._config)
         figure = _draw(out, name, entry.question, entry.axis, rows)
         return Result(name, entry.question, entry.axis, rows, (), tuple(left_out), (table, figure))

@@ -16,7 +16,7 @@ from xmap.stages.ablate.variants import METHOD, Variant
 from xmap.stages.adapters.files import on_device
 from xmap.stages.adapters.neighbors import batches
 from xmap.stages.datasets.dataset import VAL
-from xmap.stages.eval.metrics import RESAMPLES, bootstrap_interval, paired_difference
+from xmap.stages.eval.metrics import RESAMPLES, Difference, bootstrap_interval, paired_difference, shared_part, with_seeds
 from xmap.stages.fewshot.draw import splits_of
 from xmap.stages.fewshot.task import Labelled, Segments
 from xmap.stages.machine.device import repeatable
@@ -34,21 +34,28 @@ from xmap.store.formats.tables import Array
 SEED = 0
 RANDOM, FOCAL, DISAGREEMENT = "random", "focal: (1 - p)^2, zero-shot", "disagreement d"
 ERRORS = ("zero-shot", "adapted")
+# What an interval is over: the luck of the supports counts where they differ from seed to seed.
+OVER_SAMPLES = "bootstrap over validation samples"
+OVER_BOTH = "student-t over seeds and bootstrap over validation samples"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A variant's adapter of one seed, with fixed settings, and the validation samples it is scored on, by sample id."""
+    """A variant's adapter of one seed, with fixed settings, and the validation samples it is scored on, by sample id.
+
+    `support` is the fingerprint of the cache that holds its support.
+    """
 
     fitted: Fitted
     cache: Cache
     validation: Labelled
     seed: int
+    support: str
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The accuracy of a variant in percent, and its difference from the default, with 95 % bootstrap intervals over samples."""
+    """The accuracy of a variant in percent, and its difference from the default, with 95 % intervals of the kind `ci_kind`."""
 
     variant: str
     accuracy: float
@@ -60,6 +67,7 @@ class Measured:
     samples: int
     seeds: int
     default: bool
+    ci_kind: str
 
     @property
     def verdict(self) -> str:
@@ -74,8 +82,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Found:
-    """How well a score ranks wrongly answered samples before others: AUROC, 0.5 for chance, with its bootstrap interval."""
+class Ranking:
+    """How well a score ranks wrongly answered samples before others: AUROC, 0.5 for chance, with its 95 % interval of `ci_kind`."""
 
     score: str
     errors: str
@@ -84,6 +92,7 @@ class Found:
     high: float
     wrong: int
     samples: int
+    ci_kind: str
 
 
 def train_variant(
@@ -98,7 +107,7 @@ def train_variant(
     task_alone = task.to(device).without_validation()
     with repeatable(seed, device), threads_for(product_size(task_alone, options)):
         fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
-    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed)
+    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed, cache.fingerprint)
 
 
 def by_id(samples: Labelled) -> Labelled:
@@ -126,32 +135,51 @@ def keep_keys(fitted: Fitted, cache: Cache, per_class: int) -> tuple[Fitted, Cac
     return replace(fitted, tensors={**fitted.tensors, "keys": fitted.tensors["keys"][rows]}), Cache(cache.text, segments)
 
 
-def measure(variant: Variant, found: Sequence[Array], base: Sequence[Array]) -> Measured:
-    """The row of a variant from the hits (B,) of each seed beside those of the default: intervals over samples, seeds averaged first."""
-    mine, default = np.mean(found, axis=0), np.mean(base, axis=0)
-    low, high = bootstrap_interval(mine, SEED)
-    gap = paired_difference(mine, default, SEED)
-    accuracy, *rest = (100.0 * float(value) for value in (mine.mean(), low, high, gap.mean, gap.low, gap.high))
-    return Measured(variant.name, accuracy, rest[0], rest[1], rest[2], rest[3], rest[4], len(mine), len(found), variant.plain)
+def supports_differ(trained: Sequence[Trained]) -> bool:
+    """Whether seeds met different supports."""
+    return len({one.support for one in trained}) > 1
 
 
-def find_hard(trained: list[Trained]) -> list[Found]:
+def measure(variant: Variant, found: Sequence[Array], base: Sequence[Array], differ: bool) -> Measured:
+    """The row of a variant from the hits (B,) of each seed beside those of the default, seeds averaged.
+
+    Intervals are over samples; where supports `differ` from seed to seed they hold their luck too, as an evaluation's differences do.
+    """
+    mine, default = (np.stack(hits, axis=1).astype(np.float64) for hits in (found, base))
+    average = mine.mean(axis=1)
+    accuracy = Difference(float(average.mean()), *bootstrap_interval(average, SEED))
+    gap = paired_difference(average, default.mean(axis=1), SEED)
+    if differ:
+        accuracy, gap = _with_luck(accuracy, mine), _with_luck(gap, mine - default)
+    shares = (accuracy.mean, max(accuracy.low, 0.0), min(accuracy.high, 1.0), gap.mean, gap.low, gap.high)
+    mean, low, high, *gaps = (100.0 * share for share in shares)
+    kind = OVER_BOTH if differ else OVER_SAMPLES
+    return Measured(variant.name, mean, low, high, gaps[0], gaps[1], gaps[2], len(mine), len(found), variant.plain, kind)
+
+
+def _with_luck(found: Difference, by_seed: Array) -> Difference:
+    """The same mean of `by_seed` (B, S), with an interval that holds the luck of the supports."""
+    return with_seeds(found, by_seed.mean(axis=0), shared_part(by_seed))
+
+
+def find_hard(trained: list[Trained]) -> list[Ranking]:
     """AUROC of disagreement, of focal weights and of chance against the errors of zero-shot and of the adapter.
 
     Where all samples are answered rightly, or none, there is nothing to tell apart: those rows are left out.
     """
     columns = [_hard_columns(one) for one in trained]
-    joined = {name: np.concatenate([found[name] for found in columns]) for name in columns[0]}
-    # One sample of all seeds is drawn together: they are not independent.
-    groups = np.concatenate([np.arange(len(one.validation)) for one in trained])
+    differ = supports_differ(trained)
     rows = []
     for errors in ERRORS:
-        wrong = joined[errors]
-        if wrong.all() or not wrong.any():
+        wrong = [seed[errors] for seed in columns]
+        # A seed without both says nothing of its own.
+        luck = differ and all(seed.any() and not seed.all() for seed in wrong)
+        if len(np.unique(np.concatenate(wrong))) < 2:
             continue
         for score in (DISAGREEMENT, FOCAL, RANDOM):
-            low, high = _auroc_interval(joined[score], wrong, groups)
-            rows.append(Found(score, errors, auroc(joined[score], wrong), low, high, int(wrong.sum()), len(wrong)))
+            found = _auroc_of([seed[score] for seed in columns], wrong, luck)
+            count, kind = int(np.sum(wrong)), OVER_BOTH if luck else OVER_SAMPLES
+            rows.append(Ranking(score, errors, found.mean, max(found.low, 0.0), min(found.high, 1.0), count, np.size(wrong), kind))
     return rows
 
 
@@ -165,14 +193,17 @@ def auroc(scores: Array, positive: Array) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2.0) / (count * others))
 
 
-def _auroc_interval(scores: Array, positive: Array, groups: Array) -> tuple[float, float]:
+def _auroc_of(scores: Sequence[Array], positive: Sequence[Array], luck: bool) -> Difference:
+    """AUROC over the samples (B,) of all seeds, with its interval; with `luck`, the spread of the seeds' own is in it."""
     generator = np.random.default_rng(SEED)
-    samples = int(groups.max()) + 1
-    order = np.argsort(groups, kind="stable").reshape(samples, -1)
-    drawn = (order[generator.integers(0, samples, samples)].ravel() for _ in range(RESAMPLES // 4))
-    values = [auroc(scores[rows], positive[rows]) for rows in drawn]
+    # One sample of all seeds is drawn together: they are not independent.
+    score, wrong = np.stack(scores, axis=1), np.stack(positive, axis=1)
+    samples = len(score)
+    drawn = (generator.integers(0, samples, samples) for _ in range(RESAMPLES // 4))
+    values = [auroc(score[rows].ravel(), wrong[rows].ravel()) for rows in drawn]
     low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    found = Difference(auroc(score.ravel(), wrong.ravel()), float(low), float(high))
+    return with_seeds(found, np.array([auroc(*seed) for seed in zip(scores, positive, strict=True)])) if luck else found
 
 
 def _hard_columns(trained: Trained) -> dict[str, Array]:

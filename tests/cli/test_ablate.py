@@ -54,6 +54,8 @@ def test_a_table_and_a_figure_each_and_the_test_split_stays_closed(imported: Pat
     found = {one["name"]: one for one in json.loads(result.stdout)["ablations"]}
     assert [row["variant"] for row in found["gamma"]["rows"]][:2] == ["default", "0 (text only)"]
     assert found["gamma"]["rows"][0]["verdict"] == "the default"
+    # An imported support is one for all seeds.
+    assert {row["ci_kind"] for row in found["gamma"]["rows"]} == {"bootstrap over validation samples"}
     hard = found["hard-samples"]
     assert len(hard["found"]) + 3 * len(hard["left_out"]) == 6
     assert "come without a text tower" in found["text"]["left_out"][0]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmap.stages.ablate.measure import auroc, few, keep_keys, measure
+from xmap.stages.ablate.measure import OVER_BOTH, OVER_SAMPLES, auroc, few, keep_keys, measure
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, Variant, ablations_of, names
 from xmap.stages.encoder.names import BUNDLED, CONFIG_FILE, MODELS
 from xmap.stages.fewshot.task import Segments, Text
@@ -38,14 +38,27 @@ def test_a_verdict_needs_an_interval_without_zero() -> None:
     base, worse = list(right), list(right & (generator.random((2, 400)) < 0.8))
     noise = list(np.where(generator.random((2, 400)) < 0.05, ~right, right))
     variant = Variant("other", settings={"gamma": 0.5})
-    assert measure(variant, worse, base).verdict == "worse"
-    assert measure(variant, base, worse).verdict == "better"
-    assert measure(variant, base, base).verdict == "the same"
-    assert measure(DEFAULT, base, base).verdict == "the default"
-    row = measure(variant, noise, base)
+    assert measure(variant, worse, base, False).verdict == "worse"
+    assert measure(variant, base, worse, False).verdict == "better"
+    assert {measure(variant, base, base, differ).verdict for differ in (False, True)} == {"the same"}
+    assert measure(DEFAULT, base, base, False).verdict == "the default"
+    row = measure(variant, noise, base, False)
     assert (row.verdict == "no effect shown") == (row.difference_low <= 0 <= row.difference_high)
     assert row.accuracy == pytest.approx(100 * np.mean(noise))
     assert (row.samples, row.seeds) == (400, 2)
+
+
+def test_intervals_hold_the_luck_of_supports_that_differ() -> None:
+    generator = np.random.default_rng(2)
+    base = [generator.random(400) < share for share in (0.5, 0.6, 0.7)]
+    mine = [hits | (generator.random(400) < gain) for hits, gain in zip(base, (0.0, 0.1, 0.3), strict=True)]
+    variant = Variant("other", settings={"gamma": 0.5})
+    alone, both = (measure(variant, mine, base, differ) for differ in (False, True))
+    assert (alone.ci_kind, both.ci_kind) == (OVER_SAMPLES, OVER_BOTH)
+    assert (alone.accuracy, alone.difference) == (both.accuracy, both.difference)
+    assert both.difference_low < alone.difference_low < alone.difference_high < both.difference_high
+    assert both.low < alone.low < alone.high < both.high <= 100.0
+    assert (alone.verdict, both.verdict) == ("better", "no effect shown")
 
 
 def test_kept_keys_are_the_first_of_each_class() -> None:
