@@ -11,7 +11,8 @@ from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
 from xmap.cli.tables import print_table
 from xmap.pipeline.run.image_changes import ImageChanges
 from xmap.pipeline.upkeep.compare import Comparison, compare
-from xmap.pipeline.upkeep.lineage import Lineage, find_artifact
+from xmap.pipeline.upkeep.lineage import Lineage
+from xmap.pipeline.upkeep.named import find_artifact
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import SHORT
 

@@ -11,7 +11,8 @@ from xmap.cli.console import plain, print_json, show, size
 from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
 from xmap.cli.results import print_results
 from xmap.cli.tables import print_table
-from xmap.pipeline.upkeep.lineage import Lineage, find_artifact
+from xmap.pipeline.upkeep.lineage import Lineage
+from xmap.pipeline.upkeep.named import find_artifact
 from xmap.stages.methods.searched import GRIDS
 from xmap.stages.names import EVAL
 from xmap.store.artifacts.artifact import Artifact

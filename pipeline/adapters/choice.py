@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.encoder import EXPORT
-from xmap.pipeline.upkeep.lineage import raise_damage
+from xmap.pipeline.upkeep.named import answering, called
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.errors import ArtifactMissing, InputError
@@ -35,31 +35,26 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
         return _exported(Path(name))
     survey = store.survey("adapter")
     adapters = survey.artifacts
-    exact = [found for found in adapters if name in (found.name, found.path.name, str(found.path))]
-    begun = [found for found in adapters if name and found.fingerprint.startswith(name)]
-    if not exact and len(begun) > 1:
-        raise InputError(f"several fingerprints begin with {name!r}: {_prints(begun)}; give more digits.")
-    if name and not exact and not begun:
-        raise_damage(survey, name)
-    taken = (exact or begun or [_newest(store, adapters, name, method, seed)])[-1]
+    by_name = next(reversed(called(adapters, name)), None) or _newest(store, adapters, name, method, seed)
+    taken = by_name or answering(survey, name, "adapter")[-1]
     same = [found for found in adapters if found.name == taken.name]
-    if len(same) > 1 and not begun:
+    if by_name and taken.fingerprint != name and len(same) > 1:
         say(f"{len(same)} adapters are called {taken.name}; taken: {_dated(taken)}. By fingerprint: {_prints(same)}.")
     return Adapter(store, taken)
 
 
-def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, seed: int | None) -> Artifact:
-    """The newest adapter of a data set or evaluation, or without a name of the only data set."""
+def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, seed: int | None) -> Artifact | None:
+    """The newest adapter of a data set or evaluation, or without a name of the only data set; None where neither is called so."""
     stored = store.artifacts()
     providers = providers_of(stored)
     datasets = {found.path: dataset_of(found, providers) for found in stored if found.stage in ("adapter", "eval")}
-    evaluations = [found for found in store.artifacts("eval") if name in ("", found.name, found.path.name, datasets.get(found.path))]
+    evaluations = [found for found in stored if found.stage == "eval" and (name in ("", datasets[found.path]) or called([found], name))]
     named = {digest for found in evaluations for digest in found.inputs.values()}
     own = [found for found in adapters if name in ("", datasets.get(found.path)) or found.fingerprint in named]
     if not name:
         _require_one(sorted({dataset for found in [*own, *evaluations] if (dataset := datasets.get(found.path))}))
     elif not own:
-        raise ArtifactMissing("adapter", name, "run `xmap status` to see what there is, or `xmap train`.")
+        return None
     evaluation = next(reversed(evaluations), None)
     compared = [str(found) for found in evaluation.fields.get("methods", ())] if evaluation else []
     wanted = method or (PREFERRED if PREFERRED in compared else next(reversed(compared), ""))

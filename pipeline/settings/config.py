@@ -38,9 +38,7 @@ def _defaults(model: type[Config]) -> Any:
 class RunConfig(Config):
     """Which methods and seeds, on which features. Device, workers and engine never change what is stored."""
 
-    methods: tuple[str, ...] = Field(
-        tuple(name for name in FOUR if name in METHODS), min_length=1, description="Methods to train and compare."
-    )
+    methods: tuple[str, ...] = Field(FOUR, min_length=1, description="Methods to train and compare.")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Each draws a support, validation samples, a start and an order.")
     protocol: Literal["few", "paper"] = Field(
         "few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers."

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from xmap.pipeline.adapters.adapter import INPUTS
 from xmap.pipeline.studies.pictures import pictures_of
-from xmap.pipeline.upkeep.lineage import find_artifact, raise_damage
+from xmap.pipeline.upkeep.named import find_artifact, raise_damage
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.names import ADAPTER, EVAL
 from xmap.stages.report.gather import Run, gather

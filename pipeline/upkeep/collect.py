@@ -14,16 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmap.pipeline.run.plan import make_plan
-from xmap.pipeline.settings.config import XmapConfig
+from xmap.store.disk.files import read_plain, system_errors
+from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
+from xmap.store.errors import InputError, XmapError
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
+<<<<<<< HEAD
 from xmap.store.disk.files import read_plain, system_errors
 from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
 from xmap.store.errors import ArtifactMissing, InputError, XmapError
+=======
+from xmap.store.errors import InputError, XmapError
+from xmap.store.files import read_plain, system_errors
+from xmap.store.leftovers import TEMPORARY, is_abandoned, remove_abandoned
+>>>>>>> 1ac1ca9 (Find an artifact by its name in one way for every command, and let a data set's name win over a fingerprint that begins so)
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
@@ -57,9 +65,8 @@ def in_use(store: Store, config: XmapConfig) -> list[Identity]:
 def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
     """What may go, in the order in which it would: results that are `named`, and all that nothing kept refers to.
 
-    With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. `named` are names, folder
-    names or beginnings of fingerprints. Raises `ArtifactMissing` for one that fits nothing, and `InputError` for one that fits several
-    or that something kept was made from.
+    With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. Raises what `answering`
+    raises for those `named`, and `InputError` for one that fits several or that something kept was made from.
     """
     survey = store.survey()
     dropped = {_only(survey, name).path for name in named}
@@ -122,10 +129,7 @@ def _older(survey: Survey, keep: int) -> Iterator[Artifact]:
 
 
 def _only(survey: Survey, name: str) -> Artifact:
-    found = [artifact for artifact in survey.artifacts if name in (artifact.name, artifact.path.name, artifact.fingerprint)]
-    found = found or [artifact for artifact in survey.artifacts if name and artifact.fingerprint.startswith(name)]
-    if not found:
-        raise ArtifactMissing("finished", name, "run `xmap status` to see what there is.")
+    found = answering(survey, name)
     if len(found) > 1:
         raise InputError(f"{name!r} fits {', '.join(artifact.path.name for artifact in found)}; give one of these folder names.")
     return found[0]

@@ -55,7 +55,7 @@ def test_a_named_evaluation_goes_and_a_damaged_neighbour_is_said(arguments: list
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nope"], "no finished artifact 'nope' in the store"),
+        (["nope"], "no stored artifact 'nope' in the store"),
         (["--data", "absent"], "what is in use cannot be told: --data absent does not exist"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_of_adapters_with_one_name_the_newest_is_taken_and_said(store: Path) -> 
     said = []
     assert load_chosen(Store(store), older.fingerprint[:8], say=said.append).artifact.fingerprint == older.fingerprint
     assert said == []
+
+
+@pytest.mark.failure("changed input")
+def test_a_data_set_that_is_called_as_a_fingerprint_begins_is_taken(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    digit = Store(store).artifacts("adapter")[0].fingerprint[0]
+    import_tip_adapter(Store(tmp_path / "store"), write_layout(tmp_path / "layout"), digit, 100.0, Silent())
+    evaluate(tmp_path / "store", digit)
+    assert xmap.load(digit, store=tmp_path / "store").dataset == digit
 
 
 @pytest.mark.parametrize("name", ["bird", "cats", "zero-shot", "../birds", " "])
