@@ -40,7 +40,7 @@ FLOORS = {
         {"adapters"},
         {"upkeep"},
         {"run"},
-        {"commands.py", "engines"},
+        {"engines"},
         {"settings"},
     ),
     "store": (

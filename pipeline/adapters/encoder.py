@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from xmap.pipeline.commands import config_of
 from xmap.pipeline.run.features import HASHES, RECORDS
+from xmap.pipeline.run.source import stated
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL
@@ -52,7 +52,7 @@ def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: s
     encoder it is, and `NotPlain`.
     """
     changed = {name: value for name, value in (("pretrained", pretrained), ("cache_dir", cache_dir)) if value}
-    usual = (None if is_exported(store) else _noted(store, texts)) or recorded_encoder(texts)
+    usual = (None if is_exported(store) else _noted(store, texts)) or stated_encoder(texts)
     if model:
         return usual.model_copy(update={"model": model, "force_quick_gelu": False, **changed})
     if is_exported(store):
@@ -67,7 +67,7 @@ def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: s
 
 def is_followed(store: Store, texts: Artifact) -> bool:
     """Whether the encoder is loaded without being named: this machine's notes tell of it, or its name leads to no place of others."""
-    return _noted(store, texts) is not None or not recorded_encoder(texts).model.startswith((LOCAL, HUB))
+    return _noted(store, texts) is not None or not stated_encoder(texts).model.startswith((LOCAL, HUB))
 
 
 def _noted(store: Store, texts: Artifact) -> EncoderConfig | None:
@@ -79,11 +79,11 @@ def _noted(store: Store, texts: Artifact) -> EncoderConfig | None:
         return None
 
 
-def recorded_encoder(texts: Artifact) -> EncoderConfig:
-    """The encoder by the recorded command, without the files that it names: these are nobody's to open."""
-    recorded = config_of(str(texts.manifest["command"]), (ENCODER,)).encoder
-    tag = recorded.pretrained if _TAG.fullmatch(recorded.pretrained) and not Path(recorded.pretrained).exists() else _DEFAULT_TAG
-    return recorded.model_copy(update={"pretrained": tag, "cache_dir": ""})
+def stated_encoder(texts: Artifact) -> EncoderConfig:
+    """The encoder as the manifest states it, without the files that it names: these are nobody's to open."""
+    config = stated(texts, EncoderConfig)
+    tag = config.pretrained if _TAG.fullmatch(config.pretrained) and not Path(config.pretrained).exists() else _DEFAULT_TAG
+    return config.model_copy(update={"pretrained": tag, "cache_dir": ""})
 
 
 def is_exported(store: Store) -> bool:

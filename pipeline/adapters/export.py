@@ -24,7 +24,7 @@ from xmap.pipeline.adapters.encoder import (
     is_followed,
     is_on_disk,
     named,
-    recorded_encoder,
+    stated_encoder,
 )
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
@@ -161,7 +161,7 @@ def _accuracy(adapter: Adapter) -> float | None:
 
 
 def _flags(adapter: Adapter) -> str:
-    return named(recorded_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+    return named(stated_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
 
 
 def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.image_changes import Listing, listing_of
+from xmap.pipeline.run.source import FEATURES, source_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
@@ -20,7 +21,7 @@ from xmap.stages.names import IMAGES, TEXTS
 from xmap.stages.progress import Progress
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
-from xmap.store.artifacts.fingerprint import explain, fingerprint
+from xmap.store.artifacts.fingerprint import Json, explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing, InputError
@@ -42,9 +43,9 @@ Build = Callable[[Built, Progress], Artifact]
 class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
-    `where` is the part of a command line that names them, `counts` the images of each class in each split where these
-    are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where these are at hand,
-    `doubts` those of the remarks that make one doubt any results.
+    `where` is the part of a command line that names them, `source` what manifests state of them, `counts` the images of each class in
+    each split where these are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where
+    these are at hand, `doubts` those of the remarks that make one doubt any results.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Features:
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
     doubts: tuple[str, ...] = ()
+    source: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def imported(self) -> bool:
@@ -112,6 +114,7 @@ def _stored(store: Store, name: str, where: str) -> Features:
         partial(_gone, texts),
         where=where,
         remarks=_remarks(images),
+        source={FEATURES: name},
         dataset=str(images.summary.get("dataset", images.name)),
         doubts=_remarks(images) if "imported" in images.summary else (),
     )
@@ -164,8 +167,9 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     where = config.flags()
     command = f"xmap extract {where}".strip()
-    spec = ExtractSpec(dataset, hashes, encoder, config.extract)
-    images, texts = image_identity(spec, command, notes), text_identity(spec, command)
+    spec, source = ExtractSpec(dataset, hashes, encoder, config.extract), source_of(config)
+    made = image_identity(spec, command, notes), text_identity(spec, command)
+    images, texts = (replace(identity, source=source) for identity in made)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
     remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
 
@@ -193,6 +197,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         dataset.name,
         partial(listing_of, dataset),
         doubts,
+        source,
     )
 
 

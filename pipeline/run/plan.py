@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
 from xmap.pipeline.run.image_changes import Listing
+from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training, Trainings
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.build_cache.identity import cache_identity
@@ -138,6 +139,7 @@ def _coop(store: Store, features: Features, config: XmapConfig, encoder: Encoder
     identity = coop_identity(
         features.name, features.parts, features.texts.fields, config.text, config.cache, seed, protocol, features.where
     )
+    identity = replace(identity, source={**features.source, ENCODER: source_of(config)[ENCODER]})
 
     def build(built: Built, progress: Progress) -> Artifact:
         from xmap.stages.tune_texts.stage import tune_texts
@@ -167,6 +169,7 @@ def _model_remarks(features: Features) -> tuple[str, ...]:
 
 def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
     identity = cache_identity(features.name, features.parts, texts.fingerprint, config.cache, seed, features.where)
+    identity = replace(identity, source=features.source)
     drawn = identity.fields["seed"]
 
     def build(built: Built, progress: Progress) -> Artifact:
@@ -183,6 +186,7 @@ def _adapter(trainings: Trainings, features: Features, config: XmapConfig, cache
     texts, top_k = cache.inputs["texts"], config.eval.top_k
     where = features.where
     identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, where, top_k)
+    identity = replace(identity, source=features.source)
 
     inputs = features.images.fingerprint, texts, cache.fingerprint
     training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device, top_k)
@@ -194,6 +198,7 @@ def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mappin
     identity = eval_identity(
         features.name, features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots, features.where
     )
+    identity = replace(identity, source=features.source)
 
     def build(built: Built, progress: Progress) -> Artifact:
         from xmap.stages.eval.stage import evaluate

@@ -229,7 +229,8 @@ def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, t
     identity = eval_identity(name, {TEST: target.parts[TEST]}, source.texts.fingerprint, config.eval, adapters, config.cache.shots)
     seeds = ",".join(str(seed) for seed in config.run.seeds)
     words = f"xmap bench --datasets {job.name} --shots {config.cache.shots} --methods {','.join(config.run.methods)} --seeds {seeds}"
-    identity = replace(identity, fields={**identity.fields, "target": job.name}, command=f"{words} {target.where}".strip())
+    command = f"{words} {target.where}".strip()
+    identity = replace(identity, fields={**identity.fields, "target": job.name}, command=command, source=target.source)
 
     def build(built: Built, progress: Progress) -> Artifact:
         from xmap.stages.eval.stage import evaluate

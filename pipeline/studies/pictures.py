@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from xmap.pipeline.commands import config_of
 from xmap.pipeline.run.features import HASHES
+from xmap.pipeline.run.source import stated
 from xmap.stages.config import DataConfig, ExtractConfig, read_as
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import shown
@@ -47,9 +47,8 @@ def _noted(store: Store, images: Artifact) -> DataConfig | None:
 
 
 def _harmless(images: Artifact) -> DataConfig:
-    """How the recorded command draws splits. The files that it names are nobody's to open."""
-    recorded = config_of(str(images.manifest["command"]), ("data",)).data
-    return recorded.model_copy(update={"data": "", "classes": "", "root": ""})
+    """How splits are drawn, as the manifest states it. The files that it names are nobody's to open."""
+    return stated(images, DataConfig).model_copy(update={"data": "", "classes": "", "root": ""})
 
 
 def _rules(images: Artifact, max_pixels: int | None) -> Rules:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig
+from xmap.pipeline.upkeep.named import answering
 from xmap.store.disk.files import read_plain, system_errors
 from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
 from xmap.store.errors import InputError, XmapError
@@ -23,15 +25,6 @@ from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
-<<<<<<< HEAD
-from xmap.store.disk.files import read_plain, system_errors
-from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
-from xmap.store.errors import ArtifactMissing, InputError, XmapError
-=======
-from xmap.store.errors import InputError, XmapError
-from xmap.store.files import read_plain, system_errors
-from xmap.store.leftovers import TEMPORARY, is_abandoned, remove_abandoned
->>>>>>> 1ac1ca9 (Find an artifact by its name in one way for every command, and let a data set's name win over a fingerprint that begins so)
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.

@@ -156,6 +156,7 @@ class Draft:
             "fields": self.identity.fields,
             "inputs": dict(self.identity.inputs),
             "command": self.identity.command,
+            "source": dict(self.identity.source),
             "files": files,
             "summary": summary or {},
             "versions": versions(),

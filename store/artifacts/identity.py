@@ -15,8 +15,9 @@ from xmap.store.artifacts.fingerprint import SHORT, Fields, fingerprint
 class Identity:
     """The fields of an artifact and what it is made from.
 
-    `fields` determine its bytes and `inputs` names the fingerprints of what it is made from; both enter the fingerprint.
-    `name` and `command` (how to make it again) are for people and do not.
+    `fields` determine its bytes and `inputs` names the fingerprints of what it is made from; both enter the fingerprint. What does not
+    is for people and for finding things again: `name`, `command` (how to make it) and `source` (the settings that named its images,
+    encoder or features, without credentials).
     """
 
     stage: str
@@ -24,6 +25,7 @@ class Identity:
     fields: Fields
     inputs: Mapping[str, str] = field(default_factory=dict)
     command: str = "xmap run"
+    source: Fields = field(default_factory=dict)
 
     @cached_property
     def declared(self) -> Fields:

@@ -75,9 +75,10 @@ def _oddity(path: Path, manifest: Mapping[str, Any]) -> str | None:
     if manifest["stage"] != path.parent.name:
         return f"it says that it is of the stage {manifest['stage']!r}"
     # Imported late: help and completion need no pydantic.
-    from xmap.store.artifacts.schemas import oddity
+    from xmap.store.artifacts.schemas import oddity, source_oddity
 
-    return oddity(manifest["stage"], manifest["fields"], manifest["summary"])
+    # Manifests of before state no source.
+    return oddity(manifest["stage"], manifest["fields"], manifest["summary"]) or source_oddity(manifest.get("source", {}))
 
 
 def _seal_holds(data: bytes, checksum: str) -> bool:

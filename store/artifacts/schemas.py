@@ -29,6 +29,7 @@ Positive = Annotated[float, Field(gt=0, lt=1e300)]
 Names = Annotated[list[Word], Field(min_length=1)]
 Pair = Annotated[list[Real], Field(min_length=2, max_length=2)]
 Nested = dict[Word, Any]
+Setting = Word | bool | int | Real | None | list[Word]
 
 
 @with_config(STRICT)
@@ -192,6 +193,15 @@ class Fields(TypedDict, total=False):
     methods: Names
 
 
+@with_config(STRICT)
+class Source(TypedDict, total=False):
+    """Where images, encoder and features were found: settings, which the pipeline holds against their models when it reads them."""
+
+    data: dict[Word, Setting]
+    encoder: dict[Word, Setting]
+    features: Word
+
+
 def _agreeing(summary: Evaluated) -> Evaluated:
     """Whether the lists of an evaluation fit each other."""
     results = summary.get("results", [])
@@ -228,7 +238,7 @@ SUMMARIES: Mapping[str, Any] = {
 
 @cache
 def _schema(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter({**SUMMARIES, "fields": Fields, "stored": Stored}[name])
+    return TypeAdapter({**SUMMARIES, "fields": Fields, "source": Source, "stored": Stored}[name])
 
 
 def oddity(stage: str, fields: Mapping[str, Any], summary: Mapping[str, Any]) -> str | None:
@@ -236,6 +246,11 @@ def oddity(stage: str, fields: Mapping[str, Any], summary: Mapping[str, Any]) ->
     if stage not in SUMMARIES:
         return None
     return _odd("manifest", "fields", fields) or _odd("manifest", stage, summary)
+
+
+def source_oddity(source: object) -> str | None:
+    """What is odd about the source that a manifest states, in words."""
+    return _odd("manifest", "source", source)
 
 
 def stored_oddity(metadata: object) -> str | None:

@@ -1,0 +1,46 @@
+"""Where an artifact's images and encoder were found, as its manifest states it: without credentials, and part of no fingerprint.
+
+A manifest may be a stranger's. What it states is data in the shape of our settings; whoever asks decides which of it to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from xmap.pipeline.config import XmapConfig
+from xmap.pipeline.run.recorded_command import recorded
+from xmap.stages.config import Config, DataConfig, EncoderConfig
+from xmap.stages.datasets.places.place import shown
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import Fields, Json
+from xmap.store.errors import InputError
+
+DATA, ENCODER, FEATURES = "data", "encoder", "features"
+# Where the settings of a model are stated, and what names others.
+PLACES: Mapping[type[Config], tuple[str, str]] = {DataConfig: (DATA, "--data"), EncoderConfig: (ENCODER, "--model")}
+Model = TypeVar("Model", bound=Config)
+
+
+def source_of(config: XmapConfig) -> dict[str, Json]:
+    """The images and the encoder that `config` names."""
+    return {DATA: _without_secrets(config.data), ENCODER: _without_secrets(config.encoder)}
+
+
+def _without_secrets(config: Config) -> Fields:
+    table: dict[str, Json] = config.model_dump(mode="json")
+    return {name: shown(value) if isinstance(value, str) else value for name, value in table.items()}
+
+
+def stated(artifact: Artifact, model: type[Model]) -> Model:
+    """The settings that the manifest states; one that it leaves out has its default. Raises `InputError` for odd ones."""
+    manifest, (section, flag) = artifact.manifest, PLACES[model]
+    table: Mapping[str, Any]
+    table = manifest["source"].get(section, {}) if "source" in manifest else recorded(str(manifest["command"]), section)
+    try:
+        return model.model_validate({name: value for name, value in table.items() if name in model.model_fields})
+    except ValidationError as error:
+        field = error.errors(include_url=False)[0]["loc"][0]
+        raise InputError(f"{artifact.name!r} states an odd {field} of its {section}; name its own with {flag}.") from error
