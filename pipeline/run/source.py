@@ -30,7 +30,8 @@ def source_of(config: XmapConfig) -> dict[str, Json]:
 
 
 def _without_secrets(config: Config) -> Fields:
-    table: dict[str, Json] = config.model_dump(mode="json")
+    # Prompts say nothing of where images are, and the text features name them.
+    table: dict[str, Json] = config.model_dump(mode="json", exclude={"templates"})
     return {name: shown(value) if isinstance(value, str) else value for name, value in table.items()}
 
 

@@ -29,7 +29,7 @@ Positive = Annotated[float, Field(gt=0, lt=1e300)]
 Names = Annotated[list[Word], Field(min_length=1)]
 Pair = Annotated[list[Real], Field(min_length=2, max_length=2)]
 Nested = dict[Word, Any]
-Setting = Word | bool | int | Real | None | list[Word]
+Setting = Word | bool | int | Real | None
 
 
 @with_config(STRICT)
