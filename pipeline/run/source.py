@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from xmap.pipeline.config import XmapConfig
 from xmap.pipeline.run.recorded_command import recorded
+from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.config import Config, DataConfig, EncoderConfig
 from xmap.stages.datasets.places.place import shown
 from xmap.store.artifacts.artifact import Artifact

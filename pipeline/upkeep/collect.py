@@ -16,15 +16,15 @@ from pathlib import Path
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.named import answering
-from xmap.store.disk.files import read_plain, system_errors
-from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
-from xmap.store.errors import InputError, XmapError
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.disk.files import read_plain, system_errors
+from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
+from xmap.store.errors import InputError, XmapError
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.

@@ -59,11 +59,16 @@ def shown(store: Path, *words: object, page: Path) -> tuple[dict[str, Any], Any]
     return written(page), result
 
 
-def forged(world: Path, folder: Path, command: str) -> Path:
-    """The store as somebody might send it: its manifests name other places."""
+def forged(world: Path, folder: Path, source: dict[str, str] | str) -> Path:
+    """The store as somebody might send it: its manifests state other places, or name them in the command as those of before did."""
     shutil.copytree(world / "store", folder)
     for path in folder.glob(f"*/*/{MANIFEST}"):
-        reseal(path.parent, {**json.loads(path.read_text("utf-8")), "command": command})
+        manifest = json.loads(path.read_text("utf-8"))
+        if isinstance(source, str):
+            del manifest["source"]
+            reseal(path.parent, {**manifest, "command": source})
+        else:
+            reseal(path.parent, {**manifest, "source": {"data": source, "encoder": {"model": "xmap-tiny"}}})
     return folder
 
 
@@ -76,21 +81,25 @@ def test_a_store_shows_what_it_extracted_here_and_says_where(world: Path, tmp_pa
 
 @pytest.mark.failure("received folder")
 @pytest.mark.parametrize(
-    "command",
+    "source",
     [
-        "xmap extract --data {private} --model xmap-tiny",
-        "xmap extract --data {private}/table.csv --model xmap-tiny",
+        {"data": "{private}"},
+        {"data": "{private}/table.csv"},
+        {"data": "{private}", "classes": "{private}/secret.txt"},
+        {"data": "coop:caltech101", "root": "{private}"},
+        {"data": "http://127.0.0.1:9/private"},
+        {"data": "s3://bucket/private"},
+        {"data": "{private}/*.tar"},
         "xmap extract --data {private} --classes {private}/secret.txt --model xmap-tiny",
-        "xmap extract --data coop:caltech101 --root {private} --model xmap-tiny",
-        "xmap extract --data http://127.0.0.1:9/private --model xmap-tiny",
-        "xmap extract --data s3://bucket/private --model xmap-tiny",
-        "xmap extract --data '{private}/*.tar' --model xmap-tiny",
     ],
 )
-def test_a_received_store_opens_nothing_and_asks_nobody(world: Path, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_received_store_opens_nothing_and_asks_nobody(
+    world: Path, tmp_path: Path, source: dict[str, str] | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paint(tmp_path / "private", 12)
     (tmp_path / "private" / "table.csv").write_text("path,label\nant/ant0.png,ant\n")
-    received = forged(world, tmp_path / "received", command.replace("{private}", str(tmp_path / "private")))
+    private = json.loads(json.dumps(source).replace("{private}", str(tmp_path / "private")))
+    received = forged(world, tmp_path / "received", private)
     monkeypatch.setattr(xmap.pipeline.studies.pictures, "open_dataset", lambda *_, **__: pytest.fail("something was opened"))
     data, result = shown(received, page=tmp_path / "r.html")
     assert data["tasks"][0]["thumbnails"] == {}
@@ -101,19 +110,19 @@ def test_a_received_store_opens_nothing_and_asks_nobody(world: Path, tmp_path: P
 @pytest.mark.failure("received folder")
 def test_a_received_store_shows_what_is_named_and_opens_no_file_that_it_names(world: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("ant\n")
-    received = forged(world, tmp_path / "received", f"xmap extract --data / --classes {tmp_path}/secret.txt --root / --model xmap-tiny")
+    received = forged(world, tmp_path / "received", {"data": "/", "classes": f"{tmp_path}/secret.txt", "root": "/"})
     data, result = shown(received, "--data", world / "photos", page=tmp_path / "r.html")
     assert data["tasks"][0]["thumbnails"]
     assert f"images from {world / 'photos'}" in result.stderr
     assert "secret" not in result.stderr
 
 
-def test_a_store_whose_command_was_changed_in_place_shows_what_was_extracted(world: Path, tmp_path: Path) -> None:
+def test_a_store_whose_source_was_changed_in_place_shows_what_was_extracted(world: Path, tmp_path: Path) -> None:
     paint(tmp_path / "private", 12)
     moved = tmp_path / "aside"
     shutil.move(world / "store", moved)
     try:
-        forged_store = forged_from(moved, world / "store", f"xmap extract --data {tmp_path}/private --model xmap-tiny")
+        forged_store = forged_from(moved, world / "store", {"data": f"{tmp_path}/private"})
         _, result = shown(forged_store, page=tmp_path / "r.html")
         assert f"images from {world / 'photos'}" in result.stderr
     finally:
@@ -121,11 +130,11 @@ def test_a_store_whose_command_was_changed_in_place_shows_what_was_extracted(wor
         shutil.move(moved, world / "store")
 
 
-def forged_from(source: Path, target: Path, command: str) -> Path:
+def forged_from(source: Path, target: Path, places: dict[str, str]) -> Path:
     world = source.parent / "holder"
     world.mkdir()
     shutil.copytree(source, world / "store")
-    return forged(world, target, command)
+    return forged(world, target, places)
 
 
 @pytest.mark.failure("odd output")

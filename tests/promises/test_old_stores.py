@@ -17,6 +17,8 @@ import pytest
 import xmap
 import xmap.store.artifacts.manifest
 from tests.promises.conftest import Commands
+from xmap.pipeline.run.source import stated
+from xmap.stages.config import DataConfig, EncoderConfig
 from xmap.stages.methods.registry import METHODS as METHOD_ENTRIES
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
@@ -108,6 +110,18 @@ def test_a_run_on_old_features_goes_on_from_them(commands: Commands, old: Store,
     ended = commands("run", *flags, cwd=tmp_path, store=old.root)
     assert ended.code == 0, ended.stderr
     assert "reused  image features of photos-model" in ended.stderr
+
+
+@pytest.mark.failure("old store")
+def test_what_states_no_source_is_understood_by_its_command(old: Store) -> None:
+    images, texts = one(old, "images"), one(old, "texts")
+    assert "source" not in images.manifest
+    assert stated(texts, EncoderConfig) == EncoderConfig(model="local-dir:model")
+    given = "--data x --val-share 0.25 --train-per-class 4 --model ViT-B-32 --pretrained laion400m_e32 --force-quick-gelu --precision bf16"
+    other = replace(images, manifest={**images.manifest, "command": f"xmap extract {given} --views 1"})
+    assert stated(other, DataConfig) == DataConfig(val_share=0.25, train_per_class=4)
+    encoder = EncoderConfig(model="ViT-B-32", pretrained="laion400m_e32", force_quick_gelu=True, precision="bf16")
+    assert stated(other, EncoderConfig) == encoder
 
 
 @pytest.mark.promise

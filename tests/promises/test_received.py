@@ -141,7 +141,7 @@ def test_an_encoder_behind_a_link_is_refused(commands: Commands, received: Sent)
 
 @pytest.mark.failure("received folder")
 def test_an_encoder_that_is_not_in_the_folder_is_fetched_from_nowhere(commands: Commands, received: Sent, world: Path) -> None:
-    """The command that the folder records names a place where the right one lies."""
+    """The source that its manifests state is a place where the right one lies."""
     shutil.rmtree(received.adapter / "encoder")
     refused(predict(commands, received), "holds no encoder, and nothing is fetched because a received folder says so; name the one")
     named = predict(commands, received, "--model", f"local-dir:{world / MODEL}")

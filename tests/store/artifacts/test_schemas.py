@@ -109,6 +109,12 @@ def test_what_no_manifest_says_is_refused_at_the_door(tmp_path: Path, case: Case
         ("files", [{**entry, "size": -1}]),
         ("files", [entry, entry]),
         ("files", [{**entry, "name": MANIFEST}]),
+        ("source", None),
+        ("source", ["data"]),
+        ("source", {"data": "photos"}),
+        ("source", {"data": {"data": ["photos"]}}),
+        ("source", {"encoder": {"model": "x" * 10_001}}),
+        ("source", {"features": 1}),
     ]
     for name, value in changes:
         with case(), pytest.raises(ArtifactDamaged):
