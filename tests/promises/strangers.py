@@ -25,8 +25,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.promises.odd import Odd, make_odd
 from tests.promises.worlds import FEATURES, write_world
+from tests.worlds.odd.manifests import Odd
+from tests.worlds.odd.sealed import make_odd
 from xmap.store.artifacts.manifest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]

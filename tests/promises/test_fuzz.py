@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from tests.faults import Case, in_child
 from tests.pipeline.worlds import write_layout
-from tests.promises.mutate import mutations
 from tests.worlds.artifacts import seal_again
+from tests.worlds.mutate import mutations
 from xmap.pipeline.settings.config import load_config
 from xmap.pipeline.upkeep.collect import waste
 from xmap.pipeline.upkeep.lineage import Lineage

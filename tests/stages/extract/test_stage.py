@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +14,15 @@ import pytest
 import torch
 
 import xmap.stages.extract.loading
-import xmap.stages.extract.work
-import xmap.stages.machine.kind
-from tests.faults import Case, Points, in_child
 from tests.stages.conftest import picture, write_images
-from tests.stages.extraction_world import SMALL, Job, Plan, Told, tree
+from tests.stages.extraction_world import SMALL, Plan, Told, tree
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import parts, text_identity
-from xmap.stages.extract.shards import plan_shards
-from xmap.store.artifacts.artifact import Draft
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import read_errors, read_images, read_texts
 from xmap.store.formats.tables import read_footer
-
-KILLS = 5
 
 
 def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
@@ -121,175 +113,6 @@ def test_a_second_run_reuses_without_torch_work(plan: Plan, monkeypatch: pytest.
     first = plan().run()
     monkeypatch.setattr(Encoder, "load", None)
     assert plan().run().path == first.path
-
-
-@pytest.fixture
-def bad_photos(photos: Path) -> Path:
-    """The photos with one bad image of each kind in train/dog."""
-    dog = photos / "train" / "dog"
-    data = (dog / "0.jpg").read_bytes()
-    (dog / "cut.jpg").write_bytes(data[: len(data) // 2])
-    (dog / "web.png").write_text("<html>404</html>")
-    (dog / "empty.gif").touch()
-    os.mkfifo(dog / "pipe.jpg")
-    (dog / "gone.jpg").symlink_to("nowhere")
-    (dog / "round.jpg").symlink_to("round.jpg")
-    picture(77).save(dog / "it's \U0001f600 [a] *.jpg")
-    return photos
-
-
-BAD = {"cut.jpg": "truncated", "empty.gif": "empty", "gone.jpg": "missing", "pipe.jpg": "not-a-file", "round.jpg": "link-loop"}
-
-
-@pytest.mark.promise
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("workers", [0, 2])
-def test_every_skipped_image_is_listed(plan: Plan, bad_photos: Path, workers: int) -> None:
-    told = Told()
-    job = plan()
-    artifact = job.run(workers, told)
-    errors = read_errors(artifact.file("errors.parquet"))
-    assert {Path(row.path).name: row.kind for row in errors} == {**BAD, "web.png": "not-an-image"}
-    assert all((row.split, row.path) == ("train", row.sample_id) for row in errors)
-    assert [row.sample_id for row in errors] == sorted(row.sample_id for row in errors)
-    stored = set(read_images(artifact.files("train-")).sample_ids)
-    assert stored | {row.sample_id for row in errors} == {sample.sample_id for sample in job.dataset.split(TRAIN)}
-    assert "train/dog/it's \U0001f600 [a] *.jpg" in stored
-    assert artifact.summary["counts"]["train"] == 8
-    assert artifact.summary["bad"] == 6
-    assert any(line.startswith("6 of 19 images could not be used: 1 empty, 1 link-loop") for line in told.lines)
-
-
-def test_only_bad_images_are_an_error(plan: Plan, tmp_path: Path) -> None:
-    root = tmp_path / "bad"
-    for split in ("train", "test"):
-        for name in "ab":
-            (root / split / name).mkdir(parents=True)
-            (root / split / name / "x.jpg").write_text("no image")
-    with pytest.raises(InputError, match=r"none of the 4 images can be used: 'train/a/x.jpg' is not-an-image"):
-        plan(root=root).run()
-
-
-def test_a_class_of_bad_images_alone_is_an_error(plan: Plan, bad_photos: Path) -> None:
-    for path in bad_photos.glob("*/cat/*.*"):
-        path.write_bytes(b"no image")
-    with pytest.raises(
-        InputError, match=r"none of the \d+ images of class 'cat' can be used: 'train/cat/.*' is not-an-image .*; put sound ones there"
-    ):
-        plan(root=bad_photos).run()
-
-
-def test_no_images_are_an_error(plan: Plan) -> None:
-    job = plan()
-    with pytest.raises(InputError, match="has no images"):
-        replace(job, dataset=replace(job.dataset, samples=())).run()
-
-
-class Stopped(BaseException):
-    """Stands for the process's end: nothing but tests catches it."""
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
-    real, done = xmap.stages.extract.work.write_images, []
-
-    def stopping(*arguments: object) -> None:
-        if len(done) == shards:
-            raise Stopped
-        done.append(real(*arguments))  # type: ignore[arg-type]
-
-    monkeypatch.setattr(xmap.stages.extract.work, "write_images", stopping)
-
-
-@pytest.mark.promise
-@pytest.mark.parametrize("shards", range(6))
-def test_resumed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
-    control = plan(store="control").run()
-    job = plan()
-    with monkeypatch.context() as patch:
-        stop_after(patch, shards)
-        with pytest.raises(Stopped):
-            job.run()
-    assert job.store.find(job.identity) is None
-    told = Told()
-    resumed = plan().run(progress=told)
-    assert tree(resumed) == tree(control)
-    assert told.starts[0][2] == sum(len(shard) for shard in _shard_sizes(job)[:shards])
-    assert resumed.summary == control.summary
-
-
-def _shard_sizes(job: Job) -> list[tuple[object, ...]]:
-    return [shard.samples for shard in plan_shards(job.dataset, job.hashes, job.config, {})]
-
-
-def write_points(job: Job, workers: int, note: Path) -> int:
-    """How many write points an extraction passes."""
-
-    def work() -> None:
-        points = Points()
-        points.install()
-        job.run(workers)
-        note.write_text(str(points.passed))
-
-    assert in_child(work) == 0
-    return int(note.read_text())
-
-
-def killed_at(job: Job, workers: int, point: int) -> int:
-    """Extract in a process group of its own, of which the write point kills every process; how it ended."""
-
-    def work() -> None:
-        os.setsid()
-        Points(point, lambda: os.killpg(0, signal.SIGKILL)).install()
-        job.run(workers)
-
-    return in_child(work)
-
-
-@pytest.mark.promise
-@pytest.mark.failure("killed")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_killed_extraction_gives_the_same_bytes(plan: Plan, bad_photos: Path, tmp_path: Path, case: Case, workers: int) -> None:
-    """Real processes and a real `kill -9` of them and their workers at a write point, twice in one store, then left alone."""
-    config = ExtractConfig(views=2, batch_size=4, shard_batches=1)
-    control = plan(config, store="control").run(workers)
-    points = write_points(plan(config, store="counted"), workers, tmp_path / "points")
-    assert points > KILLS
-    for number in range(KILLS):
-        with case():
-            point = (2 * number + 1) * points // (2 * KILLS)
-            assert killed_at(plan(config, store=f"at-{point}"), workers, point) == -signal.SIGKILL
-            killed_at(plan(config, store=f"at-{point}"), workers, points // KILLS)
-            found = plan(config, store=f"at-{point}").run(workers)
-            assert tree(found) == tree(control)
-            assert found.verify() == []
-            assert not list(found.path.glob(".*"))
-
-
-def test_a_damaged_shard_of_a_half_done_extraction_is_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    control = plan(store="control").run()
-    job = plan()
-    with job.store.build(job.identity) as draft:
-        assert isinstance(draft, Draft)
-        names = sorted(tree(control))
-        for place, name in enumerate(names):
-            shutil.copy(control.path / name, draft.path)
-            data = bytearray((draft.path / name).read_bytes())
-            data[len(data) // 3] ^= 4
-            (draft.path / name).write_bytes([bytes(data[: len(data) // 2]), bytes(data), b""][place % 3])
-        (draft.path / "train-00099.parquet").write_bytes(b"of another plan")
-    assert tree(plan().run()) == tree(control)
-
-
-def test_shards_of_another_machine_or_version_are_made_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = plan()
-    with monkeypatch.context() as patch:
-        patch.setattr(xmap.stages.machine.kind, "versions", lambda: {"torch": "1.0"})
-        stop_after(patch, 3)
-        with pytest.raises(Stopped):
-            job.run()
-    told = Told()
-    assert tree(plan().run(progress=told)) == tree(plan(store="control").run())
-    assert told.starts[0][2] == 0
 
 
 def test_one_changed_image_encodes_one_shard(plan: Plan, photos: Path, bad_photos: Path) -> None:
