@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
     from xmap.stages.predict.prediction import Prediction
-    from xmap.stages.predict.predictor import Given, Predictor
+    from xmap.stages.predict.predictor import Given
 
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
@@ -33,18 +33,17 @@ class Adapter:
     """A trained adapter: `predict` takes images, `encode` gives their features, `predict_proba` takes such features."""
 
     def __init__(self, store: Store, artifact: Artifact) -> None:
-        from xmap.stages.adapters.files import load_adapter
-        from xmap.stages.methods.protocol import method
+        from xmap.stages.adapters.scorer import Scorer
+        from xmap.stages.fewshot.cache import OpenCache
 
         self.store, self.artifact = store, usable(artifact)
         self.cache_artifact, self.texts = (usable(_input(store, artifact, name)) for name in ("cache", "texts"))
-        self.fitted, self.cache = load_adapter(artifact, self.texts, self.cache_artifact)
-        self.method = method(str(artifact.summary["method"]))
+        self.scorer = Scorer(artifact, OpenCache(self.cache_artifact, self.texts))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the columns of `predict_proba`."""
-        return self.cache.text.names
+        return self.scorer.cache.text.names
 
     @cached_property
     def dataset(self) -> str:
@@ -56,16 +55,6 @@ class Adapter:
         about = f"{facts['method']}, seed {facts['seed']}, {len(self.classes)} classes of {self.dataset or 'an unknown data set'}"
         made = f"trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}"
         return plain(f"<Adapter {self.artifact.name}: {about}; {made}>")
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The adapter with the index of its neighbours."""
-        from xmap.stages.adapters.files import adapter_index
-        from xmap.stages.fewshot.load import load_values
-        from xmap.stages.predict.predictor import Predictor
-
-        index, own = adapter_index(self.artifact, self.cache_artifact, self.fitted, self.cache)
-        return Predictor(self.method, self.fitted, self.cache, index, own, load_values(self.cache_artifact))
 
     def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:
         """The encoder whose features the adapter takes, loaded for images alone.
@@ -79,7 +68,7 @@ class Adapter:
 
         config = encoder_config(self.store, self.texts, model, pretrained, cache_dir)
         identity = encoder_of(self.store, self.texts, config)
-        width = int(self.cache.text.weights.shape[1])
+        width = self.scorer.cache.width
         if identity.width != width:
             raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
         if is_exported(self.store) and not model and identity.hosted:
@@ -125,7 +114,9 @@ class Adapter:
 
         `rules` of reading pixels are those of the extraction unless given.
         """
-        return self.predictor.predict(images, encoder, progress or Silent(), batch_size, workers, neighbors, rules or self.rules())
+        from xmap.stages.predict.predictor import Predictor
+
+        return Predictor(self.scorer).predict(images, encoder, progress or Silent(), batch_size, workers, neighbors, rules or self.rules())
 
     def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
         """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
@@ -141,7 +132,7 @@ class Adapter:
         """Class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
         import torch
 
-        width = self.cache.text.weights.shape[1]
+        width = self.scorer.cache.width
         try:
             found = torch.as_tensor(np.asarray(features), dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -151,9 +142,7 @@ class Adapter:
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
         if bool((found == 0).all(1).any()):
             raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
-        with torch.no_grad():
-            logits = self.method.scores(self.fitted, self.cache, torch.nn.functional.normalize(found, dim=-1)).logits
-        chances: Array = logits.float().softmax(1).numpy()
+        chances: Array = self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits.softmax(1).numpy()
         return chances
 
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from xmap.stages.ablate.variants import METHOD, Variant
 from xmap.stages.adapters.files import on_device
-from xmap.stages.adapters.neighbors import batches
+from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.eval.metrics import RESAMPLES, Difference, bootstrap_interval, paired_difference, shared_part, with_seeds
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import splits_of
 from xmap.stages.fewshot.task import Labelled, Segments
 from xmap.stages.machine.device import repeatable
@@ -25,7 +26,7 @@ from xmap.stages.methods.maths.hard_samples import Means, disagreement
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.train.examination import BATCH, on
+from xmap.stages.train.examination import on
 from xmap.stages.train.stage import assemble
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
@@ -101,7 +102,7 @@ def train_variant(
     """Fit the method with its default settings. Raises `InputError` without a validation split."""
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
-    task = assemble(images, texts, cache, seed, "paper", shots)
+    task = assemble(images, OpenCache(cache, texts), seed, "paper")
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
     task_alone = task.to(device).without_validation()

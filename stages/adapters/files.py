@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from xmap.stages.adapters.contents import misfit
-from xmap.stages.fewshot.indexed import key_index
-from xmap.stages.fewshot.load import IMAGE_INDEX, load_index, load_segments, load_text
+from xmap.stages.fewshot.cache import IMAGE_INDEX, OpenCache
 from xmap.stages.fewshot.task import Segments, Text
 from xmap.stages.methods.protocol import Cache, Fitted, Selection
 from xmap.stages.methods.protocol import method as load_method
@@ -51,7 +50,7 @@ def write_adapter(folder: Path, method: str, fitted: Fitted, options: MethodOpti
     return (folder / ADAPTER).stat().st_size
 
 
-def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[Fitted, Cache]:
+def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     """An adapter from the store and what its scores need, on the CPU.
 
     Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
@@ -61,9 +60,9 @@ def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[
     found = artifact.fields.get("version", current)
     if found != current:
         raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
-    text, segments = load_text(texts), load_segments(cache)
+    text, segments = cache.text, cache.segments
     tensors, stored = read_tensors(artifact.file(ADAPTER))
-    sizes = {"M": len(segments.labels), "N": text.classes, "C": text.weights.shape[1]}
+    sizes = {"M": len(segments.labels), "N": text.classes, "C": cache.width}
     metadata: Mapping[str, Any] = stored
     problem = stored_oddity(stored) or _disagreement(artifact, metadata) or misfit(name, tensors, metadata["settings"], sizes)
     if problem or segments.classes != text.classes:
@@ -73,20 +72,9 @@ def load_adapter(artifact: Artifact, texts: Artifact, cache: Artifact) -> tuple[
     selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
     loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
     fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
-    index = key_index(cache, int(fitted.settings["top_k"]), sizes["C"]) if "top_k" in fitted.settings else None
-    found = Cache(text, segments, index)
+    found = Cache(text, segments, cache.keys(int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None)
     _require_finite(artifact, name, fitted, found)
     return fitted, found
-
-
-def adapter_index(artifact: Artifact, cache: Artifact, fitted: Fitted, found: Cache) -> tuple[VectorIndex, bool]:
-    """The index of an adapter's neighbours, and whether it is its own and not the cache's. Raises `ArtifactDamaged`."""
-    if found.index is not None:
-        return found.index.keys, False
-    rows, keys = len(found.segments.labels), fitted.tensors.get("keys")
-    if keys is not None:
-        return load_index(artifact, rows, keys.shape[1]), True
-    return load_index(cache, rows, found.text.weights.shape[1]), False
 
 
 def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,9 @@ from xmap.store.formats.index import Neighbors, VectorIndex
 from xmap.store.formats.log import NeighborColumn, Values
 from xmap.store.formats.tables import Array
 
+# Samples that are scored at a time.
+BATCH = 1024
+
 
 def batches(total: int, size: int) -> Iterator[slice]:
     """Slices of `size` rows over `total`."""

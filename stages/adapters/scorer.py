@@ -1,43 +1,66 @@
-"""An adapter on a device, ready to score."""
+"""An adapter of the store, ready to score: what evaluation, prediction and the Python API ask."""
 
 from __future__ import annotations
+
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.files import cache_on_device, on_device
+from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device
+from xmap.stages.fewshot.cache import OpenCache, open_index
 from xmap.stages.fewshot.task import Retrieved
-from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
-from xmap.store.formats.index import VectorIndex, gpu_count
+from xmap.stages.methods.protocol import Scores, index_queries
+from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.names import COOP
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
 
 
 class Scorer:
-    """Scores batches with one adapter: over all keys, or over the `k` that its own index retrieves (0: all)."""
+    """Scores batches with one adapter, and finds the cached images near to them: by its own index where it has keys, else the cache's.
 
-    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex | None, k: int, device: str) -> None:
-        self._method, self._device = method, device
-        self._fitted, self._cache = on_device(fitted, device), cache_on_device(cache, device)
-        self._k = 0 if index is None else k
-        self._index = index
-        if index is not None and self._k and device == "cuda" and gpu_count():
-            self._index = index.on_gpu()
+    It scores over all its keys, or over the `k` that its own index retrieves (0: all). Raises `ArtifactDamaged`, and `InputError`
+    for an adapter that another version of its method has trained.
+    """
+
+    def __init__(self, artifact: Artifact, cache: OpenCache, device: str = "cpu", k: int = 0) -> None:
+        self.cache, self._artifact, self._device = cache, artifact, device
+        self._method = load_method(str(artifact.summary["method"]))
+        self.fitted, held = load_adapter(artifact, cache)
+        self._placed, self._cache = on_device(self.fitted, device), cache_on_device(held, device)
+        self._own, self._k = self.fitted.tensors.get("keys"), k
+        self._retrieving = self._on_gpu() if k and self._own is not None else None
+
+    @property
+    def uses_support(self) -> bool:
+        """Whether its scores depend on the few-shot samples at all."""
+        return bool(self.fitted.tensors) or self._cache.index is not None or self.cache.texts.stage == COOP
+
+    @cached_property
+    def _index(self) -> VectorIndex:
+        return self.cache.index if self._own is None else open_index(self._artifact, len(self.cache.values), self._own.shape[1])
+
+    def _on_gpu(self) -> VectorIndex:
+        return self._index.on_gpu() if self._device == "cuda" and gpu_count() else self._index
 
     def scores(self, features: Tensor) -> Scores:
         """Scores of unit features (B, C), back on the CPU."""
         with torch.no_grad():
-            found = self._method.scores(self._fitted, self._cache, features.to(self._device), self._retrieved(features))
+            found = self._method.scores(self._placed, self._cache, features.to(self._device), self._retrieved(features))
         sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
         return Scores(found.logits.float().cpu(), *sides)
 
-    def index_queries(self, features: Tensor) -> Tensor:
-        """Unit features (B, C) as the adapter's own index takes them, on the CPU."""
-        return self._queries(features).cpu()
+    def neighbors(self, features: Tensor, k: int) -> Neighbors:
+        """The `k` keys nearest to each of the unit features (B, C); padded with row -1 where there are fewer."""
+        return self._index.search(self._queries(features).cpu().numpy(), k)
 
     def _queries(self, features: Tensor) -> Tensor:
+        """Features as the index takes them."""
+        if self._own is None:
+            return features
         with torch.no_grad():
-            return index_queries(self._method, self._fitted, features.to(self._device))
+            return index_queries(self._method, self._placed, features.to(self._device))
 
     def _retrieved(self, features: Tensor) -> Retrieved | None:
-        if self._index is None or not self._k:
-            return None
-        return Retrieved.of(self._index, self._queries(features), self._k)
+        return None if self._retrieving is None else Retrieved.of(self._retrieving, self._queries(features), self._k)

@@ -10,24 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.files import adapter_index, load_adapter
-from xmap.stages.adapters.neighbors import agreement, batches, neighbor_column
+from xmap.stages.adapters.neighbors import BATCH, agreement, batches, neighbor_column
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
-from xmap.stages.fewshot.load import VALUES
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.methods.columns import sample_columns
-from xmap.stages.methods.protocol import Cache, Fitted, Scores
-from xmap.stages.methods.protocol import method as load_method
-from xmap.stages.names import COOP
+from xmap.stages.methods.protocol import Fitted, Scores
 from xmap.stages.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.formats.index import Neighbors, VectorIndex
-from xmap.store.formats.log import NeighborColumn, read_values
+from xmap.store.formats.index import Neighbors
+from xmap.store.formats.log import NeighborColumn
 from xmap.store.formats.tables import Array
-
-BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -60,13 +55,11 @@ class Outcome:
         return self.columns["correct"]
 
 
-def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None) -> Outcome:
+def score(
+    run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None
+) -> Outcome:
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
-    fitted, cache = load_adapter(run.adapter, run.texts, run.cache)
-    values = read_values(run.cache.file(VALUES))
-    index, own = adapter_index(run.adapter, run.cache, fitted, cache)
-    k = 0 if config.top_k == "all" else config.top_k
-    scorer = Scorer(load_method(run.method), fitted, cache, index if own else None, k, device)
+    scorer = Scorer(run.adapter, cache, device, 0 if config.top_k == "all" else config.top_k)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -78,15 +71,11 @@ def score(run: Run, test: Labelled, config: EvalConfig, device: str, progress: P
         if barred is not None:
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
-        _fill(columns, _columns(fitted, scores, test.labels[part], zero_shot), part, len(test))
+        _fill(columns, _columns(scorer.fitted, scores, test.labels[part], zero_shot), part, len(test))
         progress.advance(part.stop - part.start)
-    found = _search(index, test.features, config.neighbors, scorer if own else None)
-    columns["neighbor_agreement"] = agreement(found, values, test.labels.numpy())
-    return Outcome(run, columns, neighbor_column(found, fitted.settings, values), seconds, _uses_support(fitted, cache, run))
-
-
-def _uses_support(fitted: Fitted, cache: Cache, run: Run) -> bool:
-    return bool(fitted.tensors) or cache.index is not None or run.texts.stage == COOP
+    found = _nearest(scorer, test.features, config.neighbors)
+    columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
+    return Outcome(run, columns, neighbor_column(found, scorer.fitted.settings, cache.values), seconds, scorer.uses_support)
 
 
 def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
@@ -117,14 +106,10 @@ def _fill(columns: dict[str, Array], batch: Mapping[str, Array], part: slice, to
         columns[name][part] = values
 
 
-def _search(index: VectorIndex, features: Tensor, k: int, scorer: Scorer | None) -> Neighbors:
-    """The `k` nearest keys of each feature; padded with row -1 where the cache has fewer.
-
-    `scorer` turns features into what an adapter's own index takes.
-    """
+def _nearest(scorer: Scorer, features: Tensor, k: int) -> Neighbors:
+    """The `k` nearest keys of each feature, found batch by batch."""
     columns: dict[str, Array] = {}
     for part in batches(len(features), BATCH):
-        queries = features[part] if scorer is None else scorer.index_queries(features[part])
-        found = index.search(queries.numpy(), k)
+        found = scorer.neighbors(features[part], k)
         _fill(columns, {"scores": found.scores, "rows": found.rows}, part, len(features))
     return Neighbors(columns["scores"], columns["rows"])

@@ -6,7 +6,8 @@ It hands test rows to scoring alone: what it returns is an artifact with metrics
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.results import differences_of, result_of
 from xmap.stages.eval.scoring import Outcome, Run, score
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
@@ -62,7 +64,7 @@ def evaluate(
         require_same_encoder(target or images, texts, test.features.shape[1], text)
         barred = None if target is None else _barred(target, text.names, test)
         progress.start("eval", len(runs) * len(test))
-        outcomes = [score(run, test, config, place, progress, barred) for run in runs]
+        outcomes = _each(runs, lambda run, cache: score(run, cache, test, config, place, progress, barred))
         results = [result_of(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
         differences = differences_of(_by_method(outcomes))
         _write(held, outcomes, test)
@@ -81,6 +83,17 @@ def _check(runs: Sequence[Run]) -> None:
     for method, found in seeds.items():
         if len(set(found)) < len(found):
             raise InputError(f"method {method!r} comes twice with one seed; name every seed once with --seeds.")
+
+
+def _each(runs: Sequence[Run], scored: Callable[[Run, OpenCache], Outcome]) -> list[Outcome]:
+    """What each run did. Those on one cache follow each other: it is opened once, and no two are open at a time."""
+    prints = [(run.cache.fingerprint, run.texts.fingerprint) for run in runs]
+    outcomes: dict[int, Outcome] = {}
+    for _, numbers in groupby(sorted(range(len(runs)), key=prints.__getitem__), key=prints.__getitem__):
+        members = list(numbers)
+        cache = OpenCache(runs[members[0]].cache, runs[members[0]].texts)
+        outcomes |= {number: scored(runs[number], cache) for number in members}
+    return [outcomes[number] for number in range(len(runs))]
 
 
 def _read_test(images: Artifact) -> Labelled:

@@ -9,18 +9,11 @@ from torch.nn.functional import normalize
 from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.fewshot.class_texts import read_class_texts
-from xmap.stages.fewshot.draw import support_split, take_samples
-from xmap.stages.fewshot.task import Labelled, Segments, Support, Text
+from xmap.stages.fewshot.task import Labelled, Support, Text
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, TextFeatures
-from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import Values, read_values
 from xmap.store.formats.tables import Array
-
-VALUES = "values.parquet"
-IMAGE_INDEX = "image.faiss"
-TEXT_INDEX = "text.faiss"
 
 
 def load_text(texts: Artifact) -> Text:
@@ -59,44 +52,6 @@ def support_of(rows: ImageFeatures, shots: int, classes: int) -> Support:
     views = torch.from_numpy(rows.features[order].astype(np.float32))
     labels = torch.from_numpy(rows.labels[order[:, 0]].astype(np.int64))
     return Support.of(list(places), labels, views, shots, classes)
-
-
-def load_support(images: Artifact, cache: Artifact, shots: int) -> Support:
-    """The support that a cache was built from, with its single views. Raises `InputError` where the two do not belong together."""
-    ids = read_values(cache.file(VALUES)).sample_ids
-    split = support_split(images, shots)
-    support = support_of(take_samples(images, split, set(ids)), shots, len(cache.summary["classes"]))
-    if support.sample_ids != ids:
-        raise ArtifactDamaged(cache.path / VALUES, "its rows are not those of the image features", cache.remedy)
-    return support
-
-
-def load_index(artifact: Artifact, rows: int, width: int) -> VectorIndex:
-    """The image index of a cache or adapter, over `rows` keys of `width`. Raises `ArtifactDamaged` where it is of others."""
-    index = VectorIndex.load(artifact.file(IMAGE_INDEX))
-    if (len(index), index.width) != (rows, width):
-        problem = f"it holds {len(index):,} keys of width {index.width}, not {rows:,} of width {width}"
-        raise ArtifactDamaged(artifact.path / IMAGE_INDEX, problem, artifact.remedy)
-    return index
-
-
-def load_values(cache: Artifact) -> Values:
-    """What the rows of a cache are. Raises `ArtifactDamaged` where their names are not those of its classes."""
-    values, names = read_values(cache.file(VALUES)), [str(name) for name in cache.summary["classes"]]
-    each = set(zip(values.labels.tolist(), values.class_names, strict=True))
-    known = {*enumerate(names), *enumerate(told_apart(names))}
-    if not each <= known:
-        raise ArtifactDamaged(cache.path / VALUES, "its class names are not those of the cache", cache.remedy)
-    return values
-
-
-def load_segments(cache: Artifact) -> Segments:
-    """Which key of a cache belongs to which class. Raises `ArtifactDamaged` for labels that are not sorted or that no class has."""
-    labels = read_values(cache.file(VALUES)).labels.astype(np.int64)
-    classes = len(cache.summary["classes"])
-    if (np.diff(labels) < 0).any() or ((labels < 0) | (labels >= classes)).any():
-        raise ArtifactDamaged(cache.path / VALUES, f"its labels are not those of {classes} classes in order", cache.remedy)
-    return Segments.of(torch.from_numpy(labels), classes, int(cache.summary["shots"]))
 
 
 def labelled(rows: ImageFeatures) -> Labelled:

@@ -17,16 +17,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.adapters.neighbors import batches, key_affinity
+from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
-from xmap.stages.methods.protocol import Cache, Fitted, Method, Scores, index_queries
 from xmap.stages.predict.loader import ImageLoader, Loaded
 from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.stages.progress import Progress
 from xmap.store.errors import InputError
-from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import Values
 from xmap.store.formats.tables import Array
 
 
@@ -45,21 +43,10 @@ Given = Path | Held
 
 
 class Predictor:
-    """An adapter ready to score: `predict` images, or `score` features of its encoder."""
+    """What an adapter says of images."""
 
-    def __init__(self, method: Method, fitted: Fitted, cache: Cache, index: VectorIndex, own_index: bool, values: Values) -> None:
-        self._method, self._fitted, self.cache = method, fitted, cache
-        self._index, self._own, self._values = index, own_index, values
-
-    @property
-    def width(self) -> int:
-        """C, the width of the features it takes."""
-        return int(self.cache.text.weights.shape[1])
-
-    def scores(self, features: Tensor) -> Scores:
-        """Scores of unit features (B, C)."""
-        with torch.no_grad():
-            return self._method.scores(self._fitted, self.cache, features)
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self._text = scorer, scorer.cache.text
 
     def predict(
         self,
@@ -83,7 +70,7 @@ class Predictor:
     def _answers(self, paths: Sequence[str], loaded: Sequence[Loaded], encoder: Encoder, k: int) -> Iterator[Prediction]:
         images = [image for image in loaded if isinstance(image, Tensor)]
         scored = iter(self._scored(torch.from_numpy(encoder.encode_images(torch.stack(images))), k) if images else ())
-        names, nothing = self.cache.text.names, np.empty(0, np.float32)
+        names, nothing = self._text.names, np.empty(0, np.float32)
         for path, image in zip(paths, loaded, strict=True):
             if isinstance(image, BadImage):
                 yield Prediction(path, names, nothing, nothing, error=image)
@@ -93,10 +80,10 @@ class Predictor:
     def _scored(self, raw: Tensor, k: int) -> list[dict[str, Any]]:
         """The fields of a `Prediction`, one set for each row of raw features (B, C)."""
         features = normalize(raw.float(), dim=-1)
-        scores = self.scores(features)
+        scores = self._scorer.scores(features)
         columns = {
-            "probabilities": scores.logits.float().softmax(1).numpy(),
-            "zero_shot": self.cache.text.logits(features).softmax(1).numpy(),
+            "probabilities": scores.logits.softmax(1).numpy(),
+            "zero_shot": self._text.logits(features).softmax(1).numpy(),
             "image": None if scores.image is None else scores.image.numpy(),
             "text": None if scores.text is None else scores.text.numpy(),
             "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)).tolist(),
@@ -108,16 +95,15 @@ class Predictor:
         return [{**row, "neighbors": found} for row, found in zip(rows, near, strict=True)]
 
     def _neighbors(self, features: Tensor, k: int) -> list[tuple[Neighbor, ...]]:
-        queries = index_queries(self._method, self._fitted, features) if self._own else features
-        found = self._index.search(queries.numpy(), k)
-        affinities = key_affinity(found, self._fitted.settings)
+        found, values = self._scorer.neighbors(features, k), self._scorer.cache.values
+        affinities = key_affinity(found, self._scorer.fitted.settings)
         return [
             tuple(
-                Neighbor(self._values.sample_ids[row], self._values.class_names[row], float(value))
-                for row, value in zip(rows, values, strict=True)
+                Neighbor(values.sample_ids[row], values.class_names[row], float(affinity))
+                for row, affinity in zip(rows, near, strict=True)
                 if row >= 0
             )
-            for rows, values in zip(found.rows.tolist(), affinities.tolist(), strict=True)
+            for rows, near in zip(found.rows.tolist(), affinities.tolist(), strict=True)
         ]
 
 

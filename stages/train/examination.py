@@ -8,12 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.neighbors import batches
+from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.methods.protocol import Cache, Fitted, Method
 from xmap.store.artifacts.fingerprint import Json
 
-BATCH = 1024
 # Enough of a support to know its accuracy to a point; a cache may hold a million keys.
 MOST = 2000
 # What gamma makes of the fusion: image only, text only.

@@ -8,45 +8,35 @@ on all of it with those settings; with one shot nothing is chosen.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from xmap.stages.adapters.files import on_device, selection_facts, write_adapter
-from xmap.stages.adapters.neighbors import agreement, batches, nearest_others, neighbor_column
 from xmap.stages.config import TopK
-from xmap.stages.datasets.dataset import TRAIN
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import SplitIndex, ValidationProtocol, draw_validation
-from xmap.stages.fewshot.indexed import key_index, logged_rows, logged_support
-from xmap.stages.fewshot.load import VALUES, labelled, load_index, load_support, load_text, require_same_encoder
+from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
-from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.fitting.threads import product_size, threads_for
-from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, TrainLog
+from xmap.stages.methods.protocol import Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.progress import Progress
 from xmap.stages.train.examination import examine
 from xmap.stages.train.identity import trained_on
+from xmap.stages.train.log import logged_rows, observe, write_log
 from xmap.stages.train.recorder import Recorder
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
-from xmap.store.formats.index import Neighbors
-from xmap.store.formats.log import Column, NeighborColumn, read_values, write_affinity
 
-TRAIN_LOG = "affinity/train.parquet"
 # A dense support is in memory as views and as keys, and once more while these are made.
 COPIES = 3
-NEIGHBORS = 5
-BATCH = 1024
 
 
 def train(
@@ -78,9 +68,10 @@ def train(
             return held
         progress.start(f"train {method}, seed {seed}", 1)
         k = trained_on(method, top_k)
+        opened = OpenCache(cache, texts)
         if k is None:
-            require_room(method, cache, load_text(texts).weights.shape[1])
-        task = assemble(images, texts, cache, seed, protocol, shots, k)
+            require_room(method, cache, opened.width)
+        task = assemble(images, opened, seed, protocol, k)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
         recorder = Recorder()
@@ -93,23 +84,19 @@ def train(
             observe(module, fitted, task, recorder)
         stored = write_adapter(held.path, method, fitted, options, str(cache.summary["index"]), cache.summary.get("effort"))
         run: dict[str, str | int] = {"run": identity.folder, "method": method, "seed": seed}
-        write_log(held.path / TRAIN_LOG, recorder, task, fitted, cache, run, identity.fingerprint)
+        write_log(held.path, recorder, task, fitted, opened, run, identity.fingerprint)
         progress.advance(1)
         facts = _summary(method, seed, shots, fitted, options, seconds, stored)
         return held.commit({**facts, **asdict(memory), "examination": examine(module, fitted, task)}, device=place)
 
 
-def assemble(
-    images: Artifact, texts: Artifact, cache: Artifact, seed: int, protocol: ValidationProtocol, shots: int, k: int | None = None
-) -> FewShotTask:
+def assemble(images: Artifact, cache: OpenCache, seed: int, protocol: ValidationProtocol, k: int | None = None) -> FewShotTask:
     """The task: texts, the support of `cache` or with `k` its index, and the validation samples that `protocol` allows."""
-    text = load_text(texts)
-    support = load_support(images, cache, shots) if k is None else logged_support(images, cache, shots)
-    require_same_encoder(images, texts, support.views.shape[2], text)
-    cached = support.sample_ids if k is None else read_values(cache.file(VALUES)).sample_ids
-    rows, selected_on = draw_validation(images, shots, seed, protocol, cached, text.classes)
-    index = None if k is None else key_index(cache, k, support.views.shape[2])
-    return FewShotTask(text, support, None if rows is None else labelled(rows), seed, selected_on, index)
+    support = cache.support(images, None if k is None else logged_rows(len(cache.values)))
+    require_same_encoder(images, cache.texts, support.views.shape[2], cache.text)
+    rows, selected_on = draw_validation(images, cache.shots, seed, protocol, cache.values.sample_ids, cache.text.classes)
+    index = None if k is None else cache.keys(k)
+    return FewShotTask(cache.text, support, None if rows is None else labelled(rows), seed, selected_on, index)
 
 
 def fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog) -> Fitted:
@@ -148,48 +135,6 @@ def held_out(support: Support, seed: int) -> torch.Tensor:
             held.update(SplitIndex(ids, np.full(count, label, np.int32)).few(max(1, count // 4), seed).sample_ids)
     rows = [row for row, sample in enumerate(support.sample_ids) if sample in held]
     return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
-
-
-def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) -> None:
-    """One row a support sample, epoch 0, for a method that did not train: its scores on the support keys (which meet themselves)."""
-    cache = Cache.of(task)
-    keys = task.support.keys
-    for part in batches(len(keys), BATCH):
-        with torch.no_grad():
-            columns = sample_columns(fitted, module.scores(fitted, cache, keys[part]), task.support.labels[part])
-        log.add(0, torch.arange(part.start, part.stop), columns)
-
-
-def write_log(
-    path: Path, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: Artifact, run: Mapping[str, str | int], digest: str
-) -> None:
-    """Write the affinity log of training: what the method observed, and what the cache says about each sample.
-
-    `run` holds the columns that name the run. Neighbours are listed for the final epoch, in the untrained cache.
-    """
-    support, cached = task.support, read_values(cache.file(VALUES))
-    observed = recorder.columns()
-    rows = observed.pop("row")
-    labels = support.labels.numpy()
-    logged = np.arange(len(support)) if task.index is None else logged_rows(len(cached.sample_ids))
-    # Opened a second time, what is mapped would count twice.
-    index = load_index(cache, len(cached), support.keys.shape[1]) if task.index is None else task.index.keys
-    found = nearest_others(index, support.keys.numpy(), NEIGHBORS, logged)
-    zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
-    final = observed["epoch"] == observed["epoch"].max()
-    listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))
-    columns: dict[str, Column | NeighborColumn] = {
-        **run,
-        **observed,
-        "split": TRAIN,
-        "sample_id": [support.sample_ids[row] for row in rows],
-        "label": labels[rows],
-        "zero_shot_correct": zero_shot[rows],
-        "correct": observed["predicted"] == labels[rows],
-        "neighbor_agreement": agreement(found, cached, labels)[rows],
-        "neighbors": neighbor_column(listed, fitted.settings, cached),
-    }
-    write_affinity(path, columns, digest)
 
 
 def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: MethodOptions, seconds: float, stored: int) -> dict[str, Json]:

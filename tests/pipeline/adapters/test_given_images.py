@@ -130,7 +130,7 @@ def test_an_adapter_says_what_it_is(adapter: Adapter) -> None:
 
 @pytest.mark.failure("odd output")
 def test_what_are_no_features_is_one_sentence(adapter: Adapter, case: Case) -> None:
-    width = adapter.cache.text.weights.shape[1]
+    width = adapter.scorer.cache.width
     odd: list[Any] = ["x", None, [[1.0], [1.0, 2.0]], {"a": 1}, [[object()] * width], np.full((1, width), np.nan), np.ones(width), 3]
     for features in [
         *odd,

@@ -116,12 +116,12 @@ def test_imported_features_have_no_text_tower(tmp_path: Path) -> None:
 def test_the_support_of_the_texts_is_the_support_of_the_cache(finished: tuple[Store, Path, RunResult]) -> None:
     store, _, result = finished
     from xmap.stages.config import CacheConfig
-    from xmap.stages.fewshot.load import load_support
+    from xmap.stages.fewshot.cache import OpenCache
     from xmap.stages.tune_texts.stage import support_task
 
     images, texts = of(result, "images")[0], store.artifacts("texts")[0]
     for cache in of(result, "cache"):
         task = support_task(images, texts, CacheConfig(shots=2), int(cache.summary["seed"]), "few")
-        support = load_support(images, cache, 2)
+        support = OpenCache(cache, texts).support(images)
         assert task.support.sample_ids == support.sample_ids
         np.testing.assert_array_equal(task.support.keys.numpy(), support.keys.numpy())

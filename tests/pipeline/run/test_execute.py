@@ -162,7 +162,7 @@ def test_the_public_api_runs_loads_and_queries(tmp_path: Path) -> None:
     assert result.results[1]["shots"] == 1
     adapter = xmap.load("photos-xmap-tiny-tip-adapter-1shot-seed1", store=tmp_path / "store")
     assert adapter.classes == CLASSES
-    chances = adapter.predict_proba(np.ones((2, adapter.cache.text.weights.shape[1])))
+    chances = adapter.predict_proba(np.ones((2, adapter.scorer.cache.width)))
     assert chances.shape == (2, 3)
     assert np.allclose(chances.sum(1), 1, atol=1e-5)
     with pytest.raises(InputError, match=r"shape \(B, "):

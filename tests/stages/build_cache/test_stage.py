@@ -12,7 +12,8 @@ from tests.stages.few_shot_world import SCALE, World, unit
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig
-from xmap.stages.fewshot.load import class_weights, load_segments, load_support, load_text, support_of
+from xmap.stages.fewshot.cache import OpenCache
+from xmap.stages.fewshot.load import class_weights, load_text, support_of
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
@@ -49,12 +50,11 @@ def test_keys_are_unit_means_of_all_views_in_label_then_id_order(world: World) -
 
 def test_row_j_of_the_index_is_row_j_of_the_values(world: World) -> None:
     images = world.images({"train": world.rows("train", 4)})
-    cache = build(world, images, world.texts(), shots=3)
-    support = load_support(images, cache, 3)
-    found = VectorIndex.load(cache.file("image.faiss")).search(support.keys.numpy(), 1)
-    assert found.rows[:, 0].tolist() == list(range(len(support)))
-    assert load_segments(cache).labels.tolist() == support.labels.tolist()
-    assert load_segments(cache).shots == 3
+    cache = OpenCache(build(world, images, texts := world.texts(), shots=3), texts)
+    support = cache.support(images)
+    assert cache.index.search(support.keys.numpy(), 1).rows[:, 0].tolist() == list(range(len(support)))
+    assert cache.segments.labels.tolist() == support.labels.tolist()
+    assert cache.segments.shots == 3
 
 
 def test_the_text_index_holds_one_unit_key_a_class(world: World) -> None:

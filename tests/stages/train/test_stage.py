@@ -15,6 +15,7 @@ from tests.stages.few_shot_world import World, random_support
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig, TopK
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import rank
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.protocol import method as load_method
@@ -74,7 +75,7 @@ def test_an_untrained_method_logs_one_row_a_sample(tmp_path: Path) -> None:
     assert [row["sample_id"] for row in log] == list(values.sample_ids)
     assert {row["epoch"] for row in log} == {0}
     assert {(row["run"], row["method"], row["seed"], row["split"]) for row in log} == {(adapter.path.name, "tip-adapter", 1, "train")}
-    fitted, cache = load_adapter(adapter, here.texts, here.cache)
+    fitted, cache = load_adapter(adapter, OpenCache(here.cache, here.texts))
     scores = load_method("tip-adapter").scores(fitted, cache, fitted.tensors["keys"])
     assert scores.image is not None
     for number, row in enumerate(log):
@@ -129,7 +130,7 @@ def test_training_twice_gives_the_same_tensors_and_leaves_the_random_state(tmp_p
 def test_an_adapter_comes_back_from_disk(tmp_path: Path) -> None:
     here = scene(tmp_path)
     adapter = here.train("tip-adapter-f", epochs=EPOCHS)
-    fitted, cache = load_adapter(adapter, here.texts, here.cache)
+    fitted, cache = load_adapter(adapter, OpenCache(here.cache, here.texts))
     assert fitted.settings == adapter.summary["settings"]
     assert fitted.selection.selected_on == adapter.summary["selection"]["selected_on"] == "validation, 4 a class"
     assert fitted.selection.trials == adapter.summary["selection"]["trials"] > EPOCHS
@@ -146,7 +147,7 @@ def test_zero_shot_has_no_tensors_and_no_index(tmp_path: Path) -> None:
     adapter = here.train("zero-shot")
     assert not adapter.files(prefix="image.faiss")
     assert adapter.summary["selection"]["selected_on"] == "nothing (no settings)"
-    assert load_adapter(adapter, here.texts, here.cache)[0].tensors == {}
+    assert load_adapter(adapter, OpenCache(here.cache, here.texts))[0].tensors == {}
 
 
 def test_without_validation_the_train_remainder_is_used(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_with_nothing_left_over_part_of_the_support_is_held_out(tmp_path: Path) 
         selection = adapter.summary["selection"]
         assert selection["selected_on"] == "held-out support, 1 a class"
         assert selection["trials"] > 0
-        assert load_adapter(adapter, here.texts, here.cache)[0].tensors["keys"].shape == (16, 8)
+        assert load_adapter(adapter, OpenCache(here.cache, here.texts))[0].tensors["keys"].shape == (16, 8)
         log = read_table(adapter.files(prefix="affinity/"))
         assert len(set(log["sample_id"].to_pylist())) == 16
 

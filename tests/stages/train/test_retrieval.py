@@ -11,17 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import xmap.stages.fewshot.indexed
 from tests.stages.few_shot_world import random_labelled, random_support, random_text
 from tests.stages.train.test_stage import scene
 from xmap.stages.adapters.files import load_adapter
-from xmap.stages.fewshot.indexed import logged_rows
+from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex
 from xmap.stages.machine.memory import available_bytes
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.protocol import Cache, NoLog
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import adapter_identity
+from xmap.stages.train.log import logged_rows
 from xmap.stages.train.stage import require_room
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
@@ -66,10 +66,10 @@ def test_a_retrieving_adapter_keeps_no_keys_and_logs_what_the_dense_one_does(tmp
     assert [entry["name"] for entry in sparse.manifest["files"]] == ["adapter.safetensors", "affinity/train.parquet"]
     assert sparse.summary["settings"] == {**dense.summary["settings"], "top_k": 16}
     assert sparse.summary["examination"] == dense.summary["examination"]
-    fitted, cache = load_adapter(sparse, here.texts, here.cache)
+    fitted, cache = load_adapter(sparse, OpenCache(here.cache, here.texts))
     features = torch.eye(8)
     found = tip_adapter.scores(fitted, cache, features).logits
-    torch.testing.assert_close(found, tip_adapter.scores(*load_adapter(dense, here.texts, here.cache), features).logits)
+    torch.testing.assert_close(found, tip_adapter.scores(*load_adapter(dense, OpenCache(here.cache, here.texts)), features).logits)
     rows = [read_table(found.files(prefix="affinity/")).to_pylist() for found in (dense, sparse)]
     for one, two in zip(*rows, strict=True):
         assert (one["sample_id"], one["predicted"], one["neighbor_agreement"]) == (
@@ -84,7 +84,7 @@ def test_a_retrieving_adapter_keeps_no_keys_and_logs_what_the_dense_one_does(tmp
 def test_of_a_large_support_the_log_tells_of_samples_at_even_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = scene(tmp_path)
     whole = read_table(here.train("tip-adapter", top_k=5).files(prefix="affinity/")).to_pylist()
-    monkeypatch.setattr(xmap.stages.fewshot.indexed, "LOGGED", 7)
+    monkeypatch.setattr("xmap.stages.train.log.LOGGED", 7)
     again = here.train("tip-adapter", seed=1, top_k=5, number=2)
     ids = read_values(here.cache.file("values.parquet")).sample_ids
     part = read_table(again.files(prefix="affinity/")).to_pylist()

@@ -1,0 +1,91 @@
+"""A cache of the store, opened: its class texts, what its rows are, which key belongs to which class, and the index over its keys."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from xmap.stages.datasets.classes.shared_names import told_apart
+from xmap.stages.fewshot.draw import support_split, take_samples
+from xmap.stages.fewshot.load import load_text, support_of
+from xmap.stages.fewshot.task import KeyIndex, Segments, Support, Text
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.index import VectorIndex
+from xmap.store.formats.log import Values, read_values
+from xmap.store.formats.tables import Array
+
+VALUES = "values.parquet"
+IMAGE_INDEX = "image.faiss"
+TEXT_INDEX = "text.faiss"
+
+
+class OpenCache:
+    """Each file is read when it is first asked for, once, and checked then: whoever works with a cache hands this on.
+
+    Everything here raises `ArtifactDamaged` for a file that is not what `build-cache` writes.
+    """
+
+    def __init__(self, artifact: Artifact, texts: Artifact) -> None:
+        self.artifact, self.texts = artifact, texts
+        self.shots, self._classes = int(artifact.summary["shots"]), [str(name) for name in artifact.summary["classes"]]
+
+    @cached_property
+    def text(self) -> Text:
+        """The class texts. Raises `InputError` for a single class."""
+        return load_text(self.texts)
+
+    @property
+    def width(self) -> int:
+        """C, the width of features and keys."""
+        return int(self.text.weights.shape[1])
+
+    @cached_property
+    def values(self) -> Values:
+        """What its rows are: sorted by class, and named as its classes are."""
+        values = read_values(self.artifact.file(VALUES))
+        labels, total = values.labels.astype(np.int64), len(self._classes)
+        if (np.diff(labels) < 0).any() or ((labels < 0) | (labels >= total)).any():
+            raise self._damaged(f"its labels are not those of {total} classes in order")
+        # Caches of an older xmap may have one name twice.
+        known = {*enumerate(self._classes), *enumerate(told_apart(self._classes))}
+        if not set(zip(labels.tolist(), values.class_names, strict=True)) <= known:
+            raise self._damaged("its class names are not those of the cache")
+        return values
+
+    @cached_property
+    def segments(self) -> Segments:
+        """Which key belongs to which class."""
+        return Segments.of(torch.from_numpy(self.values.labels.astype(np.int64)), len(self._classes), self.shots)
+
+    @cached_property
+    def index(self) -> VectorIndex:
+        """The index over its image keys."""
+        return open_index(self.artifact, len(self.values), self.width)
+
+    def keys(self, k: int) -> KeyIndex:
+        """Its keys where they are, in the index, of which a query retrieves `k`."""
+        return KeyIndex(self.index, self.segments, k)
+
+    def support(self, images: Artifact, rows: Array | None = None) -> Support:
+        """The samples that it was built from, all or those at `rows`, with their single views. Raises `InputError` for other features."""
+        ids = self.values.sample_ids
+        ids = ids if rows is None else tuple(ids[row] for row in rows.tolist())
+        support = support_of(take_samples(images, support_split(images, self.shots), set(ids)), self.shots, len(self._classes))
+        if support.sample_ids != ids:
+            raise self._damaged("its rows are not those of the image features")
+        return support
+
+    def _damaged(self, problem: str) -> ArtifactDamaged:
+        return ArtifactDamaged(self.artifact.path / VALUES, problem, self.artifact.remedy)
+
+
+def open_index(artifact: Artifact, rows: int, width: int) -> VectorIndex:
+    """The image index of a cache or adapter, over `rows` keys of `width`. Raises `ArtifactDamaged` where it is of others."""
+    index = VectorIndex.load(artifact.file(IMAGE_INDEX))
+    if (len(index), index.width) != (rows, width):
+        problem = f"it holds {len(index):,} keys of width {index.width}, not {rows:,} of width {width}"
+        raise ArtifactDamaged(artifact.path / IMAGE_INDEX, problem, artifact.remedy)
+    return index
