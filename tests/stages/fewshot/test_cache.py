@@ -44,7 +44,7 @@ def test_training_and_scoring_read_the_rows_once(tmp_path: Path, reads: list[Pat
     assert len(reads) == 2
 
 
-def rebuilt(here: Scene, ids: Sequence[str], labels: Sequence[int], names: Sequence[str], keys: int = 16) -> Artifact:
+def rebuilt(here: Scene, ids: Sequence[str], labels: Any, names: Sequence[str], keys: int = 16) -> Artifact:
     """The cache as somebody else's, with other rows and an index over other keys."""
     with here.world.store.build(Identity("cache", "odd", {"shots": 4}, {})) as draft:
         assert not isinstance(draft, Artifact)
