@@ -199,7 +199,7 @@ def test_three_lines_of_python_do_the_same(world: Path) -> None:
 
 
 def test_another_encoder_is_refused(world: Path, tmp_path: Path) -> None:
-    tiny = ROOT / "stages/encoder/models/xmap-tiny"
+    tiny = ROOT / "xmap/stages/encoder/models/xmap-tiny"
     other = tmp_path / "other"
     other.mkdir()
     config = json.loads((tiny / "open_clip_config.json").read_text())

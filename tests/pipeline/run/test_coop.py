@@ -97,7 +97,7 @@ def test_stored_features_find_their_text_tower(finished: tuple[Store, Path, RunR
     config = XmapConfig().override({**chosen, "encoder.model": "xmap-tiny", "text.text": "coop", "text.context_epochs": 3})
     result = run(store, config)
     assert [a.fingerprint for a in of(result, "coop")] == [a.fingerprint for a in of(first, "coop")]
-    folder = Path(__file__).resolve().parents[3] / "stages/encoder/models/xmap-tiny-vit"
+    folder = Path(__file__).resolve().parents[3] / "xmap/stages/encoder/models/xmap-tiny-vit"
     other = config.override({"encoder.model": f"local-dir:{folder}"})
     with pytest.raises(InputError, match="give the --model and --pretrained they were extracted with"):
         make_plan(store, other)

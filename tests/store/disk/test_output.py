@@ -138,7 +138,7 @@ def test_stdout_by_any_name_is_added_to(tmp_path: Path, name: str) -> None:
     kept = tmp_path / "kept"
     kept.write_bytes(b"kept\n")
     with kept.open("ab") as file:
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         command = [sys.executable, "-c", CHILD, name]
         subprocess.run(command, stdout=file, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
     assert kept.read_bytes() == b"kept\nbefore\ndata\nafter\n"
