@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.promises.worlds import RUN, tree, write_world
+from tests.worlds.hostile_names import hostile_run
 
 ROOT = Path(__file__).resolve().parents[2]
 Fault = tuple[str, int]
@@ -106,3 +107,9 @@ def control(commands: Commands, world: Path, tmp_path_factory: pytest.TempPathFa
     ended = commands(*RUN, cwd=world, store=store, fault=("count", 0))
     assert ended.code == 0, ended.stderr
     return Control(store, tree(store), int(ended.stderr.splitlines()[-1]))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images and a store of a run on them, where every name that somebody chooses is hostile."""
+    return hostile_run(tmp_path_factory.mktemp("hostile"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import Case
-from tests.promises import strangers
+from tests.promises import stranger_cases
 from tests.promises.strangers import World, build
 
 MANY, BLOCK = 2000, 100
@@ -26,7 +26,7 @@ def tried(strange: World, folder: Path, numbers: range, count: Case, most: int =
     for number in numbers:
         with count():
             (folder / str(number)).mkdir()
-            assert strangers.case(strange, folder / str(number), number, most) == []
+            assert stranger_cases.case(strange, folder / str(number), number, most) == []
 
 
 @pytest.mark.promise
@@ -70,4 +70,4 @@ def test_what_is_removed_while_it_is_read_is_never_called_damaged(strange: World
         folder.mkdir()
         argv = [word.format(folder=folder, **names) for word in READERS[reader]]
         with case():
-            assert strangers.while_removed(strange, folder, argv, number) == []
+            assert stranger_cases.while_removed(strange, folder, argv, number) == []

@@ -20,7 +20,6 @@ import torch
 
 from tests.pipeline.worlds import write_layout, write_photos
 from xmap.pipeline.engines.ray_cluster import RayEngine, _signals
-from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.plan import STAGES
 from xmap.pipeline.settings.config import XmapConfig
@@ -284,18 +283,3 @@ def test_an_address_where_nothing_answers_is_refused_at_once(photos: Path, tmp_p
     assert ran.returncode == 2
     assert "no Ray cluster can be had at '127.0.0.1:9'" in ran.stderr
     assert "Traceback" not in ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"engine": "local", "gpus_per_worker": 1}, "--gpus-per-worker is for --engine ray"),
-        ({"gpus_per_worker": 1, "device": "cpu"}, "contradicts --device cpu"),
-        ({"gpus_per_worker": 0, "device": "cuda"}, "contradicts --device cuda"),
-        ({"gpus_per_worker": 1.5}, "a whole number of GPUs, or a share of one"),
-        ({"gpus_per_worker": 0.33333}, "a whole number of GPUs, or a share of one"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        engine_of(settings(Path("photos"), **changes).run)

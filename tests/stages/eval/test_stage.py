@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import World, unit
-from xmap.stages.build_cache.stage import build_cache
-from xmap.stages.config import CacheConfig, EvalConfig
+from tests.stages.few_shot_world import unit
+from tests.worlds.evaluation import Scene
 from xmap.stages.eval import metrics
 from xmap.stages.eval.scoring import Run
-from xmap.stages.eval.stage import evaluate
-from xmap.stages.fewshot.load import load_text
-from xmap.stages.methods.registry import METHODS, method_entry
-from xmap.stages.progress import Silent
-from xmap.stages.train.stage import train
+from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, read_images
 from xmap.store.formats.index import VectorIndex
@@ -29,54 +22,6 @@ from xmap.store.formats.log import read_values
 from xmap.store.formats.tables import read_table
 from xmap.store.sql.connection import connect
 from xmap.store.sql.questions import QUESTIONS
-
-SPREAD = 1.2
-
-
-class Scene:
-    """A world with drawn or fixed supports, and its evaluation."""
-
-    def __init__(self, root: Path, fixed: bool = False, shots: int = 3, tests: int = 12) -> None:
-        self.world = World(root, classes=6)
-        self.shots, self.fixed = shots, fixed
-        split = f"support-{shots}" if fixed else "train"
-        counts = shots if fixed else shots + 5
-        self.test = self.world.rows("test", [tests] * 5 + [0], spread=SPREAD)
-        self.images = self.world.images(
-            {split: self.world.rows("s", counts, spread=SPREAD), "val": self.world.rows("val", 4, spread=SPREAD), "test": self.test}
-        )
-        self.texts = self.world.texts()
-
-    def run(self, method: str, seed: int, given: Mapping[str, Any] | None = None) -> Run:
-        draw = None if self.fixed else seed
-        config = CacheConfig(shots=self.shots)
-        identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
-        cache = build_cache(self.world.store, identity, self.images, self.texts, config, draw, Silent())
-        options: Any = method_entry(method).options(**(given or ({"epochs": 2} if method == "tip-adapter-f" else {})))
-        identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
-        return Run(
-            method,
-            seed,
-            cache,
-            train(self.world.store, identity, self.images, self.texts, cache, method, options, seed, "few", self.shots, "cpu", Silent()),
-            self.texts,
-        )
-
-    def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:
-        identity = Identity("eval", "toy", dict(config), {f"run-{number}": run.adapter.fingerprint for number, run in enumerate(runs)})
-        return evaluate(self.world.store, identity, self.images, self.texts, runs, EvalConfig(**config), "cpu", Silent())
-
-    def logits(self, run: Run) -> np.ndarray:
-        """Zero-shot or Tip-Adapter's test logits, by the formulas."""
-        text = load_text(self.texts)
-        features = unit(self.test.features)
-        logits = text.logit_scale * features @ text.weights.numpy().T
-        settings = run.adapter.summary["settings"]
-        if run.method == "zero-shot":
-            return logits
-        affinity = np.exp(-settings["beta"] * (1 - features @ VectorIndex.load(run.cache.file("image.faiss")).keys().T))
-        labels = read_values(run.cache.file("values.parquet")).labels
-        return logits + settings["alpha"] * np.stack([affinity[:, labels == label].sum(axis=1) for label in range(6)], axis=1)
 
 
 def results(artifact: Artifact) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,15 @@
+"""Indexes, mapped and read at once."""
+
+from __future__ import annotations
+
+import pytest
+
+import xmap.store.formats.index
+
+
+@pytest.fixture(params=[False, True])
+def mapped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether even the smallest index is mapped."""
+    if request.param:
+        monkeypatch.setattr(xmap.store.formats.index, "MAPPED_FROM", 0)
+    return bool(request.param)
