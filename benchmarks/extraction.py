@@ -21,6 +21,7 @@ from PIL import Image
 
 from benchmarks.page import write_section
 from benchmarks.process import measure
+from benchmarks.small_images import write_small_images
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
@@ -144,11 +145,7 @@ def decoding(paths: list[Path], preprocess: Any) -> str:
 
 def memory(images: int, folder: Path) -> float:
     """Peak resident MB of `xmap extract` over so many small images, of its largest process."""
-    draw = np.random.default_rng(0)
-    for number in range(images):
-        path = folder / "data" / f"class{number % 10}" / f"{number:05d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (48, 48, 3), np.uint8)).save(path)
+    write_small_images(folder / "data", images)
     words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet", "--store", str(folder / "store")]
     return measure(words).peak / 1e6
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from benchmarks.page import PAGE, machine, replace_between
 from benchmarks.process import measure
+from benchmarks.small_images import write_small_images
 from xmap.stages.build_cache.index_choice import choose_index
 from xmap.store.formats.features import ImageFeatures, read_images, write_images
 from xmap.store.formats.index import LEAST_SAMPLE, SAMPLE_PER_LIST, VectorIndex
@@ -78,11 +78,7 @@ class Line:
 
 def extraction(folder: Path, count: int) -> dict[str, float]:
     """Extract `count` small images with xmap-tiny, then plan it again: what a run costs besides a large model."""
-    draw = np.random.default_rng(0)
-    for number in range(count):
-        path = folder / "data" / f"class{number % 10}" / f"{number:06d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (48, 48, 3), np.uint8)).save(path)
+    write_small_images(folder / "data", count)
     words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet"]
     words += ["--store", str(folder / "store")]
     first, again = measure(words), measure(words)

@@ -32,15 +32,20 @@ BETA = 2.0
 REPEATS = 9
 
 
-def steps(width: int) -> dict[str, Callable[[], object]]:
-    """What is timed, on the same tensors."""
+def tensors(width: int) -> tuple[Tensor, Tensor, Tensor, Segments]:
+    """Unit queries (B, C), unit keys (M, C) that are trained, the gradient (B, N) of their class sums, and which key is of which class."""
     draw = torch.Generator().manual_seed(1)
     features = normalize(torch.randn(BATCH, width, generator=draw), dim=-1)
     keys = normalize(torch.randn(KEYS, width, generator=draw), dim=-1).requires_grad_()
     upstream = torch.randn(BATCH, CLASSES, generator=draw)
-    split = Segments.of(torch.arange(CLASSES).repeat_interleave(SHOTS), CLASSES, SHOTS)
+    return features, keys, upstream, Segments.of(torch.arange(CLASSES).repeat_interleave(SHOTS), CLASSES, SHOTS)
+
+
+def steps(width: int) -> dict[str, Callable[[], object]]:
+    """What is timed, on the same tensors."""
+    features, keys, upstream, split = tensors(width)
     hot = one_hot(split.labels, CLASSES).float()
-    values = torch.randn(BATCH, KEYS, generator=draw)
+    values = torch.randn(BATCH, KEYS, generator=torch.Generator().manual_seed(2))
     fast = TrainedKeySums(split, BETA, unit=False)
     optimizer = torch.optim.AdamW([keys], lr=1e-6)
     plain_keys = keys.detach()
@@ -64,11 +69,7 @@ def steps(width: int) -> dict[str, Callable[[], object]]:
 
 def compiled(width: int) -> Callable[[], object]:
     """The class sums as plain torch, compiled: what our own gradient has to be better than."""
-    draw = torch.Generator().manual_seed(1)
-    features = normalize(torch.randn(BATCH, width, generator=draw), dim=-1)
-    keys = normalize(torch.randn(KEYS, width, generator=draw), dim=-1).requires_grad_()
-    upstream = torch.randn(BATCH, CLASSES, generator=draw)
-    split = Segments.of(torch.arange(CLASSES).repeat_interleave(SHOTS), CLASSES, SHOTS)
+    features, keys, upstream, split = tensors(width)
     _ = split.even
 
     @torch.compile

@@ -17,7 +17,6 @@ from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 
 CLASSES = tuple(str(digit) for digit in range(10))
-COUNT = 1797
 LEVELS = 16
 
 

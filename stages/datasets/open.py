@@ -45,15 +45,15 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-def open_dataset(config: DataConfig, name: str | None = None, notes: Notes | None = None) -> Dataset:
-    """The dataset at `config.data`; its name is `name` or that of the file or folder. Raises `InputError`."""
+def open_dataset(config: DataConfig, notes: Notes | None = None) -> Dataset:
+    """The dataset at `config.data`, named as the file or folder. Raises `InputError`."""
     if not config.data:
         raise InputError(f"no data is given; point --data at {FORMS}.")
     data = location(config.data)
     try:
         for source in SOURCES:
             if source.matches(data):
-                return source.read(config, data, name or _name(data), notes or Notes())
+                return source.read(config, data, _name(data), notes or Notes())
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

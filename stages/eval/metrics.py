@@ -12,6 +12,7 @@ import numpy as np
 
 from xmap.store.formats.tables import Array
 
+LEVEL = 0.95
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
 # What an interval is over.
@@ -93,12 +94,12 @@ def _central_probability(angle: float, freedom: int) -> float:
     return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
-def student_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """The interval of the mean of independent runs, by Student's t. Raises `ValueError` for fewer than two."""
+def student_interval(values: Array) -> tuple[float, float]:
+    """The 95 % interval of the mean of independent runs, by Student's t. Raises `ValueError` for fewer than two."""
     if len(values) < 2:
         raise ValueError("an interval over seeds needs two of them")
     mean = float(np.mean(values))
-    half = student_quantile(level, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = student_quantile(LEVEL, len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return mean - half, mean + half
 
 
@@ -133,20 +134,20 @@ def _distinct_rows(columns: Array) -> tuple[Array, Array]:
     return columns[first], counts
 
 
-def percentile_interval(means: Array, level: float = 0.95) -> tuple[float, float]:
-    """The central interval of bootstrap means (resamples,)."""
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+def percentile_interval(means: Array) -> tuple[float, float]:
+    """The central 95 % of bootstrap means (resamples,)."""
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def bootstrap_interval(values: Array, seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:
+def bootstrap_interval(values: Array, seed: int) -> tuple[float, float]:
     """The 95 % interval of the mean of per-sample values (B,) over test samples."""
-    return percentile_interval(resampled_means(values[:, None], seed, resamples)[:, 0])
+    return percentile_interval(resampled_means(values[:, None], seed)[:, 0])
 
 
-def paired_difference(first: Array, second: Array, seed: int, resamples: int = RESAMPLES) -> Difference:
+def paired_difference(first: Array, second: Array, seed: int) -> Difference:
     """The difference of two methods on the same samples (B,), with its paired bootstrap interval."""
-    means = resampled_means(np.stack([first, second], axis=1), seed, resamples)
+    means = resampled_means(np.stack([first, second], axis=1), seed)
     return difference_of(float(np.mean(first)), float(np.mean(second)), means[:, 0] - means[:, 1])
 
 

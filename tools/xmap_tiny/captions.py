@@ -10,6 +10,8 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 
+from xmap.stages.datasets.benchmarks.table import IMAGENET_PROMPTS
+
 DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 N_DIGITS = len(string.digits)
@@ -31,13 +33,7 @@ _GENERAL = (
     "an image of a {}.",
     "a drawing of a {}.",
     "a printed {}.",
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
+    *IMAGENET_PROMPTS,
 )
 _KINDS_OF_DIGIT = ("digit", "number", "numeral", "character", "figure", "printed digit")
 _KINDS_OF_LETTER = ("letter", "character", "printed letter")

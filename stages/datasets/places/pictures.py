@@ -61,6 +61,15 @@ def unread(name: str) -> str:
     return UNREAD.get(suffix_of(name), "")
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8 text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_left_behind(name: str) -> bool:
     """Whether a file or folder of this name is hidden or what a system leaves beside the user's own."""
     return name.startswith(".") or re.fullmatch(LEFT_BEHIND, name.casefold()) is not None

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, is_left_behind, suffix_of, unread
+from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, is_left_behind, is_text, suffix_of, unread
 from xmap.stages.datasets.places.place import Location
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
@@ -45,7 +45,7 @@ class Scan:
         for entry in entries:
             if self._leave(entry.name):
                 continue
-            if not _decodable(entry.name):
+            if not is_text(entry.name):
                 self.nameless.add(repr(os.fsencode(os.path.relpath(entry.path, str(self.root)))))
             elif _is_folder(entry):
                 folders.append(Path(entry.path))
@@ -126,14 +126,6 @@ class Scan:
         if self.loops:
             lines.append(f"{len(self.loops)} links back to a folder they lie in were left out: {named(sorted(self.loops))}")
         return tuple(lines)
-
-
-def _decodable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

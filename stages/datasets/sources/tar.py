@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from xmap.stages.datasets.places.pictures import is_text
 from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.store.errors import InputError
 
@@ -156,7 +157,7 @@ def _plain_name(header: tarfile.TarInfo, extensions: Mapping[str, str], place: s
         raise refuse(place, name, "has an absolute name")
     if ".." in name.split("/"):
         raise refuse(place, name, "climbs out of the tar with `..`")
-    if "\0" in name or not _is_text(name):
+    if "\0" in name or not is_text(name):
         raise refuse(place, name, "has a name that is not UTF-8 text")
     said = extensions.get("size", str(header.size))
     if said != str(header.size) or header.size < 0 or (header.type == tarfile.DIRTYPE and header.size):
@@ -164,14 +165,6 @@ def _plain_name(header: tarfile.TarInfo, extensions: Mapping[str, str], place: s
     if header.size > MAX_BYTES:
         raise refuse(place, name, f"has {header.size:,} bytes, the limit is {MAX_BYTES:,}")
     return posixpath.normpath(name)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_rest(file: BinaryIO, position: int, place: str) -> None:

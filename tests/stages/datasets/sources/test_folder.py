@@ -228,9 +228,8 @@ def test_what_is_no_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         open_dataset(DataConfig(data=data))
 
 
-def test_the_name_is_the_folders_unless_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_is_the_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = touch(tmp_path / "pets.v2", "a/1.jpg", "b/1.jpg")
     monkeypatch.chdir(root)
     assert read(Path()).name == "pets.v2"
-    assert open_dataset(DataConfig(data="."), "mine").name == "mine"
     assert not FolderSource().matches(root / "a" / "1.jpg")
