@@ -42,7 +42,7 @@ QUESTIONS: Mapping[str, Question] = {
         """
 select distinct dataset, shots, method, round(accuracy_mean, 2) as accuracy, round(accuracy_low, 2) as low, round(accuracy_high, 2) as high,
   ci_kind, round(ece_mean, 2) as ece, selected_on, artifact
-from runs order by dataset, shots, accuracy desc""",
+from runs order by dataset, shots, accuracy desc, method, artifact""",
         ("artifact", "ci_kind", "selected_on", "ece"),
     ),
     "hardest-samples": Question(
