@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.s3 import Bucket, environment, server
+from tests.worlds.s3 import Bucket, environment, server
 
 # The same examples in every run, so that a red test is red again; nothing is written beside the sources.
 settings.register_profile("xmap", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import xmap
-from tests.pipeline.worlds import write_layout
+from tests.worlds.inputs import write_layout
 from xmap.pipeline.run import rows
 from xmap.pipeline.run.execute import RunResult
 from xmap.pipeline.settings.python import config_of, settings_of

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.pipeline.worlds import write_layout
+from tests.worlds.inputs import write_layout
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.tables import read_table

@@ -9,8 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from tests.benchmark_tree import make_all
-from tests.pipeline.worlds import write_layout
+from tests.worlds.benchmarks import make_all
+from tests.worlds.inputs import write_layout
 from xmap.cli.main import app
 from xmap.pipeline.studies.bench import against_ours
 from xmap.pipeline.studies.published import ELEVEN, SHOTS, published, published_average, published_domains

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from tests.pipeline.worlds import write_photos
+from tests.worlds.inputs import write_photos
 from xmap.cli.main import COMMANDS, app
 from xmap.pipeline.settings.config import SECTIONS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.benchmark_tree import make_all
+from tests.worlds.benchmarks import make_all
 from xmap.cli.main import app
 from xmap.stages.datasets.benchmarks.table import ENTRIES
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.cli.ends import EXITS, sentences
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store

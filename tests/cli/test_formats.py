@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.faults import Case
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.faults import Case
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.console import print_json
 from xmap.cli.formats import FORMATS, Destination, Sheet
 from xmap.cli.main import app

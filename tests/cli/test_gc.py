@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import TINY, call
-from tests.pipeline.worlds import write_photos
+from tests.worlds.inputs import write_photos
 from xmap.store.artifacts.artifact import Store
 
 

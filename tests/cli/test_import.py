@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from tests.pipeline.worlds import CLASSES, write_layout
+from tests.worlds.inputs import CLASSES, write_layout
 from xmap.cli.main import app
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.run.execute import run

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from tests.pipeline.worlds import write_photos
+from tests.worlds.inputs import write_photos
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 

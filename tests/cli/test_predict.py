@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 import xmap
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.main import app
 from xmap.store.errors import ArtifactMissing, InputError
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import xmap
-from tests.pipeline.worlds import write_layout
-from tests.report_world import CLASSES, call, make
+from tests.worlds.inputs import write_layout
+from tests.worlds.report import CLASSES, call, make
 from xmap.stages.eval.metrics import student_interval
 from xmap.store.artifacts.artifact import Artifact, Store
 

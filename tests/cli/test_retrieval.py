@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from typer.testing import CliRunner
 
-from tests.stages.few_shot_world import World
+from tests.worlds.few_shot import World
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.tables import read_table

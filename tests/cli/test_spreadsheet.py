@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.cli.spreadsheet import print_row
 
 TEXTS = st.text(st.characters(codec=None), max_size=12) | st.builds(

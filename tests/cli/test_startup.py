@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]

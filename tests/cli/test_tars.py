@@ -12,9 +12,9 @@ import xmap.stages.datasets.sources.webdataset
 import xmap.store.memory.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
-from tests.pipeline.worlds import write_photos
-from tests.report_world import call
-from tests.stages.tars import write_tar
+from tests.worlds.inputs import write_photos
+from tests.worlds.report import call
+from tests.worlds.tars import write_tar
 from xmap.store.artifacts.artifact import Store
 
 FLAGS = ("--model", "xmap-tiny", "--views", "1", "--batch-size", "4", "--shots", "2", "--seeds", "1", "--methods", "zero-shot,tip-adapter")

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.promises.worlds import RUN, tree, write_world
 from tests.worlds.hostile_names import hostile_run
+from tests.worlds.runs import RUN, tree, write_world
 
 ROOT = Path(__file__).resolve().parents[2]
 Fault = tuple[str, int]
@@ -88,7 +88,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to give the commands of `tests.promises.worlds` in. Not to be changed by tests."""
+    """A folder to give the commands of `tests.worlds.runs` in. Not to be changed by tests."""
     return write_world(tmp_path_factory.mktemp("world"))
 
 

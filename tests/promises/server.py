@@ -20,7 +20,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tests.faults import Disk, Points, send, watch
+from tests.worlds.faults import Disk, Points, send, watch
 
 
 def _points(act: Callable[[], None] | None) -> Callable[[int], None]:
@@ -149,7 +149,7 @@ def warm() -> None:
     import open_clip
     import torch
 
-    from tests.promises.worlds import RUN, write_world
+    from tests.worlds.runs import RUN, write_world
     from xmap.cli.main import app
 
     torch.set_num_threads(1)

@@ -20,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.promises.worlds import FEATURES, write_world
 from tests.worlds.odd.manifests import Odd
+from tests.worlds.runs import FEATURES, write_world
 from xmap.store.artifacts.manifest import MANIFEST
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
 from tests.promises.conftest import Commands, Control
-from tests.promises.worlds import RUN, tree
+from tests.worlds.faults import Case
+from tests.worlds.runs import RUN, tree
 from xmap.pipeline.upkeep.collect import remove
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import StoreBusy

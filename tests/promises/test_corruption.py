@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
-from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
-from tests.promises.worlds import METHODS, RUN, tree
+from tests.worlds.faults import Case
+from tests.worlds.inputs import write_layout
+from tests.worlds.runs import METHODS, RUN, tree
 from xmap.store.artifacts.artifact import Artifact, Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged, SchemaMismatch

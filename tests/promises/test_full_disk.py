@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
 from tests.promises.conftest import Commands, Control, Ended
-from tests.promises.worlds import RUN, tree
+from tests.worlds.faults import Case
+from tests.worlds.runs import RUN, tree
 from xmap.store.artifacts.artifact import Store
 
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import Case, in_child
-from tests.pipeline.worlds import write_layout
 from tests.worlds.artifacts import seal_again
+from tests.worlds.faults import Case, in_child
+from tests.worlds.inputs import write_layout
 from tests.worlds.mutate import mutations
 from tests.worlds.readers import READERS, Reader, dataset, everything, features, found, refuses_or_reads, texts
 from xmap.pipeline.settings.config import load_config

@@ -17,13 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.faults import Case
-from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control, Ended
-from tests.promises.worlds import MODEL, RUN, tree
-from tests.stages.conftest import MODEL as MODEL_CFG
-from tests.stages.conftest import picture
 from tests.worlds.artifacts import seal_again
+from tests.worlds.faults import Case
+from tests.worlds.inputs import write_layout
+from tests.worlds.models import MODEL as MODEL_CFG
+from tests.worlds.pictures import picture
+from tests.worlds.runs import MODEL, RUN, tree
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.features import read_errors
 

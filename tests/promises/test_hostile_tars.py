@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
 from tests.promises.conftest import Commands
 from tests.promises.test_hostile import is_plain, refused
-from tests.promises.worlds import FEATURES
 from tests.stages.datasets.sources.test_tar import HOSTILE
 from tests.stages.datasets.sources.test_tar_samples import UNFIT
-from tests.stages.tars import END, header, padded, write_tar
+from tests.worlds.faults import Case
+from tests.worlds.runs import FEATURES
+from tests.worlds.tars import END, header, padded, write_tar
 
 # Where hostile names would lead from the working directory.
 OUTSIDE = ("evil.png", "made-by-tar/evil.png")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
-from tests.pipeline.worlds import write_layout
 from tests.promises.conftest import Commands, Control
-from tests.promises.worlds import RUN, tree
+from tests.worlds.faults import Case
+from tests.worlds.inputs import write_layout
+from tests.worlds.runs import RUN, tree
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import alone
 

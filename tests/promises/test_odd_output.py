@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from tests.worlds.hostile_names import HARMFUL, HOSTILE, RUN, call, is_harmless
 from xmap.cli.help import COMMANDS
 from xmap.cli.main import app

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults import Case
 from tests.promises.conftest import Commands, Control
-from tests.promises.worlds import RUN, TIMES, tree
+from tests.worlds.faults import Case
+from tests.worlds.runs import RUN, TIMES, tree
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.features import read_images
 from xmap.store.formats.tables import read_table

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults import Case
 from tests.promises.conftest import ROOT, Commands, Ended
-from tests.promises.worlds import DATA, MODEL, RUN
+from tests.worlds.faults import Case
+from tests.worlds.runs import DATA, MODEL, RUN
 from tests.worlds.unplain import put
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import seal

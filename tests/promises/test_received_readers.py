@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.faults import Case
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.faults import Case
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.main import app
 
 PUT: dict[str, Callable[[Path], object]] = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
 from tests.promises import stranger_cases
 from tests.promises.strangers import World, build
+from tests.worlds.faults import Case
 
 MANY, BLOCK = 2000, 100
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.faults import Case
-from tests.pipeline.worlds import repaint
 from tests.promises.conftest import Commands
-from tests.promises.worlds import DATA, MODEL, RUN, tree, write_world
-from tests.stages.conftest import MODEL as MODEL_CFG
-from tests.stages.conftest import PREPROCESS, write_model
+from tests.worlds.faults import Case
+from tests.worlds.inputs import repaint
+from tests.worlds.models import MODEL as MODEL_CFG
+from tests.worlds.models import PREPROCESS, write_model
+from tests.worlds.runs import DATA, MODEL, RUN, tree, write_world
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import SECTIONS, XmapConfig
 from xmap.stages.config import Config

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import KILL, Case, Points, in_child
 from tests.store.conftest import disk_with_room as disk_with_room
+from tests.worlds.faults import KILL, Case, Points, in_child
 from tests.worlds.hostile_names import call
 from xmap.store.disk.output import Output
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.stages.few_shot_world import World, unit
+from tests.worlds.few_shot import World, unit
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig, EvalConfig
 from xmap.stages.eval.scoring import Run

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.stages.conftest import picture
-from tests.stages.tars import encoded
+from tests.worlds.pictures import picture
+from tests.worlds.tars import encoded
 
 NESTED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 PNG = [encoded(picture(number)) for number in range(16)]

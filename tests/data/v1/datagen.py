@@ -12,8 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.pipeline.worlds import write_photos
-from tests.stages.conftest import write_model
+from tests.worlds.inputs import write_photos
+from tests.worlds.models import write_model
 
 HERE = Path(__file__).resolve().parent
 RUN = (

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import xmap
-from tests.pipeline.worlds import write_photos
+from tests.worlds.inputs import write_photos
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.store.errors import InputError
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.engines.ray_cluster import RayEngine, _signals
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.plan import STAGES

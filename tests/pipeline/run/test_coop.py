@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.pipeline.run.test_execute import built, settings
-from tests.pipeline.worlds import COLOURS, write_layout, write_photos
+from tests.worlds.inputs import COLOURS, write_layout, write_photos
 from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig

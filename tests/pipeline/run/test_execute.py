@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xmap
-from tests.pipeline.worlds import CLASSES, repaint, write_layout, write_photos
+from tests.worlds.inputs import CLASSES, repaint, write_layout, write_photos
 from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.reasons import NEW, words

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.pipeline.worlds import repaint, write_photos
+from tests.worlds.inputs import repaint, write_photos
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.image_changes import ImageChanges, image_changes
 from xmap.pipeline.run.reasons import NEW

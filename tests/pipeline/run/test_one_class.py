@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import tests.pipeline.worlds
+import tests.worlds.inputs
 import xmap
 import xmap.stages.extract.imported
 import xmap.stages.fewshot.load
-from tests.pipeline.worlds import write_layout
+from tests.worlds.inputs import write_layout
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent
@@ -22,7 +22,7 @@ REFUSED = r"has one class, 'ant', and with one class every answer is right; give
 
 def brought(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with monkeypatch.context() as one:
-        one.setattr(tests.pipeline.worlds, "CLASSES", ("ant",))
+        one.setattr(tests.worlds.inputs, "CLASSES", ("ant",))
         return write_layout(folder)
 
 

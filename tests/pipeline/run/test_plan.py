@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig, load_config

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipeline.run.test_coop import COOP
 from tests.pipeline.run.test_execute import settings
-from tests.pipeline.worlds import write_layout, write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.source import source_of, stated

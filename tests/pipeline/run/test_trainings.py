@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.worlds import write_layout
+from tests.worlds.inputs import write_layout
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.trainings import Trained, Trainer, Training, Trainings, _not_test

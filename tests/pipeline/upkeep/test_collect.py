@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import KILL, Points, in_child
+from tests.worlds.faults import KILL, Points, in_child
 from xmap.pipeline.upkeep.collect import LEFTOVER, MEANS, NAMED, UNFINISHED, UNREFERENCED, remove, unfinished, waste
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.stages.adapters.contents import CONTENTS, TYPES, misfit
 from xmap.stages.methods.registry import METHODS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import unit
+from tests.worlds.few_shot import unit
 from xmap.stages.build_cache.recall import nearest_exactly, nearest_others_exactly, raise_effort, recall
 from xmap.store.formats.index import VectorIndex
 

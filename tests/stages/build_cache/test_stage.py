@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import SCALE, World, unit
+from tests.worlds.few_shot import SCALE, World, unit
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig

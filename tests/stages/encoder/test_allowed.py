@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import xmap.stages.encoder.ask
-from tests.faults import Case
-from tests.stages.conftest import MODEL, PREPROCESS
+from tests.worlds.faults import Case
+from tests.worlds.models import MODEL, PREPROCESS
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.allowed import require_fitting, require_plain_config
 from xmap.stages.encoder.identity import EncoderIdentity, resolve

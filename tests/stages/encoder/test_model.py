@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import xmap.stages.encoder.identity
-from tests.stages.conftest import MODEL, picture, write_model
+from tests.worlds.models import MODEL, write_model
+from tests.worlds.pictures import picture
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_transform, resolve

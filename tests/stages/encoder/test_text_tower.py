@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.conftest import MODEL, write_model
+from tests.worlds.models import MODEL, write_model
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder import text_tower
 from xmap.stages.encoder.identity import resolve

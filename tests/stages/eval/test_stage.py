@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import unit
 from tests.worlds.evaluation import Scene
+from tests.worlds.few_shot import unit
 from xmap.stages.eval import metrics
 from xmap.stages.eval.scoring import Run
 from xmap.stages.methods.registry import METHODS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.conftest import picture
+from tests.worlds.pictures import picture
 
 
 @pytest.fixture

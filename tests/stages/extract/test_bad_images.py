@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.extraction_world import Plan, Told
+from tests.worlds.extraction import Plan, Told
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images

@@ -12,7 +12,7 @@ import pytest
 from blake3 import blake3
 
 import xmap.stages.extract.loading
-from tests.stages.conftest import picture
+from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import PREPROCESS
 from xmap.stages.encoder.model import plain_crop

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stages.conftest import write_images
-from tests.stages.extraction_world import ONE, Plan, Told, planner, tree
+from tests.worlds.extraction import ONE, Plan, Told, planner, tree
 from tests.worlds.parquet import PNG, write, write_tables
+from tests.worlds.pictures import write_images
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images
 

@@ -11,8 +11,8 @@ import pytest
 
 import xmap.stages.extract.work
 import xmap.stages.machine.kind
-from tests.faults import Case, Points, in_child
-from tests.stages.extraction_world import Job, Plan, Told, tree
+from tests.worlds.extraction import Job, Plan, Told, tree
+from tests.worlds.faults import Case, Points, in_child
 from xmap.stages.config import ExtractConfig
 from xmap.stages.extract.shards import plan_shards
 from xmap.store.artifacts.artifact import Draft

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.stages.extraction_world import SMALL, Plan
+from tests.worlds.extraction import SMALL, Plan
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.model import Encoder, plain_crop
 from xmap.stages.extract.shard_encoder import full_batches

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import xmap.stages.extract.loading
-from tests.stages.conftest import picture, write_images
-from tests.stages.extraction_world import SMALL, Plan, Told, tree
+from tests.worlds.extraction import SMALL, Plan, Told, tree
+from tests.worlds.pictures import picture, write_images
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder

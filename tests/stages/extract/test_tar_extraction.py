@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stages.conftest import picture
-from tests.stages.extraction_world import ONE, Plan, Told, planner, tree
-from tests.stages.tars import encoded, samples, write_shards, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.extraction import ONE, Plan, Told, planner, tree
+from tests.worlds.pictures import picture
+from tests.worlds.tars import encoded, samples, write_shards, write_tar
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.datasets.places.place import Container, Place

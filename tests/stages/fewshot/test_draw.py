@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import World
+from tests.worlds.few_shot import World
 from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.draw import (
     Drawn,

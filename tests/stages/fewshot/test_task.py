@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stages.few_shot_world import random_support, random_text, unit
+from tests.worlds.few_shot import random_support, random_text, unit
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Labelled, Segments, Support, Text
 
 

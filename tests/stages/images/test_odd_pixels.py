@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from tests.worlds.pixels import EIGHT, bad, chunk, close, colours, encoded, good, of_depth, png, ramp, wide_png, wide_tiff
 from xmap.stages.images.decode import Rules, decode_image
 from xmap.stages.images.depths import RUNGS, assumed, eight_bits, held_depth

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax, unit
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, double, queries, small_task, softmax, unit
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
 from xmap.stages.methods import ape
 from xmap.stages.methods.options import ApeOptions

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
 from xmap.stages.methods import ape_t
 from xmap.stages.methods.protocol import Cache, Fitted, Selection

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stages.few_shot_world import SCALE, random_labelled, random_support, random_text
+from tests.worlds.few_shot import SCALE, random_labelled, random_support, random_text
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Support, Text
 from xmap.stages.methods import tip_adapter, zero_shot
 from xmap.stages.methods.options import ALPHAS, BETAS, TipAdapterOptions, ZeroShotOptions

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, cross_entropy, double, slopes, small_task, softmax, unit
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, cross_entropy, double, slopes, small_task, softmax, unit
 from xmap.stages.methods import clap
 from xmap.stages.methods.options import ClapOptions
 from xmap.stages.methods.protocol import NoLog

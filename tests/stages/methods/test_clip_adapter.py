@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task, unit
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, cross_entropy, double, queries, slopes, small_task, unit
 from xmap.stages.methods import clip_adapter
 from xmap.stages.methods.protocol import Cache, Fitted, Selection
 

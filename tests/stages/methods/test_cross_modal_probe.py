@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import batch_of, close, cross_entropy, double, queries, slopes, small_task
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.methods import cross_modal_probe
 from xmap.stages.methods.options import CrossModalOptions

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import close, double, queries, small_task, unit
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import close, double, queries, small_task, unit
 from xmap.stages.methods import gda
 from xmap.stages.methods.options import GdaOptions
 from xmap.stages.methods.protocol import Cache, NoLog

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.stages.methods.small_task import queries, small_task
+from tests.worlds.small_task import queries, small_task
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method
 from xmap.stages.methods.registry import METHODS, method_entry

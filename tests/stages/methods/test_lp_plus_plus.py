@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, cross_entropy, double, queries, slopes, small_task
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import lp_plus_plus
 from xmap.stages.methods.options import LpPlusPlusOptions

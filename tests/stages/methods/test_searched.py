@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.stages.methods.small_task import small_task
+from tests.worlds.small_task import small_task
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods.protocol import Fitted, NoLog, method
 from xmap.stages.methods.registry import METHODS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, batch_of, close, cross_entropy, double, queries, slopes, small_task, unit
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, batch_of, close, cross_entropy, double, queries, slopes, small_task, unit
 from xmap.stages.methods import taskres
 from xmap.stages.methods.options import TaskResOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.few_shot_world import SCALE
-from tests.stages.methods.small_task import Array, close, double, queries, small_task, softmax
+from tests.worlds.few_shot import SCALE
+from tests.worlds.small_task import Array, close, double, queries, small_task, softmax
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods import tip_x
 from xmap.stages.methods.options import TipXOptions

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.few_shot_world import random_labelled, random_support, random_text
+from tests.worlds.few_shot import random_labelled, random_support, random_text
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method
 from xmap.stages.methods.registry import method_entry

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stages.few_shot_world import random_labelled, random_support, random_text
 from tests.stages.train.test_stage import scene
+from tests.worlds.few_shot import random_labelled, random_support, random_text
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.few_shot_world import World, random_support
+from tests.worlds.few_shot import World, random_support
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig, TopK

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults import KILL, Case, Points, in_child
 from tests.worlds.artifacts import IDENTITY, data_of, fill, make
+from tests.worlds.faults import KILL, Case, Points, in_child
 from xmap.store.artifacts.artifact import Artifact, Draft, Store, read_artifact
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.manifest import MANIFEST

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults import Case
 from tests.worlds.artifacts import IDENTITY, fill, make, seal_again
+from tests.worlds.faults import Case
 from xmap.store.artifacts.artifact import Draft, Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged, SchemaMismatch, XmapError

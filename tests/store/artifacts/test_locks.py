@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tests.faults import in_child
+from tests.worlds.faults import in_child
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, alone, at_work, held

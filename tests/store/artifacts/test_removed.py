@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.removed import explained

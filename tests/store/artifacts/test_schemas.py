@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST, seal
 from xmap.store.artifacts.schemas import oddity, stored_oddity

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import KILL, Points, in_child
+from tests.worlds.faults import KILL, Points, in_child
 from xmap.store.artifacts.locks import LOCKS, sweep
 from xmap.store.disk.files import atomic_file
 from xmap.store.disk.leftovers import claimed, clear, is_abandoned, remove_abandoned

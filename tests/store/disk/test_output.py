@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.faults import Case
+from tests.worlds.faults import Case
 from xmap.store.disk.output import Output
 from xmap.store.errors import OutputError, StoreFull
 from xmap.store.formats.tables import encode_table

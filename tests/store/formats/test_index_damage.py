@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.faults import Case
 from tests.store.formats.test_index import REFINED
+from tests.worlds.faults import Case
 from tests.worlds.vectors import unit
 from xmap.store.errors import ArtifactDamaged, InputError, StoreFull
 from xmap.store.formats.index import VectorIndex

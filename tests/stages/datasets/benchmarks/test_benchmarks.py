@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmark_tree import make_all, make_split, one_picture_each, write
+from tests.worlds.benchmarks import make_all, make_split, one_picture_each, write
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.layouts import read_split
 from xmap.stages.datasets.benchmarks.table import BENCHMARKS, ENTRIES, benchmark, check, layout

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stages.conftest import picture
-from tests.stages.tars import encoded, samples, write_tar
+from tests.worlds.pictures import picture
+from tests.worlds.tars import encoded, samples, write_tar
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.classes.order import said_alike
 from xmap.stages.datasets.open import open_dataset

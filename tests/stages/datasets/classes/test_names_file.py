@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmark_tree import make_all
-from tests.stages.tars import write_tar
+from tests.worlds.benchmarks import make_all
+from tests.worlds.tars import write_tar
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.dataset import Dataset

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.pipeline.worlds import write_photos
+from tests.worlds.inputs import write_photos
 from xmap.cli.main import app
 from xmap.stages.datasets.content.repeats import NOTHING, repeats
 from xmap.stages.datasets.dataset import Dataset, Sample

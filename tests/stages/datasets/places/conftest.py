@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.extraction_world import SMALL, Job, Plan
+from tests.worlds.extraction import SMALL, Job, Plan
 from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset

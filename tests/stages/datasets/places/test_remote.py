@@ -12,11 +12,11 @@ import pytest
 
 import xmap.stages.datasets.content.hashing
 import xmap.stages.datasets.sources.webdataset
-from tests.s3 import Bucket
-from tests.stages.conftest import write_images
-from tests.stages.extraction_world import Plan, tree
-from tests.stages.tars import samples, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.extraction import Plan, tree
+from tests.worlds.pictures import write_images
+from tests.worlds.s3 import Bucket
+from tests.worlds.tars import samples, write_tar
 from xmap.stages.datasets.places.place import Remote
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place

@@ -10,10 +10,10 @@ import pytest
 from s3fs import S3FileSystem
 from typer.testing import CliRunner
 
-from tests.s3 import Bucket, environment, server
-from tests.stages.extraction_world import Plan, tree
-from tests.stages.tars import END, header, samples, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.extraction import Plan, tree
+from tests.worlds.s3 import Bucket, environment, server
+from tests.worlds.tars import END, header, samples, write_tar
 from xmap.cli.main import app
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import TRAIN

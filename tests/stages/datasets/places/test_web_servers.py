@@ -14,8 +14,8 @@ import pytest
 import xmap.stages.datasets.content.hashing
 import xmap.stages.datasets.places.remote
 import xmap.stages.images.read
-from tests.stages.tars import samples, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.tars import samples, write_tar
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.places.place import Container, Member, Remote
 from xmap.stages.images.decode import BadImage

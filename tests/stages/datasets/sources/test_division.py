@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.s3 import Bucket
-from tests.stages.tars import write_tar
 from tests.worlds.datasets import read, touch
+from tests.worlds.s3 import Bucket
+from tests.worlds.tars import write_tar
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
 from xmap.stages.datasets.splits.names import is_split, meanings, split_inside
 from xmap.store.errors import InputError

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stages.tars import write_tar
 from tests.worlds.datasets import read, touch
+from tests.worlds.tars import write_tar
 from xmap.store.errors import EmptyInput, InputError
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.tar
-from tests.stages.tars import END, extension, header, padded, pax, write_tar
+from tests.worlds.tars import END, extension, header, padded, pax, write_tar
 from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.stages.datasets.sources.tar import Entry, entries, read_member
 from xmap.store.errors import InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.conftest import picture
-from tests.stages.tars import encoded, samples, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.pictures import picture
+from tests.worlds.tars import encoded, samples, write_tar
 from xmap.store.errors import InputError
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.webdataset
 import xmap.store.memory.notes
-from tests.stages.conftest import picture
-from tests.stages.tars import encoded, samples, write_shards, write_tar
 from tests.worlds.datasets import read
+from tests.worlds.pictures import picture
+from tests.worlds.tars import encoded, samples, write_shards, write_tar
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset
 from xmap.stages.datasets.open import open_dataset

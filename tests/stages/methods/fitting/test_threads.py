@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.stages.methods.small_task import WIDTH, small_task
+from tests.worlds.small_task import WIDTH, small_task
 from xmap.stages.methods import tip_adapter_f
 from xmap.stages.methods.fitting.threads import SMALL, product_size, threads_for
 from xmap.stages.methods.options import TipAdapterFOptions

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stages.few_shot_world import random_support, unit
+from tests.worlds.few_shot import random_support, unit
 from xmap.stages.fewshot.task import Segments
 from xmap.stages.methods.maths.affinity import affinity, class_scale, class_sums, masked_class_sums, sparse_class_sums
 from xmap.store.formats.index import VectorIndex

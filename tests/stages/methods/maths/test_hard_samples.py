@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stages.methods.small_task import small_task
+from tests.worlds.small_task import small_task
 from xmap.stages.fewshot.task import FewShotTask, Segments
 from xmap.stages.methods.maths.hard_samples import MEANS, Means, OnlineWeights, disagreement, sample_weights
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, method

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.pipeline.worlds import write_photos
-from tests.stages.conftest import write_model
+from tests.worlds.inputs import write_photos
+from tests.worlds.models import write_model
 from xmap.store.artifacts.manifest import MANIFEST
 
 DATA, MODEL = "photos", "model"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from tests.stages.few_shot_world import random_labelled, random_support, random_text, unit
+from tests.worlds.few_shot import random_labelled, random_support, random_text, unit
 from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.methods.fitting.epochs import Batch
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.stages.conftest import picture
+from tests.worlds.pictures import picture
 
 Members = Iterable[tuple[str, bytes]]
 
