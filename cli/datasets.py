@@ -72,47 +72,47 @@ def _check(name: str, root: str, json: bool) -> None:
         raise InputError("name a benchmark: xmap datasets check NAME --root DIR, or all.")
     entries = list(ENTRIES) if name == "all" else [benchmark(name)]
     folder = require_root(root)
-    found = [check(entry, folder) for entry in entries]
+    checks = [check(entry, folder) for entry in entries]
     if json:
-        print_json([_report(one) for one in found])
+        print_json([_report(one) for one in checks])
     else:
-        for one in found:
+        for one in checks:
             _show(one)
-    if not all(one.complete for one in found):
+    if not all(one.complete for one in checks):
         raise typer.Exit(FOUND)
 
 
-def _report(found: Check) -> dict[str, Any]:
+def _report(checked: Check) -> dict[str, Any]:
     return {
-        "name": found.entry.name,
-        "complete": found.complete,
-        "missing": found.missing,
-        "problem": found.problem,
-        "classes": found.classes,
-        "images": found.images,
-        "absent": len(found.absent),
-        "absent_examples": found.absent[:5],
-        "remarks": found.remarks,
+        "name": checked.entry.name,
+        "complete": checked.complete,
+        "missing": checked.missing,
+        "problem": checked.problem,
+        "classes": checked.classes,
+        "images": checked.images,
+        "absent": len(checked.absent),
+        "absent_examples": checked.absent[:5],
+        "remarks": checked.remarks,
     }
 
 
-def _show(found: Check) -> None:
+def _show(checked: Check) -> None:
     from xmap.stages.datasets.benchmarks.table import EXAMPLES, layout
 
-    entry = found.entry
-    show(f"{entry.title}: {'complete' if found.complete else 'not complete'}")
-    if found.images:
-        counts = ", ".join(f"{count:,} {split}" for split, count in found.images.items())
-        show(f"  there: {found.classes:,} classes, {counts}")
-    for part in found.missing:
+    entry = checked.entry
+    show(f"{entry.title}: {'complete' if checked.complete else 'not complete'}")
+    if checked.images:
+        counts = ", ".join(f"{count:,} {split}" for split, count in checked.images.items())
+        show(f"  there: {checked.classes:,} classes, {counts}")
+    for part in checked.missing:
         show(f"  missing: {part}")
-    if found.problem:
-        show(f"  problem: {found.problem}")
-    if found.absent:
-        show(f"  missing: {len(found.absent):,} listed images, such as {', '.join(found.absent[:EXAMPLES])}")
-    for remark in found.remarks:
+    if checked.problem:
+        show(f"  problem: {checked.problem}")
+    if checked.absent:
+        show(f"  missing: {len(checked.absent):,} listed images, such as {', '.join(checked.absent[:EXAMPLES])}")
+    for remark in checked.remarks:
         show(f"  note: {remark}")
-    if not found.complete:
+    if not checked.complete:
         show("  lay it out so:")
         for line in layout(entry):
             show(f"    {line}")

@@ -31,20 +31,20 @@ def command(
     Example: xmap diff eval/pets-4shot eval/pets-16shot
     """
     held = opened(store)
-    found = compare(find_artifact(held, first), find_artifact(held, second), Lineage.of(held.artifacts()))
+    comparison = compare(find_artifact(held, first), find_artifact(held, second), Lineage.of(held.artifacts()))
     if json:
-        print_json(_facts(found))
+        print_json(_facts(comparison))
         return
-    for letter, artifact in (("A", found.first), ("B", found.second)):
+    for letter, artifact in (("A", comparison.first), ("B", comparison.second)):
         typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]} of {artifact.manifest['created']}"))
-    if found.first.fingerprint == found.second.fingerprint:
+    if comparison.first.fingerprint == comparison.second.fingerprint:
         typer.echo("they are the same artifact")
         return
-    typer.echo("\nwhat made them differ" + ("" if found.causes else ": nothing is known, what they were made from is gone"))
-    _print([(cause.stage, cause.change.field, *_values(cause.change.before, cause.change.after)) for cause in found.causes], "stage")
-    _print_images(found.images)
-    typer.echo("which results differ" + ("" if found.results else ": none"))
-    _print([(*change.field.rpartition(".")[::2], *_values(change.before, change.after)) for change in found.results], "of")
+    typer.echo("\nwhat made them differ" + ("" if comparison.causes else ": nothing is known, what they were made from is gone"))
+    _print([(cause.stage, cause.change.field, *_values(cause.change.before, cause.change.after)) for cause in comparison.causes], "stage")
+    _print_images(comparison.images)
+    typer.echo("which results differ" + ("" if comparison.results else ": none"))
+    _print([(*change.field.rpartition(".")[::2], *_values(change.before, change.after)) for change in comparison.results], "of")
 
 
 def _print(rows: list[tuple[str, ...]], group: str) -> None:
@@ -64,18 +64,19 @@ def _print_images(images: ImageChanges | None) -> None:
     typer.echo()
 
 
-def _facts(found: Comparison) -> dict[str, Any]:
+def _facts(comparison: Comparison) -> dict[str, Any]:
     def named(artifact: Artifact) -> dict[str, str]:
         return {"stage": artifact.stage, "name": artifact.name, "fingerprint": artifact.fingerprint}
 
     return {
-        "a": named(found.first),
-        "b": named(found.second),
+        "a": named(comparison.first),
+        "b": named(comparison.second),
         "causes": [
-            {"stage": cause.stage, "field": cause.change.field, "a": cause.change.before, "b": cause.change.after} for cause in found.causes
+            {"stage": cause.stage, "field": cause.change.field, "a": cause.change.before, "b": cause.change.after}
+            for cause in comparison.causes
         ],
-        "images": None if found.images is None else {kind: list(names) for kind, names in found.images.kinds()},
-        "results": [{"field": change.field, "a": change.before, "b": change.after} for change in found.results],
+        "images": None if comparison.images is None else {kind: list(names) for kind, names in comparison.images.kinds()},
+        "results": [{"field": change.field, "a": change.before, "b": change.after} for change in comparison.results],
     }
 
 

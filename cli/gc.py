@@ -41,37 +41,37 @@ def command(
     Example: xmap gc --data pets --yes
     """
     used = in_use(settings.store, settings.config)
-    found = waste(settings.store, used, names or (), keep)
+    entries = waste(settings.store, used, names or (), keep)
     for damage in settings.store.survey().damaged.values():
         warn(f"{damage} What it names is kept.")
     if not settings.json:
-        _show(settings, found, used)
-    if found and (yes or _agreed(settings)):
-        found = remove(settings.store, used, names or (), keep)
-        say(f"removed {_counted(found)}")
+        _show(settings, entries, used)
+    if entries and (yes or _agreed(settings)):
+        entries = remove(settings.store, used, names or (), keep)
+        say(f"removed {_counted(entries)}")
         yes = True
-    elif found and not settings.json:
+    elif entries and not settings.json:
         typer.echo("nothing was removed; give --yes to remove them")
     if settings.json:
-        print_json({"removed": yes, "waste": [_facts(item) for item in found]})
+        print_json({"removed": yes, "waste": [_facts(item) for item in entries]})
 
 
-def _show(settings: Settings, found: Sequence[Waste], used: Sequence[Identity]) -> None:
-    if found and not used:
+def _show(settings: Settings, entries: Sequence[Waste], used: Sequence[Identity]) -> None:
+    if entries and not used:
         say("no images are named here, by xmap.toml or --data: kept are evaluations and what they were made from")
-    if found:
+    if entries:
         columns = ("stage", "name", "fingerprint", "size", "why")
-        print_table(columns, [_row(item) for item in found], right=("size",), paths=("name",))
-    typer.echo(plain(f"{_counted(found)} in {settings.store.root} may go"))
+        print_table(columns, [_row(item) for item in entries], right=("size",), paths=("name",))
+    typer.echo(plain(f"{_counted(entries)} in {settings.store.root} may go"))
 
 
 def _agreed(settings: Settings) -> bool:
     return not settings.json and sys.stdin.isatty() and typer.confirm("Remove them?", err=True)
 
 
-def _counted(found: Sequence[Waste]) -> str:
-    total = size(sum(item.bytes for item in found))
-    return f"{len(found)} {'entry' if len(found) == 1 else 'entries'} ({total})" if found else "nothing"
+def _counted(entries: Sequence[Waste]) -> str:
+    total = size(sum(item.bytes for item in entries))
+    return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'} ({total})" if entries else "nothing"
 
 
 def _row(item: Waste) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def _averages(cells: Sequence[Cell]) -> dict[str, dict[int, str]]:
 def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequence[Published], cells: Sequence[Cell], protocol: str) -> None:
     """Methods x shots: ours, then what others published."""
     shots = sorted({cell.shots for cell in cells})
-    rows: list[tuple[str, ...]] = [(method, *(found.get(count, "") for count in shots), HERE) for method, found in measured.items()]
+    rows: list[tuple[str, ...]] = [(method, *(texts.get(count, "") for count in shots), HERE) for method, texts in measured.items()]
     for row in beside:
         numbers = [f"{row.accuracy[count]:.2f}" if count in row.accuracy else "" for count in shots]
         if any(numbers):
@@ -79,7 +79,7 @@ def _grid(title: str, measured: Mapping[str, Mapping[int, str]], beside: Sequenc
     show(f"{title}: accuracy %")
     columns = _columns(shots)
     print_table(("method", *columns, "source"), rows, right=columns, spare=("source",), repeat=1)
-    _caption(cells, protocol, intervals=any("±" in text for found in measured.values() for text in found.values()))
+    _caption(cells, protocol, intervals=any("±" in text for texts in measured.values() for text in texts.values()))
 
 
 def _columns(shots: Sequence[int]) -> tuple[str, ...]:
@@ -118,13 +118,13 @@ def _differences(cells: Sequence[Cell], protocol: str) -> None:
     """How XMAdapter differs from each other method on the same samples."""
     from xmap.pipeline.studies.bench import OURS, against_ours
 
-    found = {cell.shots: against_ours(cell.differences) for cell in cells}
-    shots, others = sorted(found), dict.fromkeys(other for row in found.values() for other in row)
+    by_shots = {cell.shots: against_ours(cell.differences) for cell in cells}
+    shots, others = sorted(by_shots), dict.fromkeys(other for row in by_shots.values() for other in row)
     if not others:
         return
-    marks = marks_of([row for rows in found.values() for row in rows.values()])
+    marks = marks_of([row for rows in by_shots.values() for row in rows.values()])
     show(f"{cells[0].title}: {OURS} minus each other method, points, with the paired 95 % interval: {explained(marks)}")
-    rows = [(other, *(_difference(found[count].get(other), marks) for count in shots)) for other in others]
+    rows = [(other, *(_difference(by_shots[count].get(other), marks) for count in shots)) for other in others]
     print_table((f"{OURS} minus", *_columns(shots)), rows, right=_columns(shots), repeat=1)
     show(PROTOCOLS[protocol])
     typer.echo("")

@@ -53,18 +53,19 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
 
 def states_of(artifacts: Sequence[Artifact], planned: Collection[str]) -> dict[str, str]:
     """For each artifact (oldest first), by fingerprint: current, older than another of its name, or neither."""
-    newest = {(found.stage, found.name): found.fingerprint for found in artifacts}
+    newest = {(artifact.stage, artifact.name): artifact.fingerprint for artifact in artifacts}
     last = set(newest.values())
     current = planned or last
     return {
-        found.fingerprint: CURRENT if found.fingerprint in current else "" if found.fingerprint in last else OLDER for found in artifacts
+        artifact.fingerprint: CURRENT if artifact.fingerprint in current else "" if artifact.fingerprint in last else OLDER
+        for artifact in artifacts
     }
 
 
 def _answer(artifacts: Sequence[Artifact], states: dict[str, str]) -> Answer:
     """What the current evaluation says, else the newest one."""
-    evaluations = [found for found in artifacts if found.stage == EVAL]
-    current = [found for found in evaluations if states[found.fingerprint] == CURRENT]
+    evaluations = [artifact for artifact in artifacts if artifact.stage == EVAL]
+    current = [artifact for artifact in evaluations if states[artifact.fingerprint] == CURRENT]
     return answer((current or evaluations)[-1], artifacts) if evaluations else Answer()
 
 

@@ -86,17 +86,17 @@ def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, obj
         return None
     problem = _odd_setting(known, settings) or _odd_top_k(method, settings)
     # Where the keys stay in the cache's index, the adapter holds none.
-    shapes = {} if "top_k" in settings else next((found for found in known.variants() if found.keys() == tensors.keys()), None)
+    shapes = {} if "top_k" in settings else next((variant for variant in known.variants() if variant.keys() == tensors.keys()), None)
     if problem or shapes is None or shapes.keys() != tensors.keys():
         return problem or f"its tensors are {', '.join(sorted(tensors)) or 'none'}, those of {method} {', '.join(known.tensors) or 'none'}"
-    found = dict(sizes)
+    lengths = dict(sizes)
     for name, shape in shapes.items():
         values = tensors[name]
         fits = values.ndim == len(shape) and all(
-            found.setdefault(letter, size) == size for letter, size in zip(shape, values.shape, strict=True)
+            lengths.setdefault(letter, size) == size for letter, size in zip(shape, values.shape, strict=True)
         )
         if not fits or 0 in values.shape:
-            wanted = " x ".join(str(found.get(letter, letter)) for letter in shape) or "one number"
+            wanted = " x ".join(str(lengths.get(letter, letter)) for letter in shape) or "one number"
             return f"its tensor {name} is {' x '.join(map(str, values.shape)) or 'one number'}, not {wanted}"
         if values.dtype != TYPES.get(name, FLOAT):
             return f"its tensor {name} is {values.dtype}, not {TYPES.get(name, FLOAT)}"

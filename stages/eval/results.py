@@ -19,23 +19,23 @@ from xmap.store.artifacts.fingerprint import Json
 from xmap.store.formats.tables import Array
 
 
-def result_of(method: str, found: Sequence[Outcome], test: Labelled, config: EvalConfig, classes: int) -> dict[str, Json]:
+def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: EvalConfig, classes: int) -> dict[str, Json]:
     """One method's row of results over its seeds; accuracies in percent."""
     labels = test.labels.numpy()
-    mean_correct = np.mean([outcome.correct for outcome in found], axis=0)
+    mean_correct = np.mean([outcome.correct for outcome in outcomes], axis=0)
     per_class = metrics.per_class_accuracy(mean_correct, labels, classes)
-    errors = [metrics.calibration_error(outcome.columns["probability"], outcome.correct, config.bins) for outcome in found]
-    interval, kind = _interval(found, mean_correct)
-    summaries: list[Mapping[str, Any]] = [outcome.run.adapter.summary for outcome in found]
+    errors = [metrics.calibration_error(outcome.columns["probability"], outcome.correct, config.bins) for outcome in outcomes]
+    interval, kind = _interval(outcomes, mean_correct)
+    summaries: list[Mapping[str, Any]] = [outcome.run.adapter.summary for outcome in outcomes]
     return {
         "method": method,
-        "shots": found[0].run.shots,
-        "seeds": [outcome.run.seed for outcome in found],
+        "shots": outcomes[0].run.shots,
+        "seeds": [outcome.run.seed for outcome in outcomes],
         "accuracy_mean": 100.0 * float(mean_correct.mean()),
         "accuracy_ci95": interval,
         "ci_kind": kind,
-        "accuracies": [100.0 * float(outcome.correct.mean()) for outcome in found],
-        "top5_mean": 100.0 * float(np.mean([outcome.columns["top5_hit"].mean() for outcome in found])),
+        "accuracies": [100.0 * float(outcome.correct.mean()) for outcome in outcomes],
+        "top5_mean": 100.0 * float(np.mean([outcome.columns["top5_hit"].mean() for outcome in outcomes])),
         "ece_mean": 100.0 * float(np.mean(errors)),
         "per_class": [None if np.isnan(share) else 100.0 * float(share) for share in per_class],
         "selected_on": "; ".join(dict.fromkeys(str(summary["selection"]["selected_on"]) for summary in summaries)),
@@ -43,10 +43,10 @@ def result_of(method: str, found: Sequence[Outcome], test: Labelled, config: Eva
         "edges": sorted({str(name) for summary in summaries for name in summary["selection"]["edges"]}),
         "trainable_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
         "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
-        "ms_per_query": 1000.0 * float(np.mean([outcome.seconds for outcome in found])) / len(labels),
+        "ms_per_query": 1000.0 * float(np.mean([outcome.seconds for outcome in outcomes])) / len(labels),
         "stored_bytes": round(float(np.mean([summary["stored_bytes"] for summary in summaries]))),
         **_memory(summaries),
-        **_text_cost([outcome.run.texts for outcome in found]),
+        **_text_cost([outcome.run.texts for outcome in outcomes]),
     }
 
 
@@ -69,22 +69,22 @@ def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:
     }
 
 
-def _interval(found: Sequence[Outcome], mean_correct: Array) -> tuple[list[float], str]:
+def _interval(outcomes: Sequence[Outcome], mean_correct: Array) -> tuple[list[float], str]:
     """The 95 % interval in percent and its kind.
 
     Over seeds where they draw different supports. With one support (fixed, or a single seed), and for a method that keeps
     nothing of the support (its accuracy is the same under every seed), the uncertainty left is that of the test samples.
     """
-    if _varies(found):
-        low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in found]))
+    if _varies(outcomes):
+        low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in outcomes]))
         return [100.0 * low, 100.0 * high], OVER_SEEDS
     low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
     return [100.0 * low, 100.0 * high], OVER_SAMPLES
 
 
-def _varies(found: Sequence[Outcome]) -> bool:
+def _varies(outcomes: Sequence[Outcome]) -> bool:
     """Whether a method met different supports under different seeds, and uses them."""
-    return len({outcome.run.cache.fingerprint for outcome in found}) > 1 and any(outcome.uses_support for outcome in found)
+    return len({outcome.run.cache.fingerprint for outcome in outcomes}) > 1 and any(outcome.uses_support for outcome in outcomes)
 
 
 def differences_of(groups: Mapping[str, Sequence[Outcome]]) -> list[dict[str, Json]]:
@@ -95,7 +95,7 @@ def differences_of(groups: Mapping[str, Sequence[Outcome]]) -> list[dict[str, Js
     names = list(groups)
     columns = np.stack([np.mean([outcome.correct for outcome in groups[name]], axis=0) for name in names], axis=1)
     means, resampled = columns.mean(axis=0), metrics.resampled_means(columns, BOOTSTRAP_SEED)
-    found = []
+    rows = []
     for second, first in combinations(range(len(names)), 2):
         result = metrics.difference_of(float(means[first]), float(means[second]), resampled[:, first] - resampled[:, second])
         gaps = _gaps(groups[names[first]], groups[names[second]])
@@ -103,14 +103,14 @@ def differences_of(groups: Mapping[str, Sequence[Outcome]]) -> list[dict[str, Js
             result = metrics.with_seeds(result, gaps.mean(axis=0), metrics.shared_part(gaps))
         interval = [100.0 * result.low, 100.0 * result.high]
         row: dict[str, Json] = {"method": names[first], "against": names[second], "difference": 100.0 * result.mean}
-        found.append({**row, "ci95": interval, "ci_kind": OVER_SAMPLES if gaps is None else OVER_BOTH, "tie": result.tie})
-    return found
+        rows.append({**row, "ci95": interval, "ci_kind": OVER_SAMPLES if gaps is None else OVER_BOTH, "tie": result.tie})
+    return rows
 
 
-def _gaps(found: Sequence[Outcome], others: Sequence[Outcome]) -> Array | None:
+def _gaps(outcomes: Sequence[Outcome], others: Sequence[Outcome]) -> Array | None:
     """The difference (T, S) on each sample under each seed that both have; None where supports do not differ, or seeds are not shared."""
-    correct, other = ({outcome.run.seed: outcome.correct.astype(np.float64) for outcome in group} for group in (found, others))
+    correct, other = ({outcome.run.seed: outcome.correct.astype(np.float64) for outcome in group} for group in (outcomes, others))
     seeds = [seed for seed in correct if seed in other]
-    if len(seeds) < 2 or not (_varies(found) or _varies(others)):
+    if len(seeds) < 2 or not (_varies(outcomes) or _varies(others)):
         return None
     return np.stack([correct[seed] - other[seed] for seed in seeds], axis=1)

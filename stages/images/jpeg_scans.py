@@ -17,8 +17,8 @@ def has_too_many_scans(data: bytes) -> bool:
     if not data.startswith(START) or data.count(SCAN) <= MOST:
         return False
     place, scans = len(START), 0
-    while scans <= MOST and (found := _MARKER.search(data, place)) and found[0][-1] != END:
-        scans += found[0][-1:] == SCAN[1:]
+    while scans <= MOST and (marker := _MARKER.search(data, place)) and marker[0][-1] != END:
+        scans += marker[0][-1:] == SCAN[1:]
         # What a marker brings is as long as it says; behind the head of a scan come its pixels, in which no marker stands by chance.
-        place = found.end() + max(2, int.from_bytes(data[found.end() : found.end() + 2], "big"))
+        place = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
     return scans > MOST

@@ -82,18 +82,18 @@ def _wide(
 
 
 def _narrow(values: Wide, bits: int, alpha: int) -> Image.Image:
-    found = eight_bits(values[..., :3], bits)
+    pixels = eight_bits(values[..., :3], bits)
     if values.shape[-1] == 4:
-        found = np.concatenate([found, eight_bits(values[..., 3:], alpha)], -1)
-    return Image.fromarray(found)
+        pixels = np.concatenate([pixels, eight_bits(values[..., 3:], alpha)], -1)
+    return Image.fromarray(pixels)
 
 
 def _joined(size: tuple[int, int], part: Callable[[Box], Image.Image]) -> Image.Image:
     """An RGB image of strips, transparency on white."""
     whole = Image.new("RGB", size)
     for box in strips(size):
-        found = part(box)
-        if found.mode == "RGBA":
-            found = Image.alpha_composite(Image.new("RGBA", found.size, "white"), found).convert("RGB")
-        whole.paste(found, box[:2])
+        strip = part(box)
+        if strip.mode == "RGBA":
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB")
+        whole.paste(strip, box[:2])
     return whole

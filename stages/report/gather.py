@@ -59,24 +59,24 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
     tasks: dict[tuple[str, ...], list[int]] = {}
     for number, run in enumerate(runs):
         tasks.setdefault(tuple(run.texts.summary["classes"]), []).append(number)
-    found: dict[str, Any] = {"tasks": [], "runs": [], "series": [], "differences": []}
+    report: dict[str, Any] = {"tasks": [], "runs": [], "series": [], "differences": []}
     for place, (classes, numbers) in enumerate(tasks.items()):
         members = [runs[number] for number in numbers]
         ids, total = samples.listed_ids(connection, [run.path for run in members], [run.seed for run in members], limit)
-        first = len(found["series"])
+        first = len(report["series"])
         for number, run in zip(numbers, members, strict=True):
-            found["runs"].append({"number": number, "task": place, **_facts(run)})
-            found["series"] += _series(connection, run, len(found["runs"]) - 1, ids)
-        found["differences"] += _differences(connection, members, first)
-        found["tasks"].append({
+            report["runs"].append({"number": number, "task": place, **_facts(run)})
+            report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
+        report["differences"] += _differences(connection, members, first)
+        report["tasks"].append({
             "classes": list(classes),
             "prompts": _prompts(members[0].texts),
             "samples": ids,
             "labels": samples.labels_of(connection, [run.path for run in members], ids),
             "total": total,
-            "thumbnails": thumbnails([run.pictures for run in members], _shown(found["series"][first:], ids)),
+            "thumbnails": thumbnails([run.pictures for run in members], _shown(report["series"][first:], ids)),
         })  # fmt: skip
-    return found
+    return report
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
     Series are numbered from `first`; two runs are compared on the `images` that both scored under one label, and where supports differ
     from seed to seed, on the seeds that both have.
     """
-    found: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
     scored: list[tuple[Run, list[str], Array]] = []
     results = [result for run in runs for result in run.evaluation.summary["results"]]
     for run in runs:
@@ -138,7 +138,7 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
         for row in run.evaluation.summary["differences"]:
             pair = {"of": numbers[row["method"]], "against": numbers[row["against"]], "images": len(ids)}
             kind = row.get("ci_kind", OVER_SAMPLES)
-            found.append(
+            differences.append(
                 {**pair, "difference": row["difference"], "low": row["ci95"][0], "high": row["ci95"][1], "kind": kind, "tie": row["tie"]}
             )
     for two, one in combinations(range(len(scored)), 2):
@@ -151,15 +151,15 @@ def _differences(connection: Connection, runs: Sequence[Run], first: int) -> lis
             seeds = _by_seed(results[one], results[two])
             gap, kind = (gap, OVER_SAMPLES) if seeds is None else (with_seeds(gap, seeds), OVER_BOTH)
             pair = {"of": first + one, "against": first + two, "images": len(common)}
-            found.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "kind": kind, "tie": gap.tie})
-    return found
+            differences.append({**pair, "difference": gap.mean, "low": gap.low, "high": gap.high, "kind": kind, "tie": gap.tie})
+    return differences
 
 
-def _by_seed(found: Mapping[str, Any], other: Mapping[str, Any]) -> Array | None:
+def _by_seed(result: Mapping[str, Any], other: Mapping[str, Any]) -> Array | None:
     """The differences in accuracy of two results under the seeds that both have, in points; None where no support differs by seed."""
-    accuracy, others = (dict(zip(row["seeds"], row["accuracies"], strict=False)) for row in (found, other))
+    accuracy, others = (dict(zip(row["seeds"], row["accuracies"], strict=False)) for row in (result, other))
     gaps = [accuracy[seed] - others[seed] for seed in accuracy if seed in others]
-    varies = OVER_SEEDS in (found["ci_kind"], other["ci_kind"])
+    varies = OVER_SEEDS in (result["ci_kind"], other["ci_kind"])
     return np.asarray(gaps) if varies and len(gaps) > 1 else None
 
 

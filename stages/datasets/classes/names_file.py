@@ -53,20 +53,20 @@ def read_names(path: Location, classes: Names) -> Names:
 
     Raises `InputError` for a file that cannot be read or does not fit, and where it gives two classes one name.
     """
-    found = _Lookup(classes)
-    lines = [line for line in _lines(path) if not line.startswith(COMMENT) or found.spelled(line)]
+    lookup = _Lookup(classes)
+    lines = [line for line in _lines(path) if not line.startswith(COMMENT) or lookup.spelled(line)]
     if len(lines) == len(classes.keys) + 1 and _is_heading(_unquoted(lines[0])):
         del lines[0]
     plain = [_unquoted(line) for line in lines]
-    pairs, how = _complete(_order(lines, found), found) or _by_class(plain, found), ""
+    pairs, how = _complete(_order(lines, lookup), lookup) or _by_class(plain, lookup), ""
     if pairs is None and all_numbers(classes.keys):
-        pairs, how = _by_place(path, plain, found), " in label order"
+        pairs, how = _by_place(path, plain, lookup), " in label order"
     if pairs is None:
-        raise InputError(f"{path} {_misfit(plain, found)}; {REMEDY}.")
-    _refuse_unfit(path, pairs, found)
+        raise InputError(f"{path} {_misfit(plain, lookup)}; {REMEDY}.")
+    _refuse_unfit(path, pairs, lookup)
     _refuse_doubles(path, pairs)
     _refuse_places(path, lines, pairs)
-    return Names([key for key, _ in pairs], [name for _, name in pairs], _said(pairs, found, how))
+    return Names([key for key, _ in pairs], [name for _, name in pairs], _said(pairs, lookup, how))
 
 
 class _Lookup:
@@ -93,77 +93,77 @@ class _Lookup:
         return self.shown[key] if self.called(line) else line
 
 
-def _by_class(lines: Sequence[str], found: _Lookup) -> Pairs | None:
+def _by_class(lines: Sequence[str], lookup: _Lookup) -> Pairs | None:
     """Class and name of each line, where each line says of which class it speaks; None otherwise."""
     numbered = [match.groups() for line in lines if (match := NUMBERED.fullmatch(line))]
     numbers = sorted(int(number) for number, _ in numbered)
     counted = len(numbered) == len(lines) and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1)))
     in_order = [rest for _, rest in sorted(numbered, key=lambda pair: int(pair[0]))] if counted else []
-    placed = _by_places(in_order, found) if len(in_order) == len(found.keys) and not all_numbers(found.keys) else None
+    placed = _by_places(in_order, lookup) if len(in_order) == len(lookup.keys) and not all_numbers(lookup.keys) else None
     readings = (
-        _order(lines, found),
-        _order(in_order, found),
-        [_keyed(line, found) for line in lines],
+        _order(lines, lookup),
+        _order(in_order, lookup),
+        [_keyed(line, lookup) for line in lines],
         placed or [],
     )
-    return next((whole for pairs in readings if (whole := _complete(pairs, found))), None)
+    return next((whole for pairs in readings if (whole := _complete(pairs, lookup))), None)
 
 
-def _by_places(names: Sequence[str], found: _Lookup) -> Pairs | None:
+def _by_places(names: Sequence[str], lookup: _Lookup) -> Pairs | None:
     """Names in label order; None where one of them is another class: then the places are not those of the classes."""
-    pairs = list(zip(found.keys, names, strict=True))
-    return pairs if all(found.spelled(name) in (None, key) for key, name in pairs) else None
+    pairs = list(zip(lookup.keys, names, strict=True))
+    return pairs if all(lookup.spelled(name) in (None, key) for key, name in pairs) else None
 
 
-def _order(lines: Sequence[str], found: _Lookup) -> list[tuple[str, str] | None]:
-    keys = [found.spelled(line) for line in lines]
-    return [None if key is None else (key, found.name(key, line)) for key, line in zip(keys, lines, strict=True)]
+def _order(lines: Sequence[str], lookup: _Lookup) -> list[tuple[str, str] | None]:
+    keys = [lookup.spelled(line) for line in lines]
+    return [None if key is None else (key, lookup.name(key, line)) for key, line in zip(keys, lines, strict=True)]
 
 
-def _keyed(line: str, found: _Lookup) -> tuple[str, str] | None:
+def _keyed(line: str, lookup: _Lookup) -> tuple[str, str] | None:
     """A line that begins with a class: the longest that fits, as `cat fish` beside `cat`. A tab ends the class where there is one."""
     places = list(SEPARATOR.finditer(line))
     if "\t" in line:
         places = [place for place in places if "\t" in place[0]][:1]
     for place in reversed(places):
-        key = found.called(line[: place.start()])
+        key = lookup.called(line[: place.start()])
         if key is not None and line[place.end() :]:
             return key, line[place.end() :]
     return None
 
 
-def _complete(pairs: Sequence[tuple[str, str] | None], found: _Lookup) -> Pairs | None:
+def _complete(pairs: Sequence[tuple[str, str] | None], lookup: _Lookup) -> Pairs | None:
     """The pairs, if they speak of each class once."""
     whole = [pair for pair in pairs if pair is not None]
-    fits = len(whole) == len(pairs) and sorted(key for key, _ in whole) == sorted(found.keys)
+    fits = len(whole) == len(pairs) and sorted(key for key, _ in whole) == sorted(lookup.keys)
     return whole if fits else None
 
 
-def _by_place(path: Location, lines: Sequence[str], found: _Lookup) -> Pairs | None:
+def _by_place(path: Location, lines: Sequence[str], lookup: _Lookup) -> Pairs | None:
     """Names alone, in label order, for classes that are numbers; None where the lines begin with numbers or classes of their own."""
     if any("\t" in line for line in lines) or (lines and all(map(NUMBERED.fullmatch, lines))):
         return None
     count = len(lines) - (lines[:1] != [] and _is_heading(lines[0]))
-    if count != len(found.keys):
-        raise InputError(f"{path} names {count} classes, the data has {len(found.keys)}; give one name a line, in class order.")
+    if count != len(lookup.keys):
+        raise InputError(f"{path} names {count} classes, the data has {len(lookup.keys)}; give one name a line, in class order.")
     ids = [WORDNET.fullmatch(line) for line in lines]
     names = [match[1] for match in ids if match] if all(ids) else list(lines)
-    return _by_places(names, found)
+    return _by_places(names, lookup)
 
 
-def _said(pairs: Pairs, found: _Lookup, how: str) -> tuple[str, ...]:
+def _said(pairs: Pairs, lookup: _Lookup, how: str) -> tuple[str, ...]:
     """A remark on classes that are called otherwise: nothing but a person can tell whether the names are the right ones."""
-    renamed = [f"{found.shown[key]!r} is {name!r}" for key, name in pairs if name != found.shown[key]]
+    renamed = [f"{lookup.shown[key]!r} is {name!r}" for key, name in pairs if name != lookup.shown[key]]
     listed = ", ".join(renamed if len(renamed) <= EXAMPLES else [*renamed[:EXAMPLES], "and so on"])
     return (f"class names{how}: {listed}",) if renamed else ()
 
 
-def _misfit(lines: Sequence[str], found: _Lookup) -> str:
+def _misfit(lines: Sequence[str], lookup: _Lookup) -> str:
     """How the lines and the classes differ, in words that name both."""
-    keyed = [_keyed(line, found) for line in lines]
-    keys = [found.spelled(line) or (pair[0] if pair else None) for line, pair in zip(lines, keyed, strict=True)]
+    keyed = [_keyed(line, lookup) for line in lines]
+    keys = [lookup.spelled(line) or (pair[0] if pair else None) for line, pair in zip(lines, keyed, strict=True)]
     unknown = [line.split("\t")[0] for line, key in zip(lines, keys, strict=True) if key is None]
-    missing = [found.shown[key] for key in found.keys if key not in keys]
+    missing = [lookup.shown[key] for key in lookup.keys if key not in keys]
     twice = [key for key, count in Counter(keys).items() if key is not None and count > 1]
     parts = [f"lacks {named(missing)}"] * bool(missing)
     parts += [f"names {named(unknown)}, which the data has not"] * bool(unknown)
@@ -171,12 +171,12 @@ def _misfit(lines: Sequence[str], found: _Lookup) -> str:
     return " and ".join(parts) or "mixes lines of a class alone with lines of a class and its name"
 
 
-def _refuse_unfit(path: Location, pairs: Pairs, found: _Lookup) -> None:
+def _refuse_unfit(path: Location, pairs: Pairs, lookup: _Lookup) -> None:
     for key, name in pairs:
-        why = unfit(name) or " (it begins as a comment does)" * name.startswith(COMMENT) if name != found.shown[key] else ""
+        why = unfit(name) or " (it begins as a comment does)" * name.startswith(COMMENT) if name != lookup.shown[key] else ""
         if why:
             raise InputError(f"{path}: the name {name!r:.80} cannot be used{why}; correct it.")
-    if all(name != found.shown[key] and _is_columns(key, name) for key, name in pairs):
+    if all(name != lookup.shown[key] and _is_columns(key, name) for key, name in pairs):
         raise InputError(
             f"{path} has more than two columns: class {pairs[0][0]!r} would be {pairs[0][1]!r:.80}; keep the class and its name."
         )

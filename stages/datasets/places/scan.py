@@ -70,19 +70,19 @@ class Scan:
 
     def classes(self, folder: Location) -> Classes:
         """The class folders in `folder`, NFC, each with the images anywhere below it."""
-        found: dict[str, list[Location]] = {}
+        by_class: dict[str, list[Location]] = {}
         folders, stray = self.entries(folder)
         self.strays.update(stray)
         for path in folders:
             name = unicodedata.normalize("NFC", path.name)
-            if name in found:
+            if name in by_class:
                 raise InputError(f"two folders in {folder} are both {name!r} after Unicode normalisation; rename or merge them.")
             before = self._files_left_out()
-            found[name] = self.below(path)
+            by_class[name] = self.below(path)
             held = self._files_left_out() - before
-            if held and not found[name]:
+            if held and not by_class[name]:
                 self.imageless[name] = held
-        return found
+        return by_class
 
     def _files_left_out(self) -> Counter[str]:
         return self.ignored + Counter({"of names that are not UTF-8": len(self.nameless)})

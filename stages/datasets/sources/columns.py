@@ -41,15 +41,15 @@ def fits(columns: Sequence[str]) -> bool:
 
 def chosen(table: str, columns: Sequence[str]) -> dict[str, int]:
     """The place of each role's column in the table called `table`. Raises `InputError` where one lacks or is there twice."""
-    found = roles_of(columns)
-    missing = [role for role in REQUIRED if role not in found]
+    roles = roles_of(columns)
+    missing = [role for role in REQUIRED if role not in roles]
     if missing:
         listed = ", ".join(columns)[:300] or "none at all"
         raise InputError(f"{table} has no column {named(missing)} but {listed}; rename its columns.")
-    for places in found.values():
+    for places in roles.values():
         if len(places) > 1:
             raise InputError(f"{table} has several columns {named([columns[places[0]]])}; rename all but one.")
-    return {role: places[0] for role, places in found.items()}
+    return {role: places[0] for role, places in roles.items()}
 
 
 def said_of_columns(columns: Mapping[str, str]) -> tuple[str, ...]:

@@ -59,20 +59,20 @@ def is_pattern(data: Location) -> bool:
 
 def expand(pattern: str) -> Iterator[str]:
     """A pattern with each choice of its braces; numbers keep their width."""
-    found = BRACES.search(pattern)
-    if found is None:
+    braces = BRACES.search(pattern)
+    if braces is None:
         yield pattern
         return
-    first, dots, last = found[1].partition("..")
+    first, dots, last = braces[1].partition("..")
     if dots and first.isdigit() and last.isdigit():
         numbers = range(int(first), int(last) + 1)
         if len(numbers) > MOST:
             raise InputError(f"--data {pattern} names {len(numbers):,} files, the limit is {MOST:,}; use `*`, or give the folder.")
         choices: Sequence[str] = [f"{number:0{len(first)}}" for number in numbers]
     else:
-        choices = found[1].split(",")
+        choices = braces[1].split(",")
     for choice in choices:
-        yield from expand(pattern[: found.start()] + choice + pattern[found.end() :])
+        yield from expand(pattern[: braces.start()] + choice + pattern[braces.end() :])
 
 
 def _matching(data: Location) -> tuple[Location, list[Location]]:
@@ -123,8 +123,8 @@ def _divided(names: Sequence[str], files: Sequence[Location]) -> Iterator[Found]
     """Each file with its split. Where all say the same one by their name alone, the data has no splits."""
     folders = [next(filter(split_inside, PurePosixPath(name).parts[:-1]), "") for name in names]
     words = [split_inside(folder or PurePosixPath(name).name) for folder, name in zip(folders, names, strict=True)]
-    found = meanings(filter(None, words))
-    if not any(folders) and len(found) == len(set(words)) and len(set(found.values())) == 1:
+    meant = meanings(filter(None, words))
+    if not any(folders) and len(meant) == len(set(words)) and len(set(meant.values())) == 1:
         words = [""] * len(names)
     silent = [name for name, word in zip(names, words, strict=True) if not word]
     if silent and any(words):
@@ -132,7 +132,7 @@ def _divided(names: Sequence[str], files: Sequence[Location]) -> Iterator[Found]
     for name, where, folder, word in zip(names, files, folders, words, strict=True):
         # A word in the middle of a name is no plain word of its own: then the name is shown.
         shown = folder or PurePosixPath(name).name
-        yield Found(name, where, found.get(word, ""), word if not folder and shown.startswith(word) else shown)
+        yield Found(name, where, meant.get(word, ""), word if not folder and shown.startswith(word) else shown)
 
 
 def splits_said(found: Sequence[Found]) -> tuple[str, ...]:

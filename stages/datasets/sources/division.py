@@ -99,22 +99,22 @@ def _splits_inside(root: Location, classes: Classes) -> dict[str, str]:
     """What the folders inside class folders mean, where some class has several that are splits."""
     ways = {name: [_way(root, image) for image in images] for name, images in classes.items() if images}
     words = {name: {way[1] for way in inside if len(way) > 2 and is_split(way[1])} for name, inside in ways.items()}
-    found = meanings({word for inside in words.values() for word in inside})
+    meant = meanings({word for inside in words.values() for word in inside})
     if len(ways) < 2:
         return {}
-    if not any(len({found[word] for word in inside}) > 1 for inside in words.values()):
+    if not any(len({meant[word] for word in inside}) > 1 for inside in words.values()):
         _refuse_deeper(root, ways)
         return meanings_inside({way[1] if len(way) > 2 else "" for inside in ways.values() for way in inside})
     for name, inside in ways.items():
         for way in inside:
             if way[1] not in words[name]:
                 raise InputError(
-                    f"{root} has classes with the split folders {named(sorted(found))} inside, and {'/'.join(way)!r} lies in none of them; "
+                    f"{root} has classes with the split folders {named(sorted(meant))} inside, and {'/'.join(way)!r} lies in none of them; "
                     "put every image of each class into a split."
                 )
             if len(way) > 3:
                 raise InputError(f"{root / name} is a data set of its own, with folders such as {way[1]}/{way[2]}; point --data at it.")
-    return found
+    return meant
 
 
 def _refuse_deeper(root: Location, ways: Mapping[str, list[list[str]]]) -> None:

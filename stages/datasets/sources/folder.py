@@ -41,19 +41,19 @@ class FolderSource:
         a class without training images, and names that are one after Unicode normalisation.
         """
         scan = self.scan(data)
-        found, said = divide(scan)
-        count = sum(len(images) for classes in found.values() for images in classes.values())
+        by_split, said = divide(scan)
+        count = sum(len(images) for classes in by_split.values() for images in classes.values())
         _refuse_flat(data, scan, count)
         if not count:
             raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
-        keys, remarks = _check(found)
+        keys, remarks = _check(by_split)
         _refuse_imageless(scan, keys)
-        refuse_one_folder(data, found, keys)
-        if UNDIVIDED in found:
-            refuse_holders(data, found[UNDIVIDED])
-            refuse_other_labels(data, found[UNDIVIDED])
-            said = (*said, *said_of_inner(data, found[UNDIVIDED]))
-        items = _items(data, found)
+        refuse_one_folder(data, by_split, keys)
+        if UNDIVIDED in by_split:
+            refuse_holders(data, by_split[UNDIVIDED])
+            refuse_other_labels(data, by_split[UNDIVIDED])
+            said = (*said, *said_of_inner(data, by_split[UNDIVIDED]))
+        items = _items(data, by_split)
         return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
 
     def scan(self, root: Location) -> Scan:
@@ -73,19 +73,19 @@ def _refuse_flat(data: Location, scan: Scan, count: int) -> None:
         )
 
 
-def _check(found: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:
+def _check(by_split: Mapping[str, Classes]) -> tuple[list[str], tuple[str, ...]]:
     """The class keys in label order, and remarks. Raises `InputError` where splits differ in their classes."""
-    names = {name for classes in found.values() for name in classes}
-    filled = in_order({name for classes in found.values() for name, images in classes.items() if images})
+    names = {name for classes in by_split.values() for name in classes}
+    filled = in_order({name for classes in by_split.values() for name, images in classes.items() if images})
     empty = sorted(names - set(filled))
     remarks = [f"{len(empty)} empty class folders were left out: {named(empty)}"] * bool(empty)
-    lacking = {split: [name for name in filled if name not in classes] for split, classes in found.items()}
+    lacking = {split: [name for name in filled if name not in classes] for split, classes in by_split.items()}
     if any(lacking.values()):
         listed = "; ".join(f"{split} lacks {named(missing)}" for split, missing in lacking.items() if missing)
         raise InputError(f"the splits differ in their classes: {listed}; give every split the same class folders.")
-    if UNDIVIDED not in found:
-        _require_training(found, filled)
-        for split, classes in found.items():
+    if UNDIVIDED not in by_split:
+        _require_training(by_split, filled)
+        for split, classes in by_split.items():
             bare = [name for name in filled if not classes[name]]
             remarks += [f"{split} has no image of {named(bare)}"] * bool(bare)
     return filled, tuple(remarks)
@@ -98,17 +98,17 @@ def _refuse_imageless(scan: Scan, keys: Sequence[str]) -> None:
         raise InputError(f"the class folder {name!r} has files and no image: {held}; add images, or move it out of the data.")
 
 
-def _require_training(found: Mapping[str, Classes], filled: Sequence[str]) -> None:
-    if TRAIN not in found:
-        raise InputError(f"there are folders {', '.join(found)} but no train folder; add one, or give the folder of classes itself.")
-    untrained = [name for name in filled if not found[TRAIN][name]]
+def _require_training(by_split: Mapping[str, Classes], filled: Sequence[str]) -> None:
+    if TRAIN not in by_split:
+        raise InputError(f"there are folders {', '.join(by_split)} but no train folder; add one, or give the folder of classes itself.")
+    untrained = [name for name in filled if not by_split[TRAIN][name]]
     if untrained:
         raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
 
 
-def _items(root: Location, found: Mapping[str, Classes]) -> list[Item]:
+def _items(root: Location, by_split: Mapping[str, Classes]) -> list[Item]:
     items: dict[str, Item] = {}
-    for split, classes in found.items():
+    for split, classes in by_split.items():
         for key, images in classes.items():
             for path in images:
                 sample_id = unicodedata.normalize("NFC", relative(root, path))

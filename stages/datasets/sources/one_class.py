@@ -14,11 +14,11 @@ from xmap.store.errors import InputError
 HOLDERS = ("images", "imgs", "img", "jpegimages", "annotations")
 
 
-def refuse_one_folder(data: Location, found: Mapping[str, Classes], keys: Sequence[str]) -> None:
+def refuse_one_folder(data: Location, by_split: Mapping[str, Classes], keys: Sequence[str]) -> None:
     """Raise `InputError` for folders of a single class, with the folders inside it or the tables beside it."""
     if len(keys) != 1:
         return
-    holding = [(split, images) for split, classes in found.items() for images in classes.values() if images]
+    holding = [(split, images) for split, classes in by_split.items() for images in classes.values() if images]
     count = sum(len(images) for _, images in holding)
     split, images = holding[0]
     top = relative(data, images[0]).split("/")[: 2 if split else 1]

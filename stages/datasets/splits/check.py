@@ -18,14 +18,14 @@ def require_one_way(items: Sequence[Item], place: str, what: str) -> None:
 
 def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
     """Remarks on splits that lack a class. Raises `InputError` for a class without training images."""
-    found: dict[str, set[str]] = {}
+    by_split: dict[str, set[str]] = {}
     for item in items:
-        found.setdefault(item.split, set()).add(item.key)
-    if "" in found:
+        by_split.setdefault(item.split, set()).add(item.key)
+    if "" in by_split:
         return ()
     everywhere = {item.key for item in items}
-    untrained = sorted(everywhere - found.get(TRAIN, set()))
+    untrained = sorted(everywhere - by_split.get(TRAIN, set()))
     if untrained:
         raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
-    lacking = {split: sorted(everywhere - found[split]) for split in SPLITS if split in found}
+    lacking = {split: sorted(everywhere - by_split[split]) for split in SPLITS if split in by_split}
     return tuple(f"{split} has no image of {named(names)}" for split, names in lacking.items() if names)

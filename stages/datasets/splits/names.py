@@ -55,9 +55,9 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
 def meanings_inside(names: Iterable[str]) -> dict[str, str]:
     """The split that each name means by a part of it, such as `train2017`; none unless they are a train split and others together."""
     words = {name: split_inside(name) for name in names}
-    found = meanings(set(words.values())) if all(words.values()) else {}
-    together = len(set(found.values())) > 1 and TRAIN in found.values()
-    return {name: found[word] for name, word in words.items()} if together else {}
+    meant = meanings(set(words.values())) if all(words.values()) else {}
+    together = len(set(meant.values())) > 1 and TRAIN in meant.values()
+    return {name: meant[word] for name, word in words.items()} if together else {}
 
 
 def read_as(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -76,8 +76,8 @@ def with_splits(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
     Raises `InputError` where the ids of some lie in folders of splits, and those of others do not.
     """
     if any(item.split for item in items):
-        found = meanings({item.split for item in items if item.split})
-        return [replace(item, split=found.get(item.split, "")) for item in items], read_as(sorted(found.items()))
+        meant = meanings({item.split for item in items if item.split})
+        return [replace(item, split=meant.get(item.split, "")) for item in items], read_as(sorted(meant.items()))
     return _by_folders(items)
 
 
@@ -87,15 +87,15 @@ def _by_folders(items: Sequence[Item]) -> tuple[list[Item], tuple[str, ...]]:
     # What the first and the last have in common in sorted order, all have.
     common = next((depth for depth, (one, other) in enumerate(zip(min(ways), max(ways), strict=False)) if one != other), len(min(ways)))
     words = [next(filter(is_split, way[common:]), "") for way in ways]
-    found = meanings(set(filter(None, words)))
-    if len(set(found.values())) < 2:
+    meant = meanings(set(filter(None, words)))
+    if len(set(meant.values())) < 2:
         words = [next(filter(split_inside, way[common:]), "") for way in ways]
-        found = meanings_inside(words) if all(words) else {}
-    if not found:
+        meant = meanings_inside(words) if all(words) else {}
+    if not meant:
         return list(items), ()
     lost = next((item.sample_id for item, word in zip(items, words, strict=True) if not word), None)
-    listed = named(sorted(found))
+    listed = named(sorted(meant))
     if lost:
         raise InputError(f"some paths lie in the split folders {listed} and {lost!r} in none; put every image of each class into a split.")
-    divided = [replace(item, split=found[word]) for item, word in zip(items, words, strict=True)]
-    return divided, (f"read the folders {listed} in the paths as splits", *read_as(sorted(found.items())))
+    divided = [replace(item, split=meant[word]) for item, word in zip(items, words, strict=True)]
+    return divided, (f"read the folders {listed} in the paths as splits", *read_as(sorted(meant.items())))
