@@ -16,7 +16,7 @@ from xmap.store.artifacts.identity import Identity
 class Workplace:
     """The store that artifacts are left in, who hears of the work, and the machines that do it: nothing of it is in a fingerprint.
 
-    `device` is auto, cpu or cuda, `workers` the processes that decode images; `engine` runs what divides into items.
+    `device` is auto, cpu or cuda, `workers` the threads that decode images; `engine` runs what divides into items.
     """
 
     store: Store

@@ -21,8 +21,8 @@ from xmap.store.sql.views import dataset_of, providers_of
 if TYPE_CHECKING:
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
+    from xmap.stages.images.read import Given
     from xmap.stages.predict.prediction import Prediction
-    from xmap.stages.predict.predictor import Given
 
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}

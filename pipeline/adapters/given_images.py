@@ -19,7 +19,7 @@ from xmap.store.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from xmap.stages.predict.predictor import Given
+    from xmap.stages.images.read import Given
 
 TAKEN = "paths, folders, Pillow images, NumPy arrays (height, width, 3) of uint8, bytes of image files, and lists of these"
 NAMED = 5
@@ -57,7 +57,7 @@ def _is_pillow(entry: Any) -> bool:
 
 
 def _held(entry: Any, name: str) -> Given:
-    from xmap.stages.predict.predictor import Held
+    from xmap.stages.images.read import Held
 
     if isinstance(entry, bytes | bytearray | memoryview):
         return Held(name, bytes(entry))

@@ -45,7 +45,7 @@ class RunConfig(Config):
     )
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    workers: int = Field(2, ge=0, description="Processes that decode images; on Ray, a GPU worker's threads for that.")
+    workers: int = Field(2, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
     engine: Literal["local", "ray"] = Field(
         "local", description="Where shards are encoded and adapters trained: here, or on a Ray cluster."
     )

@@ -28,7 +28,7 @@ from xmap.store.disk.files import free_bytes
 State = Literal["ok", "note", "problem"]
 OLDEST = (3, 11)
 # Below these a run of ordinary size is likely to stop.
-LITTLE_DISK, LITTLE_TEMPORARY, LITTLE_SHARED = 2 << 30, 256 << 20, 256 << 20
+LITTLE_DISK, LITTLE_TEMPORARY = 2 << 30, 256 << 20
 PATIENCE_SECONDS = 180
 
 
@@ -151,15 +151,11 @@ def _disk(patient: Patient) -> Iterator[Finding]:
     if not os.access(there, os.W_OK | os.X_OK):
         yield Finding("disk", "problem", f"{there} may not be written", "change its owner, or choose another store with --store DIR")
     places = [("store", there, LITTLE_DISK), ("temporary files", Path(tempfile.gettempdir()), LITTLE_TEMPORARY)]
-    shared = Path("/dev/shm")  # noqa: S108  (looked at, never written)
-    if shared.is_dir():
-        places.append(("worker processes", shared, LITTLE_SHARED))
     for what, folder, little in places:
         free = free_bytes(folder)
         found = f"{free / 1e9:,.1f} GB free for {what} at {folder}"
         if free < little:
-            workers = "give the container more (--shm-size), or use --workers 0"
-            yield Finding("disk", "note", found, workers if folder == shared else "free some, this is little for ordinary work")
+            yield Finding("disk", "note", found, "free some, this is little for ordinary work")
         else:
             yield Finding("disk", "ok", found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -14,17 +14,15 @@ from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_crop, require_finite
 from xmap.stages.engine import Advance
-from xmap.stages.extract.loading import Changed, Loaded, Request, worker_failures
+from xmap.stages.extract.loading import Request, load_views
 from xmap.stages.extract.shards import Shard
 from xmap.stages.images.decode import BadImage, rules_of
-from xmap.stages.images.views import Deep, Pixels, ViewMaker, normalised
+from xmap.stages.images.load import OUTSIDE, Planned
+from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ErrorRow, ImageFeatures
-
-# The answers to requests in order, made by a maker of views, so many ready ahead.
-Load = Callable[[Sequence[Request], ViewMaker, int], Generator[Loaded]]
 
 
 @dataclass(frozen=True)
@@ -47,24 +45,26 @@ class Encoded:
 class ShardEncoder:
     """One model and its preprocessing, at work on shards: a `stages.engine.Worker`."""
 
-    def __init__(self, encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, load: Load) -> None:
+    def __init__(self, encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, threads: int) -> None:
         """Raises `InputError` where this machine is not of the kind that the extraction was planned on."""
         require_kind(machine)
-        self._model, self._extract, self._load = Encoder.load(encoder, machine.device), extract, load
+        self._model, self._extract, self._threads = Encoder.load(encoder, machine.device), extract, threads
 
     def work(self, shards: Sequence[Shard], advance: Advance) -> Generator[Encoded]:
         """Encode shards in order; the next ones' images load meanwhile. Raises `InputError` for a file that changed."""
-        with worker_failures(), kept_memory(self._model.device), closing(self._answers(shards)) as answers:
+        with kept_memory(self._model.device), closing(self._answers(shards)) as answers:
             for shard in shards:
                 yield self._encode(shard, answers, advance)
 
     def _answers(self, shards: Sequence[Shard]) -> Generator[Loaded]:
         requests = [
-            Request(sample, content, shard.views) for shard in shards for sample, content in zip(shard.samples, shard.contents, strict=True)
+            Request(sample, Planned(content), shard.views)
+            for shard in shards
+            for sample, content in zip(shard.samples, shard.contents, strict=True)
         ]
         preprocess = self._model.identity.preprocess
         maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
-        return self._load(requests, maker, self._extract.batch_size)
+        return load_views(requests, maker, self._extract.batch_size, self._threads)
 
     def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
         """Encode one shard, whose answers come next."""
@@ -96,8 +96,8 @@ def _images(
     """
     for sample in shard.samples:
         answer = next(answers)
-        if isinstance(answer, Changed):
-            raise InputError(f"{sample.place} {answer.why}; run the same command again.")
+        if isinstance(answer, BadImage) and answer.kind in OUTSIDE:
+            raise InputError(f"{sample.place} {answer.message}; run the same command again.")
         advance(1)
         if isinstance(answer, BadImage):
             bad.append(error_row(sample, answer))

@@ -20,12 +20,12 @@ from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
-from xmap.stages.extract.loading import Request, load_ahead, load_views, read_planned
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import ShardEncoder, error_row
 from xmap.stages.extract.shards import VERSION, Shard, find_rows, missing, plan_shards, shards_elsewhere
-from xmap.stages.images.decode import BadImage, Rules, decode_image, rules_of
+from xmap.stages.images.decode import Rules, rules_of
 from xmap.stages.images.depths import assumed
+from xmap.stages.images.load import OUTSIDE, Planned, load
 from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.progress import Progress
 from xmap.stages.workplace import Workplace
@@ -48,9 +48,7 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
     machine = engine.call(this_machine, workplace.device)
     work = _Extraction(workplace, draft, plan_shards(dataset, spec.hashes, config, _shard_fields(draft, spec, machine)), rules_of(config))
-    # In other processes threads load: theirs are not ours to fork.
-    load = partial(load_ahead if engine.away else load_views, workers=workplace.workers)
-    work.run(partial(ShardEncoder, encoder, config, machine, load))
+    work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
     rows = work.errors()
     _report(rows, dataset, workplace.progress)
     if work.depths:
@@ -153,11 +151,10 @@ class _Extraction:
             return False
         bad = []
         for sample, content in missing(shard, rows):
-            data = read_planned(Request(sample, content, shard.views))
-            image = decode_image(data, self.rules) if isinstance(data, bytes) else data
-            if not isinstance(image, BadImage):
+            found = load(sample.place, lambda image: None, self.rules, Planned(content))
+            if found is None or found.kind in OUTSIDE:
                 return False
-            bad.append(error_row(sample, image))
+            bad.append(error_row(sample, found))
         self.bad[shard.name] = bad
         return True
 

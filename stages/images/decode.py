@@ -1,33 +1,25 @@
-"""From a path to an RGB image, or to the reason why there is none. No image stops a run, blocks it, or passes half read.
-
-Reading and decoding are two steps, so that the bytes can be hashed in between: what is decoded is what was fingerprinted.
-"""
+"""From bytes to an RGB image, or to the reason why there is none. No image stops a run, blocks it, or passes half read."""
 
 from __future__ import annotations
 
-import errno
 import io
 import re
-import stat
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from xmap.stages.config import AUTO, MAX_PIXELS, Depth, ExtractConfig
 from xmap.stages.datasets.places.pictures import FORMATS
-from xmap.stages.datasets.places.pictures import unread as unread_by_name
-from xmap.stages.datasets.places.place import MAX_BYTES
 from xmap.stages.images.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
 from xmap.stages.images.heif import EXTRA, has_heif, is_heif, register_heif
 from xmap.stages.images.jpeg_scans import MOST, has_too_many_scans
 from xmap.stages.images.pixels import NoRange, rgb_of
 from xmap.stages.images.png_chunks import without_texts
+from xmap.stages.images.quiet import QUIET
 from xmap.stages.images.room import ROOM
 
 Made = TypeVar("Made")
@@ -52,28 +44,12 @@ def rules_of(extract: ExtractConfig) -> Rules:
 @dataclass(frozen=True)
 class BadImage:
     """Why a sample has no image. `kind` is one of missing, link-loop, not-a-file, unreadable, empty, too-large, not-an-image,
-    truncated, damaged, unsupported, or unreachable, which is no fault of the image and ends a run; `message` holds no path and no
+    truncated, damaged, unsupported, or what is no fault of the image: unreachable, changed, too-slow; `message` holds no path and no
     address, so that equal images give equal messages.
     """
 
     kind: str
     message: str
-
-
-def read_image(path: Path) -> bytes | BadImage:
-    """The bytes of the file at `path`. Pipes, devices and folders are never opened, nor pictures of a kind that is not read."""
-    if why := unread_by_name(path.name):
-        return BadImage("unsupported", why)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return BadImage("not-a-file", "it is a folder, a pipe or a device")
-        if status.st_size > MAX_BYTES:
-            return BadImage("too-large", f"the file has {status.st_size:,} bytes, the limit is {MAX_BYTES:,}")
-        data = path.read_bytes()
-    except OSError as error:
-        return unread(error)
-    return data or BadImage("empty", "the file has 0 bytes")
 
 
 def use_image(data: bytes, use: Callable[[Image.Image], Made], rules: Rules = RULES) -> Made | BadImage:
@@ -97,26 +73,10 @@ def decode_image(data: bytes, rules: Rules = RULES) -> Image.Image | BadImage:
     return use_image(data, lambda image: image, rules)
 
 
-def load_image(path: Path, rules: Rules = RULES) -> Image.Image | BadImage:
-    """Read and decode in one step."""
-    data = read_image(path)
-    return data if isinstance(data, BadImage) else decode_image(data, rules)
-
-
-def unread(error: OSError) -> BadImage:
-    """Why an image could not be read, from the system's error."""
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return BadImage("missing", "there is no such file, or it is a link to none")
-    if error.errno == errno.ELOOP:
-        return BadImage("link-loop", "the link leads back to itself")
-    return BadImage("unreadable", error.strerror or "it cannot be read")
-
-
 def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
     try:
-        with warnings.catch_warnings():
-            # Odd metadata is no reason to speak, and size is checked here.
-            warnings.simplefilter("ignore")
+        # Odd metadata is no reason to speak, and size is checked here.
+        with QUIET:
             try:
                 return _pixels(data, rules, stack)
             except ValueError as error:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -16,27 +18,48 @@ from xmap.stages.datasets.places.files import opened
 from xmap.stages.datasets.places.pictures import unread as unread_by_name
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Container, Member, Place, Remote
 from xmap.stages.datasets.places.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
-from xmap.stages.images.decode import BadImage, read_image, unread
+from xmap.stages.images.decode import BadImage
 from xmap.store.errors import ArtifactDamaged
 
 
-def read_place(place: Place) -> bytes | BadImage:
-    """The bytes of an image. They may be others than were listed: compare their hash."""
-    if isinstance(place, Path):
-        return read_image(place)
+@dataclass(frozen=True)
+class Held:
+    """An image in memory: what answers call it, and the bytes of its file."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Given = Place | Held
+
+
+def read_place(place: Given) -> bytes | BadImage:
+    """The bytes of an image. They may be others than were listed: compare their hash.
+
+    Pipes, devices and folders are never opened, nor pictures of a kind that is not read.
+    """
+    if isinstance(place, Held):
+        return place.data
     if why := unread_by_name(place.name):
         return BadImage("unsupported", why)
-    if isinstance(place, Remote) and place.size is not None and place.size > MAX_BYTES:
-        return BadImage("too-large", f"the file has {place.size:,} bytes, the limit is {MAX_BYTES:,}")
     try:
+        status = place.stat() if isinstance(place, Path) else None
+        if status and not stat.S_ISREG(status.st_mode):
+            return BadImage("not-a-file", "it is a folder, a pipe or a device")
+        size = status.st_size if status else place.size if isinstance(place, Remote) else None
+        if size is not None and size > MAX_BYTES:
+            return BadImage("too-large", f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}")
         data = _bytes(place)
     except OSError as error:
-        return unread(error)
+        return _unread(error)
     except ArtifactDamaged as error:
         return BadImage("damaged", error.problem)
     except RemoteError as error:
         # A missing file in the words that a local one gets: the same images have the same errors wherever they lie.
-        return unread(FileNotFoundError(errno.ENOENT, "")) if error.kind == MISSING else BadImage(UNREACHABLE, error.reason)
+        return _unread(FileNotFoundError(errno.ENOENT, "")) if error.kind == MISSING else BadImage(UNREACHABLE, error.reason)
     if data is None:
         return BadImage("missing", "the cell holds no image")
     if len(data) > MAX_BYTES:
@@ -44,7 +67,18 @@ def read_place(place: Place) -> bytes | BadImage:
     return data or BadImage("empty", "the file has 0 bytes")
 
 
-def _bytes(place: Member | Cell | Remote) -> bytes | None:
+def _unread(error: OSError) -> BadImage:
+    """Why an image could not be read, from the system's error."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+        return BadImage("missing", "there is no such file, or it is a link to none")
+    if error.errno == errno.ELOOP:
+        return BadImage("link-loop", "the link leads back to itself")
+    return BadImage("unreadable", error.strerror or "it cannot be read")
+
+
+def _bytes(place: Place) -> bytes | None:
+    if isinstance(place, Path):
+        return place.read_bytes()
     if isinstance(place, Remote):
         return read_bytes(place)
     return _member(place) if isinstance(place, Member) else _GROUP.image(place)

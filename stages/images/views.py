@@ -18,7 +18,9 @@ from blake3 import blake3
 from PIL.Image import Image, Resampling, Transpose
 from torch import Tensor
 
-from xmap.stages.images.decode import RULES, BadImage, Rules, use_image
+from xmap.stages.images.decode import RULES, BadImage, Rules
+from xmap.stages.images.load import Planned, load
+from xmap.stages.images.read import Given
 
 SCALE = (0.5, 1.0)
 RATIO = (3 / 4, 4 / 3)
@@ -37,6 +39,9 @@ class Deep:
     depth: int
 
 
+Loaded = Pixels | Deep | BadImage
+
+
 @dataclass(frozen=True)
 class ViewMaker:
     """Makes the pixels of views: `plain` cuts view 0 (an RGB image of `preprocess`'s size) out of an image.
@@ -49,11 +54,11 @@ class ViewMaker:
     seed: int
     rules: Rules = RULES
 
-    def loaded(self, data: bytes, sample_id: str, count: int) -> Pixels | Deep | BadImage:
-        """The views of the image in `data`, or why there are none."""
-        return use_image(data, lambda image: self._made(image, sample_id, count), self.rules)
+    def load(self, place: Given, sample_id: str = "", count: int = 0, planned: Planned | None = None) -> Loaded:
+        """View 0 and `count` augmented views (1 + count, H, W, 3) uint8 of the image at `place`, or why there are none."""
+        return load(place, lambda image: self._made(image, sample_id, count), self.rules, planned)
 
-    def _made(self, image: Image, sample_id: str, count: int) -> Pixels | Deep | BadImage:
+    def _made(self, image: Image, sample_id: str, count: int) -> Loaded:
         bad = out_of_proportion(image.size, self.preprocess, self.rules)
         if bad is not None:
             return bad

@@ -1,48 +1,50 @@
-"""New images as an encoder takes them, read by threads, each within a time limit."""
+"""New images in batches as an encoder takes them: an extraction's view 0 of each."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 
-from PIL.Image import Image
-from torch import Tensor
+import numpy as np
 
-from xmap.stages.encoder.model import plain_transform
-from xmap.stages.images.decode import BadImage, Rules, read_image, use_image
+from xmap.stages.adapters.neighbors import batches
+from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.images.decode import BadImage, Rules
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
-from xmap.stages.images.views import out_of_proportion
+from xmap.stages.images.read import Given
+from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
+from xmap.store.formats.tables import Array
 
-Loaded = Tensor | BadImage
 SLOW = BadImage("too-slow", f"it took more than {TIMEOUT_SECONDS} s: a disk, a mount or a decoder hangs")
+
+# Of each image its name, and its pixels (1, H, W, 3) uint8 or why there are none.
+Batch = list[tuple[str, Pixels | BadImage]]
 
 
 class ImageLoader:
-    """Reads images under `rules`, for an encoder that preprocesses so; `depths` counts them by the bits assumed of their values."""
+    """Reads images under `rules` for `encoder`; `depths` counts them by the bits assumed of their values."""
 
-    def __init__(self, preprocess: Mapping[str, Any], rules: Rules, threads: int) -> None:
-        self._preprocess, self._rules, self._threads = preprocess, rules, threads
-        self._transform = plain_transform(preprocess)
-        self._depths: list[int] = []
+    def __init__(self, encoder: Encoder, rules: Rules, threads: int) -> None:
+        self._encoder, self._threads, self._preprocess = encoder, threads, encoder.identity.preprocess
+        self._maker = ViewMaker(plain_crop(self._preprocess), self._preprocess, 0, rules)
+        self.depths: Counter[int] = Counter()
 
-    def load(self, images: Sequence[Path | bytes]) -> list[Loaded]:
-        """The images of files and of files' bytes, each (3, H, W) float32, or why there is none."""
-        return [SLOW if image is None else image for image in in_time(self._one, images, self._threads, TIMEOUT_SECONDS)]
+    def batches(self, images: Sequence[Given], size: int) -> Iterator[Batch]:
+        """All images, `size` at a time; the next ones load while the encoder works."""
+        with closing(in_time(self._maker.load, images, self._threads, size)) as answers:
+            for part in batches(len(images), size):
+                names = map(str, images[part])
+                yield [(name, self._pixels(answer)) for name, answer in zip(names, islice(answers, len(images[part])), strict=True)]
 
-    @property
-    def depths(self) -> Mapping[int, int]:
-        """How many images' values were taken to have so many bits."""
-        return Counter(self._depths)
+    def encoded(self, batch: Batch) -> Array:
+        """The encoder's raw features (B, C) float32 of those images of a batch that there are: at least one."""
+        pixels = [image for _, image in batch if not isinstance(image, BadImage)]
+        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess))
 
-    def _one(self, image: Path | bytes) -> Loaded:
-        data = image if isinstance(image, bytes) else read_image(image)
-        return data if isinstance(data, BadImage) else use_image(data, self._made, self._rules)
-
-    def _made(self, image: Image) -> Loaded:
-        bad = out_of_proportion(image.size, self._preprocess, self._rules)
-        if bad is not None:
-            return bad
-        self._depths += [image.info["depth"]] if "depth" in image.info else []
-        return self._transform(image)
+    def _pixels(self, answer: Loaded | None) -> Pixels | BadImage:
+        if isinstance(answer, Deep):
+            self.depths[answer.depth] += 1
+            return answer.pixels
+        return SLOW if answer is None else answer

@@ -7,8 +7,6 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,30 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.adapters.neighbors import batches, key_affinity
+from xmap.stages.adapters.neighbors import key_affinity
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
-from xmap.stages.predict.loader import ImageLoader, Loaded
+from xmap.stages.images.read import Given
+from xmap.stages.predict.loader import Batch, ImageLoader
 from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.stages.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
-
-
-@dataclass(frozen=True)
-class Held:
-    """An image in memory: what answers call it, and the bytes of its file."""
-
-    name: str
-    data: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-
-Given = Path | Held
 
 
 class Predictor:
@@ -60,18 +45,18 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """One prediction an image, in order; images that cannot be read are among them."""
         progress.start("predict", len(images))
-        loader = ImageLoader(encoder.identity.preprocess, rules, workers)
-        for names, loaded in _loaded(images, loader, batch_size):
-            yield from self._answers(names, loaded, encoder, neighbors)
-            progress.advance(len(loaded))
+        loader = ImageLoader(encoder, rules, workers)
+        for batch in loader.batches(images, batch_size):
+            yield from self._answers(batch, loader, neighbors)
+            progress.advance(len(batch))
         if loader.depths:
             progress.say(assumed(loader.depths))
 
-    def _answers(self, paths: Sequence[str], loaded: Sequence[Loaded], encoder: Encoder, k: int) -> Iterator[Prediction]:
-        images = [image for image in loaded if isinstance(image, Tensor)]
-        scored = iter(self._scored(torch.from_numpy(encoder.encode_images(torch.stack(images))), k) if images else ())
+    def _answers(self, batch: Batch, loader: ImageLoader, k: int) -> Iterator[Prediction]:
+        sound = any(not isinstance(image, BadImage) for _, image in batch)
+        scored = iter(self._scored(torch.from_numpy(loader.encoded(batch)), k) if sound else ())
         names, nothing = self._text.names, np.empty(0, np.float32)
-        for path, image in zip(paths, loaded, strict=True):
+        for path, image in batch:
             if isinstance(image, BadImage):
                 yield Prediction(path, names, nothing, nothing, error=image)
             else:
@@ -110,16 +95,10 @@ class Predictor:
 def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int, rules: Rules = RULES) -> Array:
     """The encoder's raw features (B, C) float32 of images, in order. Raises `InputError` for the first that cannot be read."""
     parts = [np.empty((0, encoder.identity.width), np.float32)]
-    for names, loaded in _loaded(images, ImageLoader(encoder.identity.preprocess, rules, workers), batch_size):
-        for name, image in zip(names, loaded, strict=True):
+    loader = ImageLoader(encoder, rules, workers)
+    for batch in loader.batches(images, batch_size):
+        for name, image in batch:
             if isinstance(image, BadImage):
                 raise InputError(f"{name} cannot be read: {image.kind}, {image.message}; leave it out.")
-        parts.append(encoder.encode_images(torch.stack([image for image in loaded if isinstance(image, Tensor)])))
+        parts.append(loader.encoded(batch))
     return np.concatenate(parts).astype(np.float32, copy=False)
-
-
-def _loaded(images: Sequence[Given], loader: ImageLoader, batch_size: int) -> Iterator[tuple[list[str], list[Loaded]]]:
-    """Names and pixels of `batch_size` images at a time."""
-    for part in batches(len(images), batch_size):
-        given = [image.data if isinstance(image, Held) else image for image in images[part]]
-        yield [str(image) for image in images[part]], loader.load(given)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from xmap.stages.datasets.places.place import Place
-from xmap.stages.images.decode import RULES, BadImage, Rules, use_image
-from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
-from xmap.stages.images.read import read_place
+from xmap.stages.images.decode import RULES, BadImage, Rules
+from xmap.stages.images.in_time import in_time
+from xmap.stages.images.load import load
 
 SIDE = 88
 # Below this, lossless and as it is: the page enlarges whole pixels.
@@ -37,14 +37,13 @@ def thumbnails(pictures: Sequence[Pictures], ids: Iterable[str]) -> dict[str, st
     """
     places = {sample_id: (place, found.rules) for found in pictures for sample_id, place in found.paths.items()}
     wanted = [sample_id for sample_id in ids if sample_id in places]
-    made = in_time(lambda sample_id: thumbnail(*places[sample_id]), wanted, THREADS, TIMEOUT_SECONDS)
+    made = in_time(lambda sample_id: thumbnail(*places[sample_id]), wanted, THREADS, len(wanted))
     return {sample_id: uri for sample_id, uri in zip(wanted, made, strict=True) if uri}
 
 
 def thumbnail(place: Place, rules: Rules = RULES) -> str:
     """The image at `place` as a data URI; empty where it cannot be read."""
-    data = read_place(place)
-    image = use_image(data, _small, rules) if isinstance(data, bytes) else data
+    image = load(place, _small, rules)
     if isinstance(image, BadImage):
         return ""
     tiny = max(image.size) <= TINY

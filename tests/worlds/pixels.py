@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 from xmap.stages.images.decode import BadImage, decode_image
+from xmap.stages.images.load import load
+from xmap.stages.images.read import Given
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -97,3 +99,8 @@ def wide_tiff(values: np.ndarray, order: str, compressed: bool = False) -> bytes
     listed = b"".join(entry(*tag) for tag in sorted(tags))
     head = (b"II*\0" if order == "<" else b"MM\0*") + (8).to_bytes(4, end) + len(tags).to_bytes(2, end)
     return head + listed + bytes(4) + (16).to_bytes(2, end) * bands + pixels
+
+
+def loaded(place: Given) -> Image.Image | BadImage:
+    """The whole image at a place."""
+    return load(place, lambda image: image)

@@ -1,6 +1,6 @@
 """Where an image's bytes are: a file, a member of a tar, a cell of a Parquet table; here, or at a URL.
 
-Places are plain values: they go to loading processes and to other machines. `stages.images.read` reads them; `str(place)` names one
+Places are plain values: they go to other processes and machines. `stages.images.read` reads them; `str(place)` names one
 in messages. None of this enters a fingerprint: an image is its id and its bytes, wherever these lie.
 """
 

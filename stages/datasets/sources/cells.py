@@ -23,7 +23,7 @@ from xmap.store.formats.tables import open_foreign
 IMAGE, BYTES = "image", "bytes"
 FEATURES = b"huggingface"
 AT_ONCE = 64
-# A loading process keeps one row group in memory.
+# A process that loads keeps one row group in memory.
 MAX_GROUP = 4 << 30
 
 
@@ -48,7 +48,7 @@ def read_group(file: BinaryIO, place: str, column: str, group: int) -> pa.Chunke
     with open_foreign(file, place) as table:
         if group >= table.num_row_groups or table.schema_arrow.names.count(column) != 1:
             raise pa.ArrowInvalid("it is not the table that was listed")
-        # Loading processes are many already.
+        # Threads that load are many already.
         return _bytes(table.read_row_group(group, [column], use_threads=False)[column])
 
 

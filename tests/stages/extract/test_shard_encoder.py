@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.worlds.extraction import SMALL, Plan
+from tests.worlds.pixels import loaded
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.model import Encoder, plain_crop
 from xmap.stages.extract.shard_encoder import full_batches
-from xmap.stages.images.decode import load_image
 from xmap.stages.images.views import ViewMaker, normalised
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_images
@@ -24,8 +24,7 @@ def test_a_feature_is_the_encoders_output_for_the_view(plan: Plan) -> None:
     model = Encoder.load(job.encoder, "cpu")
     maker = ViewMaker(plain_crop(job.encoder.preprocess), job.encoder.preprocess, SMALL.view_seed)
     sample = job.dataset.split(TRAIN)[3]
-    assert isinstance(sample.place, Path)
-    image = load_image(sample.place)
+    image = loaded(sample.place)
     assert isinstance(image, Image.Image)
     expected = model.encode_images(normalised(maker.views(image, sample.sample_id, 2), job.encoder.preprocess))
     found = rows.features[[row for row, name in enumerate(rows.sample_ids) if name == sample.sample_id]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-import xmap.stages.extract.loading
 from tests.worlds.extraction import SMALL, Plan, Told, tree
 from tests.worlds.pictures import picture, write_images
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import parts, text_identity
-from xmap.store.errors import InputError, XmapError
+from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts
 from xmap.store.formats.tables import read_footer
 
@@ -192,17 +190,6 @@ def test_a_file_that_comes_or_goes_during_the_work_stops_it(plan: Plan, photos: 
         path.write_bytes(data if change == "appear" else b"")
     with pytest.raises(InputError, match="is not, as machine" if change == "vanish" else "changed while features"):
         job.run()
-
-
-@pytest.mark.timeout(120)
-def test_the_death_of_a_worker_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dying(request: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(xmap.stages.extract.loading, "read_planned", dying)
-    with pytest.raises(XmapError, match=r"died or hung .*--workers 0") as caught:
-        plan().run(workers=1)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

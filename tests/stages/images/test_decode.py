@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import xmap.stages.images.decode
-from tests.worlds.pixels import bad, chunk, encoded, good, ramp
+from tests.worlds.pixels import bad, chunk, encoded, good, loaded, ramp
 from xmap.stages.datasets.places.place import MAX_BYTES
-from xmap.stages.images.decode import BadImage, decode_image, load_image, read_image
+from xmap.stages.images.decode import BadImage, decode_image
 from xmap.stages.images.jpeg_scans import has_too_many_scans
+from xmap.stages.images.read import read_place
 
 
 @pytest.mark.parametrize("kind", ["png", "bmp", "tiff", "ppm"])
@@ -133,7 +134,7 @@ def test_paths_that_are_no_files_have_their_kind_and_nothing_hangs(tmp_path: Pat
     (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "fine.jpg").write_bytes(encoded(ramp(), "jpeg"))
-    kinds = {path.name: found.kind for path in tmp_path.iterdir() if isinstance(found := load_image(path), BadImage)}
+    kinds = {path.name: found.kind for path in tmp_path.iterdir() if isinstance(found := loaded(path), BadImage)}
     assert kinds == {
         "pipe.jpg": "not-a-file",
         "broken.jpg": "missing",
@@ -142,14 +143,14 @@ def test_paths_that_are_no_files_have_their_kind_and_nothing_hangs(tmp_path: Pat
         "zero.jpg": "not-a-file",
         "empty.jpg": "empty",
     }
-    assert isinstance(load_image(tmp_path / "fine.jpg"), Image.Image)
-    assert load_image(tmp_path / "fine.jpg" / "below") == BadImage("missing", "there is no such file, or it is a link to none")
+    assert isinstance(loaded(tmp_path / "fine.jpg"), Image.Image)
+    assert loaded(tmp_path / "fine.jpg" / "below") == BadImage("missing", "there is no such file, or it is a link to none")
 
 
 def test_a_file_without_permission_is_unreadable(unprivileged: Path) -> None:
     (unprivileged / "a.jpg").write_bytes(b"x")
     (unprivileged / "a.jpg").chmod(0)
-    found = read_image(unprivileged / "a.jpg")
+    found = read_place(unprivileged / "a.jpg")
     assert isinstance(found, BadImage)
     assert found.kind == "unreadable"
 
@@ -161,20 +162,20 @@ def test_a_failing_disk_is_unreadable(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "read_bytes", failing)
-    assert read_image(tmp_path / "a.jpg") == BadImage("unreadable", "Input/output error")
+    assert read_place(tmp_path / "a.jpg") == BadImage("unreadable", "Input/output error")
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "sparse.tif", "wb") as file:
         file.truncate(MAX_BYTES + 1)
-    found = read_image(tmp_path / "sparse.tif")
+    found = read_place(tmp_path / "sparse.tif")
     assert isinstance(found, BadImage)
     assert found.kind == "too-large"
 
 
 def test_real_photographs_decode(shared_data: Path) -> None:
     paths = sorted((shared_data / "photos" / "val").rglob("*.jpg"))[:5]
-    assert all(isinstance(load_image(path), Image.Image) for path in paths)
+    assert all(isinstance(loaded(path), Image.Image) for path in paths)
     data = paths[0].read_bytes()
     assert bad(data[: len(data) * 3 // 4]).kind == "truncated"
 

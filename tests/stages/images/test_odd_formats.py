@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import xmap.stages.images.decode
-from tests.worlds.pixels import bad, encoded, good, ramp
+from tests.worlds.pixels import bad, encoded, good, loaded, ramp
 from xmap.stages.images.decode import use_image
 
 pytestmark = pytest.mark.failure("odd pixels")
@@ -50,7 +50,7 @@ def test_neither_is_a_sound_picture_of_such_a_format(kind: str) -> None:
 @pytest.mark.parametrize(("suffix", "kind"), [(".png", "jpeg"), (".jpg", "png"), (".jpg", "webp"), (".bmp", "tiff"), (".tif", "gif")])
 def test_a_suffix_that_lies_is_no_fault(tmp_path: Path, suffix: str, kind: str) -> None:
     (tmp_path / f"a{suffix}").write_bytes(encoded(ramp(), kind))
-    assert isinstance(xmap.stages.images.decode.load_image(tmp_path / f"a{suffix}"), Image.Image)
+    assert isinstance(loaded(tmp_path / f"a{suffix}"), Image.Image)
 
 
 def heic(image: Image.Image) -> bytes:

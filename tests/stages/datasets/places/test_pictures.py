@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.datasets import read, touch
+from tests.worlds.pixels import loaded
 from xmap.pipeline.adapters.given_images import image_paths
 from xmap.stages.datasets.places.pictures import UNREAD, is_left_behind
-from xmap.stages.images.decode import BadImage, load_image
+from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.stages.progress import Silent
 from xmap.store.errors import InputError
@@ -86,7 +87,7 @@ def test_a_picture_that_is_not_read_is_a_row_with_an_error(tmp_path: Path, suffi
     place = next(sample.place for sample in found.samples if "IMG_2" in sample.sample_id)
     bad = read_place(place)
     assert isinstance(bad, BadImage)
-    assert (bad.kind, bad) == ("unsupported", load_image(root / "cat" / f"IMG_2{suffix}"))
+    assert (bad.kind, bad) == ("unsupported", loaded(root / "cat" / f"IMG_2{suffix}"))
     assert image_paths([root]) == [root / "cat" / "1.jpg", root / "cat" / f"IMG_2{suffix}", root / "dog" / "1.jpg"]
 
 
