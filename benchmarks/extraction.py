@@ -22,6 +22,7 @@ from PIL import Image
 from benchmarks.page import write_section
 from benchmarks.process import measure
 from benchmarks.small_images import write_small_images
+from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
@@ -113,7 +114,7 @@ def extraction(data: Path, model: str, store: Path) -> float:
     config = XmapConfig().override({"data.data": str(data), "encoder.model": model, "extract.views": 0, "extract.batch_size": BATCH})
     clock = Clock()
     opened = Store(store)
-    execute(opened, make_plan(opened, config, IMAGES), clock, report=lambda outcome: clock.end())
+    execute(workplace_of(opened, config.run, clock), make_plan(opened, config, IMAGES), report=lambda outcome: clock.end())
     return clock.images / (clock.ended - clock.started)
 
 

@@ -15,6 +15,8 @@ Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16"]
 Depth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
+# Which validation samples settings are chosen on.
+Protocol = Literal["few", "paper"]
 TopK = Literal["all"] | Annotated[int, Field(ge=1)]
 
 AUTO: Literal["auto"] = "auto"

@@ -6,6 +6,7 @@ An input is named by the fingerprint of the part of the features it comes from, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.store.artifacts.fingerprint import fingerprint
@@ -14,39 +15,42 @@ from xmap.store.errors import InputError
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL = "images", "texts", "coop", "cache", "adapter", "eval"
 FIXED = "support-"
 
-Parts = Mapping[str, str]
 
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the features called `name` by their fingerprints; `where` is what names the features on a command line."""
 
-def support_part(name: str, parts: Parts, shots: int) -> str:
-    """The part of features `name` that holds the support: `support-{shots}` where supports are fixed, else `train`.
+    name: str
+    prints: Mapping[str, str]
+    where: str = ""
 
-    Raises `InputError` where there is none.
-    """
-    known = sorted(int(part.removeprefix(FIXED)) for part in parts if part.startswith(FIXED))
-    if not known and TRAIN in parts:
-        return TRAIN
-    if not known:
-        raise InputError(f"features {name!r} hold no training images; extract a dataset that has some.")
-    if shots not in known:
-        listed = ", ".join(str(count) for count in known)
-        raise InputError(f"features {name!r} hold a support for {listed} shots, not for {shots}; choose one of these with --shots.")
-    return f"{FIXED}{shots}"
+    def support(self, shots: int) -> str:
+        """The part that holds the support: `support-{shots}` where supports are fixed, else `train`. Raises `InputError` for none."""
+        known = sorted(int(part.removeprefix(FIXED)) for part in self.prints if part.startswith(FIXED))
+        if not known and TRAIN in self.prints:
+            return TRAIN
+        if not known:
+            raise InputError(f"features {self.name!r} hold no training images; extract a dataset that has some.")
+        if shots not in known:
+            listed = ", ".join(str(count) for count in known)
+            raise InputError(
+                f"features {self.name!r} hold a support for {listed} shots, not for {shots}; choose one of these with --shots."
+            )
+        return f"{FIXED}{shots}"
 
+    def validation(self, shots: int) -> dict[str, str]:
+        """The part that validation samples come from as an input, where there is one."""
+        found = self.prints.get(VAL) or (self.prints.get(TRAIN) if self.support(shots) == TRAIN else None)
+        return {} if found is None else {"validation": found}
 
-def validation_input(name: str, parts: Parts, shots: int) -> dict[str, str]:
-    """The part of the features that validation samples come from, where there is one."""
-    found = parts.get(VAL) or (parts.get(TRAIN) if support_part(name, parts, shots) == TRAIN else None)
-    return {} if found is None else {"validation": found}
+    def command(self, command: str, shots: int, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> str:
+        """The command that makes one artifact of a stage from them."""
+        words = ["xmap", command, self.where, f"--shots {shots}"]
+        words += [f"--methods {','.join(methods)}"] if methods else []
+        words += [f"--seeds {','.join(map(str, seeds))}"] if seeds else []
+        return " ".join(word for word in words if word)
 
 
 def part_of(fields: Mapping[str, str]) -> str:
     """The fingerprint of one part of features that others extracted: the content hashes of its files."""
     return fingerprint(fields)
-
-
-def command_line(command: str, where: str, shots: int, methods: Sequence[str] = (), seeds: Sequence[int] = ()) -> str:
-    """The command that makes one artifact of a stage; `where` names the features."""
-    words = ["xmap", command, where, f"--shots {shots}"]
-    words += [f"--methods {','.join(methods)}"] if methods else []
-    words += [f"--seeds {','.join(map(str, seeds))}"] if seeds else []
-    return " ".join(word for word in words if word)

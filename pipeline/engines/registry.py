@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 from xmap.pipeline.settings.config import RunConfig
 from xmap.stages.engine import LOCAL, Engine
+from xmap.stages.progress import Progress
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 
 
@@ -31,3 +34,8 @@ ENGINES: Mapping[str, Callable[[RunConfig], Engine]] = {"local": _local, "ray": 
 def engine_of(run: RunConfig) -> Engine:
     """The engine that `run` names. Raises `InputError` for settings that do not go together."""
     return ENGINES[run.engine](run)
+
+
+def workplace_of(store: Store, run: RunConfig, progress: Progress) -> Workplace:
+    """Where and with what the stages of a run work. Raises `InputError` for settings that do not go together."""
+    return Workplace(store, progress, run.device, run.workers, engine_of(run))

@@ -6,17 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
+from xmap.pipeline.engines.registry import workplace_of
+from xmap.pipeline.run.features import Built
 from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
 from xmap.pipeline.run.reasons import Reasons
 from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted
+from xmap.pipeline.run.trainings import Trained, train_away
 from xmap.pipeline.run.warnings import warnings_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.names import ADAPTER, EVAL
 from xmap.stages.progress import Once, Progress, Silent
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.usable import usable
@@ -89,20 +93,21 @@ def run(
     Stages outside `build` are only looked up. Raises `ArtifactMissing` naming the command to run first.
     """
     last = max(build, key=STAGES.index)
-    return execute(store, make_plan(store, config, last, rehash), progress or Silent(), build, report)
+    plan = make_plan(store, config, last, rehash)
+    return execute(workplace_of(store, config.run, progress or Silent()), plan, build, report)
 
 
 def execute(
-    store: Store,
+    workplace: Workplace,
     plan: Plan,
-    progress: Progress,
     build: Collection[str] = STAGES,
     report: Callable[[StepOutcome], None] | None = None,
 ) -> RunResult:
-    """Reuse or build each step of a plan."""
+    """Reuse or build each step of a plan; `report` hears of each, in order."""
     artifacts: dict[str, Artifact] = {}
     outcomes = []
-    progress = Once(progress)
+    store, progress = workplace.store, Once(workplace.progress)
+    builder = _Builder(replace(workplace, progress=progress), plan)
     for remark in plan.remarks:
         progress.say(remark)
     # Where all is there nothing is written, and a store that may only be read serves too.
@@ -113,7 +118,7 @@ def execute(
     with nullcontext() if complete else at_work(store.root):
         for step in plan.steps:
             kept = there.get(step.identity.fingerprint)
-            artifact, outcome = (kept, _outcome(step)) if kept else _do(step, artifacts, progress, reasons, step.stage in build)
+            artifact, outcome = (kept, _outcome(step)) if kept else _do(step, artifacts, builder, reasons, step.stage in build)
             artifacts[step.identity.fingerprint] = artifact
             outcomes.append(outcome)
             if report:
@@ -123,6 +128,26 @@ def execute(
     adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
     evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
     return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else (), plan.doubts)
+
+
+class _Builder:
+    """Builds the steps of a plan one by one, but for its trainings where the engine works elsewhere: all at once, when one is due."""
+
+    def __init__(self, workplace: Workplace, plan: Plan) -> None:
+        self._workplace, self._trainings = workplace, plan.trainings
+        self._together = {training.identity.fingerprint for training in plan.trainings} if workplace.engine.away else set()
+        self._failed: Mapping[str, Trained] | None = None
+
+    def build(self, step: Step, built: Built) -> Artifact:
+        """The artifact of a step. Raises what kept it from being built."""
+        digest = step.identity.fingerprint
+        if digest not in self._together:
+            return step.build(built, self._workplace)
+        if self._failed is None:
+            self._failed = train_away(self._trainings, built, self._workplace)
+        if digest in self._failed:
+            raise self._failed[digest].error
+        return self._workplace.store.require(step.identity)
 
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:
@@ -135,14 +160,14 @@ def preview(store: Store, plan: Plan) -> list[StepOutcome]:
 
 
 def _do(
-    step: Step, artifacts: Mapping[str, Artifact], progress: Progress, reasons: Reasons, may_build: bool
+    step: Step, artifacts: Mapping[str, Artifact], builder: _Builder, reasons: Reasons, may_build: bool
 ) -> tuple[Artifact, StepOutcome]:
     """Build a step that was not there when the run began; an engine may have done it with another one."""
     if not may_build:
         raise ArtifactMissing(step.stage, step.identity.name, f"run `{step.identity.command}` first, or `xmap run` for all stages.")
     reason = reasons.why(step.identity)
     started = time.monotonic()
-    built = step.build(artifacts, progress)
+    built = builder.build(step, artifacts)
     return built, _outcome(step, "built", reason, time.monotonic() - started)
 
 

@@ -17,8 +17,7 @@ from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
-from xmap.stages.names import IMAGES, TEXTS
-from xmap.stages.progress import Progress
+from xmap.stages.names import IMAGES, TEXTS, Parts
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json, explain, fingerprint
@@ -36,25 +35,23 @@ if TYPE_CHECKING:
 HASHES, RECORDS = "hashes.sqlite", "encoders"
 
 Built = Mapping[str, Artifact]
-Build = Callable[[Built, Progress], Artifact]
+Build = Callable[[Built, Workplace], Artifact]
 
 
 @dataclass(frozen=True)
 class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
-    `where` is the part of a command line that names them, `source` what manifests state of them, `counts` the images of each class in
-    each split where these are known before extraction, `dataset` the name of the data set, `listing` its images as they are now, where
-    these are at hand, `doubts` those of the remarks that make one doubt any results.
+    `counts` are the images of each class in each split where these are known before extraction, `dataset` the name of the data set,
+    `listing` its images as they are now, where these are at hand, `doubts` those of the remarks that make one doubt any results,
+    `source` what manifests state of them.
     """
 
-    name: str
     images: Identity
     texts: Identity
-    parts: Mapping[str, str]
+    parts: Parts
     build_images: Build
     build_texts: Build
-    where: str = ""
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     encoder: EncoderIdentity | None = None
@@ -62,6 +59,10 @@ class Features:
     listing: Callable[[], Listing] | None = None
     doubts: tuple[str, ...] = ()
     source: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.parts.name
 
     @property
     def imported(self) -> bool:
@@ -106,13 +107,11 @@ def _stored(store: Store, name: str, where: str) -> Features:
     images = _newest(store, IMAGES, name)
     texts = _newest(store, TEXTS, images.name)
     return Features(
-        images.name,
         _identity(images),
         _identity(texts),
-        dict(images.summary["parts"]),
+        Parts(images.name, dict(images.summary["parts"]), where),
         partial(_gone, images),
         partial(_gone, texts),
-        where=where,
         remarks=_remarks(images),
         source={FEATURES: name},
         dataset=str(images.summary.get("dataset", images.name)),
@@ -145,7 +144,7 @@ def _identity(artifact: Artifact) -> Identity:
     return Identity(artifact.stage, artifact.name, artifact.fields, artifact.inputs, str(artifact.manifest["command"]))
 
 
-def _gone(artifact: Artifact, built: Built, progress: Progress) -> Artifact:
+def _gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
     raise ArtifactMissing(artifact.stage, artifact.name, "it was removed while this run was planned; run the same command again.")
 
 
@@ -157,40 +156,36 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
-    run, engine = config.run, engine_of(config.run)
     memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
-    placed = grounded(config) if engine.away else config
+    placed = grounded(config) if engine_of(config.run).away else config
     dataset = open_dataset(placed.data, notes=notes)
     encoder = resolve(placed.encoder, memory, store.root / RECORDS)
     hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
     doubts = repeats(dataset, hashes)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
-    where = config.flags()
-    command = f"xmap extract {where}".strip()
+    command = f"xmap extract {config.flags()}".strip()
     spec, source = ExtractSpec(dataset, hashes, encoder, config.extract), source_of(config)
     made = image_identity(spec, command, notes), text_identity(spec, command)
     images, texts = (replace(identity, source=source) for identity in made)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
     remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
 
-    def build_images(built: Built, progress: Progress) -> Artifact:
+    def build_images(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.extract.stage import extract_images
 
-        return extract_images(Workplace(store, progress, run.device, run.workers, engine), images, spec)
+        return extract_images(workplace, images, spec)
 
-    def build_texts(built: Built, progress: Progress) -> Artifact:
+    def build_texts(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.extract.stage import extract_texts
 
-        return extract_texts(Workplace(store, progress, run.device, run.workers, engine), texts, spec)
+        return extract_texts(workplace, texts, spec)
 
     return Features(
-        images.name,
         images,
         texts,
-        parts(images),
+        Parts(images.name, parts(images), config.flags()),
         build_images,
         build_texts,
-        where,
         _counts(dataset),
         dataset.remarks,
         encoder,

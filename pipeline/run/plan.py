@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
 from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.source import ENCODER, source_of
-from xmap.pipeline.run.trainings import Training, Trainings
+from xmap.pipeline.run.trainings import Training
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS, support_part
-from xmap.stages.progress import Progress
-from xmap.stages.train.identity import adapter_identity
-from xmap.stages.tune_texts.identity import coop_identity
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
+from xmap.stages.train.identity import TrainSpec, adapter_identity
+from xmap.stages.tune_texts.identity import TuneSpec, coop_identity
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.plain import named
@@ -51,11 +49,12 @@ class Step:
 class Plan:
     """Steps in the order they run, each identity once, and remarks a person should see before them and (`afterwards`) after them.
 
-    `dataset` names the data set, and `listing` gives its images as they are now, where these are at hand; `doubts` are those of the
-    remarks that make one doubt any results.
+    `trainings` are those of the steps that an engine elsewhere does together. `dataset` names the data set, and `listing` gives its
+    images as they are now, where these are at hand; `doubts` are those of the remarks that make one doubt any results.
     """
 
     steps: tuple[Step, ...]
+    trainings: tuple[Training, ...] = ()
     remarks: tuple[str, ...] = ()
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
@@ -78,21 +77,20 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         _require_shots(features, config)
         texts = _texts(store, features, config, rehash)
         steps += [step for step in texts.values() if step.stage == COOP]
-        caches = {seed: _cache(store, features, config, texts[seed].identity, seed) for seed in config.run.seeds}
+        caches = {seed: _cache(features, config, texts[seed].identity, seed) for seed in config.run.seeds}
         steps += caches.values()
+    trainings: dict[tuple[str, int], Training] = {}
     if depth >= STAGES.index(ADAPTER):
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
-        trainings = Trainings(store, engine_of(config.run))
-        adapters = {pair: _adapter(trainings, features, config, caches[pair[1]].identity, *pair) for pair in pairs}
+        trainings = {pair: _training(features, config, caches[pair[1]].identity, *pair) for pair in pairs}
         remarks += _text_remarks(features, config)
-        steps += adapters.values()
+        steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]
     if depth >= STAGES.index(EVAL):
-        found = {pair: step.identity for pair, step in adapters.items()}
-        steps.append(_eval(store, features, config, found))
+        steps.append(_eval(features, config, {pair: training.identity for pair, training in trainings.items()}))
         remarks += _unused(config)
     once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
     afterwards = _model_remarks(features) if last == EVAL else ()
-    return Plan(once, remarks, features.dataset, features.listing, afterwards, features.doubts)
+    return Plan(once, tuple(trainings.values()), remarks, features.dataset, features.listing, afterwards, features.doubts)
 
 
 def _unused(config: XmapConfig) -> tuple[str, ...]:
@@ -104,7 +102,7 @@ def _unused(config: XmapConfig) -> tuple[str, ...]:
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:
-    support_part(features.name, features.parts, config.cache.shots)
+    features.parts.support(config.cache.shots)
     shots = config.cache.shots
     short = {name: counts for name, counts in features.counts.items() if counts.get(TRAIN, shots) < shots}
     if not short or config.cache.short == "keep":
@@ -131,22 +129,19 @@ def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -
         shared = Step(features.texts, f"text features of {features.name}", features.build_texts)
         return dict.fromkeys(config.run.seeds, shared)
     encoder = encoder_of(store, config, features, rehash)
-    return {seed: _coop(store, features, config, encoder, seed) for seed in config.run.seeds}
+    return {seed: _coop(features, config, encoder, seed) for seed in config.run.seeds}
 
 
-def _coop(store: Store, features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
-    protocol = config.run.protocol
-    identity = coop_identity(
-        features.name, features.parts, features.texts.fields, config.text, config.cache, seed, protocol, features.where
-    )
+def _coop(features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
+    spec = TuneSpec(encoder, config.cache, config.text, seed, config.run.protocol)
+    identity = coop_identity(features.parts, features.texts.fields, spec)
     identity = replace(identity, source={**features.source, ENCODER: source_of(config)[ENCODER]})
 
-    def build(built: Built, progress: Progress) -> Artifact:
+    def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.tune_texts.stage import tune_texts
 
         images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
-        device = config.run.device
-        return tune_texts(store, identity, images, texts, encoder, config.cache, config.text, seed, protocol, device, progress)
+        return tune_texts(workplace, identity, images, texts, spec)
 
     return Step(identity, f"tune context, seed {seed}", build)
 
@@ -167,44 +162,34 @@ def _model_remarks(features: Features) -> tuple[str, ...]:
     return (f"{name} knows printed characters only: good for trying commands; for photographs choose another --model",)
 
 
-def _cache(store: Store, features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
-    identity = cache_identity(features.name, features.parts, texts.fingerprint, config.cache, seed, features.where)
-    identity = replace(identity, source=features.source)
+def _cache(features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
+    identity = replace(cache_identity(features.parts, texts.fingerprint, config.cache, seed), source=features.source)
     drawn = identity.fields["seed"]
 
-    def build(built: Built, progress: Progress) -> Artifact:
+    def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.build_cache.stage import build_cache
 
         images = built[features.images.fingerprint]
-        return build_cache(store, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed, progress)
+        return build_cache(workplace, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed)
 
     return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
 
 
-def _adapter(trainings: Trainings, features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Step:
-    options, shots, protocol = config.options(method), config.cache.shots, config.run.protocol
-    texts, top_k = cache.inputs["texts"], config.eval.top_k
-    where = features.where
-    identity = adapter_identity(features.name, features.parts, texts, cache, method, options, seed, protocol, shots, where, top_k)
+def _training(features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Training:
+    spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k)
+    identity = replace(adapter_identity(features.parts, cache, spec), source=features.source)
+    return Training(identity, features.images.fingerprint, cache.inputs["texts"], cache.fingerprint, spec)
+
+
+def _eval(features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
+    identity = eval_identity(features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots)
     identity = replace(identity, source=features.source)
 
-    inputs = features.images.fingerprint, texts, cache.fingerprint
-    training = Training(identity, *inputs, method, options, seed, protocol, shots, config.run.device, top_k)
-    trainings.waiting.append(training)
-    return Step(identity, f"train {method}, seed {seed}", partial(trainings.build, training))
-
-
-def _eval(store: Store, features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
-    identity = eval_identity(
-        features.name, features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots, features.where
-    )
-    identity = replace(identity, source=features.source)
-
-    def build(built: Built, progress: Progress) -> Artifact:
+    def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.eval.stage import evaluate
 
         images, texts = built[features.images.fingerprint], built[features.texts.fingerprint]
-        return evaluate(store, identity, images, texts, runs_of(built, adapters), config.eval, config.run.device, progress)
+        return evaluate(workplace, identity, images, texts, runs_of(built, adapters), config.eval)
 
     return Step(identity, "eval", build)
 

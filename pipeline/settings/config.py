@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, TextConfig
+from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, Protocol, TextConfig
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.methods.searched import MethodOptions
@@ -40,9 +40,7 @@ class RunConfig(Config):
 
     methods: tuple[str, ...] = Field(FOUR, min_length=1, description="Methods to train and compare.")
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Each draws a support, validation samples, a start and an order.")
-    protocol: Literal["few", "paper"] = Field(
-        "few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers."
-    )
+    protocol: Protocol = Field("few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers.")
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
     workers: int = Field(2, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.features import features_of
 from xmap.pipeline.run.plan import make_plan
@@ -121,7 +122,7 @@ class _Worker:
 
         features = features_of(self._store, config)
         plan = make_plan(self._store, config, CACHE, features=features)
-        built = execute(self._store, plan, self._progress).artifacts
+        built = execute(workplace_of(self._store, config.run, self._progress), plan).artifacts
         device, images = resolve_device(config.run.device), built[features.images.fingerprint]
         caches = [step.identity for step in plan.steps if step.stage == CACHE]
         trained = []
@@ -129,8 +130,7 @@ class _Worker:
             # Where the support is fixed, all seeds share one cache.
             cache = caches[min(place, len(caches) - 1)]
             texts = built[cache.inputs["texts"]]
-            options, shots = config.options(METHOD), config.cache.shots
-            trained.append(train_variant(images, texts, built[cache.fingerprint], options, seed, shots, device))
+            trained.append(train_variant(images, texts, built[cache.fingerprint], config.options(METHOD), seed, device))
         return trained
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.answer import Evaluation, answer_of
 from xmap.pipeline.run.execute import RunResult, StepOutcome, execute
 from xmap.pipeline.run.features import Built, Features, features_of
@@ -21,8 +22,9 @@ from xmap.pipeline.studies.jobs import Job
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.identity import eval_identity
-from xmap.stages.names import ADAPTER, FIXED
+from xmap.stages.names import ADAPTER, FIXED, Parts
 from xmap.stages.progress import Progress
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError, MemoryRefused, StoreDenied, StoreFull, XmapError, is_of_memory
@@ -88,6 +90,7 @@ class _Worker:
     def __init__(self, store: Store, progress: Progress, report: Report, rehash: bool, clock: _Clock) -> None:
         self._clock = clock
         self._store, self._progress, self._report, self._rehash = store, progress, report, rehash
+        self._done = 0
         self._known: dict[tuple[str, str], Features] = {}
         self.cells: list[Cell] = []
         self.failures: list[Failure] = []
@@ -112,25 +115,29 @@ class _Worker:
         """Run all methods; one that cannot be trained is noted, and the rest run without it."""
         methods = job.config.run.methods
         while methods:
+            steps: tuple[Step, ...] = ()
+            self._done = 0
             try:
                 plan = self._plan(job, {"cache.shots": shots, "run.methods": methods}, features)
-                return execute(self._store, plan, self._progress, report=self._report)
-            except _MethodFailed as failed:
-                self._failed(job, shots, failed.method, failed.reason)
-                methods = tuple(method for method in methods if method != failed.method)
+                steps = plan.steps
+                return execute(workplace_of(self._store, job.config.run, self._progress), plan, report=self._hear)
             except Exception as error:
-                self._failed(job, shots, None, error)
-                return None
+                failed = next((_pair(step.identity)[0] for step in steps[self._done :][:1] if step.stage == ADAPTER), None)
+                self._failed(job, shots, failed, error)
+                methods = tuple(method for method in methods if failed and method != failed)
         return None
+
+    def _hear(self, outcome: StepOutcome) -> None:
+        """Count the steps that are done: the one after them is the one that fails."""
+        self._done += 1
+        self._report(outcome)
 
     def _plan(self, job: Job, changes: Mapping[str, Any], features: Features) -> Plan:
         config = job.config.override(changes)
         if job.source is None:
-            plan = make_plan(self._store, config, features=features)
-        else:
-            source = Job(IMAGENET, job.source.override(changes))
-            plan = _target_plan(self._store, job, source.config, self._features(source), features)
-        return replace(plan, steps=tuple(_named(step) if step.stage == ADAPTER else step for step in plan.steps))
+            return make_plan(self._store, config, features=features)
+        source = Job(IMAGENET, job.source.override(changes))
+        return _target_plan(self._store, job, source.config, self._features(source), features)
 
     def _features(self, job: Job) -> Features:
         key = (job.config.run.features, job.config.data.data)
@@ -140,7 +147,7 @@ class _Worker:
 
     def _counts(self, features: Features, shots: Sequence[int]) -> list[int]:
         """The numbers of shots that the features can give: imported ones hold a support for some alone."""
-        held = sorted(int(part.removeprefix(FIXED)) for part in features.parts if part.startswith(FIXED))
+        held = sorted(int(part.removeprefix(FIXED)) for part in features.parts.prints if part.startswith(FIXED))
         counts = [count for count in shots if not held or count in held]
         listed = ", ".join(map(str, held))
         if not counts:
@@ -197,26 +204,6 @@ class _Clock:
         return f"{place}, about {minutes:.0f} min left" if minutes >= 1 else f"{place}, less than a minute left"
 
 
-class _MethodFailed(Exception):
-    """Training of one method failed."""
-
-    def __init__(self, method: str, reason: Exception) -> None:
-        self.method, self.reason = method, reason
-        super().__init__(method)
-
-
-def _named(step: Step) -> Step:
-    """A training step whose failure says which method it was."""
-
-    def build(built: Built, progress: Progress) -> Artifact:
-        try:
-            return step.build(built, progress)
-        except Exception as error:
-            raise _MethodFailed(_pair(step.identity)[0], error) from error
-
-    return replace(step, build=build)
-
-
 def _shots(count: int) -> str:
     return "1 shot" if count == 1 else f"{count} shots"
 
@@ -225,27 +212,25 @@ def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, t
     """ImageNet's adapters, the target's images, and the evaluation of the one on the other."""
     plan = make_plan(store, config, ADAPTER, features=source)
     adapters = {_pair(step.identity): step.identity for step in plan.steps if step.stage == ADAPTER}
-    name = f"{job.name}-from-{source.name}"
-    identity = eval_identity(name, {TEST: target.parts[TEST]}, source.texts.fingerprint, config.eval, adapters, config.cache.shots)
+    parts = Parts(f"{job.name}-from-{source.name}", {TEST: target.parts.prints[TEST]})
+    identity = eval_identity(parts, source.texts.fingerprint, config.eval, adapters, config.cache.shots)
     seeds = ",".join(str(seed) for seed in config.run.seeds)
     words = f"xmap bench --datasets {job.name} --shots {config.cache.shots} --methods {','.join(config.run.methods)} --seeds {seeds}"
-    command = f"{words} {target.where}".strip()
+    command = f"{words} {target.parts.where}".strip()
     identity = replace(identity, fields={**identity.fields, "target": job.name}, command=command, source=target.source)
 
-    def build(built: Built, progress: Progress) -> Artifact:
+    def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.eval.stage import evaluate
 
-        runs = runs_of(built, adapters)
-        images, texts = built[source.images.fingerprint], built[source.texts.fingerprint]
-        scored = built[target.images.fingerprint]
-        return evaluate(store, identity, images, texts, runs, config.eval, config.run.device, progress, target=scored)
+        images, texts = built[target.images.fingerprint], built[source.texts.fingerprint]
+        return evaluate(workplace, identity, images, texts, runs_of(built, adapters), config.eval, target=True)
 
     steps = (
         *plan.steps,
         Step(target.images, f"image features of {target.name}", target.build_images),
         Step(identity, f"eval on {job.title}", build),
     )
-    return Plan(steps, plan.remarks, doubts=plan.doubts)
+    return Plan(steps, plan.trainings, plan.remarks, doubts=plan.doubts)
 
 
 def _pair(adapter: Identity) -> tuple[str, int]:

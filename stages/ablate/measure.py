@@ -27,6 +27,7 @@ from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.train.examination import on
+from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.stage import assemble
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
@@ -96,13 +97,11 @@ class Ranking:
     ci_kind: str
 
 
-def train_variant(
-    images: Artifact, texts: Artifact, cache: Artifact, options: MethodOptions, seed: int, shots: int, device: str
-) -> Trained:
+def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: MethodOptions, seed: int, device: str) -> Trained:
     """Fit the method with its default settings. Raises `InputError` without a validation split."""
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
-    task = assemble(images, OpenCache(cache, texts), seed, "paper")
+    task = assemble(images, OpenCache(cache, texts), TrainSpec(METHOD, options, seed, "paper"))
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
     task_alone = task.to(device).without_validation()

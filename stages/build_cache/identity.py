@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xmap.stages.config import CacheConfig
 from xmap.stages.datasets.dataset import TRAIN, VAL
-from xmap.stages.names import CACHE, Parts, command_line, support_part
+from xmap.stages.names import CACHE, Parts
 from xmap.store.artifacts.identity import Identity
 
 FLAT, AUTO = "Flat", "auto"
@@ -13,27 +13,30 @@ CACHE_SCHEMA = 1
 INDEXED_SCHEMA = 2
 
 
-def cache_identity(name: str, parts: Parts, texts: str, config: CacheConfig, seed: int, where: str = "") -> Identity:
-    """The cache of features `name`: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
+def cache_identity(parts: Parts, texts: str, config: CacheConfig, seed: int) -> Identity:
+    """The cache of features: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
 
     The recall of an index other than Flat is raised on validation samples, which are then an input.
-    `where` is the part of the command line that names the features.
     """
-    part = support_part(name, parts, config.shots)
+    part = parts.support(config.shots)
     drawn = seed if part == TRAIN else None
     suffix = "" if drawn is None else f"-seed{drawn}"
     schema = CACHE_SCHEMA if config.index == FLAT else INDEXED_SCHEMA
     return Identity(
         CACHE,
-        f"{name}-{config.shots}shot{suffix}",
+        f"{parts.name}-{config.shots}shot{suffix}",
         {
             "schema": schema,
             **config.model_dump(mode="json", exclude=_idle(config)),
             "seed": drawn,
         },
-        {"texts": texts, "support": parts[part], **({"validation": parts[VAL]} if config.index != FLAT and VAL in parts else {})},
-        command_line("build-cache", where, config.shots, seeds=[seed]),
+        {"texts": texts, "support": parts.prints[part], **_measured_on(parts, config)},
+        parts.command("build-cache", config.shots, seeds=[seed]),
     )
+
+
+def _measured_on(parts: Parts, config: CacheConfig) -> dict[str, str]:
+    return {"validation": parts.prints[VAL]} if config.index != FLAT and VAL in parts.prints else {}
 
 
 def _idle(config: CacheConfig) -> set[str]:

@@ -24,7 +24,8 @@ from xmap.stages.fewshot.draw import Drawn, draw_support, index_split, splits_of
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
@@ -37,14 +38,15 @@ CHUNK = 16_384
 
 
 def build_cache(
-    store: Store, identity: Identity, images: Artifact, texts: Artifact, config: CacheConfig, seed: int | None, progress: Progress
+    workplace: Workplace, identity: Identity, images: Artifact, texts: Artifact, config: CacheConfig, seed: int | None
 ) -> Artifact:
     """Draw the support and store its caches.
 
     `seed` draws the support; it is None where the features fix it (`stages.fewshot.draw.fixed_shots`). Raises `InputError` for a
     support that cannot be had, for features of two encoders, and for an index faiss refuses.
     """
-    with store.build(identity, on_wait=progress.say) as held:
+    progress = workplace.progress
+    with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held
         progress.start("build-cache", 2)

@@ -23,8 +23,8 @@ from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import FLOATS
-from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
@@ -37,40 +37,38 @@ PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_proba
 
 
 def evaluate(
-    store: Store,
+    workplace: Workplace,
     identity: Identity,
     images: Artifact,
     texts: Artifact,
     runs: Sequence[Run],
     config: EvalConfig,
-    device: str,
-    progress: Progress,
-    target: Artifact | None = None,
+    target: bool = False,
 ) -> Artifact:
     """Score the test split with every run; store metrics, predictions and the affinity log.
 
-    With `target`, other images of the same classes, its test split is scored in place of that of `images`, and only the
-    classes it has images of can be predicted.
+    With `target` the `images` are others than those of the adapters, of the same classes, and only the classes they have images
+    of can be predicted.
     `summary["results"]` holds one object a method, in the order of `runs`; `summary["differences"]` one a pair of methods.
     Raises `InputError` without test images, without runs, for runs of different shots, and for a device that is not there.
     """
-    place = resolve_device(device)
+    device, progress = resolve_device(workplace.device), workplace.progress
     _check(runs)
-    with store.build(identity, on_wait=progress.say) as held:
+    with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held
         text = load_text(texts)
-        test = _read_test(target or images)
-        require_same_encoder(target or images, texts, test.features.shape[1], text)
-        barred = None if target is None else _barred(target, text.names, test)
+        test = _read_test(images)
+        require_same_encoder(images, texts, test.features.shape[1], text)
+        barred = _barred(images, text.names, test) if target else None
         progress.start("eval", len(runs) * len(test))
-        outcomes = _each(runs, lambda run, cache: score(run, cache, test, config, place, progress, barred))
+        outcomes = _each(runs, lambda run, cache: score(run, cache, test, config, device, progress, barred))
         results = [result_of(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
         differences = differences_of(_by_method(outcomes))
         _write(held, outcomes, test)
         facts: dict[str, Json] = {"results": results, "differences": differences, "samples": len(test), "classes": list(text.names)}
         write_bytes(held.path / "metrics.json", json.dumps({**facts, "config": config.model_dump(mode="json")}, indent=1).encode())
-        return held.commit({"results": results, "differences": differences, "samples": len(test)}, device=place)
+        return held.commit({"results": results, "differences": differences, "samples": len(test)}, device=device)
 
 
 def _check(runs: Sequence[Run]) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from xmap.stages.config import CacheConfig
+from xmap.stages.config import CacheConfig, Protocol
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
@@ -28,8 +27,6 @@ VALIDATION_SHOTS = 4
 NOTHING = "nothing (fixed defaults)"
 
 IDS = pa.schema([SAMPLES.field("sample_id")])
-
-ValidationProtocol = Literal["few", "paper"]
 
 
 def rank(seed: int, sample_id: str) -> str:
@@ -141,7 +138,7 @@ def _short_classes(counts: Array, classes: Sequence[str], config: CacheConfig, f
 
 
 def draw_validation(
-    images: Artifact, shots: int, seed: int, protocol: ValidationProtocol, support: Collection[str], classes: int
+    images: Artifact, shots: int, seed: int, protocol: Protocol, support: Collection[str], classes: int
 ) -> tuple[ImageFeatures | None, str]:
     """The samples that settings are chosen on (plain views), and in words what they are; None where there are none.
 

@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-from xmap.stages.config import TopK
+from dataclasses import dataclass
+
+from xmap.stages.config import Protocol, TopK
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.names import ADAPTER, Parts, command_line, validation_input
+from xmap.stages.names import ADAPTER, Parts
 from xmap.store.artifacts.identity import Identity
 
 ADAPTER_SCHEMA = 2
 
 
-def adapter_identity(
-    name: str,
-    parts: Parts,
-    texts: str,
-    cache: Identity,
-    method: str,
-    options: MethodOptions,
-    seed: int,
-    protocol: str,
-    shots: int,
-    where: str = "",
-    top_k: TopK = "all",
-) -> Identity:
-    """The adapter of one method and seed on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`.
+@dataclass(frozen=True)
+class TrainSpec:
+    """Which adapter to train: of what method, with what options and seed, its settings chosen on what validation samples.
 
-    `top_k` matters to methods whose keys stay in the cache's index; "all" is a dense adapter, whose fields do not mention it.
+    `top_k` matters to methods whose keys stay in the cache's index; with "all" an adapter is dense.
     """
-    inputs = {"texts": texts, "cache": cache.fingerprint, **validation_input(name, parts, shots)}
-    return Identity(
-        ADAPTER,
-        f"{name}-{method}-{shots}shot-seed{seed}",
-        {
-            "schema": ADAPTER_SCHEMA,
-            "method": method,
-            "version": method_entry(method).version,
-            "options": options.declared(),
-            "seed": seed,
-            "protocol": protocol,
-            **({} if trained_on(method, top_k) is None else {"top_k": top_k}),
-        },
-        inputs,
-        command_line("train", where, shots, [method], [seed]),
-    )
+
+    method: str
+    options: MethodOptions
+    seed: int
+    protocol: Protocol = "few"
+    top_k: TopK = "all"
+
+    @property
+    def retrieved(self) -> int | None:
+        """How many keys a query retrieves in training; None where it meets all of them. Raises `UnknownName`."""
+        return None if self.top_k == "all" or not method_entry(self.method).retrieves else self.top_k
 
 
-def trained_on(method: str, top_k: TopK) -> int | None:
-    """How many keys a query retrieves while `method` is trained; None where it meets all of them. Raises `UnknownName`."""
-    return None if top_k == "all" or not method_entry(method).retrieves else top_k
+def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec) -> Identity:
+    """The adapter trained on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
+    shots = int(str(cache.fields["shots"]))
+    fields = {
+        "schema": ADAPTER_SCHEMA,
+        "method": spec.method,
+        "version": method_entry(spec.method).version,
+        "options": spec.options.declared(),
+        "seed": spec.seed,
+        "protocol": spec.protocol,
+        # Of a dense adapter nothing is said: its fields are as they always were.
+        **({} if spec.retrieved is None else {"top_k": spec.retrieved}),
+    }
+    inputs = {"texts": cache.inputs["texts"], "cache": cache.fingerprint, **parts.validation(shots)}
+    name = f"{parts.name}-{spec.method}-{shots}shot-seed{spec.seed}"
+    return Identity(ADAPTER, name, fields, inputs, parts.command("train", shots, [spec.method], [spec.seed]))

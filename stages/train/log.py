@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch.nn.functional import normalize
@@ -15,7 +12,9 @@ from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Cache, Fitted, Method, TrainLog
+from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.recorder import Recorder
+from xmap.store.artifacts.artifact import Draft
 from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import Column, NeighborColumn, write_affinity
 from xmap.store.formats.tables import Array
@@ -41,13 +40,8 @@ def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) ->
         log.add(0, torch.arange(part.start, part.stop), columns)
 
 
-def write_log(
-    folder: Path, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: OpenCache, run: Mapping[str, str | int], digest: str
-) -> None:
-    """Write the log into the `folder` of an adapter. `run` holds the columns that name the run.
-
-    Neighbours are listed for the final epoch, in the untrained cache.
-    """
+def write_log(draft: Draft, spec: TrainSpec, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: OpenCache) -> None:
+    """Write the log of an adapter. Neighbours are listed for the final epoch, in the untrained cache."""
     support = task.support
     observed = recorder.columns()
     rows = observed.pop("row")
@@ -58,7 +52,9 @@ def write_log(
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))
     columns: dict[str, Column | NeighborColumn] = {
-        **run,
+        "run": draft.identity.folder,
+        "method": spec.method,
+        "seed": spec.seed,
         **observed,
         "split": TRAIN,
         "sample_id": [support.sample_ids[row] for row in rows],
@@ -68,4 +64,4 @@ def write_log(
         "neighbor_agreement": agreement(found, cache.values, labels)[rows],
         "neighbors": neighbor_column(listed, fitted.settings, cache.values),
     }
-    write_affinity(folder / TRAIN_LOG, columns, digest)
+    write_affinity(draft.path / TRAIN_LOG, columns, draft.identity.fingerprint)

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from xmap.stages.adapters.files import on_device, selection_facts, write_adapter
-from xmap.stages.config import TopK
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import SplitIndex, ValidationProtocol, draw_validation
+from xmap.stages.fewshot.draw import SplitIndex, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.machine.device import repeatable, resolve_device
@@ -25,12 +24,12 @@ from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.progress import Progress
 from xmap.stages.train.examination import examine
-from xmap.stages.train.identity import trained_on
+from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, observe, write_log
 from xmap.stages.train.recorder import Recorder
-from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
@@ -39,64 +38,50 @@ from xmap.store.errors import InputError
 COPIES = 3
 
 
-def train(
-    store: Store,
-    identity: Identity,
-    images: Artifact,
-    texts: Artifact,
-    cache: Artifact,
-    method: str,
-    options: MethodOptions,
-    seed: int,
-    protocol: ValidationProtocol,
-    shots: int,
-    device: str,
-    progress: Progress,
-    top_k: TopK = "all",
-) -> Artifact:
-    """Fit `method` on the support of `cache` and store the adapter, its index and its affinity log.
+def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Artifact, cache: Artifact, spec: TrainSpec) -> Artifact:
+    """Fit a method on the support of `cache` and store the adapter, its index and its affinity log.
 
-    With a number as `top_k`, a method whose keys are the cache's own leaves them in the cache's index, and meets those it finds.
+    A method whose keys are the cache's own may leave them in the cache's index (`TrainSpec.retrieved`), and meets those it finds.
 
     Raises `UnknownName` for a method that is not registered and `InputError` for a device that is not there or inputs that
     do not belong together.
     """
-    module = load_method(method)
-    place = resolve_device(device)
-    with store.build(identity, on_wait=progress.say) as held:
+    module, progress = load_method(spec.method), workplace.progress
+    device = resolve_device(workplace.device)
+    with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held
-        progress.start(f"train {method}, seed {seed}", 1)
-        k = trained_on(method, top_k)
+        progress.start(f"train {spec.method}, seed {spec.seed}", 1)
         opened = OpenCache(cache, texts)
-        if k is None:
-            require_room(method, cache, opened.width)
-        task = assemble(images, opened, seed, protocol, k)
+        if spec.retrieved is None:
+            require_room(spec.method, cache, opened.width)
+        task = assemble(images, opened, spec)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
         recorder = Recorder()
-        with repeatable(seed, place), peak_memory(place) as memory:
+        with repeatable(spec.seed, device), peak_memory(device) as memory:
             started = time.monotonic()
-            fitted = fit(module, task.to(place), options, recorder)
+            fitted = fit(module, task.to(device), spec.options, recorder)
             seconds = time.monotonic() - started
         fitted = on_device(fitted, "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
-        stored = write_adapter(held.path, method, fitted, options, str(cache.summary["index"]), cache.summary.get("effort"))
-        run: dict[str, str | int] = {"run": identity.folder, "method": method, "seed": seed}
-        write_log(held.path, recorder, task, fitted, opened, run, identity.fingerprint)
+        stored = write_adapter(held.path, spec.method, fitted, spec.options, str(cache.summary["index"]), cache.summary.get("effort"))
+        write_log(held, spec, recorder, task, fitted, opened)
         progress.advance(1)
-        facts = _summary(method, seed, shots, fitted, options, seconds, stored)
-        return held.commit({**facts, **asdict(memory), "examination": examine(module, fitted, task)}, device=place)
+        facts: dict[str, Json] = {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
+        examination = examine(module, fitted, task)
+        return held.commit({**_summary(spec, task, fitted), **facts, "examination": examination}, device=device)
 
 
-def assemble(images: Artifact, cache: OpenCache, seed: int, protocol: ValidationProtocol, k: int | None = None) -> FewShotTask:
-    """The task: texts, the support of `cache` or with `k` its index, and the validation samples that `protocol` allows."""
+def assemble(images: Artifact, cache: OpenCache, spec: TrainSpec) -> FewShotTask:
+    """The task: texts, the support of `cache` or its index, and the validation samples that the protocol allows."""
+    k = spec.retrieved
     support = cache.support(images, None if k is None else logged_rows(len(cache.values)))
     require_same_encoder(images, cache.texts, support.views.shape[2], cache.text)
-    rows, selected_on = draw_validation(images, cache.shots, seed, protocol, cache.values.sample_ids, cache.text.classes)
+    rows, selected_on = draw_validation(images, cache.shots, spec.seed, spec.protocol, cache.values.sample_ids, cache.text.classes)
     index = None if k is None else cache.keys(k)
-    return FewShotTask(cache.text, support, None if rows is None else labelled(rows), seed, selected_on, index)
+    return FewShotTask(cache.text, support, None if rows is None else labelled(rows), spec.seed, selected_on, index)
 
 
 def fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog) -> Fitted:
@@ -137,17 +122,15 @@ def held_out(support: Support, seed: int) -> torch.Tensor:
     return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
 
 
-def _summary(method: str, seed: int, shots: int, fitted: Fitted, options: MethodOptions, seconds: float, stored: int) -> dict[str, Json]:
+def _summary(spec: TrainSpec, task: FewShotTask, fitted: Fitted) -> dict[str, Json]:
     return {
-        "method": method,
-        "seed": seed,
-        "shots": shots,
-        "options": options.declared(),
+        "method": spec.method,
+        "seed": spec.seed,
+        "shots": task.support.shots,
+        "options": spec.options.declared(),
         "settings": dict(fitted.settings),
         "selection": selection_facts(fitted.selection),
         "trainable_parameters": fitted.trainable_parameters,
-        "train_seconds": round(seconds, 3),
-        "stored_bytes": stored,
     }
 
 

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-from xmap.stages.config import CacheConfig, TextConfig
-from xmap.stages.names import COOP, Parts, command_line, support_part, validation_input
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from xmap.stages.config import CacheConfig, Protocol, TextConfig
+from xmap.stages.names import COOP, Parts
 from xmap.store.artifacts.fingerprint import Fields, Json
 from xmap.store.artifacts.identity import Identity
+
+if TYPE_CHECKING:
+    from xmap.stages.encoder.identity import EncoderIdentity
 
 COOP_SCHEMA = 1
 
 
-def coop_identity(
-    name: str, parts: Parts, texts: Fields, config: TextConfig, cache: CacheConfig, seed: int, protocol: str, where: str = ""
-) -> Identity:
-    """The class texts that CoOp tunes on the support of `seed`; `texts` are the fields of the prompts' text features."""
-    part = support_part(name, parts, cache.shots)
+@dataclass(frozen=True)
+class TuneSpec:
+    """Which class texts to tune: through the text tower of `encoder`, on the support that `seed` draws for `cache`.
+
+    `protocol` says which validation samples the epoch is chosen on.
+    """
+
+    encoder: EncoderIdentity
+    cache: CacheConfig
+    text: TextConfig
+    seed: int
+    protocol: Protocol = "few"
+
+
+def coop_identity(parts: Parts, texts: Fields, spec: TuneSpec) -> Identity:
+    """The class texts that CoOp tunes; `texts` are the fields of the prompts' text features."""
+    shots, seed = spec.cache.shots, spec.seed
     fields = {
         "schema": COOP_SCHEMA,
         "encoder": texts["encoder"],
         "classes": texts["classes"],
         "template": _first(texts["templates"]),
-        **config.model_dump(mode="json", exclude={"text"}),
-        "shots": cache.shots,
-        "short": cache.short,
+        **spec.text.model_dump(mode="json", exclude={"text"}),
+        "shots": shots,
+        "short": spec.cache.short,
         "seed": seed,
-        "protocol": protocol,
+        "protocol": spec.protocol,
     }
-    inputs = {"support": parts[part], **validation_input(name, parts, cache.shots)}
-    return Identity(
-        COOP, f"{name}-{cache.shots}shot-seed{seed}", fields, inputs, command_line("build-cache", where, cache.shots, seeds=[seed])
-    )
+    inputs = {"support": parts.prints[parts.support(shots)], **parts.validation(shots)}
+    return Identity(COOP, f"{parts.name}-{shots}shot-seed{seed}", fields, inputs, parts.command("build-cache", shots, seeds=[seed]))
 
 
 def _first(values: Json) -> Json:

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from xmap.stages.config import CacheConfig, TextConfig
-from xmap.stages.encoder.identity import EncoderIdentity
+from xmap.stages.config import TextConfig
 from xmap.stages.encoder.model import Encoder, exact
 from xmap.stages.encoder.text_tower import Prompts, TextTower
 from xmap.stages.fewshot.class_texts import TEXTS
-from xmap.stages.fewshot.draw import ValidationProtocol, draw_support, draw_validation, take_samples
+from xmap.stages.fewshot.draw import draw_support, draw_validation, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
@@ -31,7 +30,9 @@ from xmap.stages.methods.fitting.epochs import SGD, Batch, BestEpoch, Schedule, 
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.protocol import NoLog
 from xmap.stages.progress import Progress
-from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.stages.tune_texts.identity import TuneSpec
+from xmap.stages.workplace import Workplace
+from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.usable import usable
@@ -54,33 +55,22 @@ class Tuned:
     trials: int
 
 
-def tune_texts(
-    store: Store,
-    identity: Identity,
-    images: Artifact,
-    texts: Artifact,
-    encoder: EncoderIdentity,
-    cache: CacheConfig,
-    options: TextConfig,
-    seed: int,
-    protocol: ValidationProtocol,
-    device: str,
-    progress: Progress,
-) -> Artifact:
-    """Tune context vectors on the support that `seed` draws, and store the class texts they give.
+def tune_texts(workplace: Workplace, identity: Identity, images: Artifact, texts: Artifact, spec: TuneSpec) -> Artifact:
+    """Tune context vectors on the support that the seed draws, and store the class texts they give.
 
     `texts` are those of the hand-written prompts: the first one's words around {} are the start and the ending. Raises
     `InputError` for a text tower or a context that does not fit, and for what `draw_support` and `Encoder.load` refuse.
     """
-    place = resolve_device(device)
-    with store.build(identity, on_wait=progress.say) as held:
+    device = resolve_device(workplace.device)
+    with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held
-        task = support_task(images, texts, cache, seed, protocol).to(place)
-        tower = Encoder.load(encoder, place).text_tower()
-        with repeatable(seed, place), exact(), peak_memory(place) as memory:
+        task = support_task(images, texts, spec).to(device)
+        tower = Encoder.load(spec.encoder, device).text_tower()
+        with repeatable(spec.seed, device), exact(), peak_memory(device) as memory:
             started = time.monotonic()
-            tuned = tune(tower, task, str(usable(texts, "templates").summary["templates"][0]), options, progress)
+            template = str(usable(texts, "templates").summary["templates"][0])
+            tuned = tune(tower, task, template, spec.text, workplace.progress)
             seconds = time.monotonic() - started
         stored = _write(held, tuned, task)
         facts: dict[str, Json] = {
@@ -93,19 +83,19 @@ def tune_texts(
             **asdict(memory),
             "stored_bytes": stored,
         }
-        return held.commit(facts, place)
+        return held.commit(facts, device)
 
 
-def support_task(images: Artifact, texts: Artifact, cache: CacheConfig, seed: int, protocol: ValidationProtocol) -> FewShotTask:
+def support_task(images: Artifact, texts: Artifact, spec: TuneSpec) -> FewShotTask:
     """The task before there is a cache: the support that the cache will hold, and the validation samples of its adapters."""
-    text = load_text(texts)
-    drawn = draw_support(images, cache, text.names, seed)
-    support = support_of(take_samples(images, drawn.split, set(drawn.index.sample_ids)), cache.shots, text.classes)
+    text, shots = load_text(texts), spec.cache.shots
+    drawn = draw_support(images, spec.cache, text.names, spec.seed)
+    support = support_of(take_samples(images, drawn.split, set(drawn.index.sample_ids)), shots, text.classes)
     require_same_encoder(images, texts, support.views.shape[2], text)
-    rows, selected_on = draw_validation(images, cache.shots, seed, protocol, support.sample_ids, text.classes)
+    rows, selected_on = draw_validation(images, shots, spec.seed, spec.protocol, support.sample_ids, text.classes)
     if rows is None:
-        return FewShotTask(text, support, None, seed, "nothing (last epoch)")
-    return FewShotTask(text, support, labelled(rows), seed, selected_on)
+        return FewShotTask(text, support, None, spec.seed, "nothing (last epoch)")
+    return FewShotTask(text, support, labelled(rows), spec.seed, selected_on)
 
 
 def tune(tower: TextTower, task: FewShotTask, template: str, options: TextConfig, progress: Progress) -> Tuned:

@@ -15,8 +15,9 @@ from xmap.stages.eval.scoring import Run
 from xmap.stages.eval.stage import evaluate
 from xmap.stages.fewshot.load import load_text
 from xmap.stages.methods.registry import method_entry
-from xmap.stages.progress import Silent
+from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.stage import train
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.index import VectorIndex
@@ -43,20 +44,16 @@ class Scene:
         draw = None if self.fixed else seed
         config = CacheConfig(shots=self.shots)
         identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
-        cache = build_cache(self.world.store, identity, self.images, self.texts, config, draw, Silent())
+        workplace = Workplace(self.world.store, device="cpu")
+        cache = build_cache(workplace, identity, self.images, self.texts, config, draw)
         options: Any = method_entry(method).options(**(given or ({"epochs": 2} if method == "tip-adapter-f" else {})))
         identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
-        return Run(
-            method,
-            seed,
-            cache,
-            train(self.world.store, identity, self.images, self.texts, cache, method, options, seed, "few", self.shots, "cpu", Silent()),
-            self.texts,
-        )
+        adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed))
+        return Run(method, seed, cache, adapter, self.texts)
 
     def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:
         identity = Identity("eval", "toy", dict(config), {f"run-{number}": run.adapter.fingerprint for number, run in enumerate(runs)})
-        return evaluate(self.world.store, identity, self.images, self.texts, runs, EvalConfig(**config), "cpu", Silent())
+        return evaluate(Workplace(self.world.store, device="cpu"), identity, self.images, self.texts, runs, EvalConfig(**config))
 
     def logits(self, run: Run) -> np.ndarray:
         """Zero-shot or Tip-Adapter's test logits, by the formulas."""

@@ -9,6 +9,7 @@ all that is done element by element happens in place, a block of keys at a time,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,15 @@ BLOCK = 1024
 TINY = 1e-12
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """How near a key is to a query: at `beta`, and with `unit` after the key is normalised."""
+
+    segments: Segments
+    beta: float
+    unit: bool
+
+
 class TrainedKeySums:
     """Scaled class sums (B, N) of queries and trained keys; steps share one buffer (M, B), so one step ends before the next begins.
 
@@ -30,7 +40,7 @@ class TrainedKeySums:
     """
 
     def __init__(self, segments: Segments, beta: float, unit: bool) -> None:
-        self._segments, self._beta, self._unit = segments, beta, unit
+        self._kernel = Kernel(segments, beta, unit)
         self._scale = class_scale(segments)
         self._buffer = torch.empty(0)
 
@@ -41,18 +51,17 @@ class TrainedKeySums:
         """
         if self._buffer.shape != (len(keys), len(features)):
             self._buffer = keys.new_empty(len(keys), len(features))
-        sums: Tensor = _Sums.apply(features, keys, own, self._segments, self._beta, self._unit, self._buffer)
+        sums: Tensor = _Sums.apply(features, keys, own, self._buffer, self._kernel)
         sums = sums * self._scale
-        return sums if own is None else sums * left_out_scale(own, self._segments)
+        return sums if own is None else sums * left_out_scale(own, self._kernel.segments)
 
 
 class _Sums(torch.autograd.Function):
     """Plain class sums (B, N), with the gradient of the keys alone."""
 
     @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, keys: Tensor, own: Tensor | None, segments: Segments, beta: float, unit: bool, values: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, features: Tensor, keys: Tensor, own: Tensor | None, values: Tensor, kernel: Kernel) -> Tensor:
+        segments, beta, unit = kernel.segments, kernel.beta, kernel.unit
         inverse = 1.0 / torch.linalg.vector_norm(keys, dim=1, keepdim=True).clamp(min=TINY) if unit else keys.new_empty(0, 1)
         columns = (features * beta).T.contiguous()
         for start in range(0, len(keys), BLOCK):
@@ -83,4 +92,4 @@ class _Sums(torch.autograd.Function):
                 block.mul_(inverse[rows])
                 along = torch.linalg.vecdot(block, keys[rows]).unsqueeze(1) * inverse[rows].square()
                 block.addcmul_(keys[rows], along, value=-1.0)
-        return None, found, None, None, None, None, None
+        return None, found, None, None, None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,7 +123,8 @@ def test_the_support_of_the_texts_is_the_support_of_the_cache(finished: tuple[St
 
     images, texts = of(result, "images")[0], store.artifacts("texts")[0]
     for cache in of(result, "cache"):
-        task = support_task(images, texts, CacheConfig(shots=2), int(cache.summary["seed"]), "few")
+        spec: Any = SimpleNamespace(cache=CacheConfig(shots=2), seed=int(cache.summary["seed"]), protocol="few")
+        task = support_task(images, texts, spec)
         support = OpenCache(cache, texts).support(images)
         assert task.support.sample_ids == support.sample_ids
         np.testing.assert_array_equal(task.support.keys.numpy(), support.keys.numpy())

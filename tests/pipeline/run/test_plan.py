@@ -13,6 +13,7 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.names import Parts
 from xmap.stages.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import ArtifactMissing, InputError
@@ -150,4 +151,4 @@ def test_commands_say_how_to_make_a_step_again(imported: Store) -> None:
 @pytest.mark.parametrize("parts", [{}, {"val": "v", "test": "t"}])
 def test_features_without_training_images_hold_no_support(parts: dict[str, str]) -> None:
     with pytest.raises(InputError, match="hold no training images"):
-        cache_identity("x", parts, "texts", load_config(None).cache, 1)
+        cache_identity(Parts("x", parts), "texts", load_config(None).cache, 1)

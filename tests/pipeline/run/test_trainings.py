@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from tests.worlds.inputs import write_layout
-from xmap.pipeline.run.execute import run
+from xmap.pipeline.run.execute import execute, run
 from xmap.pipeline.run.plan import make_plan
-from xmap.pipeline.run.trainings import Trained, Trainer, Training, Trainings, _not_test
+from xmap.pipeline.run.trainings import Trained, Trainer, Training, _not_test, train_away
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.engine import LOCAL, Advance, LocalEngine
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.progress import Silent
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.parcel import pack
 from xmap.store.errors import XmapError
@@ -47,22 +48,19 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def trainings(store: Store, engine: LocalEngine) -> tuple[Trainings, dict[str, Artifact]]:
+def world(store: Store, engine: LocalEngine = LOCAL) -> tuple[Workplace, tuple[Training, ...], dict[str, Artifact]]:
+    """Where to train, what, and all artifacts by fingerprint."""
     plan = make_plan(store, XmapConfig().override(SETTINGS))
-    waiting = [step.build.args[0] for step in plan.steps if step.stage == "adapter"]  # type: ignore[attr-defined]
-    return Trainings(store, engine, waiting), {artifact.fingerprint: artifact for artifact in store.artifacts()}
+    return Workplace(store, engine=engine), plan.trainings, {artifact.fingerprint: artifact for artifact in store.artifacts()}
 
 
 def test_elsewhere_all_that_are_missing_are_trained_at_once(store: Store, tmp_path: Path) -> None:
     engine = AwayEngine()
-    found, built = trainings(store, engine)
-    made = [found.build(training, built, Silent()) for training in found.waiting]
-    assert [training.method for training in engine.items] == ["tip-adapter", "taskres"]
-    assert [artifact.fingerprint for artifact in made] == [training.identity.fingerprint for training in found.waiting]
-    here = Store(tmp_path / "here")
-    beside, _ = trainings(store, LOCAL)
-    for artifact, training in zip(made, found.waiting, strict=True):
-        own = replace(beside, store=here).build(training, built, Silent())
+    away, trainings, built = world(store, engine)
+    assert train_away(trainings, built, away) == {}
+    assert [training.spec.method for training in engine.items] == ["tip-adapter", "taskres"]
+    for training in trainings:
+        artifact, own = store.require(training.identity), training.build(built, Workplace(Store(tmp_path / "here")))
         assert artifact.verify() == []
         for entry, other in zip(artifact.manifest["files"], own.manifest["files"], strict=True):
             assert entry == other
@@ -70,9 +68,9 @@ def test_elsewhere_all_that_are_missing_are_trained_at_once(store: Store, tmp_pa
 
 def test_a_worker_is_handed_no_test_features(store: Store) -> None:
     engine = AwayEngine()
-    found, built = trainings(store, engine)
-    found.build(found.waiting[0], built, Silent())
-    (parcels,) = engine.made.args
+    away, trainings, built = world(store, engine)
+    train_away(trainings, built, away)
+    parcels, _ = engine.made.args
     assert sorted(parcel.stage for parcel in parcels) == ["cache", "images", "texts"]
     names = {name for parcel in parcels for name in parcel.files}
     assert any(name.startswith("support-") for name in names)
@@ -82,36 +80,38 @@ def test_a_worker_is_handed_no_test_features(store: Store) -> None:
 
 
 def test_nothing_is_spread_where_another_process_has_finished_all(store: Store) -> None:
-    found, built = trainings(store, LOCAL)
-    made = [found.build(training, built, Silent()).fingerprint for training in found.waiting]
+    here, trainings, built = world(store)
+    for training in trainings:
+        training.build(built, here)
     engine = AwayEngine()
-    again, _ = trainings(store, engine)
-    assert [again.build(training, built, Silent()).fingerprint for training in again.waiting] == made
+    assert train_away(trainings, built, replace(here, engine=engine)) == {}
     assert engine.items == []
 
 
-def answer(store: Store, training: Training) -> Trained:
-    _, built = trainings(store, LOCAL)
-    worker = Trainer([pack(built[digest], _not_test) for digest in training.inputs])
-    (found,) = worker.work([training], lambda units: None)
+def answer(store: Store, **changes: Any) -> Trained:
+    """What a worker makes of the first training with another spec."""
+    _, (training, *_), built = world(store)
+    worker = Trainer([pack(built[digest], _not_test) for digest in training.inputs], "cpu")
+    (found,) = worker.work([replace(training, spec=replace(training.spec, **changes))], lambda units: None)
     return found
 
 
 def test_an_expected_failure_is_a_sentence_and_a_defect_its_traceback(store: Store) -> None:
-    found, _ = trainings(store, LOCAL)
-    first = found.waiting[0]
-    expected = answer(store, replace(first, protocol="few", shots=7))
+    expected = answer(store, method="no-such")
     assert (expected.parcel, expected.expected) == (None, True)
-    assert "hold a support for 1, 2 shots, not for 7" in expected.problem
-    defect = answer(store, replace(first, seed="none"))  # type: ignore[arg-type]
+    assert "unknown method 'no-such'" in expected.problem
+    assert type(expected.error) is XmapError
+    defect = answer(store, seed="none")
     assert (defect.parcel, defect.expected) == (None, False)
     assert defect.problem.startswith("Traceback")
+    assert type(defect.error) is RuntimeError
 
 
-@pytest.mark.parametrize(("expected", "kind"), [(True, XmapError), (False, RuntimeError)])
-def test_what_failed_elsewhere_is_raised_here(store: Store, expected: bool, kind: type[Exception]) -> None:
-    found, built = trainings(store, AwayEngine())
-    training = found.waiting[0]
-    found.problems = {training.identity.fingerprint: Trained(training.identity.fingerprint, None, "it failed", expected)}
-    with pytest.raises(kind, match="it failed"):
-        found.build(training, built, Silent())
+def test_what_failed_elsewhere_is_raised_where_its_step_is_due(store: Store) -> None:
+    """And the others are kept."""
+    plan = make_plan(store, XmapConfig().override(SETTINGS))
+    first, second = plan.trainings
+    broken = replace(plan, trainings=(replace(first, spec=replace(first.spec, method="no-such")), second))
+    with pytest.raises(XmapError, match="no-such"):
+        execute(Workplace(store, engine=AwayEngine()), broken)
+    assert (store.find(first.identity), store.find(second.identity) is None) == (None, False)

@@ -14,7 +14,9 @@ from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.load import class_weights, load_text, support_of
+from xmap.stages.names import Parts
 from xmap.stages.progress import Silent
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
@@ -30,7 +32,7 @@ def world(tmp_path: Path) -> World:
 
 def build(world: World, images: Artifact, texts: Artifact, seed: int | None = 1, **config: Any) -> Artifact:
     fields = {**config, "seed": seed, "images": images.fingerprint, "texts": texts.fingerprint}
-    return build_cache(world.store, Identity("cache", "toy", fields), images, texts, CacheConfig(**config), seed, Silent())
+    return build_cache(Workplace(world.store), Identity("cache", "toy", fields), images, texts, CacheConfig(**config), seed)
 
 
 def test_keys_are_unit_means_of_all_views_in_label_then_id_order(world: World) -> None:
@@ -94,7 +96,7 @@ def test_a_second_build_is_reused_and_equal_elsewhere(world: World, tmp_path: Pa
     first = build(world, images, texts, shots=2)
     assert build(world, images, texts, shots=2).manifest == first.manifest
     other = World(tmp_path / "other")
-    second = build_cache(other.store, Identity("cache", "toy", dict(first.fields)), images, texts, CacheConfig(shots=2), 1, Silent())
+    second = build_cache(Workplace(other.store), Identity("cache", "toy", dict(first.fields)), images, texts, CacheConfig(shots=2), 1)
     assert second.manifest["files"] == first.manifest["files"]
 
 
@@ -111,7 +113,7 @@ def test_a_cache_built_in_chunks_is_the_cache_built_at_once(world: World, tmp_pa
     whole = build(world, images, texts, shots=5)
     monkeypatch.setattr("xmap.stages.build_cache.stage.CHUNK", 3)
     other = World(tmp_path / "other")
-    parts = build_cache(other.store, Identity("cache", "toy", dict(whole.fields)), images, texts, CacheConfig(shots=5), 1, Silent())
+    parts = build_cache(Workplace(other.store), Identity("cache", "toy", dict(whole.fields)), images, texts, CacheConfig(shots=5), 1)
     assert parts.manifest["files"] == whole.manifest["files"]
 
 
@@ -134,7 +136,7 @@ def test_auto_says_what_it_takes(world: World) -> None:
     for memory, factory in ((1.0, "Flat"), (1e-6, "IVF4,SQ8")):
         config = CacheConfig(shots=12, index="auto", index_memory=memory)
         identity = Identity("cache", f"toy-{factory}", {"memory": memory})
-        cache = build_cache(world.store, identity, images, texts, config, 1, Heard())
+        cache = build_cache(Workplace(world.store, Heard()), identity, images, texts, config, 1)
         assert cache.summary["index"] == factory
     assert [line for line in said if line.startswith("index auto: Flat")]
     assert [line for line in said if "recall" in line]
@@ -164,5 +166,5 @@ def test_validation_samples_measure_the_recall_and_are_an_input_then_alone(world
     cache = build(world, images, texts, shots=12, index="IVF8,Flat", recall=1.0)
     assert cache.summary["recall"] == 1.0
     parts = {"train": "t", "val": "v"}
-    inputs = [cache_identity("toy", parts, "x", CacheConfig(index=index), 1).inputs for index in ("Flat", "IVF8,Flat", "auto")]
+    inputs = [cache_identity(Parts("toy", parts), "x", CacheConfig(index=index), 1).inputs for index in ("Flat", "IVF8,Flat", "auto")]
     assert ["validation" in found for found in inputs] == [False, True, True]

@@ -20,7 +20,8 @@ from xmap.stages.machine.memory import available_bytes
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.protocol import Cache, NoLog
 from xmap.stages.methods.registry import method_entry
-from xmap.stages.train.identity import adapter_identity
+from xmap.stages.names import Parts
+from xmap.stages.train.identity import TrainSpec, adapter_identity
 from xmap.stages.train.log import logged_rows
 from xmap.stages.train.stage import require_room
 from xmap.store.artifacts.artifact import Artifact
@@ -95,9 +96,10 @@ def test_of_a_large_support_the_log_tells_of_samples_at_even_steps(tmp_path: Pat
 
 
 def identity_with(method: str, top_k: Any) -> Identity:
-    cache = Identity("cache", "toy", {})
-    options: Any = method_entry(method).options()
-    return adapter_identity("toy", {"train": "f", "val": "v"}, "t", cache, method, options, 1, "few", 4, "", top_k)
+    cache = Identity("cache", "toy", {"shots": 4}, {"texts": "t"})
+    return adapter_identity(
+        Parts("toy", {"train": "f", "val": "v"}), cache, TrainSpec(method, method_entry(method).options(), 1, top_k=top_k)
+    )
 
 
 def test_the_top_k_is_part_of_what_is_trained_on_it_alone() -> None:

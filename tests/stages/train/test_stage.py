@@ -14,15 +14,16 @@ import torch
 from tests.worlds.few_shot import World, random_support
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.build_cache.stage import build_cache
-from xmap.stages.config import CacheConfig, TopK
+from xmap.stages.config import CacheConfig, Device, Protocol, TopK
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import rank
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
-from xmap.stages.progress import Silent
+from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.train.stage import held_out, train
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError, UnknownName
@@ -44,15 +45,19 @@ class Scene:
     cache: Artifact
 
     def train(
-        self, method: str, seed: int = 1, protocol: Any = "few", device: str = "cpu", top_k: TopK = "all", number: int = 1, **options: Any
+        self,
+        method: str,
+        seed: int = 1,
+        protocol: Protocol = "few",
+        device: Device = "cpu",
+        top_k: TopK = "all",
+        number: int = 1,
+        **options: Any,
     ) -> Artifact:
-        chosen: Any = method_entry(method).options(**options)
+        spec = TrainSpec(method, method_entry(method).options(**options), seed, protocol, top_k)
         fields = {"method": method, "seed": seed, "protocol": protocol, "top_k": top_k, "number": number, **options}
         identity = Identity("adapter", method, fields, {"cache": self.cache.fingerprint})
-        shots = int(self.cache.summary["shots"])
-        return train(
-            self.world.store, identity, self.images, self.texts, self.cache, method, chosen, seed, protocol, shots, device, Silent(), top_k
-        )
+        return train(Workplace(self.world.store, device=device), identity, self.images, self.texts, self.cache, spec)
 
 
 def scene(root: Path, train_counts: int | Sequence[int] = 6, val: int = 4, shots: int = 4, views: int = 1) -> Scene:
@@ -64,7 +69,7 @@ def scene(root: Path, train_counts: int | Sequence[int] = 6, val: int = 4, shots
 
 def cached(world: World, images: Artifact, texts: Artifact, shots: int, seed: int | None) -> Artifact:
     identity = Identity("cache", "toy", {"shots": shots, "seed": seed}, {"images": images.fingerprint})
-    return build_cache(world.store, identity, images, texts, CacheConfig(shots=shots, short="keep"), seed, Silent())
+    return build_cache(Workplace(world.store), identity, images, texts, CacheConfig(shots=shots, short="keep"), seed)
 
 
 def test_an_untrained_method_logs_one_row_a_sample(tmp_path: Path) -> None:
