@@ -16,9 +16,6 @@ from tests.worlds.pictures import write_images
 # Read when open_clip is first imported, which may be before any test's own environment is set.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-MakeModel = Callable[..., Path]
-MakeImages = Callable[..., Path]
-
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
