@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
-from xmap.cli.main import COMMANDS, app
+from xmap.cli.main import COMMANDS
 from xmap.pipeline.settings.config import SECTIONS
 
 TINY = [
@@ -35,10 +35,6 @@ FIELDS = {
     "method", "shots", "seeds", "accuracy_mean", "accuracy_ci95", "ci_kind", "selected_on", "trials", "trainable_parameters",
     "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text",
 }  # fmt: skip
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import xmap.cli.doctor
-from tests.cli.test_commands import call
+from tests.worlds.commands import call
 from xmap.pipeline.upkeep.doctor import Finding
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
+from tests.worlds.commands import call
 from tests.worlds.faults import Case
 from xmap.cli.ends import EXITS, sentences
-from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import LocksMissing
@@ -25,10 +24,6 @@ from xmap.store.errors import LocksMissing
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("ant", "bée", "猫", "🦊")
 QUERY = "select * from (values ('ant'), ('bée'), ('猫'), ('🦊')) names(name)"
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words))
 
 
 def ended(words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:

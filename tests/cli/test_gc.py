@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_commands import TINY, call
+from tests.cli.test_commands import TINY
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
 from xmap.store.artifacts.artifact import Store
 

@@ -8,18 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
-from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 
 RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "4", "--workers", "0", "--seeds", "1,2", "--quiet")
 METHODS = ("--methods", "zero-shot,tip-adapter")
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
+from tests.worlds.commands import call
 from xmap.cli.console import marked
-from xmap.cli.main import COMMANDS, app
+from xmap.cli.main import COMMANDS
 from xmap.pipeline.settings.config import load_config
 from xmap.stages.encoder.names import builtin_config
 from xmap.stages.methods.registry import METHODS
 from xmap.store.errors import InputError, UnknownName
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
 
 SLIPS: dict[str, tuple[Sequence[str], str]] = {
     "method with an underscore": (["run", "x", "--methods", "tip_adapter"], "unknown method 'tip_adapter', did you mean 'tip-adapter'"),

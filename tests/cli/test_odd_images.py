@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from typer.testing import Result
 
-from tests.worlds.report import RUN, call
+from tests.worlds.commands import call
+from tests.worlds.report import RUN
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.features import read_errors

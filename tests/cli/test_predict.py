@@ -14,20 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import xmap
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_layout, write_photos
-from xmap.cli.main import app
 from xmap.store.errors import ArtifactMissing, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ("--model", "xmap-tiny", "--views", "1", "--batch-size", "4", "--workers", "0", "--shots", "2", "--seeds", "1", "--quiet")
 METHODS = ("zero-shot", "tip-adapter", "xmadapter")
-
-
-def call(*words: object, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
 
 
 def lines(result: Result) -> list[dict[str, Any]]:

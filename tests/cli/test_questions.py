@@ -11,19 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-from xmap.cli.main import app
+from tests.worlds.commands import call
 from xmap.stages.datasets.digits import CLASSES, write_digits
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.questions import QUESTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 0.05
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def test_the_list_shows_views_and_questions_with_their_sql() -> None:

@@ -13,8 +13,8 @@ import xmap.store.memory.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
 from tests.cli.test_tars import FLAGS
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
-from tests.worlds.report import call
 from tests.worlds.s3 import Bucket
 from xmap.store.artifacts.artifact import Store
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import xmap
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_layout
-from tests.worlds.report import CLASSES, call, make
+from tests.worlds.report import CLASSES, make
 from xmap.stages.eval.metrics import student_interval
 from xmap.store.artifacts.artifact import Artifact, Store
 

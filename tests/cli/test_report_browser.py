@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worlds.report import CLASSES, call, make
+from tests.worlds.commands import call
+from tests.worlds.report import CLASSES, make
 from xmap.store.artifacts.artifact import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'xmap[dev]'")

@@ -17,8 +17,9 @@ from PIL import Image
 import xmap.pipeline.studies.pictures
 import xmap.store.memory.sources
 from tests.cli.test_report import written
+from tests.worlds.commands import call
 from tests.worlds.odd.sealed import reseal
-from tests.worlds.report import RUN, call
+from tests.worlds.report import RUN
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.memory.sources import recall_source, remember_source, state_folders

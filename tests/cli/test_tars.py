@@ -12,8 +12,8 @@ import xmap.stages.datasets.sources.webdataset
 import xmap.store.memory.notes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
-from tests.worlds.report import call
 from tests.worlds.tars import write_tar
 from xmap.store.artifacts.artifact import Store
 

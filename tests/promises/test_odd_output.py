@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.worlds.commands import call
 from tests.worlds.faults import Case
-from tests.worlds.hostile_names import HARMFUL, HOSTILE, RUN, call, is_harmless
+from tests.worlds.hostile_names import HARMFUL, HOSTILE, RUN, is_harmless
 from xmap.cli.help import COMMANDS
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Draft, Store

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.store.conftest import disk_with_room as disk_with_room
+from tests.worlds.commands import call
 from tests.worlds.faults import KILL, Case, Points, in_child
-from tests.worlds.hostile_names import call
 from xmap.store.disk.output import Output
 
 WRITERS: dict[str, Callable[[Path], tuple[object, ...]]] = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from xmap.cli.main import app
+from tests.worlds.commands import call
 
 # What makes a terminal do something: colours, titles, its clipboard, tmux's passage, one-byte controls; and marks that turn text.
 HOSTILE = (
@@ -32,10 +32,6 @@ HARMFUL = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\
 # A spreadsheet needs breaks within cells, and marks of direction; on a terminal it gets neither.
 IN_CSV = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 RUN = ("--model", "xmap-tiny", "--views", "0", "--workers", "0", "--shots", "1", "--seeds", "1", "--methods", "zero-shot,tip-adapter")
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def is_harmless(result: Result, form: str = "") -> None:

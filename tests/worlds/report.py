@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from xmap.cli.main import app
+from tests.worlds.commands import call
 
 CLASSES = ("<script>alert(1)</script>", 'a "quoted" class', "bee & <b>wasp</b>")
 NAMES = ('it\'s "{}" <img src=x onerror=alert(2)>.png', "plain {}.png")
@@ -17,10 +16,6 @@ COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 PER_SPLIT = {"train": 4, "val": 2, "test": 8}
 RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "8", "--workers", "0", "--seeds", "1,2", "--quiet")
 FEW = ("--methods", "zero-shot,tip-adapter,xmadapter", "--set", "methods.xmadapter.min_steps=6", "--set", "methods.xmadapter.epochs=3")
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def make(folder: Path) -> Path:

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 import xmap
+from tests.worlds.commands import call
 from tests.worlds.inputs import write_layout
-from tests.worlds.report import RUN, call
+from tests.worlds.report import RUN
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.upkeep.collect import waste
 from xmap.stages.extract.imported import import_tip_adapter
