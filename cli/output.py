@@ -60,7 +60,7 @@ def chosen_format(given: str, output: Output | None, formats: Sequence[str], by_
 
 
 @contextmanager
-def printed_to(output: Output | None, spreadsheet: bool = False) -> Iterator[None]:
+def printed_to(output: Output | None, spreadsheet: bool) -> Iterator[None]:
     """What the block prints goes to `output`, in UTF-8; with `spreadsheet` a file begins with the mark by which these know it."""
     if output is None or output.name == STDOUT:
         yield

@@ -77,7 +77,7 @@ def print_table(
 
 
 def fitted(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str] = (), paths: Collection[str] = ()
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, spare: Sequence[str], paths: Collection[str]
 ) -> Layout:
     """The layout of a table for a terminal of `width` columns; None has room for all."""
     if width is None or _needed(columns, rows) <= width:
@@ -94,7 +94,7 @@ def fitted(
     return Layout(columns, rows, records=True)
 
 
-def parted(layout: Layout, width: int | None, repeat: int, spare: Sequence[str] = ()) -> list[Layout]:
+def parted(layout: Layout, width: int | None, repeat: int, spare: Sequence[str]) -> list[Layout]:
     """A table that does not fit as several that do, each with the first `repeat` columns; as it is where a column alone is too wide."""
     head, parts = list(range(repeat)), []
     rest = [place for place in range(repeat, len(layout.columns)) if layout.columns[place] not in spare]

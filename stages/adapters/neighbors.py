@@ -21,10 +21,10 @@ def batches(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def nearest_others(index: VectorIndex, queries: Array, k: int, rows: Array | None = None) -> Neighbors:
-    """The `k` nearest other keys of the index's own keys `queries` (Q, C), those at `rows` or all in row order: (Q, at most M - 1)."""
+def nearest_others(index: VectorIndex, queries: Array, k: int, rows: Array) -> Neighbors:
+    """The `k` nearest other keys of the index's own keys `queries` (Q, C), those at `rows` (Q,): (Q, at most M - 1)."""
     found = index.search(queries, k + 1)
-    own = found.rows == (np.arange(len(queries)) if rows is None else rows)[:, None]
+    own = found.rows == rows[:, None]
     # The own key goes last (in a crowd of duplicates it may not be among those found: then the last one goes).
     order = np.argsort(own, axis=1, kind="stable")[:, : min(k, max(len(index) - 1, 0))]
     return Neighbors(np.take_along_axis(found.scores, order, 1), np.take_along_axis(found.rows, order, 1))
