@@ -28,20 +28,25 @@ ADAPTER = "adapter.safetensors"
 PROBED = 8
 
 
-def write_adapter(folder: Path, method: str, fitted: Fitted, options: MethodOptions, index: str, effort: int | None = None) -> int:
-    """Write the tensors, and an index over image keys where the method has them; the bytes of the tensors file.
+def adapter_facts(method: str, fitted: Fitted, options: MethodOptions) -> dict[str, Json]:
+    """What an adapter is and how it was chosen, as JSON values: beside its tensors and in its manifest."""
+    chosen = fitted.selection
+    return {
+        "method": method,
+        "options": options.declared(),
+        "settings": dict(fitted.settings),
+        "selection": {**asdict(chosen), "grid": {name: list(values) for name, values in chosen.grid.items()}, "edges": list(chosen.edges)},
+        "trainable_parameters": fitted.trainable_parameters,
+    }
+
+
+def write_adapter(folder: Path, fitted: Fitted, facts: Mapping[str, Json], index: str, effort: int | None = None) -> int:
+    """Write the tensors with these `facts`, and an index over image keys where the method has them; the bytes of the tensors file.
 
     `effort` is how much a query of the cache's own index searches.
     """
     tensors = {name: tensor.detach().numpy() for name, tensor in fitted.tensors.items()}
-    metadata: dict[str, Json] = {
-        "method": method,
-        "options": options.declared(),
-        "settings": dict(fitted.settings),
-        "selection": selection_facts(fitted.selection),
-        "trainable_parameters": fitted.trainable_parameters,
-    }
-    write_tensors(folder / ADAPTER, tensors, metadata)
+    write_tensors(folder / ADAPTER, tensors, facts)
     if "keys" in tensors:
         built = VectorIndex.build(tensors["keys"], index)
         if effort is not None:
@@ -102,8 +107,3 @@ def cache_on_device(cache: Cache, device: str) -> Cache:
     text: Text = replace(cache.text, weights=cache.text.weights.to(device))
     segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
     return Cache(text, segments, cache.index and cache.index.to(device))
-
-
-def selection_facts(selection: Selection) -> dict[str, Json]:
-    """What was chosen and on what, as JSON values."""
-    return {**asdict(selection), "grid": {name: list(values) for name, values in selection.grid.items()}, "edges": list(selection.edges)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from xmap.stages.fewshot.draw import even_rows
 from xmap.store.formats.index import Chunks, Neighbors, VectorIndex
 from xmap.store.formats.tables import Array
 
@@ -22,7 +23,7 @@ def raise_effort(index: VectorIndex, chunks: Chunks, wanted: float, queries: Arr
     It is that of the unit `queries` (Q, C), or where there are none that of keys.
     """
     if queries is None:
-        rows = even_rows(len(index))
+        rows = even_rows(len(index), QUERIES)
         queries, exact = nearest_others_exactly(chunks, rows, NEAREST)
     else:
         rows = np.full(len(queries), -1)
@@ -69,11 +70,6 @@ def nearest_exactly(chunks: Chunks, queries: Array, own: Array, k: int) -> Neigh
         start += len(chunk)
     kept = min(k, start - 1 if (own >= 0).any() else start)
     return Neighbors(scores[:, :kept], found[:, :kept])
-
-
-def even_rows(total: int) -> Array:
-    """At most `QUERIES` of `total` rows, at even steps."""
-    return np.unique(np.linspace(0, total - 1, min(QUERIES, total)).astype(np.int64))
 
 
 def _at(chunks: Chunks, rows: Array) -> Array:

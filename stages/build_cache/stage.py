@@ -16,11 +16,11 @@ import numpy as np
 
 from xmap.stages.build_cache.identity import AUTO
 from xmap.stages.build_cache.index_choice import choose_index
-from xmap.stages.build_cache.recall import NEAREST, even_rows, raise_effort
+from xmap.stages.build_cache.recall import NEAREST, QUERIES, raise_effort
 from xmap.stages.config import CacheConfig, read_as
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX, VALUES
-from xmap.stages.fewshot.draw import Drawn, draw_support, index_split, splits_of, take_parts, take_samples
+from xmap.stages.fewshot.draw import Drawn, draw_support, even_rows, index_split, splits_of, take_parts, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.progress import Progress
@@ -135,7 +135,7 @@ def _queries(images: Artifact) -> Array | None:
     if VAL not in splits_of(images):
         return None
     ids = index_split(images, VAL).sample_ids
-    chosen = {ids[row] for row in even_rows(len(ids)).tolist()}
+    chosen = {ids[row] for row in even_rows(len(ids), QUERIES).tolist()}
     return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
 
 

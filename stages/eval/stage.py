@@ -19,6 +19,7 @@ from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.results import differences_of, result_of
 from xmap.stages.eval.scoring import Outcome, Run, score
 from xmap.stages.fewshot.cache import OpenCache
+from xmap.stages.fewshot.draw import feature_files
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
@@ -96,7 +97,7 @@ def _each(runs: Sequence[Run], scored: Callable[[Run, OpenCache], Outcome]) -> l
 
 def _read_test(images: Artifact) -> Labelled:
     """The plain views of the test split, shard by shard into one array: a second copy would be as large as all else."""
-    paths = [path for path in images.files(prefix=f"{TEST}-", suffix=".parquet") if path.stem.removeprefix(f"{TEST}-").isdigit()]
+    paths = feature_files(images, TEST)
     plain = [np.flatnonzero(read_table(path, types=SAMPLES)["view"].to_numpy() == 0) for path in paths]
     total = sum(len(rows) for rows in plain)
     if not total:

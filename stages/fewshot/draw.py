@@ -35,6 +35,11 @@ def rank(seed: int, sample_id: str) -> str:
     return blake3(f"shots\0{seed}\0{sample_id}".encode()).hexdigest()
 
 
+def even_rows(total: int, most: int) -> Array:
+    """Of `total` rows all, or `most` of them at even steps, rising."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).astype(np.int64))
+
+
 @dataclass(frozen=True)
 class SplitIndex:
     """The samples of one split without their features: ids (S) and `labels` (S,) int32, in file order."""
@@ -202,10 +207,15 @@ def split_files(images: Artifact, split: str) -> list[Path]:
     """The feature files of a split. Raises `InputError` for the test split, which evaluation alone opens, and for an absent one."""
     if split == TEST:
         raise InputError("the test split is opened by evaluation alone.")
-    found = [path for path in images.files(prefix=f"{split}-", suffix=".parquet") if path.stem.removeprefix(f"{split}-").isdigit()]
+    found = feature_files(images, split)
     if not found:
         raise InputError(f"features {images.name!r} have no split {split!r}; they hold {', '.join(splits_of(images))}.")
     return found
+
+
+def feature_files(images: Artifact, split: str) -> list[Path]:
+    """The feature files of any split, in order."""
+    return [path for path in images.files(prefix=f"{split}-", suffix=".parquet") if path.stem.removeprefix(f"{split}-").isdigit()]
 
 
 def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:

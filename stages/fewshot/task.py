@@ -128,6 +128,10 @@ class Support:
         rows = sorted(range(len(self)), key=lambda row: self.sample_ids[row])
         return torch.as_tensor(rows, dtype=torch.int64, device=self.labels.device)
 
+    def chunks(self, size: int) -> tuple[Tensor, ...]:
+        """The numbers of all rows in order, at most `size` at a time."""
+        return torch.split(torch.arange(len(self), device=self.labels.device), size)
+
     def take(self, rows: Tensor) -> Support:
         """The support of the given rows alone, same nominal shots."""
         ids = [self.sample_ids[int(row)] for row in rows]

@@ -45,7 +45,7 @@ def support_means(task: FewShotTask, fitted: Fitted) -> Means:
         image = affinity(queries @ support.keys.T, chosen["beta"])
         return masked_class_sums(image, rows, support.segments), masked_class_sums(near, rows, support.segments)
 
-    return Means.over(met(rows) for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK))
+    return Means.over(met(rows) for rows in support.chunks(CHUNK))
 
 
 def _chosen(task: FewShotTask, options: TipXOptions, settings: Settings | None) -> Fitted:

@@ -116,22 +116,18 @@ def both_sides(fitted: Fitted, segments: Segments, features: Tensor, retrieved: 
 
 def own_image(support: Support, spaces: Spaces, keys: Tensor, beta: float) -> Tensor:
     """The image side (M, N) that the support itself meets at unit `keys` (M, C), each image without its own key."""
-    met = [masked_class_sums(affinity(spaces.keys[rows] @ keys.T, beta), rows, support.segments) for rows in _chunks(support)]
+    met = [masked_class_sums(affinity(spaces.keys[rows] @ keys.T, beta), rows, support.segments) for rows in support.chunks(CHUNK)]
     return torch.cat(met) / (support.segments.shots * beta)
 
 
 def own_text(support: Support, spaces: Spaces, beta: float) -> Tensor:
     """The text side (M, N) that the support itself meets, each image without its own share of its class's text key."""
     texts = []
-    for rows in _chunks(support):
+    for rows in support.chunks(CHUNK):
         mapped = normalize((support.keys[rows] - spaces.center) @ spaces.text_map, dim=-1)
         own = (mapped * spaces.own_text[rows]).sum(1, keepdim=True)
         texts.append(relative((mapped @ spaces.text_keys.T).scatter(1, support.labels[rows][:, None], own), beta))
     return torch.cat(texts)
-
-
-def _chunks(support: Support) -> tuple[Tensor, ...]:
-    return torch.split(torch.arange(len(support), device=support.labels.device), CHUNK)
 
 
 def relative(similarity: Tensor, beta: float) -> Tensor:

@@ -122,7 +122,7 @@ def support_means(task: FewShotTask, tensors: Mapping[str, Tensor], settings: Se
         return image, text_sums(tensors, settings, task.text.weights, queries, support.segments)
 
     with torch.no_grad():
-        return Means.over(met(rows) for rows in torch.split(torch.arange(len(support), device=support.labels.device), CHUNK))
+        return Means.over(met(rows) for rows in support.chunks(CHUNK))
 
 
 def log_columns(sides: Sides, labels: Tensor, difference: Tensor, weights: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from xmap.stages.adapters.neighbors import BATCH, agreement, batches, nearest_others, neighbor_column
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.fewshot.cache import OpenCache
+from xmap.stages.fewshot.draw import even_rows
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Cache, Fitted, Method, TrainLog
@@ -26,8 +27,8 @@ LOGGED = 50_000
 
 
 def logged_rows(total: int) -> Array:
-    """The keys (Q,) whose samples are told of where keys stay in the index: all of them, or `LOGGED` at even steps."""
-    return np.unique(np.linspace(0, total - 1, min(total, LOGGED)).astype(np.int64))
+    """The keys (Q,) whose samples are told of where keys stay in the index."""
+    return even_rows(total, LOGGED)
 
 
 def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 
-from xmap.stages.adapters.files import on_device, selection_facts, write_adapter
+from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import SplitIndex, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
@@ -66,12 +66,13 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         fitted = on_device(fitted, "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
-        stored = write_adapter(held.path, spec.method, fitted, spec.options, str(cache.summary["index"]), cache.summary.get("effort"))
+        facts = adapter_facts(spec.method, fitted, spec.options)
+        stored = write_adapter(held.path, fitted, facts, str(cache.summary["index"]), cache.summary.get("effort"))
         write_log(held, spec, recorder, task, fitted, opened)
         progress.advance(1)
-        facts: dict[str, Json] = {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
-        examination = examine(module, fitted, task)
-        return held.commit({**_summary(spec, task, fitted), **facts, "examination": examination}, device=device)
+        summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts}
+        summary |= {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
+        return held.commit({**summary, "examination": examine(module, fitted, task)}, device=device)
 
 
 def assemble(images: Artifact, cache: OpenCache, spec: TrainSpec) -> FewShotTask:
@@ -120,18 +121,6 @@ def held_out(support: Support, seed: int) -> torch.Tensor:
             held.update(SplitIndex(ids, np.full(count, label, np.int32)).few(max(1, count // 4), seed).sample_ids)
     rows = [row for row, sample in enumerate(support.sample_ids) if sample in held]
     return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
-
-
-def _summary(spec: TrainSpec, task: FewShotTask, fitted: Fitted) -> dict[str, Json]:
-    return {
-        "method": spec.method,
-        "seed": spec.seed,
-        "shots": task.support.shots,
-        "options": spec.options.declared(),
-        "settings": dict(fitted.settings),
-        "selection": selection_facts(fitted.selection),
-        "trainable_parameters": fitted.trainable_parameters,
-    }
 
 
 def require_room(method: str, cache: Artifact, width: int) -> None:
