@@ -19,7 +19,7 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.disk.files import require_plain
 from xmap.store.errors import InputError, NotPlain
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 from xmap.store.memory.sources import recall_source
 
 ENCODER = "encoder"
@@ -32,9 +32,9 @@ def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderI
     """The encoder that `config` means. Raises `InputError` where it cannot be had or is not the one that made `texts`."""
     recorded = texts.fields.get("encoder")
     # What a received store remembers of hashes and of open_clip's answers may be made up.
-    memory = HashMemory(None if is_exported(store) else store.root / HASHES)
+    notes = Notes(None if is_exported(store) else store.root / HASHES)
     own = not is_exported(store) and (recorded is None or _noted(store, texts) is not None)
-    found = resolve(config, memory, store.root / RECORDS if own else None)
+    found = resolve(config, notes, store.root / RECORDS if own else None)
     if recorded is not None and found.fields != recorded:
         changed = ", ".join(change.field for change in explain(recorded, found.fields)[:3])
         raise InputError(

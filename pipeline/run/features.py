@@ -24,7 +24,6 @@ from xmap.store.artifacts.fingerprint import Json, explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing, InputError
-from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes
 from xmap.store.memory.sources import remember_source
 
@@ -93,7 +92,7 @@ def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: boo
         )
     from xmap.stages.encoder.identity import resolve
 
-    encoder = resolve(config.encoder, HashMemory(store.root / HASHES, rehash), store.root / RECORDS)
+    encoder = resolve(config.encoder, Notes(store.root / HASHES, rehash), store.root / RECORDS)
     changes = explain(features.texts.fields["encoder"], encoder.fields)
     if changes:
         raise InputError(
@@ -156,7 +155,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
-    memory, notes = HashMemory(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
+    memory, notes = Notes(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine_of(config.run).away else config
     dataset = open_dataset(placed.data, notes=notes)
     encoder = resolve(placed.encoder, memory, store.root / RECORDS)

@@ -40,10 +40,10 @@ def _model(config: str) -> dict[str, Any]:
 
     from xmap.stages.config import EncoderConfig
     from xmap.stages.encoder.model import Encoder, resolve
-    from xmap.store.memory.hashes import HashMemory
+    from xmap.store.memory.notes import Notes
 
     with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
-        identity = resolve(EncoderConfig.model_validate_json(config), HashMemory(Path(folder) / "hashes"), Path(folder))
+        identity = resolve(EncoderConfig.model_validate_json(config), Notes(Path(folder) / "hashes"), Path(folder))
     encoder = Encoder.load(identity, "cpu")
     image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
     return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}

@@ -36,7 +36,8 @@ from xmap.store.artifacts.identity import safe_name
 from xmap.store.disk.files import make_folder, read_plain, write_bytes
 from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.hashes import hash_files
+from xmap.store.memory.notes import Notes
 
 PREFERRED = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
@@ -105,7 +106,7 @@ class EncoderIdentity:
         return int(self.model["embed_dim"])
 
 
-def resolve(config: EncoderConfig, memory: HashMemory, records: Path | None) -> EncoderIdentity:
+def resolve(config: EncoderConfig, notes: Notes, records: Path | None) -> EncoderIdentity:
     """The identity of the encoder in `config`; `records` is the folder that remembers what open_clip was asked, if any.
 
     Raises `InputError` for an unknown model or tag, weights that cannot be had, a QuickGELU mismatch, a missing tokenizer, and a
@@ -121,8 +122,8 @@ def resolve(config: EncoderConfig, memory: HashMemory, records: Path | None) -> 
         model=model,
         preprocess=_preprocess(found),
         precision=config.precision,
-        tokenizer=_tokenizer(found, memory),
-        weights_hash=_hash(found.weights, memory),
+        tokenizer=_tokenizer(found, notes),
+        weights_hash=_hash(found.weights, notes),
         weights=found.weights,
         tokenizer_source=found.tokenizer,
         cache_dir=config.cache_dir,
@@ -229,13 +230,13 @@ def _preprocess(found: Found) -> Mapping[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in whole.items()}
 
 
-def _tokenizer(found: Found, memory: HashMemory) -> Fields:
+def _tokenizer(found: Found, notes: Notes) -> Fields:
     """What identifies the tokenizer: the hash of its files where they are at hand, else its name on the hub."""
     text = found.model["text_cfg"]
     options = {"context_length": text.get("context_length", 77), "options": text.get("tokenizer_kwargs", {})}
     name = text.get("hf_tokenizer_name")
     if not name:
-        return {"kind": "clip-bpe", "vocabulary": _hash(open_clip_folder() / "bpe_simple_vocab_16e6.txt.gz", memory), **options}
+        return {"kind": "clip-bpe", "vocabulary": _hash(open_clip_folder() / "bpe_simple_vocab_16e6.txt.gz", notes), **options}
     if find_spec("transformers") is None:
         raise InputError(f"model {found.name!r} needs the tokenizer {name!r}; run `pip install transformers`, or choose another model.")
     if not found.tokenizer.startswith(LOCAL):
@@ -246,11 +247,11 @@ def _tokenizer(found: Found, memory: HashMemory) -> Fields:
         raise InputError(
             f"unknown tokenizer {name!r}: {folder / CONFIG_FILE} names it, but its files are not in the folder; copy them there."
         )
-    return {"kind": "files", "files": {path.name: _hash(path, memory) for path in files}, **options}
+    return {"kind": "files", "files": {path.name: _hash(path, notes) for path in files}, **options}
 
 
-def _hash(path: Path, memory: HashMemory) -> str:
-    digest = memory.hash_files([path]).get(path)
+def _hash(path: Path, notes: Notes) -> str:
+    digest = hash_files([path], notes).get(path)
     if digest is None:
         raise InputError(f"cannot read {path}; check that the file is there and may be read.")
     return digest

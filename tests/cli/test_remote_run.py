@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import xmap.stages.datasets.content.hashing
-import xmap.store.memory.notes
+import xmap.store.memory.hashes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
 from tests.cli.test_tars import FLAGS
@@ -49,7 +49,7 @@ def test_a_run_on_a_bucket_from_images_to_report(bucket: Bucket, photos: Path, t
 
 
 def test_a_run_on_parquet_images_from_images_to_report(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
     for split in ("train", "val", "test"):
         paths = sorted((photos / split).glob("*/*.png"))
         rows = {"image": [{"bytes": path.read_bytes(), "path": path.name} for path in paths], "label": [path.parent.name for path in paths]}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import xmap.stages.datasets.sources.webdataset
-import xmap.store.memory.notes
+import xmap.store.memory.hashes
 from tests.cli.test_report import written
 from tests.cli.test_startup import HEAVY, imported
 from tests.worlds.commands import call
@@ -53,7 +53,7 @@ def test_a_run_on_tars_from_images_to_report(tars: Path, tmp_path: Path, own_sto
 
 
 def test_a_second_run_reads_no_tar(tars: Path, own_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
     assert call("extract", "--data", "tars", *FLAGS[:6], "--workers", "0").exit_code == 0
     monkeypatch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", None)
     started = time.monotonic()

@@ -23,8 +23,8 @@ from tests.worlds.unplain import put
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import seal
 from xmap.store.disk.files import hash_file
-from xmap.store.memory.hashes import TABLES, HashMemory
-from xmap.store.memory.notes import Notes
+from xmap.store.memory.hashes import hash_files
+from xmap.store.memory.notes import TABLE, Notes
 
 
 @dataclass(frozen=True)
@@ -246,11 +246,11 @@ def test_commands_end_on_an_artifact_whose_file_is_no_file(
 def test_remembered_hashes_that_came_along_are_forgotten_where_they_are_more_than_a_table(tmp_path: Path, name: str) -> None:
     side, image = tmp_path / "hashes.sqlite", tmp_path / "image"
     image.write_bytes(b"image")
-    rows = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS path, x AS size, x AS mtime, x AS blake3 FROM c"
+    rows = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x AS place, x AS stamp, x AS note, x AS blake3 FROM c"
     scripts = {
-        "an endless view": f"CREATE VIEW hashes AS {rows}",
-        "a trigger": f"CREATE TABLE {TABLES['hashes']}; CREATE TRIGGER t AFTER INSERT ON hashes BEGIN {rows}; END",
-        "another table": "CREATE TABLE hashes (path BLOB, size INT DEFAULT (randomblob(1000000000)))",
+        "an endless view": f"CREATE VIEW notes AS {rows}",
+        "a trigger": f"CREATE TABLE {TABLE}; CREATE TRIGGER t AFTER INSERT ON notes BEGIN {rows}; END",
+        "another table": "CREATE TABLE notes (place BLOB, stamp INT DEFAULT (randomblob(1000000000)))",
     }
     if name in scripts:
         with closing(sqlite3.connect(side)) as database:
@@ -259,5 +259,5 @@ def test_remembered_hashes_that_came_along_are_forgotten_where_they_are_more_tha
         (tmp_path / "other").write_bytes(b"")
         put(name, side, tmp_path / "other")
     for _ in range(2):
-        assert HashMemory(side).hash_files([image]) == {image: hash_file(image)}
+        assert hash_files([image], Notes(side)) == {image: hash_file(image)}
         Notes(side).remember({"x": "1"}, {"x": "{}"})

@@ -19,7 +19,7 @@ from xmap.stages.progress import Silent
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
 ONE = ExtractConfig(views=1, batch_size=2, shard_batches=1)
@@ -73,10 +73,10 @@ Plan = Callable[..., Job]
 
 def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig = SMALL, **data: object) -> Job:
     made = Store(store)
-    memory = HashMemory(store / "hashes.sqlite")
+    notes = Notes(store / "hashes.sqlite")
     dataset = open_dataset(DataConfig(data=str(root), **data))
-    encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), memory, store / "encoders")
-    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory), encoder, config)
+    encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), notes, store / "encoders")
+    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], notes), encoder, config)
 
 
 def planner(root: Path, model: Path | str, folder: Path, config: ExtractConfig = SMALL) -> Plan:

@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Member, Place, Remote
 from xmap.stages.datasets.places.remote import AHEAD, MISSING, RemoteError, open_remote, read_bytes
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.hashes import hash_files
 from xmap.store.memory.notes import Notes
 
 # Remote files are waited for, not worked on.
@@ -19,11 +19,11 @@ AT_ONCE = 16
 REMEMBERED_AT_ONCE = 512
 
 
-def hash_places(places: Iterable[Place], memory: HashMemory, notes: Notes | None = None) -> dict[Place, str]:
+def hash_places(places: Iterable[Place], notes: Notes) -> dict[Place, str]:
     """The blake3 of each image that can be read; others are left out, extraction reports them.
 
-    Files are read unless `memory` (remote ones: `notes`) knows them; of tars and tables their listing told it. Raises `RemoteError`
-    where a storage does not answer, or not to us.
+    What `notes` know is not read; of tars and tables their listing told it. Raises `RemoteError` where a storage does not answer, or
+    not to us.
     """
     files: list[Path] = []
     remote: list[Remote] = []
@@ -35,8 +35,8 @@ def hash_places(places: Iterable[Place], memory: HashMemory, notes: Notes | None
             remote.append(place)
         elif isinstance(place, Member | Cell) and place.content is not None:
             hashes[place] = place.content
-    hashes.update(memory.hash_files(files).items())
-    hashes.update(_hash_remote(remote, notes or Notes()))
+    hashes.update(hash_files(files, notes).items())
+    hashes.update(_hash_remote(remote, notes))
     return hashes
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from xmap.stages.datasets.places.place import Container
 from xmap.stages.datasets.sources.containers import Found
-from xmap.store.memory.notes import Notes, file_stamp
+from xmap.store.memory.hashes import file_stamp
+from xmap.store.memory.notes import Notes
 
 AT_ONCE = 4
 

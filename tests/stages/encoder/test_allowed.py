@@ -21,7 +21,7 @@ from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.encoder.names import builtin_config, open_clip_folder
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 # Where a value stands in the config, and the value: each leads open_clip or a library under it to code, a place or all the memory.
 HOSTILE: list[tuple[str, Any]] = [
@@ -86,7 +86,7 @@ def changed(place: str, value: Any) -> dict[str, Any]:
 
 
 def lookup(tmp_path: Path, model: str, pretrained: str = "openai") -> EncoderIdentity:
-    return resolve(EncoderConfig(model=model, pretrained=pretrained), HashMemory(None), tmp_path / "records")
+    return resolve(EncoderConfig(model=model, pretrained=pretrained), Notes(), tmp_path / "records")
 
 
 def write(folder: Path, written: dict[str, Any], weights: Path) -> Path:

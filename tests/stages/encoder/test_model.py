@@ -21,7 +21,7 @@ from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_transform, resolve
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -32,7 +32,7 @@ def found(tmp_path: Path, tiny_model_dir: Path) -> EncoderIdentity:
 
 
 def lookup(tmp_path: Path, **config: object) -> EncoderIdentity:
-    return resolve(EncoderConfig(**config), HashMemory(tmp_path / "hashes.sqlite"), tmp_path / "encoders")
+    return resolve(EncoderConfig(**config), Notes(tmp_path / "hashes.sqlite"), tmp_path / "encoders")
 
 
 def test_fields_hold_all_that_determines_features_and_no_path(found: EncoderIdentity, tiny_model_dir: Path) -> None:
@@ -284,9 +284,9 @@ from pathlib import Path
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.model import resolve
 import xmap.stages.extract.stage, xmap.stages.datasets.open
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 for model in ("local-dir:{tiny_model_dir}", "ViT-B-32-quickgelu", "xmap-tiny"):
-    resolve(EncoderConfig(model=model), HashMemory(Path("hashes.sqlite")), Path("encoders"))
+    resolve(EncoderConfig(model=model), Notes(Path("hashes.sqlite")), Path("encoders"))
 print(sorted({{"torch", "open_clip", "faiss", "torchvision", "PIL"}} & set(sys.modules)))
 """
     done = subprocess.run(

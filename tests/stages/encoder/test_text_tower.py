@@ -17,7 +17,7 @@ from xmap.stages.encoder.identity import resolve
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.encoder.text_tower import TextTower
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 NAMES = ["cat", "striped dog", "a very long name of a bird"]
 KINDS: dict[str, dict[str, Any]] = {
@@ -34,7 +34,7 @@ def encoder(folder: Path, kind: str = "clip") -> Encoder:
     changes = KINDS[kind]
     model = {**deepcopy(MODEL), **changes, "text_cfg": {**MODEL["text_cfg"], **changes.get("text_cfg", {})}}
     written = write_model(folder / "model", model=model)
-    identity = resolve(EncoderConfig(model=f"local-dir:{written}"), HashMemory(folder / "hashes.sqlite"), folder / "records")
+    identity = resolve(EncoderConfig(model=f"local-dir:{written}"), Notes(folder / "hashes.sqlite"), folder / "records")
     return Encoder.load(identity, "cpu")
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-import xmap.store.memory.hashes
 import xmap.store.memory.notes
-from xmap.store.memory.hashes import HashMemory
-from xmap.store.memory.notes import Notes, file_stamp
+from xmap.store.memory.notes import Notes
 
 STAMPS = {"s3://b/é": "1:x", os.fsdecode(b"/bad\xff"): "2:y"}
 NOTES = dict.fromkeys(STAMPS, '{"images": []}')
@@ -79,7 +76,7 @@ def test_damaged_notes_cost_time_alone(tmp_path: Path, damage: str) -> None:
 
 
 def test_locked_notes_are_left_to_who_holds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.memory.hashes, "WAIT", 0.05)
+    monkeypatch.setattr(xmap.store.memory.notes, "WAIT", 0.05)
     path = tmp_path / "hashes.sqlite"
     Notes(path).remember(STAMPS, NOTES)
     with closing(sqlite3.connect(path)) as other:
@@ -87,26 +84,3 @@ def test_locked_notes_are_left_to_who_holds_them(tmp_path: Path, monkeypatch: py
         assert Notes(path).recall(STAMPS) == {}
         Notes(path).remember(STAMPS, dict.fromkeys(STAMPS, "new"))
     assert Notes(path).recall(STAMPS) == NOTES
-
-
-def test_notes_and_hashes_share_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xmap.store.memory.hashes.YOUNG_NS", 0)
-    path = tmp_path / "hashes.sqlite"
-    (tmp_path / "x").write_bytes(b"x")
-    Notes(path).remember(STAMPS, NOTES)
-    hashes = HashMemory(path).hash_files([tmp_path / "x"])
-    assert Notes(path).recall(STAMPS) == NOTES
-    assert HashMemory(path).hash_files([tmp_path / "x"]) == hashes
-
-
-def test_a_stamp_changes_with_the_file_and_lasts_once_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "x"
-    assert file_stamp(path) == ("", False)
-    path.write_bytes(b"1")
-    first, lasting = file_stamp(path)
-    assert not lasting
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
-    assert file_stamp(path) == (first, True)
-    time.sleep(0.02)
-    path.write_bytes(b"2")
-    assert file_stamp(path)[0] != first

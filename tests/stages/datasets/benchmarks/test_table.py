@@ -16,7 +16,7 @@ from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.progress import Silent
 from xmap.stages.tune_texts.stage import Tuned, class_logits, default_epochs, start_context, tune
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 NAMES = ("seven", "zero", "eight")
 OPTIONS = TextConfig(text="coop", context_epochs=6, context_rate=0.02)
@@ -26,7 +26,7 @@ TEMPLATE = "a photo of the digit {}."
 @pytest.fixture(scope="module")
 def tower(tmp_path_factory: pytest.TempPathFactory) -> TextTower:
     folder = tmp_path_factory.mktemp("tower")
-    identity = resolve(EncoderConfig(model="xmap-tiny"), HashMemory(folder / "hashes.sqlite"), folder)
+    identity = resolve(EncoderConfig(model="xmap-tiny"), Notes(folder / "hashes.sqlite"), folder)
     return Encoder.load(identity, "cpu").text_tower()
 
 

@@ -19,7 +19,6 @@ from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.extract.identity import ExtractSpec, image_identity, parts
 from xmap.store.artifacts.identity import Identity
-from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes
 
 USUAL = ExtractConfig()
@@ -75,7 +74,7 @@ def identity(folder: Path, extract: ExtractConfig = USUAL, notes: Notes | None =
         name, fields = "encoder", {"name": "encoder"}
 
     dataset = open_dataset(DataConfig(data=str(folder)))
-    hashes = hash_places((sample.place for sample in dataset.samples), HashMemory(folder.parent / "hashes"))
+    hashes = hash_places((sample.place for sample in dataset.samples), Notes(folder.parent / "hashes"))
     return image_identity(ExtractSpec(dataset, hashes, Encoder(), extract), notes=notes)  # type: ignore[arg-type]
 
 

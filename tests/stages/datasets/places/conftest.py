@@ -12,7 +12,6 @@ from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.encoder.model import resolve
 from xmap.store.artifacts.artifact import Store
-from xmap.store.memory.hashes import HashMemory
 from xmap.store.memory.notes import Notes
 
 
@@ -21,10 +20,9 @@ def plan(tiny_model_dir: Path, tmp_path: Path) -> Plan:
     """`plan(data, store)`: an extraction, all inputs resolved as a run would."""
 
     def planned(data: str | Path, store: str, config: ExtractConfig = SMALL) -> Job:
-        made, memory = Store(tmp_path / store), HashMemory(tmp_path / store / "hashes.sqlite")
-        notes = Notes(tmp_path / store / "hashes.sqlite")
+        made, notes = Store(tmp_path / store), Notes(tmp_path / store / "hashes.sqlite")
         dataset = open_dataset(DataConfig(data=str(data)), notes=notes)
-        encoder = resolve(EncoderConfig(model=f"local-dir:{tiny_model_dir}"), memory, tmp_path / store / "encoders")
-        return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], memory, notes), encoder, config)
+        encoder = resolve(EncoderConfig(model=f"local-dir:{tiny_model_dir}"), notes, tmp_path / store / "encoders")
+        return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], notes), encoder, config)
 
     return planned

@@ -19,7 +19,7 @@ from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.store.artifacts.root import store_root
 from xmap.store.errors import EmptyInput, InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -112,7 +112,7 @@ def test_credentials_that_run_out_make_no_image_bad(
         with pytest.raises(InputError, match=r"cannot be reached any more \(Unable to locate credentials\); run the same command again"):
             job.run(workers)
         with pytest.raises(InputError, match="Unable to locate credentials"):
-            hash_places([sample.place for sample in job.dataset.samples], HashMemory(Path("none")))
+            hash_places([sample.place for sample in job.dataset.samples], Notes(Path("none")))
     S3FileSystem.clear_instance_cache()
     assert tree(job.run(workers)) == tree(plan(photos, "local").run())
 

@@ -21,7 +21,7 @@ from xmap.stages.datasets.places.place import Container, Member, Remote
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import HashMemory
+from xmap.store.memory.notes import Notes
 
 
 class WholeFiles(SimpleHTTPRequestHandler):
@@ -79,7 +79,7 @@ def test_what_does_not_end_is_read_up_to_the_limit(monkeypatch: pytest.MonkeyPat
     with web_server(Endless) as url:
         image = Remote(f"{url}/x.png")
         assert read_place(image) == BadImage("too-large", "the file has more than 1,048,576 bytes, which is the limit")
-        assert hash_places([image], HashMemory(Path("none"))) == {}
+        assert hash_places([image], Notes(Path("none"))) == {}
         member = Member(Container(Remote(f"{url}/x.tar")), "k.png", 512, 100, "hash")
         assert read_place(member) == BadImage("unreachable", "it gives whole files only, no parts of them")
     # What the sockets' buffers hold was sent too.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.cells
 import xmap.stages.datasets.sources.parquet
-import xmap.store.memory.notes
+import xmap.store.memory.hashes
 from tests.worlds.datasets import read
 from tests.worlds.parquet import PNG, write, write_tables
 from xmap.stages.config import DataConfig
@@ -181,7 +181,7 @@ def test_row_groups_change_nothing(tmp_path_factory: pytest.TempPathFactory, lab
 
 
 def test_an_unchanged_table_is_listed_once(tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
     config, notes = DataConfig(data=str(tables)), Notes(tmp_path / "hashes.sqlite")
     first = open_dataset(config, notes=notes)
     with monkeypatch.context() as patch:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xmap.stages.datasets.sources.webdataset
-import xmap.store.memory.notes
+import xmap.store.memory.hashes
 from tests.worlds.datasets import read
 from tests.worlds.pictures import picture
 from tests.worlds.tars import encoded, samples, write_shards, write_tar
@@ -192,7 +192,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(file, place)  # type: ignore[arg-type]
 
     monkeypatch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", noting)
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 0)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
     return read_tars
 
 
@@ -212,7 +212,7 @@ def test_an_unchanged_tar_is_listed_once(shards: Path, tmp_path: Path, listings:
 
 
 def test_a_young_tar_is_read_each_time(shards: Path, tmp_path: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xmap.store.memory.notes, "YOUNG_NS", 2_000_000_000)
+    monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 2_000_000_000)
     for _ in range(2):
         open_dataset(DataConfig(data=str(shards)), notes=Notes(tmp_path / "hashes.sqlite"))
     assert len(listings) == 8
