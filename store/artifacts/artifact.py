@@ -22,7 +22,7 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import store_root
-from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_folder, odd_below, read_plain, require_plain, write_bytes
+from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_own_folder, odd_below, read_plain, require_plain, write_bytes
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
 
@@ -124,8 +124,7 @@ class Artifact:
                 damaged.append(error)
             except OSError as error:
                 damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
-        files = [self.path / entry["name"] for entry in self.manifest["files"]]
-        listed = {str(place) for path in files for place in (path, *path.parents)}
+        listed = {str(place) for entry in self.manifest["files"] for path in [self.path / entry["name"]] for place in (path, *path.parents)}
         odd = (found for found in odd_below(self.path) if found.path not in listed)
         damaged += [ArtifactDamaged(found.path, f"{found.problem}, and its manifest lists none there", "delete it.") for found in odd]
         return damaged
@@ -230,7 +229,7 @@ class Store:
             if finished is not None:
                 yield finished
                 return
-            _make_own(path)
+            make_own_folder(path)
             clear_temporaries(path)
             yield Draft(path, identity)
 
@@ -253,19 +252,6 @@ def _read(paths: Iterable[Path]) -> Survey:
             # Another process removed it since it was listed.
             continue
     return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
-
-
-def _make_own(path: Path) -> None:
-    """Make the folder of an artifact where neither it, its stage's nor anything in it is a link: what is built would lie elsewhere.
-
-    Raises `NotPlain`.
-    """
-    for folder in (path.parent, path):
-        if folder.is_symlink():
-            raise NotPlain(folder, "it is a link, not a folder")
-    make_folder(path)
-    for odd in odd_below(path):
-        raise odd
 
 
 def read_artifact(path: Path) -> Artifact:

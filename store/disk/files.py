@@ -174,6 +174,19 @@ def odd_below(folder: Path) -> Iterator[NotPlain]:
                 continue
 
 
+def make_own_folder(path: Path) -> None:
+    """Make the folder of an artifact where neither it, its stage's nor anything in it is a link: what is built would lie elsewhere.
+
+    Raises `NotPlain`.
+    """
+    for folder in (path.parent, path):
+        if folder.is_symlink():
+            raise NotPlain(folder, "it is a link, not a folder")
+    make_folder(path)
+    for odd in odd_below(path):
+        raise odd
+
+
 def hash_file(path: Path | str | bytes) -> str:
     """The blake3 of a plain file's bytes, as 64 hex digits; reads 1 MiB at a time. Raises `NotPlain` and `OSError`."""
     digest = blake3()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import resource
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from xmap.store.disk.files import atomic_file, odd_below
-from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.formats.tables import REMEDY, Array
+from xmap.store.disk.files import atomic_file
+from xmap.store.errors import InputError
+from xmap.store.formats.index_file import open_index
+from xmap.store.formats.tables import Array
 
 FLAT = "Flat"
-# faiss's ordinary reader refuses whatever ends early; its mapped one reads on and takes the process with it. So only what is
-# large is mapped, where reading it all would cost.
-MAPPED_FROM = 1 << 28
 # What k-means learns from: keys a list of an IVF index, and at least so many in all (a product quantiser's 256 words want them).
 SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
 # Keys that the coarse codes of a `...,Refine(...)` index hand to its fine ones, for each that is asked for: at 1, faiss's default,
@@ -35,8 +32,6 @@ SEARCHED, SEARCHED_LISTS = 16_384, 1 << 23
 ROOM = 1 << 30
 
 Chunks = Callable[[], Iterable[Array]]
-# The limits of faiss's reader are one for the whole process.
-_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -87,25 +82,7 @@ class VectorIndex:
     @classmethod
     def load(cls, path: Path) -> VectorIndex:
         """Open an index file, memory-mapped where it is large. Raises `ArtifactDamaged`."""
-        faiss, mapped = _faiss(), _is_large(path)
-        # An index may name a file of its lists. One flag keeps that to its own folder, where then no link may lead on.
-        for found in odd_below(path.parent):
-            raise ArtifactDamaged(found.path, found.problem, REMEDY)
-        # One flag maps Flat and HNSW, the other inverted lists, and faiss refuses lists where both are given.
-        ways = [faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY] if mapped else [0]
-        if mapped and _fourcc(path).startswith(b"Iw"):
-            ways.reverse()
-        for flags in ways:
-            try:
-                index = _read(faiss, path, flags | faiss.IO_FLAG_ONDISK_SAME_DIR)
-                if not mapped and _lists_elsewhere(faiss, index):
-                    raise ArtifactDamaged(path, "its lists are said to lie in another file", REMEDY)
-                if index.metric_type != faiss.METRIC_INNER_PRODUCT or index.ntotal < 0:
-                    raise ArtifactDamaged(path, "it does not compare by inner products", REMEDY)
-                return cls(_without_prefetch(faiss, index))
-            except (RuntimeError, MemoryError) as error:
-                problem = error
-        raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
+        return cls(open_index(_faiss(), path))
 
     def save(self, path: Path) -> None:
         """Write the index to `path`, whole or not at all; streamed, never a second copy in memory."""
@@ -211,38 +188,6 @@ def _require_address_space() -> None:
         raise MemoryError(f"the limit of address space leaves {max(left, 0):,} bytes for faiss")
 
 
-def _is_large(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size >= MAPPED_FROM
-
-
-def _lists_elsewhere(faiss: Any, index: Any) -> bool:
-    """Whether the lists of an index are in a file of their own, which no index of xmap's has."""
-    lists = faiss.try_extract_index_ivf(index)
-    return lists is not None and isinstance(faiss.downcast_InvertedLists(lists.invlists), faiss.OnDiskInvertedLists)
-
-
-def _fourcc(path: Path) -> bytes:
-    """The four letters that say what kind of index a file holds; none where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4)
-    except OSError:
-        return b""
-
-
-def _read(faiss: Any, path: Path, flags: int) -> Any:
-    """`faiss.read_index`, which allocates what a damaged header asks for unless it is told that no part exceeds the file."""
-    if not hasattr(faiss, "set_deserialization_vector_byte_limit") or not path.is_file():
-        return faiss.read_index(str(path), flags)
-    with _READING:
-        usual = faiss.get_deserialization_vector_byte_limit()
-        faiss.set_deserialization_vector_byte_limit(path.stat().st_size)
-        try:
-            return faiss.read_index(str(path), flags)
-        finally:
-            faiss.set_deserialization_vector_byte_limit(usual)
-
-
 def _wanted(faiss: Any, index: Any) -> int:
     """How many keys are enough to train on."""
     lists = faiss.try_extract_index_ivf(index)
@@ -269,15 +214,6 @@ def _reserve(faiss: Any, index: Any, total: int) -> None:
     if hasattr(codes, "resize"):
         codes.resize(total * int(inner.sa_code_size()))
         codes.resize(0)
-
-
-def _without_prefetch(faiss: Any, index: Any) -> Any:
-    """The index without the 32 threads that faiss starts in each search to touch mapped lists: the scan comes as fast itself."""
-    lists = faiss.try_extract_index_ivf(index)
-    mapped: Any = faiss.downcast_InvertedLists(lists.invlists) if lists is not None else None
-    if hasattr(mapped, "prefetch_nthread"):
-        mapped.prefetch_nthread = 0
-    return index
 
 
 def _matrix(vectors: Array, width: int) -> Array:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xmap.store.formats.index
+import xmap.store.formats.index_file
 from tests.worlds.vectors import unit
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.index import VectorIndex, gpu_count
@@ -46,7 +47,7 @@ def test_a_saved_index_answers_the_same(tmp_path: Path, factory: str) -> None:
 
 def test_a_large_index_is_not_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     VectorIndex.build(unit(20_000, 64)).save(tmp_path / "a")
-    monkeypatch.setattr(xmap.store.formats.index, "MAPPED_FROM", 1000)
+    monkeypatch.setattr(xmap.store.formats.index_file, "MAPPED_FROM", 1000)
     mapped = VectorIndex.load(tmp_path / "a")
     with open("/proc/self/maps") as maps:
         assert str(tmp_path / "a") in maps.read()
