@@ -155,11 +155,11 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
-    memory, notes = Notes(store.root / HASHES, rehash), Notes(store.root / HASHES, rehash)
+    notes = Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine_of(config.run).away else config
     dataset = open_dataset(placed.data, notes=notes)
-    encoder = resolve(placed.encoder, memory, store.root / RECORDS)
-    hashes = hash_places((sample.place for sample in dataset.samples), memory, notes)
+    encoder = resolve(placed.encoder, notes, store.root / RECORDS)
+    hashes = hash_places((sample.place for sample in dataset.samples), notes)
     doubts = repeats(dataset, hashes)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     command = f"xmap extract {config.flags()}".strip()
