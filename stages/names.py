@@ -6,10 +6,10 @@ An input is named by the fingerprint of the part of the features it comes from, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xmap.stages.datasets.dataset import TRAIN, VAL
-from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.errors import InputError
 
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL = "images", "texts", "coop", "cache", "adapter", "eval"
@@ -18,11 +18,15 @@ FIXED = "support-"
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of the features called `name` by their fingerprints; `where` is what names the features on a command line."""
+    """The parts of the features called `name` by their fingerprints.
+
+    `where` is what names the features on a command line, `source` what manifests state of them.
+    """
 
     name: str
     prints: Mapping[str, str]
     where: str = ""
+    source: Fields = field(default_factory=dict)
 
     def support(self, shots: int) -> str:
         """The part that holds the support: `support-{shots}` where supports are fixed, else `train`. Raises `InputError` for none."""

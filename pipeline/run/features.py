@@ -20,7 +20,7 @@ from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS, Parts
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
-from xmap.store.artifacts.fingerprint import Json, explain, fingerprint
+from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing, InputError
@@ -42,8 +42,7 @@ class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
     `counts` are the images of each class in each split where these are known before extraction, `dataset` the name of the data set,
-    `listing` its images as they are now, where these are at hand, `doubts` those of the remarks that make one doubt any results,
-    `source` what manifests state of them.
+    `listing` its images as they are now, where these are at hand, `doubts` those of the remarks that make one doubt any results.
     """
 
     images: Identity
@@ -57,7 +56,6 @@ class Features:
     dataset: str = ""
     listing: Callable[[], Listing] | None = None
     doubts: tuple[str, ...] = ()
-    source: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -108,11 +106,10 @@ def _stored(store: Store, name: str, where: str) -> Features:
     return Features(
         _identity(images),
         _identity(texts),
-        Parts(images.name, dict(images.summary["parts"]), where),
+        Parts(images.name, dict(images.summary["parts"]), where, {FEATURES: name}),
         partial(_gone, images),
         partial(_gone, texts),
         remarks=_remarks(images),
-        source={FEATURES: name},
         dataset=str(images.summary.get("dataset", images.name)),
         doubts=_remarks(images) if "imported" in images.summary else (),
     )
@@ -182,7 +179,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     return Features(
         images,
         texts,
-        Parts(images.name, parts(images), config.flags()),
+        Parts(images.name, parts(images), config.flags(), source),
         build_images,
         build_texts,
         _counts(dataset),
@@ -191,7 +188,6 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         dataset.name,
         partial(listing_of, dataset),
         doubts,
-        source,
     )
 
 

@@ -134,8 +134,8 @@ def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -
 
 def _coop(features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
     spec = TuneSpec(encoder, config.cache, config.text, seed, config.run.protocol)
-    identity = coop_identity(features.parts, features.texts.fields, spec)
-    identity = replace(identity, source={**features.source, ENCODER: source_of(config)[ENCODER]})
+    parts = replace(features.parts, source={**features.parts.source, ENCODER: source_of(config)[ENCODER]})
+    identity = coop_identity(parts, features.texts.fields, spec)
 
     def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.tune_texts.stage import tune_texts
@@ -163,7 +163,7 @@ def _model_remarks(features: Features) -> tuple[str, ...]:
 
 
 def _cache(features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
-    identity = replace(cache_identity(features.parts, texts.fingerprint, config.cache, seed), source=features.source)
+    identity = cache_identity(features.parts, texts.fingerprint, config.cache, seed)
     drawn = identity.fields["seed"]
 
     def build(built: Built, workplace: Workplace) -> Artifact:
@@ -177,13 +177,12 @@ def _cache(features: Features, config: XmapConfig, texts: Identity, seed: int) -
 
 def _training(features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Training:
     spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k)
-    identity = replace(adapter_identity(features.parts, cache, spec), source=features.source)
+    identity = adapter_identity(features.parts, cache, spec)
     return Training(identity, features.images.fingerprint, cache.inputs["texts"], cache.fingerprint, spec)
 
 
 def _eval(features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:
     identity = eval_identity(features.parts, features.texts.fingerprint, config.eval, adapters, config.cache.shots)
-    identity = replace(identity, source=features.source)
 
     def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.eval.stage import evaluate

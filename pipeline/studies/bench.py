@@ -22,7 +22,7 @@ from xmap.pipeline.studies.jobs import Job
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.identity import eval_identity
-from xmap.stages.names import ADAPTER, FIXED, Parts
+from xmap.stages.names import ADAPTER, FIXED
 from xmap.stages.progress import Progress
 from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -212,12 +212,12 @@ def _target_plan(store: Store, job: Job, config: XmapConfig, source: Features, t
     """ImageNet's adapters, the target's images, and the evaluation of the one on the other."""
     plan = make_plan(store, config, ADAPTER, features=source)
     adapters = {_pair(step.identity): step.identity for step in plan.steps if step.stage == ADAPTER}
-    parts = Parts(f"{job.name}-from-{source.name}", {TEST: target.parts.prints[TEST]})
+    parts = replace(target.parts, name=f"{job.name}-from-{source.name}", prints={TEST: target.parts.prints[TEST]})
     identity = eval_identity(parts, source.texts.fingerprint, config.eval, adapters, config.cache.shots)
     seeds = ",".join(str(seed) for seed in config.run.seeds)
     words = f"xmap bench --datasets {job.name} --shots {config.cache.shots} --methods {','.join(config.run.methods)} --seeds {seeds}"
     command = f"{words} {target.parts.where}".strip()
-    identity = replace(identity, fields={**identity.fields, "target": job.name}, command=command, source=target.source)
+    identity = replace(identity, fields={**identity.fields, "target": job.name}, command=command)
 
     def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.eval.stage import evaluate

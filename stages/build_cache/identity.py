@@ -32,6 +32,7 @@ def cache_identity(parts: Parts, texts: str, config: CacheConfig, seed: int) -> 
         },
         {"texts": texts, "support": parts.prints[part], **_measured_on(parts, config)},
         parts.command("build-cache", config.shots, seeds=[seed]),
+        parts.source,
     )
 
 

@@ -22,4 +22,4 @@ def eval_identity(parts: Parts, texts: str, config: EvalConfig, adapters: Mappin
     inputs = {"texts": texts, "test": parts.prints[TEST]}
     inputs.update({f"adapter {method} seed {seed}": adapter.fingerprint for (method, seed), adapter in adapters.items()})
     fields = {"schema": EVAL_SCHEMA, **config.model_dump(mode="json"), "methods": methods, "seeds": seeds}
-    return Identity(EVAL, f"{parts.name}-{shots}shot", fields, inputs, parts.command("eval", shots, methods, seeds))
+    return Identity(EVAL, f"{parts.name}-{shots}shot", fields, inputs, parts.command("eval", shots, methods, seeds), parts.source)

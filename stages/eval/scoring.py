@@ -16,9 +16,10 @@ from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import Labelled
+from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Fitted, Scores
-from xmap.stages.progress import Progress
+from xmap.stages.workplace import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import NeighborColumn
@@ -55,11 +56,9 @@ class Outcome:
         return self.columns["correct"]
 
 
-def score(
-    run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, device: str, progress: Progress, barred: Tensor | None = None
-) -> Outcome:
+def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, barred: Tensor | None = None) -> Outcome:
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
-    scorer = Scorer(run.adapter, cache, device, 0 if config.top_k == "all" else config.top_k)
+    scorer = Scorer(run.adapter, cache, resolve_device(workplace.device), 0 if config.top_k == "all" else config.top_k)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -72,7 +71,7 @@ def score(
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
         _fill(columns, _columns(scorer.fitted, scores, test.labels[part], zero_shot), part, len(test))
-        progress.advance(part.stop - part.start)
+        workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
     return Outcome(run, columns, neighbor_column(found, scorer.fitted.settings, cache.values), seconds, scorer.uses_support)

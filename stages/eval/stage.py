@@ -53,7 +53,7 @@ def evaluate(
     `summary["results"]` holds one object a method, in the order of `runs`; `summary["differences"]` one a pair of methods.
     Raises `InputError` without test images, without runs, for runs of different shots, and for a device that is not there.
     """
-    device, progress = resolve_device(workplace.device), workplace.progress
+    device = resolve_device(workplace.device)
     _check(runs)
     with workplace.build(identity) as held:
         if isinstance(held, Artifact):
@@ -62,8 +62,8 @@ def evaluate(
         test = _read_test(images)
         require_same_encoder(images, texts, test.features.shape[1], text)
         barred = _barred(images, text.names, test) if target else None
-        progress.start("eval", len(runs) * len(test))
-        outcomes = _each(runs, lambda run, cache: score(run, cache, test, config, device, progress, barred))
+        workplace.progress.start("eval", len(runs) * len(test))
+        outcomes = _each(runs, lambda run, cache: score(workplace, run, cache, test, config, barred))
         results = [result_of(method, found, test, config, text.classes) for method, found in _by_method(outcomes).items()]
         differences = differences_of(_by_method(outcomes))
         _write(held, outcomes, test)

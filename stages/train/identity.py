@@ -47,4 +47,4 @@ def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec) -> Identity
     }
     inputs = {"texts": cache.inputs["texts"], "cache": cache.fingerprint, **parts.validation(shots)}
     name = f"{parts.name}-{spec.method}-{shots}shot-seed{spec.seed}"
-    return Identity(ADAPTER, name, fields, inputs, parts.command("train", shots, [spec.method], [spec.seed]))
+    return Identity(ADAPTER, name, fields, inputs, parts.command("train", shots, [spec.method], [spec.seed]), parts.source)

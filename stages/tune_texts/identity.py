@@ -45,7 +45,8 @@ def coop_identity(parts: Parts, texts: Fields, spec: TuneSpec) -> Identity:
         "protocol": spec.protocol,
     }
     inputs = {"support": parts.prints[parts.support(shots)], **parts.validation(shots)}
-    return Identity(COOP, f"{parts.name}-{shots}shot-seed{seed}", fields, inputs, parts.command("build-cache", shots, seeds=[seed]))
+    command = parts.command("build-cache", shots, seeds=[seed])
+    return Identity(COOP, f"{parts.name}-{shots}shot-seed{seed}", fields, inputs, command, parts.source)
 
 
 def _first(values: Json) -> Json:
