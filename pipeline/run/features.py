@@ -150,6 +150,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.content.repeats import repeats
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.encoder.identity import resolve
+    from xmap.stages.encoder.names import said_of_weights
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
     notes = Notes(store.root / HASHES, rehash)
@@ -183,7 +184,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         build_images,
         build_texts,
         _counts(dataset),
-        dataset.remarks,
+        (*dataset.remarks, *said_of_weights(config.encoder)),
         encoder,
         dataset.name,
         partial(listing_of, dataset),

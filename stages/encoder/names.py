@@ -22,6 +22,14 @@ CONFIG_FILE = "open_clip_config.json"
 CONFIG_LIMIT = 1 << 20
 
 
+def said_of_weights(config: EncoderConfig) -> tuple[str, ...]:
+    """A remark where weights are named for a model that has its own; the usual tag, which nobody need have named, is none."""
+    own = config.model in BUNDLED or config.model.startswith((LOCAL, HUB))
+    if not own or config.pretrained in ("", EncoderConfig.model_fields["pretrained"].default):
+        return ()
+    return (f"model {config.model!r} has weights of its own: --pretrained {config.pretrained!r} is not used",)
+
+
 def builtin_config(name: str) -> Mapping[str, Any]:
     """The config of a model that open_clip knows. Raises `InputError` with the nearest names."""
     folder = open_clip_folder() / "model_configs"

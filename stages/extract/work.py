@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from xmap.stages.config import read_as
+from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
@@ -82,6 +83,9 @@ def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple
     if cut:
         progress.say(f"{len(cut)} prompts are longer than the encoder reads and were cut, such as {cut[0]!r}")
     features = np.concatenate([answer.features for answer in encoded])
+    # By the first prompt of each: positions in a batch may differ in the last bits, and zero has two signs.
+    for line in sharing_said(sharing(dataset.classes, features[:: len(dataset.templates)].round(4) + 0.0)):
+        progress.say(line)
     ids = np.asarray([label for label, _ in pairs], dtype=np.int32)
     names, templates = tuple(dataset.classes[label] for label, _ in pairs), tuple(template for _, template in pairs)
     write_texts(draft.path / TEXTS, TextFeatures(ids, names, templates, features), draft.identity.fingerprint)

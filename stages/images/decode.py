@@ -18,9 +18,9 @@ from xmap.stages.images.depths import TILE_HEIGHT, TILE_WIDTH, declared_depth
 from xmap.stages.images.heif import EXTRA, has_heif, is_heif, register_heif
 from xmap.stages.images.jpeg_scans import MOST, has_too_many_scans
 from xmap.stages.images.pixels import NoRange, rgb_of
-from xmap.stages.images.png_chunks import without_texts
+from xmap.stages.images.png_chunks import has_too_many_chunks, without_texts
 from xmap.stages.images.quiet import QUIET
-from xmap.stages.images.room import ROOM
+from xmap.stages.images.room import ROOM, USUAL, decoding_bytes, is_too_much
 
 Made = TypeVar("Made")
 
@@ -95,6 +95,8 @@ def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIm
 
 
 def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    if has_too_many_chunks(data):
+        return BadImage("too-large", "a PNG of far more parts than a picture has; save it again")
     with _opened(data, rules) as image:
         tags = getattr(image, "tag_v2", {})
         needed = max(image.width * image.height, int(tags.get(TILE_WIDTH, 0)) * int(tags.get(TILE_HEIGHT, 0)))
@@ -102,7 +104,11 @@ def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIma
             return _too_large(f"{image.width} x {image.height} pixels", rules)
         if has_too_many_scans(data):
             return BadImage("too-large", f"a JPEG that goes over its picture more than {MOST} times; save it again")
-        stack.enter_context(ROOM.of(needed, rules.max_pixels))
+        size = decoding_bytes(image, needed)
+        stack.enter_context(ROOM.of(size, rules.max_pixels * USUAL))
+        if is_too_much(size):
+            gigabytes = f"{size / 1e9:.1f} GB"
+            return BadImage("too-large", f"decoding its {image.width} x {image.height} pixels takes {gigabytes}, more than is free")
         try:
             found, depth = rgb_of(image, declared_depth(image, data), rules.depth, lambda: _opened(data, rules))
         except NoRange as error:

@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 STATUS, CLEAR, MEMINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
 # What Linux takes as "forget the highest resident size so far".
 RESET_PEAK = "5"
@@ -38,6 +36,9 @@ def peak_memory(device: str) -> Iterator[Memory]:
     """
     memory = Memory()
     if device == "cuda":
+        # What decodes asks for memory without it.
+        import torch
+
         torch.cuda.reset_peak_memory_stats()
     else:
         with suppress(OSError):

@@ -64,6 +64,15 @@ def test_texts_are_classes_times_templates(plan: Plan) -> None:
     assert job.texts().path == artifact.path
 
 
+@pytest.mark.parametrize(("classes", "said"), [(("Cat", "cat"), True), (("a  b", "a b"), True), (("cat", "dog"), False)])
+def test_classes_whose_prompts_are_one_text_are_told(plan: Plan, tmp_path: Path, classes: tuple[str, str], said: bool) -> None:
+    root = write_images(tmp_path / "alike", [f"train/{name}/1.png" for name in classes])
+    told = Told()
+    plan(root=root, templates=("a photo of a {}.", "{}")).texts(told)
+    line = f"classes with one text, so that zero-shot cannot tell them apart: {classes[0]!r} = {classes[1]!r}"
+    assert (line in told.lines) == said
+
+
 def test_braces_in_a_class_name_are_only_text(plan: Plan, tmp_path: Path) -> None:
     root = write_images(tmp_path / "odd", ["train/{0}/1.png", "train/{}/1.png", "test/{0}/1.png", "test/{}/1.png"])
     assert read_texts(plan(root=root).texts().file("texts.parquet")).class_names == ("{0}", "{}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.worlds.pixels import colours, encoded, wide_tiff
+import xmap.stages.images.room
+from tests.worlds.pixels import chunk, colours, encoded, wide_tiff
 from xmap.stages.images.decode import RULES, BadImage, Rules, decode_image
-from xmap.stages.images.room import Room
+from xmap.stages.images.png_chunks import has_too_many_chunks
+from xmap.stages.images.room import Room, decoding_bytes
 from xmap.stages.images.views import out_of_proportion
 
 pytestmark = pytest.mark.failure("odd pixels")
@@ -102,3 +105,45 @@ def test_large_images_take_turns() -> None:
     assert most == 60
     with room.of(500, 100):
         assert True, "one image alone is never waited for"
+
+
+EMPTY = chunk(b"teXt", b"")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("count", [1 << 18, 1_000_000])
+@pytest.mark.parametrize("name", [b"teXt", b"IDAT", b"\xff\xff\xff\xff"])
+def test_a_png_of_a_million_empty_chunks_is_refused_at_once(count: int, name: bytes) -> None:
+    whole = encoded(Image.new("RGB", (4, 4)), "png")
+    found = decode_image(whole[:33] + chunk(name, b"") * count + whole[33:])
+    assert isinstance(found, BadImage)
+    assert (found.kind, found.message) == ("too-large", "a PNG of far more parts than a picture has; save it again")
+
+
+def test_a_png_of_many_chunks_is_read() -> None:
+    whole = encoded(Image.new("RGB", (4, 4), "red"), "png")
+    assert not has_too_many_chunks(whole[:33] + EMPTY * 130_000 + whole[33:])
+    found = decode_image(whole[:33] + EMPTY * 1000 + whole[33:])
+    assert isinstance(found, Image.Image)
+    assert found.getpixel((1, 1)) == (255, 0, 0)
+    assert not has_too_many_chunks(encoded(Image.new("RGB", (4, 4)), "gif"))
+
+
+@pytest.mark.parametrize("kind", ["webp", "png", "jpeg", "tiff"])
+def test_what_the_machine_has_no_memory_for_is_not_begun(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xmap.stages.images.room, "LITTLE", 0)
+    data, weight = encoded(Image.new("RGB", (50, 40)), kind), {"webp": 20}.get(kind, 7)
+    for free, read in ((2000 * weight - 1, False), (2000 * weight, True), (None, True)):
+        monkeypatch.setattr(xmap.stages.images.room, "available_bytes", lambda free=free: free)
+        found = decode_image(data)
+        assert isinstance(found, Image.Image) == read
+        assert read or found == BadImage("too-large", "decoding its 50 x 40 pixels takes 0.0 GB, more than is free")
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "weight"),
+    [("RGBA", "png", 11), ("I;16", "png", 19), ("LA", "png", 11), ("P", "gif", 7), ("RGB", "webp", 20), ("RGBA", "webp", 20)],
+)
+def test_wide_and_transparent_pictures_and_some_formats_take_more(mode: str, kind: str, weight: int) -> None:
+    with Image.open(io.BytesIO(encoded(Image.new(mode, (5, 5)), kind))) as image:
+        assert decoding_bytes(image, 25) == 25 * weight
