@@ -18,7 +18,7 @@ from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
     from xmap.stages.predict.prediction import Prediction
-    from xmap.stages.progress import Progress
+    from xmap.stages.workplace.progress import Progress
     from xmap.store.disk.output import Output
 
 FORMATS = (TABLE, CSV, JSONL, PARQUET)

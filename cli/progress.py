@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from xmap.cli.console import duration, plain, say
-from xmap.stages.progress import Progress, Silent
+from xmap.stages.workplace.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars

@@ -22,7 +22,7 @@ from xmap.pipeline.settings.python import config_of, settings_of
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.images.decode import BadImage
 from xmap.stages.predict.prediction import Prediction
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError, StoreMissing
 from xmap.store.sql.questions import QUESTIONS

@@ -24,8 +24,8 @@ FLOORS = {
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "methods"},
         {"fewshot", "images", "names.py"},
-        {"datasets", "encoder", "workplace.py"},
-        {"config.py", "engine.py", "machine", "progress.py"},
+        {"datasets", "encoder"},
+        {"config.py", "machine", "workplace"},
     ),
     "stages/datasets": (
         {"open.py"},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xmap.pipeline.adapters.adapter import Adapter
     from xmap.pipeline.run.execute import RunResult
     from xmap.pipeline.settings.config import XmapConfig
-    from xmap.stages.progress import Progress
+    from xmap.stages.workplace.progress import Progress
     from xmap.store.artifacts.artifact import Store
     from xmap.store.sql.connection import Connection
 

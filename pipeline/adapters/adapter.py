@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xmap.pipeline.upkeep.named import raise_damage
-from xmap.stages.progress import Progress, Silent
+from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.usable import usable

@@ -28,7 +28,7 @@ from xmap.pipeline.adapters.encoder import (
 )
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
-from xmap.stages.progress import Progress
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
 from xmap.store.artifacts.usable import usable

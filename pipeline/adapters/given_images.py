@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xmap.stages.progress import Progress, Silent
+from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from functools import cached_property
 from types import FrameType
 from typing import Any, TypeVar
 
-from xmap.stages.engine import Advance, Answer, Worker
+from xmap.stages.workplace.engine import Advance, Answer, Worker
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.tables import first_line
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from xmap.pipeline.settings.config import RunConfig
-from xmap.stages.engine import LOCAL, Engine
-from xmap.stages.progress import Progress
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.engine import LOCAL, Engine
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 

@@ -19,8 +19,8 @@ from xmap.pipeline.run.trainings import Trained, train_away
 from xmap.pipeline.run.warnings import warnings_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.names import ADAPTER, EVAL
-from xmap.stages.progress import Once, Progress, Silent
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Once, Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.usable import usable

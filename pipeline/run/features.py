@@ -18,7 +18,7 @@ from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS, Parts
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name

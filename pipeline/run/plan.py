@@ -18,7 +18,7 @@ from xmap.stages.eval.identity import eval_identity
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.stages.train.identity import TrainSpec, adapter_identity
 from xmap.stages.tune_texts.identity import TuneSpec, coop_identity
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.plain import named

@@ -17,9 +17,9 @@ from pathlib import Path
 from xmap.pipeline.run.features import Built
 from xmap.stages.config import Device
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.engine import Advance
 from xmap.stages.train.identity import TrainSpec
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.engine import Advance
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.parcel import Parcel, lay_out, pack, take_in
@@ -65,7 +65,7 @@ class Trained:
 
 
 class Trainer:
-    """Trains adapters from parcels in a store of its own: a `stages.engine.Worker`."""
+    """Trains adapters from parcels in a store of its own: a `stages.workplace.engine.Worker`."""
 
     def __init__(self, parcels: Sequence[Parcel], device: Device) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="xmap-train-")

@@ -17,7 +17,7 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, HARD_QUESTION, HARD_SAMPLES, METHOD, Variant
 from xmap.stages.names import CACHE
-from xmap.stages.progress import Progress
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.disk.files import make_folder

@@ -23,8 +23,8 @@ from xmap.stages.datasets.benchmarks.layouts import IMAGENET
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.identity import eval_identity
 from xmap.stages.names import ADAPTER, FIXED
-from xmap.stages.progress import Progress
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError, MemoryRefused, StoreDenied, StoreFull, XmapError, is_of_memory

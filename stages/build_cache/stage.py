@@ -23,8 +23,8 @@ from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX, VALUES
 from xmap.stages.fewshot.draw import Drawn, draw_support, even_rows, index_split, splits_of, take_parts, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
-from xmap.stages.progress import Progress
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity

@@ -19,7 +19,7 @@ from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Fitted, Scores
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import NeighborColumn

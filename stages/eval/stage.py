@@ -24,7 +24,7 @@ from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import FLOATS
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity

@@ -22,7 +22,7 @@ from xmap.stages.datasets.classes.shared_names import sharing, sharing_said, tol
 from xmap.stages.datasets.dataset import TEST, VAL
 from xmap.stages.extract.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from xmap.stages.names import FIXED, part_of
-from xmap.stages.progress import Progress
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity

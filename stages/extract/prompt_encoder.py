@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, require_finite
-from xmap.stages.engine import Advance
 from xmap.stages.machine.kind import Machine, require_kind
+from xmap.stages.workplace.engine import Advance
 from xmap.store.formats.tables import Array
 
 
@@ -35,7 +35,7 @@ class EncodedPrompts:
 
 
 class PromptEncoder:
-    """One model at work on prompts: a `stages.engine.Worker`."""
+    """One model at work on prompts: a `stages.workplace.engine.Worker`."""
 
     def __init__(self, encoder: EncoderIdentity, machine: Machine, size: int) -> None:
         """Raises `InputError` where this machine is not of the kind that the work was planned on."""

@@ -13,7 +13,6 @@ from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_crop, require_finite
-from xmap.stages.engine import Advance
 from xmap.stages.extract.loading import Request, load_views
 from xmap.stages.extract.shards import Shard
 from xmap.stages.images.decode import BadImage, rules_of
@@ -21,6 +20,7 @@ from xmap.stages.images.load import OUTSIDE, Planned
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
+from xmap.stages.workplace.engine import Advance
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ErrorRow, ImageFeatures
 
@@ -43,7 +43,7 @@ class Encoded:
 
 
 class ShardEncoder:
-    """One model and its preprocessing, at work on shards: a `stages.engine.Worker`."""
+    """One model and its preprocessing, at work on shards: a `stages.workplace.engine.Worker`."""
 
     def __init__(self, encoder: EncoderIdentity, extract: ExtractConfig, machine: Machine, threads: int) -> None:
         """Raises `InputError` where this machine is not of the kind that the extraction was planned on."""

@@ -6,7 +6,7 @@ They are two so that a changed prompt never encodes an image again. Identities a
 from __future__ import annotations
 
 from xmap.stages.extract.identity import ExtractSpec, parts
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError

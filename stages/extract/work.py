@@ -28,8 +28,8 @@ from xmap.stages.images.decode import Rules, rules_of
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.load import OUTSIDE, Planned, load
 from xmap.stages.machine.kind import Machine, this_machine
-from xmap.stages.progress import Progress
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.artifacts.fingerprint import Fields, Json
 from xmap.store.disk.files import write_bytes

@@ -22,7 +22,7 @@ from xmap.stages.images.depths import assumed
 from xmap.stages.images.read import Given
 from xmap.stages.predict.loader import Batch, ImageLoader
 from xmap.stages.predict.prediction import Neighbor, Prediction
-from xmap.stages.progress import Progress
+from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 

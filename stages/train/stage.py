@@ -28,7 +28,7 @@ from xmap.stages.train.examination import examine
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, observe, write_log
 from xmap.stages.train.recorder import Recorder
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity

@@ -29,9 +29,9 @@ from xmap.stages.machine.memory import peak_memory
 from xmap.stages.methods.fitting.epochs import SGD, Batch, BestEpoch, Schedule, Step, run_epochs
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.protocol import NoLog
-from xmap.stages.progress import Progress
 from xmap.stages.tune_texts.identity import TuneSpec
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity

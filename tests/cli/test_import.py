@@ -17,7 +17,7 @@ from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_images, read_texts

@@ -17,7 +17,7 @@ from xmap.stages.fewshot.load import load_text
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.stage import train
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.index import VectorIndex

@@ -15,8 +15,8 @@ from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import resolve
 from xmap.stages.extract.identity import ExtractSpec, image_identity, text_identity
 from xmap.stages.extract.stage import extract_images, extract_texts
-from xmap.stages.progress import Silent
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.notes import Notes

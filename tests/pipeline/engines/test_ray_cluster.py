@@ -26,7 +26,7 @@ from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.bench import bench
 from xmap.pipeline.studies.jobs import jobs_of
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import read_errors

@@ -17,7 +17,7 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.fewshot.load import load_text
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
 

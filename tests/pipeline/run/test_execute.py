@@ -14,7 +14,7 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.reasons import NEW, words
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Change
 from xmap.store.errors import ArtifactMissing, InputError, XmapError

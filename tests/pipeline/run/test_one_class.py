@@ -13,7 +13,7 @@ import xmap.stages.fewshot.load
 from tests.worlds.inputs import write_layout
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 

@@ -14,7 +14,7 @@ from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.names import Parts
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import ArtifactMissing, InputError
 

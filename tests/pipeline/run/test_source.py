@@ -18,7 +18,7 @@ from xmap.pipeline.run.source import source_of, stated
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.config import DataConfig, EncoderConfig
 from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError
 

@@ -15,8 +15,8 @@ from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.load import class_weights, load_text, support_of
 from xmap.stages.names import Parts
-from xmap.stages.progress import Silent
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError

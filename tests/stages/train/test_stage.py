@@ -23,7 +23,7 @@ from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.train.stage import held_out, train
-from xmap.stages.workplace import Workplace
+from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError, UnknownName

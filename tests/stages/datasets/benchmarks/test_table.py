@@ -14,8 +14,8 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.encoder.text_tower import TextTower
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.methods.fitting.search import quality
-from xmap.stages.progress import Silent
 from xmap.stages.tune_texts.stage import Tuned, class_logits, default_epochs, start_context, tune
+from xmap.stages.workplace.progress import Silent
 from xmap.store.memory.notes import Notes
 
 NAMES = ("seven", "zero", "eight")

@@ -14,7 +14,7 @@ from xmap.pipeline.adapters.given_images import image_paths
 from xmap.stages.datasets.places.pictures import UNREAD, is_left_behind
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
-from xmap.stages.progress import Silent
+from xmap.stages.workplace.progress import Silent
 from xmap.store.errors import InputError
 
 FOLDERS = (

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from xmap.stages.config import Device
-from xmap.stages.engine import LOCAL, Engine
-from xmap.stages.progress import Progress, Silent
+from xmap.stages.workplace.engine import LOCAL, Engine
+from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 
@@ -21,7 +20,7 @@ class Workplace:
 
     store: Store
     progress: Progress = field(default_factory=Silent)
-    device: Device = "auto"
+    device: str = "auto"
     workers: int = 0
     engine: Engine = LOCAL
 
