@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 from xmap.pipeline.run.features import Built
-from xmap.stages.config import Device
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.workplace.engine import Advance
@@ -67,7 +66,7 @@ class Trained:
 class Trainer:
     """Trains adapters from parcels in a store of its own: a `stages.workplace.engine.Worker`."""
 
-    def __init__(self, parcels: Sequence[Parcel], device: Device) -> None:
+    def __init__(self, parcels: Sequence[Parcel], device: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="xmap-train-")
         self._workplace = Workplace(Store(Path(self._folder.name)), device=device)
         laid = (lay_out(parcel, self._workplace.store) for parcel in parcels)
