@@ -8,7 +8,8 @@ from xmap.cli.console import plain, print_json, show
 from xmap.cli.ends import FOUND
 from xmap.cli.options import JsonOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
-from xmap.store.artifacts.artifact import read_artifact
+from xmap.pipeline.upkeep.packs import wrong
+from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.removed import explained
 from xmap.store.artifacts.root import require_store, store_root
@@ -16,11 +17,12 @@ from xmap.store.errors import ArtifactMissing, XmapError
 
 
 def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Read every byte of every artifact; exit code 1 if one is damaged.
+    """Read every byte of every artifact and of the feature rows they share; exit code 1 if one is damaged.
 
     Example: xmap verify --store .xmap
     """
-    folders = sorted(path.parent for path in require_store(store_root(store or None)).glob(f"*/*/{MANIFEST}"))
+    root = require_store(store_root(store or None))
+    folders = sorted(path.parent for path in root.glob(f"*/*/{MANIFEST}"))
     problems: list[str] = []
     with progress_on_stderr(quiet) as progress:
         progress.start("verify", len(folders))
@@ -32,6 +34,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
             # What another process removes meanwhile is not damaged.
             problems += [str(error) for error in found if not isinstance(error, ArtifactMissing)]
             progress.advance(1)
+        problems += [str(error) for error in wrong(Store(root))]
     if json:
         print_json({"artifacts": len(folders), "damaged": problems})
     else:

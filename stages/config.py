@@ -38,6 +38,7 @@ class DataConfig(Config):
     classes: str = Field(
         "", description="Text file of classes: their order, `class<TAB>name` lines, or names in order where classes are numbers."
     )
+    labels: str = Field("", description="Table of sample_id and label: corrections over the data's labels; label leave-out drops an image.")
     templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from xmap.store.memory.notes import Notes
 from xmap.store.memory.sources import remember_source
 
 if TYPE_CHECKING:
+    from xmap.stages.datasets.places.place import Place
     from xmap.stages.encoder.identity import EncoderIdentity
 
 # Side files of the store that no fingerprint includes.
@@ -155,14 +156,21 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
 
     notes = Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine_of(config.run).away else config
-    dataset = open_dataset(placed.data, notes=notes)
+    hashes: dict[Place, str] = {}
+
+    def contents(places: Iterable[Place]) -> Mapping[Place, str]:
+        hashes.update(hash_places(places, notes))
+        return hashes
+
+    dataset = open_dataset(placed.data, notes, contents)
     encoder = resolve(placed.encoder, notes, store.root / RECORDS)
-    hashes = hash_places((sample.place for sample in dataset.samples), notes)
+    if not hashes:
+        contents(sample.place for sample in dataset.samples)
     doubts = repeats(dataset, hashes)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     command = f"xmap extract {config.flags()}".strip()
     spec, source = ExtractSpec(dataset, hashes, encoder, config.extract), source_of(config)
-    made = image_identity(spec, command, notes), text_identity(spec, command)
+    made = image_identity(spec, command), text_identity(spec, command)
     images, texts = (replace(identity, source=source) for identity in made)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
     remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))

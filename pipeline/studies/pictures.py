@@ -48,7 +48,7 @@ def _noted(store: Store, images: Artifact) -> DataConfig | None:
 
 def _harmless(images: Artifact) -> DataConfig:
     """How splits are drawn, as the manifest states it. The files that it names are nobody's to open."""
-    return stated(images, DataConfig).model_copy(update={"data": "", "classes": "", "root": ""})
+    return stated(images, DataConfig).model_copy(update={"data": "", "classes": "", "root": "", "labels": ""})
 
 
 def _rules(images: Artifact, max_pixels: int | None) -> Rules:

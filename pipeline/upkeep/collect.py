@@ -10,12 +10,14 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.named import answering
+from xmap.pipeline.upkeep.packs import idle
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
@@ -25,6 +27,7 @@ from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import read_plain, system_errors
 from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
 from xmap.store.errors import InputError, XmapError
+from xmap.store.formats.packs import FOLDER
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
@@ -76,7 +79,13 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     found = [Waste(artifact.path, _bytes(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
     folders = {store.root / identity.stage / identity.folder for identity in used}
     found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]
-    leftovers = (path for path in sorted(store.root.glob(f"*/.*{TEMPORARY}")) if is_abandoned(path))
+    # Where it cannot be told which rows are needed, all are.
+    if not any(folder.parent.name == IMAGES for folder in survey.damaged) and all(map(store.find, _of_images(used))):
+        images = [artifact for artifact in survey.artifacts if artifact.stage == IMAGES and artifact.path in kept]
+        found += [Waste(path, _bytes(path), UNREFERENCED) for path in idle(store, images)]
+    leftovers = (
+        path for pattern in ("*", f"{FOLDER}/*") for path in sorted(store.root.glob(f"{pattern}/.*{TEMPORARY}")) if is_abandoned(path)
+    )
     return found + [Waste(path, _bytes(path), LEFTOVER) for path in leftovers]
 
 
@@ -107,8 +116,17 @@ def _remove(store: Store, found: Waste) -> None:
         store.remove(found.artifact)
     elif found.why == LEFTOVER:
         remove_abandoned(found.path)
+    elif found.path.is_file():
+        found.path.unlink()
+        with suppress(OSError):
+            # The last of its maker.
+            found.path.parent.rmdir()
     else:
         shutil.rmtree(found.path)
+
+
+def _of_images(used: Sequence[Identity]) -> Iterator[Identity]:
+    return (identity for identity in used if identity.stage == IMAGES)
 
 
 def _older(survey: Survey, keep: int) -> Iterator[Artifact]:

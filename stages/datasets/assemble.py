@@ -1,4 +1,4 @@
-"""The last step of every reader: from the items it found to a `Dataset`, with labels, display names and splits."""
+"""The last step of every reader: from the items it found to a `Dataset`, with labels, display names and the splits that it found."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.classes.order import said_alike
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Item, Sample
+from xmap.stages.datasets.dataset import Dataset, Item, Sample, order
 from xmap.stages.datasets.places.pictures import unread
 from xmap.stages.datasets.places.place import location
-from xmap.stages.datasets.splits.draw import draw_splits, keep_few
 from xmap.store.errors import InputError
 
 
@@ -20,8 +19,8 @@ def assemble(
 ) -> Dataset:
     """The dataset of `items`, whose classes are `keys` in label order, called `names`, unless the names file says otherwise.
 
-    Either all items have a split or none has. Raises `InputError` for a names file that does not fit the classes, for a single
-    class, and for one of pictures alone that are not read.
+    Either all items have a split or none has: `stages.datasets.splits.divide` draws them. Raises `InputError` for a names file that does
+    not fit the classes, for a single class, and for one of pictures alone that are not read.
     """
     refuse_one_class(keys)
     _require_readable(items)
@@ -29,19 +28,9 @@ def assemble(
     if config.classes:
         classes = read_names(location(config.classes), classes)
     labels = {key: label for label, key in enumerate(classes.keys)}
-    splits = {item.sample_id: item.split for item in items}
-    drawn: tuple[str, ...] = ()
-    if not all(splits.values()):
-        pairs = [(item.sample_id, item.key) for item in items]
-        found, drawn = draw_splits(pairs, config.split_seed, config.val_share, config.test_share)
-        splits = dict(found)
-    if config.train_per_class is not None:
-        train = [(item.sample_id, item.key) for item in items if splits[item.sample_id] == TRAIN]
-        left_out, kept = keep_few(train, config.split_seed, config.train_per_class)
-        items, drawn = [item for item in items if item.sample_id not in left_out], (*drawn, *kept)
-    samples = [Sample(item.sample_id, item.place, labels[item.key], splits[item.sample_id]) for item in items]
-    samples.sort(key=lambda sample: (SPLITS.index(sample.split), sample.sample_id))
-    return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *said_alike(keys), *classes.remarks, *drawn))
+    samples = [Sample(item.sample_id, item.place, labels[item.key], item.split) for item in items]
+    samples.sort(key=lambda sample: (order(sample.split), sample.sample_id))
+    return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *said_alike(keys), *classes.remarks))
 
 
 def _require_readable(items: Iterable[Item]) -> None:

@@ -11,6 +11,11 @@ TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 
 
+def order(split: str) -> int:
+    """The place of a split among the others; that of samples which have none comes first."""
+    return SPLITS.index(split) if split else -1
+
+
 @dataclass(frozen=True)
 class Item:
     """One image as a reader found it: `key` is its class before display names, `split` is empty where the data has none."""

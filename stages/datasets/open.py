@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
+from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.datasets.places.place import Location, location
 from xmap.stages.datasets.sources.containers import is_pattern
+from xmap.stages.datasets.sources.corrections import corrected
 from xmap.stages.datasets.sources.folder import FolderSource
 from xmap.stages.datasets.sources.parquet import ParquetSource
 from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
 from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
+from xmap.stages.datasets.splits.divide import Contents, divide
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
@@ -45,15 +49,27 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-def open_dataset(config: DataConfig, notes: Notes | None = None) -> Dataset:
-    """The dataset at `config.data`, named as the file or folder. Raises `InputError`."""
+def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Contents | None = None) -> Dataset:
+    """The dataset at `config.data`, named as the file or folder.
+
+    Where it has no splits these are drawn by the `contents` of its files, which are read here unless somebody remembers them. Raises
+    `InputError`.
+    """
+    asked = contents or partial(hash_places, notes=notes or Notes())
+    found = _read(config, notes or Notes())
+    divided = divide(found, config, asked)
+    # Last: a corrected label moves no image to another split.
+    return corrected(divided, config.labels, asked) if config.labels else divided
+
+
+def _read(config: DataConfig, notes: Notes) -> Dataset:
     if not config.data:
         raise InputError(f"no data is given; point --data at {FORMS}.")
     data = location(config.data)
     try:
         for source in SOURCES:
             if source.matches(data):
-                return source.read(config, data, _name(data), notes or Notes())
+                return source.read(config, data, _name(data), notes)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xmap.stages.config import AUTO, ExtractConfig
-from xmap.stages.datasets.content.wide import has_wide
+from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from xmap.stages.datasets.places.pictures import HEIC
-from xmap.stages.datasets.places.place import unit
+from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
-from xmap.stages.extract.shards import VERSION, Hashes, decoding, units
 from xmap.stages.images.heif import has_heif
 from xmap.stages.names import IMAGES, TEXTS
-from xmap.store.artifacts.fingerprint import Json, fingerprint
+from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.artifacts.identity import Identity
-from xmap.store.memory.notes import Notes
 
+# Raise when the same declared fields would give other rows: another augmentation, another crop. Prompts have a version of their own.
+VERSION, TEXT_VERSION = 2, 1
 TEXT_BATCH = 64
 COMMAND = "xmap extract"
+
+Hashes = Mapping[Place, str]
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,9 @@ class ExtractSpec:
         return f"{self.dataset.name}-{self.encoder.name}"
 
 
-def image_identity(spec: ExtractSpec, command: str = COMMAND, notes: Notes | None = None) -> Identity:
-    """What the image features are.
-
-    Where an image has room for more than 8 bits a value, how these are read is told; `notes` remember whether one has.
-    """
-    dataset, hashes, config = spec.dataset, spec.hashes, spec.config
-    content = {split: _content(dataset.split(split), hashes) for split in SPLITS if dataset.split(split)}
-    places = (sample.place for sample in dataset.samples)
-    wide = config.depth == AUTO and has_wide(places, fingerprint(content), notes or Notes())
+def image_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
+    """What the image features are: the samples of each split with the contents of their files, and what makes rows of contents."""
+    dataset, config = spec.dataset, spec.config
     fields: dict[str, Json] = {
         "version": VERSION,
         "encoder": spec.encoder.fields,
@@ -55,14 +50,33 @@ def image_identity(spec: ExtractSpec, command: str = COMMAND, notes: Notes | Non
         # Without augmentation its seed determines nothing.
         "view_seed": config.view_seed if config.views else None,
         "batch_size": config.batch_size,
-        "shard_batches": config.shard_batches,
         "classes": list(dataset.classes),
-        "content": content,
-        **({"depth": AUTO} if wide else {}),
+        "content": {split: _content(dataset.split(split), spec.hashes) for split in SPLITS if dataset.split(split)},
         **decoding(config),
         **_unread(dataset),
     }
     return Identity(IMAGES, spec.name, fields, command=command)
+
+
+def makers(spec: ExtractSpec, made_by: Fields) -> tuple[Fields, Fields]:
+    """All that determines a plain row and an augmented one, beside the image's bytes and the number of the view.
+
+    With the libraries and the kind of device, `made_by`: rows of another machine's arithmetic are made anew.
+    """
+    plain: dict[str, Json] = {
+        "version": VERSION,
+        "encoder": spec.encoder.fields,
+        "batch_size": spec.config.batch_size,
+        "made_by": made_by,
+        **decoding(spec.config),
+    }
+    return plain, {**plain, "view_seed": spec.config.view_seed}
+
+
+def decoding(extract: ExtractConfig) -> Fields:
+    """What settings change in how pixels are read: nothing is said of those that are as they always were."""
+    given: dict[str, Json] = {"depth": extract.depth, "max_pixels": extract.max_pixels}
+    return {name: value for name, value in given.items() if value != ExtractConfig.model_fields[name].default}
 
 
 def _unread(dataset: Dataset) -> dict[str, Json]:
@@ -74,7 +88,7 @@ def _unread(dataset: Dataset) -> dict[str, Json]:
 def text_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
     """What the text features of the dataset's classes and templates are."""
     fields: dict[str, Json] = {
-        "version": VERSION,
+        "version": TEXT_VERSION,
         "encoder": spec.encoder.fields,
         "classes": list(spec.dataset.classes),
         "templates": list(spec.dataset.templates),
@@ -94,7 +108,4 @@ def parts(identity: Identity) -> dict[str, str]:
 
 
 def _content(samples: Sequence[Sample], hashes: Hashes) -> str:
-    listed = [[sample.sample_id, sample.label, hashes.get(sample.place)] for sample in samples]
-    cuts = [len(part) for part in units(samples)]
-    # Shards end where a tar or table does, so where these end determines bytes too.
-    return fingerprint({"samples": listed, "units": cuts} if any(unit(sample.place) for sample in samples) else listed)
+    return fingerprint([[sample.sample_id, sample.label, hashes.get(sample.place)] for sample in samples])

@@ -5,41 +5,43 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from xmap.stages.extract.shards import Shard
 
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder, plain_crop, require_finite
-from xmap.stages.extract.loading import Request, load_views
-from xmap.stages.extract.shards import Shard
+from xmap.stages.extract.loading import load_views
+from xmap.stages.extract.wanted import Shard, Wanted
 from xmap.stages.images.decode import BadImage, rules_of
-from xmap.stages.images.load import OUTSIDE, Planned
+from xmap.stages.images.load import OUTSIDE
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
 from xmap.stages.workplace.engine import Advance
 from xmap.store.errors import InputError
-from xmap.store.formats.features import ErrorRow, ImageFeatures
+from xmap.store.formats.features import ErrorRow
+from xmap.store.formats.packs import Rows
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A shard's rows, its bad images in the order of the plan, the model's own logit scale, and how many images were assumed to have
-    values of so many bits.
+    """What became of a shard: its rows, the images that are bad, in the order of the plan, the model's own logit scale, and how many
+    images were assumed to have values of so many bits.
     """
 
     shard: Shard
-    rows: ImageFeatures
-    bad: tuple[ErrorRow, ...]
+    rows: Rows
+    bad: tuple[tuple[Wanted, BadImage], ...]
     logit_scale: float
     depths: Mapping[int, int]
 
     @property
     def units(self) -> int:
-        return len(self.shard.samples)
+        return len(self.shard.images)
 
 
 class ShardEncoder:
@@ -57,70 +59,61 @@ class ShardEncoder:
                 yield self._encode(shard, answers, advance)
 
     def _answers(self, shards: Sequence[Shard]) -> Generator[Loaded]:
-        requests = [
-            Request(sample, Planned(content), shard.views)
-            for shard in shards
-            for sample, content in zip(shard.samples, shard.contents, strict=True)
-        ]
         preprocess = self._model.identity.preprocess
         maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
-        return load_views(requests, maker, self._extract.batch_size, self._threads)
+        images = [image for shard in shards for image in shard.images]
+        return load_views(images, maker, self._extract.batch_size, self._threads)
 
     def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
         """Encode one shard, whose answers come next."""
-        bad: list[ErrorRow] = []
-        depths: Counter[int] = Counter()
-        preprocess, views = self._model.identity.preprocess, 1 + shard.views
-        batches = full_batches(_images(shard, answers, bad, depths, advance), views, preprocess["size"], self._extract.batch_size)
-        features = np.concatenate([self._model.encode_images(normalised(batch, preprocess)) for batch in batches])
-        lost = {row.sample_id for row in bad}
-        good = np.repeat([sample.sample_id not in lost for sample in shard.samples], views)
-        kept = features[: len(good)][good]
-        require_finite(kept, self._model.identity)
-        samples = [sample for sample in shard.samples if sample.sample_id not in lost]
-        rows = ImageFeatures(
-            tuple(sample.sample_id for sample in samples for _ in range(views)),
-            np.repeat(np.asarray([sample.label for sample in samples], dtype=np.int32), views),
-            np.tile(np.arange(views, dtype=np.int16), len(samples)),
-            kept,
-        )
-        return Encoded(shard, rows, tuple(bad), self._model.logit_scale, dict(depths))
+        work = _Work(answers, advance)
+        preprocess = self._model.identity.preprocess
+        batches = full_batches(work.pixels(shard), preprocess["size"], self._extract.batch_size)
+        encoded = [self._model.encode_images(normalised(batch, preprocess)) for batch in batches]
+        contents = [str(image.content) for image in work.good for _ in image.views]
+        views = np.asarray([view for image in work.good for view in image.views], np.int16)
+        features = np.concatenate(encoded)[: len(contents)] if encoded else np.empty((0, self._model.identity.width), np.float32)
+        require_finite(features, self._model.identity)
+        return Encoded(shard, Rows(contents, views, features), tuple(work.bad), self._model.logit_scale, dict(work.depths))
 
 
-def _images(
-    shard: Shard, answers: Iterator[Loaded], bad: list[ErrorRow], depths: Counter[int], advance: Advance
-) -> Iterator[Pixels | None]:
-    """The views of each sample of `shard`, None for a bad image, which is put into `bad`; assumed depths are counted.
+@dataclass
+class _Work:
+    """The images of one shard as they are loaded: good ones, bad ones with the reason, and how many bits were assumed of how many."""
 
-    Raises `InputError` for a changed file.
-    """
-    for sample in shard.samples:
-        answer = next(answers)
-        if isinstance(answer, BadImage) and answer.kind in OUTSIDE:
-            raise InputError(f"{sample.place} {answer.message}; run the same command again.")
-        advance(1)
-        if isinstance(answer, BadImage):
-            bad.append(error_row(sample, answer))
-            yield None
-        elif isinstance(answer, Deep):
-            depths[answer.depth] += 1
-            yield answer.pixels
-        else:
-            yield answer
+    answers: Iterator[Loaded]
+    advance: Advance
+    good: list[Wanted] = field(default_factory=list)
+    bad: list[tuple[Wanted, BadImage]] = field(default_factory=list)
+    depths: Counter[int] = field(default_factory=Counter)
+
+    def pixels(self, shard: Shard) -> Iterator[Pixels]:
+        """The views (V, H, W, 3) uint8 of each good image. Raises `InputError` for a changed file."""
+        for image in shard.images:
+            answer = next(self.answers)
+            if isinstance(answer, BadImage) and answer.kind in OUTSIDE:
+                raise InputError(f"{image.sample.place} {answer.message}; run the same command again.")
+            self.advance(1)
+            if isinstance(answer, BadImage):
+                self.bad.append((image, answer))
+                continue
+            self.good.append(image)
+            if isinstance(answer, Deep):
+                self.depths[answer.depth] += 1
+            yield answer.pixels if isinstance(answer, Deep) else answer
 
 
-def full_batches(images: Iterable[Pixels | None], views: int, size: Sequence[int], batch_size: int) -> Iterator[Pixels]:
+def full_batches(images: Iterable[Pixels], size: Sequence[int], batch_size: int) -> Iterator[Pixels]:
     """All batches (batch_size, H, W, 3) uint8, each of full size: matrix products at other sizes differ in the last bits.
 
-    The `views` places of a bad image, and those after the last image, are black.
+    The places after the last image are black.
     """
     batch, filled = np.zeros((batch_size, *size, 3), np.uint8), 0
     for image in images:
         done = 0
-        while done < views:
-            count = min(views - done, batch_size - filled)
-            if image is not None:
-                batch[filled : filled + count] = image[done : done + count]
+        while done < len(image):
+            count = min(len(image) - done, batch_size - filled)
+            batch[filled : filled + count] = image[done : done + count]
             done, filled = done + count, filled + count
             if filled == batch_size:
                 yield batch
@@ -129,8 +122,8 @@ def full_batches(images: Iterable[Pixels | None], views: int, size: Sequence[int
         yield batch
 
 
-def error_row(sample: Sample, bad: BadImage) -> ErrorRow:
+def error_row(sample: Sample, kind: str, message: str) -> ErrorRow:
     """What errors.parquet says of a bad image."""
     # The id's last parts as they are on disk: the id is normalised, and a normalised name may not open the file.
     written = "/".join(str(sample.place).split("/")[-len(sample.sample_id.split("/")) :])
-    return ErrorRow(sample.sample_id, sample.split, written, bad.kind, bad.message)
+    return ErrorRow(sample.sample_id, sample.split, written, kind, message)

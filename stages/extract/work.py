@@ -1,69 +1,82 @@
-"""The work of `extract`: shards kept, copied or encoded; prompts encoded.
+"""The work of `extract`: images encoded that the store lacks, samples written that refer to their rows; prompts encoded.
 
-The plan is fixed before work starts and each shard is written whole under a footer that says what it is, so an interrupted
-extraction goes on where it was and ends with the bytes it would have had, whatever engine encodes and in whatever order.
+What is to be encoded is fixed before work starts and each shard's rows are kept at once, so an interrupted extraction goes on where it was,
+and ends with the rows it would have had, whatever engine encodes and in whatever order.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from xmap.stages.config import read_as
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
-from xmap.stages.datasets.dataset import SPLITS, Dataset
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
-from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
+from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec, makers
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
-from xmap.stages.extract.shard_encoder import ShardEncoder, error_row
-from xmap.stages.extract.shards import VERSION, Shard, find_rows, missing, plan_shards, shards_elsewhere
-from xmap.stages.images.decode import Rules, rules_of
+from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
+from xmap.stages.extract.version1 import rows_of_version_1
+from xmap.stages.extract.wanted import Library, content_of, lacking, shards_of, wanted
 from xmap.stages.images.depths import assumed
-from xmap.stages.images.load import OUTSIDE, Planned, load
+from xmap.stages.images.load import UNHASHED
 from xmap.stages.machine.kind import Machine, this_machine
+from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
-from xmap.store.artifacts.artifact import Draft
+from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Fields, Json
-from xmap.store.disk.files import write_bytes
+from xmap.store.disk.files import clear_temporaries
 from xmap.store.errors import InputError
-from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_images, write_texts
+from xmap.store.formats.features import ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
+from xmap.store.formats.packs import Packs, Reason
 
 ERRORS = "errors.parquet"
 # How many bad images are named on the spot.
 NAMED = 10
 TEXTS = "texts.parquet"
+# Samples in one table.
+TABLE = 16_384
 
 Summary = dict[str, Json]
 
 
 def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
-    """Fill `draft` with shards and errors.parquet; returns the artifact's summary and the device that was used."""
+    """Fill `draft` with a table of samples a split and errors.parquet, and have the store's packs hold every row they refer to.
+
+    Returns the artifact's summary and the device that was used.
+    """
     dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
     machine = engine.call(this_machine, workplace.device)
-    work = _Extraction(workplace, draft, plan_shards(dataset, spec.hashes, config, _shard_fields(draft, spec, machine)), rules_of(config))
-    work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
+    library = _library(workplace.store, spec, machine)
+    work = _Extraction(workplace, spec, library)
+    # One at a time for each maker: who waits finds the rows of who was first.
+    with workplace.store.holding(library.plain.name, workplace.progress.say):
+        for packs in (library.plain, library.augmented):
+            clear_temporaries(packs.folder)
+        _take_over(workplace, spec, library, dict(machine.made_by))
+        work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
     rows = work.errors()
     _report(rows, dataset, workplace.progress)
     if work.depths:
         workplace.progress.say(assumed(work.depths))
     write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
-    work.clear()
-    lost = Counter(row.split for row in rows)
-    scale = engine.call(_logit_scale, encoder, machine.device) if work.logit_scale is None else work.logit_scale
+    counts = write_splits(draft, spec, library, {row.sample_id for row in rows})
+    scale = work.logit_scale or _told_scale(workplace.store, encoder)
+    if scale is None:
+        scale = engine.call(_logit_scale, encoder, machine.device)
     return {
         **_about(spec, scale),
-        "counts": {split: len(dataset.split(split)) - lost[split] for split in SPLITS if dataset.split(split)},
+        "counts": counts,
         "bad": len(rows),
         "bad_kinds": _kinds(rows),
         "views": config.views,
+        "features": [library.plain.name, library.augmented.name],
         "remarks": list(dataset.remarks),
     }, machine.device
 
@@ -95,92 +108,113 @@ def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple
 
 @dataclass
 class _Extraction:
-    """One extraction at work: its shards, and the bad images of those that are done, by shard name."""
+    """One extraction at work: why contents, and samples that could not even be hashed, gave no image."""
 
     workplace: Workplace
-    draft: Draft
-    shards: Sequence[Shard]
-    rules: Rules
+    spec: ExtractSpec
+    library: Library
+    bad: dict[str, Reason] = field(default_factory=dict)
     depths: Counter[int] = field(default_factory=Counter)
-    bad: dict[str, Sequence[ErrorRow]] = field(default_factory=dict)
     logit_scale: float | None = None
 
     def run(self, make: Callable[[], ShardEncoder]) -> None:
-        """Keep or copy the shards that exist, have the others encoded."""
-        progress = self.workplace.progress
-        pending = self._copy([shard for shard in self.shards if not self._adopt(shard, self.draft.path / shard.name)])
-        total = sum(len(shard.samples) for shard in self.shards)
-        done = total - sum(len(shard.samples) for shard in pending)
+        """Have encoded what the store lacks; what is done stays, whatever ends the work."""
+        progress, config = self.workplace.progress, self.spec.config
+        images = wanted(self.spec)
+        self.bad.update(self.library.plain.reasons())
+        pending = lacking(images, self.library, self.bad)
+        done = len(images) - len(pending)
+        if pending and done:
+            progress.say(f"{done:,} of {len(images):,} images have their features in this store: {len(pending):,} to encode")
         if not pending:
-            progress.start("encode images", total, done)
+            progress.start("encode images", len(images), done)
             return
-        with closing(self.workplace.engine.spread(make, pending, progress.advance)) as answers:
-            progress.start("encode images", total, done)
+        shards = list(shards_of(pending, config.batch_size * config.shard_batches))
+        with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
+            progress.start("encode images", len(images), done)
             for encoded in answers:
-                shard = encoded.shard
-                write_images(self.draft.path / shard.name, encoded.rows, shard.split, shard.fingerprint)
-                self.bad[shard.name], self.logit_scale = encoded.bad, encoded.logit_scale
-                self.depths.update(encoded.depths)
+                self._keep(encoded)
 
     def errors(self) -> list[ErrorRow]:
-        """All bad images, in the order of the plan."""
-        return [row for shard in self.shards for row in self.bad[shard.name]]
+        """All bad images, in the order of the data set: each sample of a content that gave none."""
+        return [
+            error_row(sample, *self.bad[key])
+            for sample in self.spec.dataset.samples
+            if (key := content_of(sample, self.spec) or _unhashed(sample)) in self.bad
+        ]
 
-    def clear(self) -> None:
-        """Remove files that are no part of the artifact; an interrupted run may have left some of another plan."""
-        planned = {shard.name for shard in self.shards} | {ERRORS}
-        for path in self.draft.path.iterdir():
-            if path.is_file() and path.name not in planned:
-                path.unlink()
-
-    def _copy(self, shards: Sequence[Shard]) -> list[Shard]:
-        """Copy what other extractions of the store have; the shards that remain to be encoded."""
-        elsewhere = shards_elsewhere(self.workplace.store, self.draft.path) if shards else {}
-        remaining = []
-        for shard in shards:
-            path = elsewhere.get(shard.fingerprint)
-            if path is not None and self._adopt(shard, path):
-                write_bytes(self.draft.path / shard.name, path.read_bytes())
-            else:
-                remaining.append(shard)
-        copied = len(shards) - len(remaining)
-        if copied:
-            self.workplace.progress.say(f"{copied} of {len(self.shards)} shards are taken over from other extractions in this store")
-        return remaining
-
-    def _adopt(self, shard: Shard, path: Path) -> bool:
-        """Whether the file at `path` is this shard. Its bad images are looked at again, for they left no trace in it."""
-        rows = find_rows(path, shard)
-        if rows is None:
-            return False
-        bad = []
-        for sample, content in missing(shard, rows):
-            found = load(sample.place, lambda image: None, self.rules, Planned(content))
-            if found is None or found.kind in OUTSIDE:
-                return False
-            bad.append(error_row(sample, found))
-        self.bad[shard.name] = bad
-        return True
+    def _keep(self, encoded: Encoded) -> None:
+        plain = encoded.rows.views == 0
+        for packs, rows in ((self.library.plain, plain), (self.library.augmented, ~plain)):
+            if rows.any():
+                packs.write(encoded.rows.take(np.flatnonzero(rows)))
+        reasons = {image.content or _unhashed(image.sample): (bad.kind, bad.message) for image, bad in encoded.bad}
+        self.bad.update(reasons)
+        lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind not in UNHASHED}
+        if lasting:
+            self.library.plain.write_reasons(lasting)
+        self.logit_scale = encoded.logit_scale
+        self.depths.update(encoded.depths)
 
 
-def _shard_fields(draft: Draft, spec: ExtractSpec, machine: Machine) -> Fields:
-    """What determines a shard's bytes beside its samples and views.
+def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_by: Fields) -> None:
+    """Keep by content what features of version 1 hold of these images."""
+    count = 0
+    for rows in rows_of_version_1(workplace.store, spec, made_by):
+        new = [row for row, there in enumerate(library.has(rows.contents, 0)) if not there]
+        if new:
+            library.plain.write(rows.take(np.asarray(new)))
+            count += len(new)
+    if count:
+        workplace.progress.say(f"{count:,} images have their features from a store of version 1, which are taken over")
 
-    With the libraries and the kind of device: an extraction is not finished with another machine's arithmetic, its shards are
-    made anew.
+
+def _unhashed(sample: Sample) -> str:
+    """What stands for the content of a sample that has none."""
+    return f"{sample.split}\0{sample.sample_id}"
+
+
+def _library(store: Store, spec: ExtractSpec, machine: Machine) -> Library:
+    plain, augmented = makers(spec, dict(machine.made_by))
+    return Library(Packs.of(store.root, spec.encoder.name, plain), Packs.of(store.root, spec.encoder.name, augmented))
+
+
+def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[str]) -> dict[str, Json]:
+    """Write the table of each split's samples but those that are lost; how many each has.
+
+    The tables hold so many samples each that reading one with its features takes little memory.
     """
-    return {
-        "version": VERSION,
-        "encoder": spec.encoder.fields,
-        "view_seed": spec.config.view_seed,
-        "batch_size": spec.config.batch_size,
-        "made_by": machine.made_by,
-        **read_as(draft.identity.fields),
-    }
+    counts: dict[str, Json] = {}
+    for path in draft.path.glob("*-*.parquet"):
+        path.unlink()
+    for split in SPLITS:
+        samples = spec.dataset.split(split)
+        good = [sample for sample in samples if sample.sample_id not in lost]
+        if not samples:
+            continue
+        counts[split] = len(good)
+        views = 1 + (spec.config.views if split == TRAIN else 0)
+        for number, start in enumerate(range(0, max(1, len(good)), TABLE)):
+            part = good[start : start + TABLE]
+            rows = Samples(
+                [sample.sample_id for sample in part for _ in range(views)],
+                np.repeat(np.asarray([sample.label for sample in part], np.int32), views),
+                np.tile(np.arange(views, dtype=np.int16), len(part)),
+                [str(spec.hashes[sample.place]) for sample in part for _ in range(views)],
+            )
+            path = draft.path / f"{split}-{number:05d}.parquet"
+            write_samples(path, rows, split, draft.identity.fingerprint, library.plain, library.augmented)
+    return counts
 
 
 def _logit_scale(encoder: EncoderIdentity, device: str) -> float:
     return Encoder.load(encoder, device).logit_scale
+
+
+def _told_scale(store: Store, encoder: EncoderIdentity) -> float | None:
+    """The encoder's own logit scale as features of this store have it: reading it from the model takes seconds."""
+    told = (found.summary.get("logit_scale") for found in store.artifacts(IMAGES) if found.fields.get("encoder") == encoder.fields)
+    return next((float(scale) for scale in told if scale is not None), None)
 
 
 def _about(spec: ExtractSpec, logit_scale: float) -> Summary:

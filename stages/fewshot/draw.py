@@ -1,25 +1,27 @@
 """Which samples a run may see: the few-shot support and the few validation samples beside it.
 
-Draws rank the samples of a class by the hash of (seed, sample id): they depend neither on file order nor on how classes are
-numbered, and a larger draw contains the smaller one. Unreadable images are not in the feature table and are never drawn.
+Draws rank the samples of a class by the hash of (seed, content), of imported features (seed, sample id): they depend neither on file
+order nor on names nor on how classes are numbered, and a larger draw contains the smaller one. Samples of one content count once.
+Unreadable images are not in the feature table and are never drawn.
 Nothing here opens the test split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from blake3 import blake3
 
 from xmap.stages.config import CacheConfig, Protocol
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
-from xmap.store.formats.features import SAMPLES, ImageFeatures, read_images
+from xmap.store.formats.features import REFERRING, SAMPLES, ImageFeatures, join, makers_of, read_images
 from xmap.store.formats.tables import Array, read_table
 
 SUPPORT = "support-"
@@ -29,10 +31,10 @@ NOTHING = "nothing (fixed defaults)"
 IDS = pa.schema([SAMPLES.field("sample_id")])
 
 
-def rank(seed: int, sample_id: str) -> str:
-    """Where a draw by `seed` places a sample among others: hex digits to sort by."""
+def rank(seed: int, unit: str) -> str:
+    """Where a draw by `seed` places a content, or the id of a sample without one, among others: hex digits to sort by."""
     # The word keeps this order apart from the one by which splits are drawn (`stages.datasets.splits.draw`).
-    return blake3(f"shots\0{seed}\0{sample_id}".encode()).hexdigest()
+    return blake3(f"shots\0{seed}\0{unit}".encode()).hexdigest()
 
 
 def even_rows(total: int, most: int) -> Array:
@@ -42,27 +44,32 @@ def even_rows(total: int, most: int) -> Array:
 
 @dataclass(frozen=True)
 class SplitIndex:
-    """The samples of one split without their features: ids (S) and `labels` (S,) int32, in file order."""
+    """The samples of one split without their features, in file order: ids (S), `labels` (S,) int32, and by what each is drawn (S)."""
 
     sample_ids: tuple[str, ...]
     labels: Array
+    units: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def without(self, ids: Collection[str]) -> SplitIndex:
-        """The samples whose ids are not among `ids`."""
-        rows = [row for row, sample in enumerate(self.sample_ids) if sample not in ids]
-        return SplitIndex(tuple(self.sample_ids[row] for row in rows), self.labels[rows])
+        """The samples that are none of `ids`, under whatever id."""
+        taken = {unit for sample, unit in zip(self.sample_ids, self.units, strict=True) if sample in ids}
+        rows = [row for row, unit in enumerate(self.units) if unit not in taken]
+        return self._take(rows)
 
     def few(self, per_class: int, seed: int) -> SplitIndex:
         """At most `per_class` samples of each class, drawn by `seed`."""
-        by_class: dict[int, list[int]] = {}
-        for row, label in enumerate(self.labels.tolist()):
-            by_class.setdefault(label, []).append(row)
-        ranked = (sorted(rows, key=lambda row: rank(seed, self.sample_ids[row])) for rows in by_class.values())
-        rows = sorted(row for found in ranked for row in found[:per_class])
-        return SplitIndex(tuple(self.sample_ids[row] for row in rows), self.labels[rows])
+        by_class: dict[int, dict[str, int]] = {}
+        for row, (label, unit) in enumerate(zip(self.labels.tolist(), self.units, strict=True)):
+            by_class.setdefault(label, {}).setdefault(unit, row)
+        ranked = ([rows[unit] for unit in _ranked(rows, seed)] for rows in by_class.values())
+        return self._take(sorted(row for found in ranked for row in found[:per_class]))
+
+    def _take(self, rows: Sequence[int]) -> SplitIndex:
+        ids, units = (tuple(listed[row] for row in rows) for listed in (self.sample_ids, self.units))
+        return SplitIndex(ids, self.labels[list(rows)], units)
 
     def counts(self, classes: int) -> Array:
         """Samples of each class (N,) int64. Raises `InputError` for a label that no class has."""
@@ -71,6 +78,10 @@ class SplitIndex:
                 f"label {int(self.labels.max())} in the image features, but the texts name {classes} classes; extract both again."
             )
         return np.bincount(self.labels, minlength=classes)
+
+
+def _ranked(units: Iterable[str], seed: int) -> list[str]:
+    return sorted(units, key=lambda unit: rank(seed, unit))
 
 
 @dataclass(frozen=True)
@@ -176,10 +187,13 @@ def _per_class(counts: Array) -> str:
 
 def index_split(images: Artifact, split: str) -> SplitIndex:
     """The samples of a split, one a plain view. Features are not read: a whole training set would not fit in memory."""
-    table = read_table(split_files(images, split), types=SAMPLES)
-    rows = np.flatnonzero(table["view"].to_numpy() == 0)
-    ids = table["sample_id"].to_pylist()
-    return SplitIndex(tuple(ids[row] for row in rows), table["label"].to_numpy()[rows].astype(np.int32))
+    paths = split_files(images, split)
+    refers = makers_of(paths[0]) is not None
+    table = read_table(paths, types=REFERRING if refers else SAMPLES)
+    plain = table.filter(pc.equal(table["view"], 0))
+    ids = plain["sample_id"].to_pylist()
+    units = [content.hex() for content in plain["content"].to_pylist()] if refers else ids
+    return SplitIndex(tuple(ids), plain["label"].to_numpy().astype(np.int32), tuple(units))
 
 
 def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> ImageFeatures:
@@ -216,10 +230,3 @@ def split_files(images: Artifact, split: str) -> list[Path]:
 def feature_files(images: Artifact, split: str) -> list[Path]:
     """The feature files of any split, in order."""
     return [path for path in images.files(prefix=f"{split}-", suffix=".parquet") if path.stem.removeprefix(f"{split}-").isdigit()]
-
-
-def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
-    """The rows of several tables, one after the other."""
-    ids = tuple(sample for part in parts for sample in part.sample_ids)
-    labels, views = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "views"))
-    return ImageFeatures(ids, labels, views, np.concatenate([part.features for part in parts]))

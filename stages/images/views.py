@@ -1,13 +1,13 @@
 """Views of an image: view 0 is the encoder's own evaluation crop, the others are random crops that are always the same.
 
-The randomness of a view is a hash of (seed, sample id, view number) and nothing else: no generator with a state, so worker
-processes, their number and the order of samples cannot change a pixel.
+The randomness of a view is a hash of (seed, content of the file, view number) and nothing else: no generator with a state and no name, so
+threads, their number, the order of images and what they are called cannot change a pixel.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,25 +54,24 @@ class ViewMaker:
     seed: int
     rules: Rules = RULES
 
-    def load(self, place: Given, sample_id: str = "", count: int = 0, planned: Planned | None = None) -> Loaded:
-        """View 0 and `count` augmented views (1 + count, H, W, 3) uint8 of the image at `place`, or why there are none."""
-        return load(place, lambda image: self._made(image, sample_id, count), self.rules, planned)
+    def load(self, place: Given, content: str = "", views: Sequence[int] = (0,), planned: Planned | None = None) -> Loaded:
+        """The `views` (V, H, W, 3) uint8 of the image at `place`, whose blake3 is `content`, or why there are none."""
+        return load(place, lambda image: self._made(image, content, views), self.rules, planned)
 
-    def _made(self, image: Image, sample_id: str, count: int) -> Loaded:
+    def _made(self, image: Image, content: str, views: Sequence[int]) -> Loaded:
         bad = out_of_proportion(image.size, self.preprocess, self.rules)
         if bad is not None:
             return bad
-        depth, pixels = image.info.get("depth"), self.views(image, sample_id, count)
+        depth, pixels = image.info.get("depth"), self.views(image, content, views)
         return pixels if depth is None else Deep(pixels, depth)
 
-    def views(self, image: Image, sample_id: str, count: int) -> Pixels:
-        """View 0 and `count` augmented views (1 + count, H, W, 3) uint8 of an RGB image."""
-        cut = [self.plain(image), *(self.augmented(image, sample_id, view) for view in range(1, count + 1))]
-        return np.stack([np.asarray(view) for view in cut])
+    def views(self, image: Image, content: str, views: Sequence[int]) -> Pixels:
+        """The views of these numbers (V, H, W, 3) uint8 of an RGB image: 0 is the plain crop."""
+        return np.stack([np.asarray(self.augmented(image, content, view) if view else self.plain(image)) for view in views])
 
-    def augmented(self, image: Image, sample_id: str, view: int) -> Image:
+    def augmented(self, image: Image, content: str, view: int) -> Image:
         """One augmented view: a random resized crop, bicubic, flipped half of the time."""
-        draws = uniforms(self.seed, sample_id, view)
+        draws = uniforms(self.seed, content, view)
         flip = next(draws) < 0.5
         height, width = self.preprocess["size"]
         crop = image.resize((width, height), Resampling.BICUBIC, box=crop_box(image.width, image.height, draws))
@@ -101,9 +100,9 @@ def normalised(pixels: Pixels, preprocess: Mapping[str, Any]) -> Tensor:
     return batch.sub_(mean).div_(std)
 
 
-def uniforms(seed: int, sample_id: str, view: int) -> Iterator[float]:
+def uniforms(seed: int, content: str, view: int) -> Iterator[float]:
     """An endless stream of numbers in [0, 1), determined by the three arguments."""
-    stream = blake3(f"view\0{seed}\0{view}\0{sample_id}".encode())
+    stream = blake3(f"view\0{seed}\0{view}\0{content}".encode())
     block = 0
     while True:
         words = np.frombuffer(stream.digest(length=512, seek=512 * block), dtype="<u8")

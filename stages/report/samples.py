@@ -9,7 +9,7 @@ import numpy as np
 
 from xmap.store.formats.tables import Array
 from xmap.store.sql.connection import Connection
-from xmap.store.sql.views import literal
+from xmap.store.sql.selects import literal
 
 
 def _rounded(value: str, digits: int) -> str:

@@ -118,7 +118,7 @@ def held_out(support: Support, seed: int) -> torch.Tensor:
         ids = support.sample_ids[start : start + count]
         start += count
         if count >= 2:
-            held.update(SplitIndex(ids, np.full(count, label, np.int32)).few(max(1, count // 4), seed).sample_ids)
+            held.update(SplitIndex(ids, np.full(count, label, np.int32), ids).few(max(1, count // 4), seed).sample_ids)
     rows = [row for row, sample in enumerate(support.sample_ids) if sample in held]
     return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from xmap.store.artifacts.fingerprint import SHORT, Json
 from xmap.store.artifacts.identity import Identity
-from xmap.store.artifacts.locks import LOCKS, at_work, held
+from xmap.store.artifacts.locks import LOCKS, SHARED, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import store_root
 from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_own_folder, odd_below, read_plain, require_plain, write_bytes
@@ -102,16 +102,17 @@ class Artifact:
 
     @property
     def remedy(self) -> str:
-        return f"delete {self.path} and {self._again}."
+        return f"delete {self.path} and {self.again}."
 
     @property
-    def _again(self) -> str:
+    def again(self) -> str:
+        """How to make it again, in words."""
         elsewhere = "" if self.root == store_root(None) else f" --store {shlex.quote(str(self.root))}"
         return f"run `{self.manifest['command']}{elsewhere}` to build it again"
 
     def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
         """The error for one of its files: what else is sound need not go, a stage that works in shards keeps it."""
-        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self._again}.")
+        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self.again}.")
 
     def verify(self) -> list[ArtifactDamaged]:
         """Read every byte; one error for each file that is missing, cut short or altered, and for what is neither file nor folder."""
@@ -232,6 +233,12 @@ class Store:
             make_own_folder(path)
             clear_temporaries(path)
             yield Draft(path, identity)
+
+    @contextmanager
+    def holding(self, name: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the lock of what the artifacts of this store share, which `name` names; for whoever holds an artifact's lock already."""
+        with held(self.root / LOCKS / f"{SHARED}-{name.rpartition('-')[2]}.lock", on_wait):
+            yield
 
     def remove(self, artifact: Artifact) -> None:
         """Delete an artifact, manifest first, so that a half-deleted one is already none."""

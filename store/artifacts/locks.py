@@ -18,6 +18,8 @@ from xmap.store.disk.files import make_folder, require_plain, system_errors
 from xmap.store.errors import LocksMissing, NotPlain, StoreBusy
 
 LOCKS = "locks"
+# What the lock of a maker of feature rows is called.
+SHARED = "features"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
 GATE = "gate.lock"
 AT_WORK = "run-"

@@ -57,6 +57,7 @@ class About(TypedDict, total=False):
 class Images(About, total=False):
     counts: dict[Word, Count]
     parts: dict[Word, Word]
+    features: list[Word]
     bad: Count
     bad_kinds: dict[Word, Count]
     errors: Count

@@ -13,10 +13,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from xmap.store.formats.tables import Array, read_table, read_vectors, vectors_column, write_table
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.packs import MAKER, Packs, column_keys
+from xmap.store.formats.tables import REMEDY, Array, read_footer, read_table, read_vectors, vectors_column, write_table
 
+# The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
+PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
 # The columns beside the vectors; those of bad images are all text.
 SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
+CONTENT = pa.field("content", pa.binary(32))
+REFERRING = pa.schema([*SAMPLES, CONTENT])
 PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("template", pa.string())])
 
 
@@ -39,6 +45,16 @@ class ImageFeatures:
         """The given rows, in the given order."""
         ids = tuple(self.sample_ids[int(row)] for row in rows)
         return ImageFeatures(ids, self.labels[rows], self.views[rows], self.features[rows])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of a table of samples whose features are in packs: as in `ImageFeatures`, and `contents`, the blake3 of their bytes in hex."""
+
+    sample_ids: Sequence[str]
+    labels: Array
+    views: Array
+    contents: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -68,9 +84,60 @@ def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) 
     write_table(path, table, fingerprint)
 
 
+def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain: Packs, augmented: Packs) -> None:
+    """Write samples of one split whose features are in packs, as one Parquet file."""
+    table = pa.table(
+        {
+            "sample_id": pa.array(rows.sample_ids, pa.string()),
+            "split": pa.array([split] * len(rows.sample_ids), pa.string()),
+            "label": pa.array(rows.labels, pa.int32()),
+            "view": pa.array(rows.views, pa.int16()),
+            "content": pa.array([bytes.fromhex(content) for content in rows.contents], CONTENT.type),
+        }
+    )
+    write_table(path, table, fingerprint, {PLAIN: plain.name, AUGMENTED: augmented.name})
+
+
+def makers_of(path: Path) -> tuple[str, str] | None:
+    """The makers of the plain and the augmented views of a table of samples; None where the table holds features itself.
+
+    Raises `ArtifactDamaged`.
+    """
+    footer = read_footer(path)
+    found = tuple(footer.get(name, "") for name in (PLAIN, AUGMENTED))
+    if not any(found):
+        return None
+    if not all(map(MAKER.fullmatch, found)):
+        raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
+    return found[0], found[1]
+
+
 def read_images(paths: Sequence[Path]) -> ImageFeatures:
-    """Read image features from the files of one split, in file order."""
+    """Read image features from the files of one split, in file order, wherever the features lie. Raises `ArtifactDamaged`."""
+    if paths and makers_of(paths[0]) is not None:
+        return join([_gathered(path) for path in paths])
     table, vectors = read_vectors(paths, SAMPLES)
+    return _images(table, vectors)
+
+
+def _gathered(path: Path) -> ImageFeatures:
+    makers = makers_of(path)
+    if makers is None:
+        raise ArtifactDamaged(path, "its features lie elsewhere than those of its neighbours", REMEDY)
+    table = read_table(path, types=REFERRING)
+    keys, views = column_keys(table["content"], table["view"]), table["view"].to_numpy()
+    vectors = np.empty((0, 0), np.float32)
+    for name, rows in zip(makers, (np.flatnonzero(views == 0), np.flatnonzero(views != 0)), strict=True):
+        if len(rows):
+            # <root>/images/<folder>/<table>
+            found = Packs(path.parents[2], name).gather(keys[rows])
+            if not vectors.size:
+                vectors = np.empty((len(table), found.shape[1]), found.dtype)
+            vectors[rows] = found
+    return _images(table, vectors)
+
+
+def _images(table: pa.Table, vectors: Array) -> ImageFeatures:
     return ImageFeatures(
         tuple(table["sample_id"].to_pylist()),
         table["label"].to_numpy().astype(np.int32),
@@ -125,3 +192,12 @@ def write_errors(path: Path, rows: Sequence[ErrorRow], fingerprint: str) -> None
 def read_errors(path: Path) -> list[ErrorRow]:
     """Read the list of bad images."""
     return [ErrorRow(**row) for row in read_table(path, types=ERRORS).to_pylist()]
+
+
+def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
+    """The rows of several tables, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    ids = tuple(sample for part in parts for sample in part.sample_ids)
+    labels, views, features = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "views", "features"))
+    return ImageFeatures(ids, labels, views, features)

@@ -36,23 +36,24 @@ UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 Array = npt.NDArray[Any]
 
 
-def write_table(path: Path, table: pa.Table, fingerprint: str) -> None:
-    """Write `table` to `path`, whole or not at all."""
+def write_table(path: Path, table: pa.Table, fingerprint: str, labels: Mapping[str, str] | None = None) -> None:
+    """Write `table` to `path`, whole or not at all; `labels` go into its footer."""
     with atomic_file(path) as file:
-        encode_table(file, table, fingerprint)
+        encode_table(file, table, fingerprint, labels)
 
 
-def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str) -> None:
+def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str, labels: Mapping[str, str] | None = None) -> None:
     """Write `table` into an open file, which need not know where it stands: a pipe will do.
 
     Raises `InputError` for columns of a type that Parquet lacks.
     """
     if not file.seekable():
         whole = io.BytesIO()
-        encode_table(whole, table, fingerprint)
+        encode_table(whole, table, fingerprint, labels)
         file.write(whole.getbuffer())
         return
-    labelled = table.replace_schema_metadata({"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint})
+    about = {"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint, **(labels or {})}
+    labelled = table.replace_schema_metadata(about)
     # DuckDB reads float16 vectors, but not as split byte streams.
     vectors = [
         field.name for field in table.schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)

@@ -27,7 +27,8 @@ from xmap.store.artifacts.root import store_root
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from xmap.store.sql.columns import VIEWS, View
 from xmap.store.sql.questions import QUESTIONS
-from xmap.store.sql.views import Sources, definitions, literal, pattern, sources
+from xmap.store.sql.selects import definitions, literal, pattern
+from xmap.store.sql.views import Sources, sources
 
 # Nodes of a parse tree that only read, and the table functions that read no file and run no SQL.
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
@@ -41,7 +42,15 @@ ROWS = 1 << 13
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\((?:\s*(?:analyze|format\s+\w+)\s*,?)+\)\s*)?", re.IGNORECASE)
 _ARROW = {"VARCHAR": pa.string(), "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64()}
-_FILES: Mapping[str, str] = {"file": "VARCHAR", "origin": "INTEGER", "artifact": "VARCHAR", "dataset": "VARCHAR"}
+_FILES: Mapping[str, str] = {
+    "file": "VARCHAR",
+    "origin": "INTEGER",
+    "artifact": "VARCHAR",
+    "dataset": "VARCHAR",
+    "plain": "VARCHAR",
+    "augmented": "VARCHAR",
+}
+_PACKS: Mapping[str, str] = {"file": "VARCHAR", "maker": "VARCHAR"}
 _CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_name": "VARCHAR"}
 
 
@@ -199,6 +208,7 @@ def _size(count: int) -> str:
 
 def _create_views(database: Any, found: Sources) -> None:
     _register(database, "_files", found.file_rows, _FILES)
+    _register(database, "_packs", found.pack_rows, _PACKS)
     _register(database, "_classes", found.class_rows, _CLASSES)
     for name, rows in (("artifacts", found.artifact_rows), ("runs", found.run_rows)):
         types = {column: kind for column, (kind, _) in VIEWS[name].columns.items()}

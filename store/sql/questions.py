@@ -100,7 +100,7 @@ with suspects as (
   select dataset, split, sample_id, label, count(*) as runs from affinity
   where epoch <= 1 group by dataset, split, sample_id, label having max(neighbor_agreement) = 0
 )
-select s.dataset, s.split, s.sample_id, any_value(a.class_name) as labelled, mode(a.predicted_name) as predicted, s.runs,
+select s.dataset, s.split, s.sample_id, any_value(a.class_name) as label, mode(a.predicted_name) as predicted, s.runs,
   round(avg(a.margin), 2) as margin
 from suspects s join affinity a using (dataset, split, sample_id, label) where a.epoch <= 1
 group by s.dataset, s.split, s.sample_id, s.runs order by s.runs desc, margin, s.sample_id limit 1000""",

@@ -1,4 +1,4 @@
-"""What the SQL views stand on: files and facts taken from manifests, and the text that defines each view over them.
+"""What the SQL views stand on: files and facts taken from manifests; `selects.py` defines each view over them.
 
 A view reads an explicit list of files, never a pattern, and has the columns and types of `store.sql.columns` whether it has a
 million rows or none. No duckdb here.
@@ -16,11 +16,11 @@ import pyarrow as pa
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
-from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
-from xmap.store.formats.features import ERRORS, SAMPLES
+from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
+from xmap.store.formats.features import CONTENT, ERRORS, SAMPLES, makers_of
 from xmap.store.formats.log import AFFINITY, PREDICTIONS
+from xmap.store.formats.packs import all_packs
 from xmap.store.formats.tables import require_columns
-from xmap.store.sql.columns import VIEWS
 
 METRICS = "metrics.json"
 BAD = "errors.parquet"
@@ -34,10 +34,15 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Sources:
-    """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads."""
+    """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads.
+
+    `referring` are the tables of samples whose features lie in packs.
+    """
 
     files: Mapping[str, tuple[Path, ...]]
+    referring: tuple[Path, ...]
     file_rows: list[dict[str, Any]]
+    pack_rows: list[dict[str, Any]]
     class_rows: list[dict[str, Any]]
     artifact_rows: list[dict[str, Any]]
     run_rows: list[dict[str, Any]]
@@ -53,15 +58,24 @@ def sources(store: Store) -> Sources:
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
     numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
     files: dict[str, list[Path]] = {kind: [] for kind in TABLES}
-    file_rows = []
+    file_rows, referring = [], []
     for artifact, origin in origins:
         for kind, path in _tables(artifact):
             files[kind].append(path)
+            makers = makers_of(path) if kind == "images" else None
+            referring += [path] if makers else []
+            plain, augmented = makers or ("", "")
             number = numbers[origin.fingerprint] if origin else None
-            file_rows.append({"file": str(path), "origin": number, "artifact": _path(artifact), "dataset": datasets[artifact.path]})
+            about = {"artifact": _path(artifact), "dataset": datasets[artifact.path], "plain": plain, "augmented": augmented}
+            file_rows.append({"file": str(path), "origin": number, **about})
+    used = {row[name] for row in file_rows for name in ("plain", "augmented")}
+    packs = {path: found.name for found in all_packs(store) if found.name in used for path in found.sound()}
+    files["packs"] = list(packs)
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
+        tuple(referring),
         file_rows,
+        [{"file": str(path), "maker": maker} for path, maker in packs.items()],
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
         [_artifact_row(artifact) for artifact in artifacts],
         [row for artifact in artifacts for row in _run_rows(artifact, datasets[artifact.path], by_print)],
@@ -84,71 +98,13 @@ def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
     return sound, tuple(damaged)
 
 
-def definitions(found: Sources) -> dict[str, str]:
-    """The SELECT of each view that reads Parquet files."""
-    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
-    if found.files["images"]:
-        texts["features"] = _select("features", found.files["images"])
-        texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
-    for name in ("errors", "affinity", "predictions"):
-        if found.files[name]:
-            texts[name] = _select(name, found.files[name])
-    if found.files["affinity"]:
-        texts["neighbors"] = _neighbors()
-    return texts
-
-
-def _neighbors() -> str:
-    expressions = {
-        "rank": "CAST(rank AS INTEGER)",
-        "neighbor_id": "neighbors[rank].sample_id",
-        "neighbor_label": "neighbors[rank].label",
-        "affinity": "neighbors[rank].affinity",
-    }
-    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
-    return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
-
-
-def literal(text: str) -> str:
-    """`text` as a SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def pattern(path: Path) -> str:
-    """`path` as the glob pattern that matches it alone: DuckDB reads `*`, `?` and `[` in every path it is given.
-
-    Raises `QueryError` for the one combination that DuckDB's patterns cannot say, `UnicodeEncodeError` for what is no Unicode.
-    """
-    text = str(path)
-    # DuckDB says nothing of use about a path that is no Unicode.
-    text.encode()
-    if not any(sign in text for sign in "*?["):
-        return text
-    if "\\" in text:
-        raise QueryError(
-            f"SQL cannot read {text}: its name has both a backslash and one of * ? [; move the store elsewhere with --store DIR."
-        )
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
-
-
-def _select(name: str, files: Sequence[Path], where: str = "") -> str:
-    view = VIEWS[name]
-    listed = ", ".join(literal(pattern(path)) for path in files)
-    joined = {"class_name": "c.class_name", "predicted_name": "p.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
-    columns = ", ".join(f"CAST({joined.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
-    predicted = " LEFT JOIN _classes p ON p.origin = f.origin AND p.label = t.predicted" if "predicted_name" in view.columns else ""
-    classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
-    # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
-    return (
-        f"SELECT {columns} FROM read_parquet([{listed}], filename='_file', hive_partitioning=false) t"  # noqa: S608
-        f" JOIN _files f ON f.file = t._file{classes}{predicted} {where}"
-    )
-
-
 def _require_tables(artifact: Artifact) -> None:
     """Raise `ArtifactDamaged` where a table is not one that the views can read: it would be in the way of all others."""
     for kind, path in _tables(artifact):
-        require_columns(path, TABLES[kind], "feature" if kind == "images" else "")
+        refers = kind == "images" and makers_of(path) is not None
+        require_columns(
+            path, pa.schema([*TABLES[kind], CONTENT]) if refers else TABLES[kind], "feature" if kind == "images" and not refers else ""
+        )
 
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:

@@ -10,10 +10,11 @@ from xmap.stages.datasets.open import open_dataset
 
 
 def touch(root: Path, *names: str) -> Path:
+    """Files at the given relative paths, each of a content of its own: its first name."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"not looked at here")
+        path.write_bytes(name.encode("utf-8", "surrogateescape"))
     return root
 
 

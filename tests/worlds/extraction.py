@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from xmap.stages.config import DataConfig, Device, EncoderConfig, ExtractConfig
 from xmap.stages.datasets.content.hashing import hash_places
-from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
@@ -19,6 +22,8 @@ from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
+from xmap.store.formats.features import read_images
+from xmap.store.formats.packs import all_packs
 from xmap.store.memory.notes import Notes
 
 SMALL = ExtractConfig(views=2, batch_size=4, shard_batches=2)
@@ -32,6 +37,11 @@ class Told(Silent):
         self.lines: list[str] = []
         self.starts: list[tuple[str, int, int]] = []
         self.advanced = 0
+
+    @property
+    def encoded(self) -> int:
+        """How many images were not there and were given to the encoder, those that proved bad too."""
+        return sum(total - done for _, total, done in self.starts)
 
     def start(self, what: str, total: int, done: int = 0) -> None:
         self.starts.append((what, total, done))
@@ -89,5 +99,25 @@ def planner(root: Path, model: Path | str, folder: Path, config: ExtractConfig =
 
 
 def tree(artifact: Artifact | Path) -> dict[str, bytes]:
+    """The bytes of an artifact's tables, and for each split of images those of the features that its rows stand for."""
     folder = artifact if isinstance(artifact, Path) else artifact.path
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+    splits = {split: sorted(folder.glob(f"{split}-*.parquet")) for split in SPLITS}
+    return files | {split: read_images(paths).features.tobytes() for split, paths in splits.items() if paths}
+
+
+Row = tuple[str, int]
+
+
+def stored_rows(store: Store) -> dict[str, dict[Row, bytes]]:
+    """The bytes of every feature row in a store's packs, by maker, content and view. None may be there twice."""
+    found: dict[str, dict[Row, bytes]] = {}
+    for packs in all_packs(store):
+        rows = found.setdefault(packs.name, {})
+        for path in packs.paths():
+            table = pq.read_table(path)
+            for content, view, feature in zip(*(table[name].to_pylist() for name in ("content", "view", "feature")), strict=True):
+                row = content.hex(), view
+                assert row not in rows, row
+                rows[row] = np.asarray(feature, np.float32).tobytes()
+    return found

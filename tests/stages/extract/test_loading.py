@@ -15,30 +15,31 @@ from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import PREPROCESS
 from xmap.stages.encoder.model import plain_crop
-from xmap.stages.extract.loading import Request, load_views
+from xmap.stages.extract.loading import load_views
+from xmap.stages.extract.wanted import Wanted
 from xmap.stages.images.decode import BadImage
-from xmap.stages.images.load import Planned
 from xmap.stages.images.views import Loaded, ViewMaker
 from xmap.store.errors import XmapError
 
 SIZES = {**PREPROCESS, "size": [16, 16]}
 
 
-def requests_of(folder: Path, count: int) -> tuple[list[Request], ViewMaker]:
+def requests_of(folder: Path, count: int) -> tuple[list[Wanted], ViewMaker]:
     requests = []
     for number in range(count):
         path = folder / f"{number}.png"
         picture(number).save(path)
         if number == 4:
             path.write_bytes(b"no image")
-        requests.append(Request(Sample(path.name, path, 0, "train"), Planned(blake3(path.read_bytes()).hexdigest()), number % 3))
+        content = blake3(path.read_bytes()).hexdigest()
+        requests.append(Wanted(Sample(path.name, path, 0, "train"), content, ((0,), (0, 1), (2, 1))[number % 3]))
     return requests, ViewMaker(plain_crop(SIZES), SIZES, 1)
 
 
 @pytest.mark.parametrize(("threads", "ahead"), [(0, 1), (2, 3), (3, 100)])
 def test_any_number_of_threads_loads_the_same(tmp_path: Path, threads: int, ahead: int) -> None:
     requests, maker = requests_of(tmp_path, 7)
-    expected = [maker.load(request.sample.place, request.sample.sample_id, request.views) for request in requests]
+    expected = [maker.load(request.sample.place, str(request.content), request.views) for request in requests]
     found = list(load_views(requests, maker, ahead, threads))
     assert len(found) == len(expected) == 7
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))

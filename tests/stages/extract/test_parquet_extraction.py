@@ -1,11 +1,10 @@
-"""Row groups of Parquet tables as units of extraction: the features of the same images in folders, and bad cells by name."""
+"""Parquet tables of images: the features of the same images in folders, bit for bit, and bad cells by name."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -34,16 +33,16 @@ def test_features_are_those_of_the_same_images_in_folders(plan: Plan, tmp_path: 
     for name, data in zip(names, PNG, strict=False):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-    one, other = (read_images(job.run(workers).files("train-")) for job in (plan(), plan(root=root)))
+    one, other = (read_images(job.run(workers).files("train-")) for job in (plan(), plan(store="files", root=root)))
     places = {name: number for number, name in enumerate(dict.fromkeys(other.sample_ids))}
     order = [2 * places[name] + view for name in names for view in (0, 1)]
     assert one.labels.tolist() == other.labels[order].tolist()
-    np.testing.assert_allclose(one.features[::2], other.features[order][::2], rtol=1e-4, atol=1e-6)
+    # Augmented views too: these depend on the bytes, not on the name.
+    assert one.features.tobytes() == other.features[order].tobytes()
 
 
-def test_replacing_one_table_encodes_that_table_alone(plan: Plan, tables: Path) -> None:
-    before = plan().run()
-    assert [len(set(read_images([path]).sample_ids)) for path in before.files("train-")] == [1] * 5
+def test_replacing_one_table_encodes_its_new_images_alone(plan: Plan, tables: Path) -> None:
+    plan().run()
     write(tables / "data" / "train-00001-of-00002.parquet", [2, 0, 0], 9, names=["cat", "owl", "dog"])
     told = Told()
     after = plan().run(progress=told)

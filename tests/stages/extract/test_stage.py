@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worlds.extraction import SMALL, Plan, Told, tree
+from tests.worlds.extraction import SMALL, Plan, Told, plan_job, stored_rows, tree
+from tests.worlds.models import write_model
 from tests.worlds.pictures import picture, write_images
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import parts, text_identity
+from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts
+from xmap.store.formats.packs import all_packs
 from xmap.store.formats.tables import read_footer
 
 
@@ -28,9 +31,12 @@ def test_what_is_stored(plan: Plan, photos: Path, tiny_model_dir: Path) -> None:
     job = plan()
     artifact = job.run(progress=told)
     assert sorted(tree(artifact)) == [
-        "errors.parquet", "test-00000.parquet", "train-00000.parquet", "train-00001.parquet", "train-00002.parquet",
-        "train-00003.parquet", "val-00000.parquet",
+        "errors.parquet", "test", "test-00000.parquet", "train", "train-00000.parquet", "val", "val-00000.parquet",
     ]  # fmt: skip
+    rows_there = stored_rows(job.store)
+    plain, augmented = (rows_there[name] for name in artifact.summary["features"])
+    assert len(plain) == 12
+    assert sorted(augmented) == sorted((job.hashes[sample.place], view) for sample in job.dataset.split(TRAIN) for view in (1, 2))
     rows = read_images(artifact.files("train-"))
     assert rows.sample_ids == tuple(sample.sample_id for sample in job.dataset.split(TRAIN) for _ in range(3))
     assert rows.views.tolist() == [0, 1, 2] * 7
@@ -122,16 +128,18 @@ def test_a_second_run_reuses_without_torch_work(plan: Plan, monkeypatch: pytest.
     assert plan().run().path == first.path
 
 
-def test_one_changed_image_encodes_one_shard(plan: Plan, photos: Path, bad_photos: Path) -> None:
+def test_one_changed_image_is_encoded_alone(plan: Plan, photos: Path, bad_photos: Path) -> None:
     first = plan().run()
+    before = stored_rows(plan().store)
     picture(123).save(photos / "train" / "cat" / "0.jpg")
     told = Told()
     second = plan().run(progress=told)
     assert second.path != first.path
-    assert told.starts == [("encode images", 19, 17)]
-    assert any("shards are taken over" in line for line in told.lines)
-    changed = {name for name in tree(first) if tree(first)[name] != tree(second)[name]}
-    assert changed == {"train-00000.parquet", "errors.parquet"}
+    # What cannot be read has no content to be known by: a pipe, a link to nowhere and one to itself are looked at again.
+    assert told.starts == [("encode images", 19, 15)]
+    assert any(line.startswith("15 of 19 images have their features in this store") for line in told.lines)
+    new = {name: len(rows) - len(before[name]) for name, rows in stored_rows(plan().store).items()}
+    assert [new[name] for name in first.summary["features"]] == [1, 2]
     assert read_errors(first.file("errors.parquet")) == read_errors(second.file("errors.parquet"))
     assert tree(plan(store="control").run()) == tree(second)
 
@@ -142,7 +150,8 @@ def test_one_changed_image_encodes_one_shard(plan: Plan, photos: Path, bad_photo
         ({"views": 3}, {TRAIN}),
         ({"view_seed": 9}, {TRAIN}),
         ({"batch_size": 3}, {TRAIN, VAL, TEST}),
-        ({"shard_batches": 3}, {TRAIN, VAL, TEST}),
+        # How many rows are encoded together is a matter of the work alone.
+        ({"shard_batches": 3}, set()),
     ],
 )
 def test_parts_change_with_what_their_rows_depend_on(plan: Plan, change: dict[str, int], rebuilt: set[str]) -> None:
@@ -170,11 +179,35 @@ def test_the_view_seed_is_nothing_without_views(plan: Plan) -> None:
     assert one == other
 
 
-def test_each_shard_says_in_its_footer_what_it_is(plan: Plan) -> None:
+def test_each_file_says_in_its_footer_what_it_belongs_to(plan: Plan) -> None:
     artifact = plan().run()
-    prints = [read_footer(path)["xmap.fingerprint"] for path in artifact.files("train-") + artifact.files("test-")]
-    assert len(set(prints)) == len(prints)
-    assert artifact.fingerprint not in prints
+    names = artifact.summary["features"]
+    for path in artifact.files(suffix=".parquet"):
+        footer = read_footer(path)
+        assert footer["xmap.fingerprint"] == artifact.fingerprint
+        assert path.name == "errors.parquet" or [footer["xmap.plain"], footer["xmap.augmented"]] == names
+    for packs in all_packs(Store(artifact.root)):
+        assert packs.name in names
+        assert {read_footer(path)["xmap.fingerprint"] for path in packs.paths()} == {packs.name}
+
+
+@pytest.mark.promise
+def test_how_many_are_encoded_together_changes_no_row(plan: Plan) -> None:
+    one, other = (plan(SMALL.model_copy(update={"shard_batches": count}), store=str(count)) for count in (1, 5))
+    assert tree(one.run()) == tree(other.run())
+    assert stored_rows(one.store) == stored_rows(other.store)
+
+
+@pytest.mark.promise
+def test_another_batch_size_or_encoder_shares_no_row_and_another_view_seed_the_plain_ones(plan: Plan, photos: Path, tmp_path: Path) -> None:
+    plan().run()
+    for change, encoded in (({"batch_size": 3}, 12), ({"view_seed": 9}, 7), ({"views": 3}, 7), ({"shard_batches": 9}, 0)):
+        told = Told()
+        plan(SMALL.model_copy(update=change)).run(progress=told)
+        assert told.encoded == encoded, change
+    told = Told()
+    plan_job(photos, write_model(tmp_path / "tiny", seed=5), tmp_path / "store").run(progress=told)
+    assert told.encoded == 12
 
 
 @pytest.mark.parametrize("workers", [0, 1])

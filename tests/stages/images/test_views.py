@@ -1,4 +1,4 @@
-"""Laws of views: always the same for a sample, different between samples, and shaped as promised."""
+"""Laws of views: always the same for the same bytes, different between images, and shaped as promised."""
 
 from __future__ import annotations
 
@@ -28,23 +28,29 @@ def picture(width: int = 50, height: int = 41) -> Image.Image:
 
 
 def test_views_are_shaped_and_repeatable(maker: ViewMaker) -> None:
-    views = maker.views(picture(), "a.jpg", 3)
+    views = maker.views(picture(), "aa", range(4))
     assert (views.shape, views.dtype) == ((4, 24, 32, 3), np.uint8)
-    again = maker.views(picture(), "a.jpg", 5)
+    again = maker.views(picture(), "aa", range(6))
     assert np.array_equal(views, again[:4])
     assert not any(np.array_equal(one, other) for one, other in itertools.combinations(again, 2))
 
 
+def test_some_views_are_those_among_all(maker: ViewMaker) -> None:
+    """An image that comes into training gets the views that it lacks alone, in any order."""
+    views = maker.views(picture(), "aa", range(5))
+    assert np.array_equal(maker.views(picture(), "aa", (3, 1, 0)), views[[3, 1, 0]])
+
+
 def test_global_random_state_is_neither_used_nor_changed(maker: ViewMaker) -> None:
     before = torch.get_rng_state()
-    views = maker.views(picture(), "a.jpg", 2)
+    views = maker.views(picture(), "aa", (0, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(7)
-    assert np.array_equal(views, maker.views(picture(), "a.jpg", 2))
+    assert np.array_equal(views, maker.views(picture(), "aa", (0, 1, 2)))
 
 
 def test_view_zero_is_the_encoders_own_crop(maker: ViewMaker) -> None:
-    assert torch.equal(normalised(maker.views(picture(), "a.jpg", 0), SETTINGS)[0], plain_transform(SETTINGS)(picture()))
+    assert torch.equal(normalised(maker.views(picture(), "aa", (0,)), SETTINGS)[0], plain_transform(SETTINGS)(picture()))
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
@@ -56,16 +62,16 @@ def test_batches_are_normalised_as_open_clip_does_it_bit_for_bit(mode: str) -> N
     assert torch.equal(batch, torch.stack([transform(image) for image in images]))
 
 
-def test_seed_sample_and_number_each_change_a_view(maker: ViewMaker) -> None:
-    base = maker.augmented(picture(), "a.jpg", 1)
-    other_seed = ViewMaker(maker.plain, SETTINGS, seed=2).augmented(picture(), "a.jpg", 1)
-    others = [maker.augmented(picture(), "b.jpg", 1), maker.augmented(picture(), "a.jpg", 2), other_seed]
+def test_seed_content_and_number_each_change_a_view(maker: ViewMaker) -> None:
+    base = maker.augmented(picture(), "aa", 1)
+    other_seed = ViewMaker(maker.plain, SETTINGS, seed=2).augmented(picture(), "aa", 1)
+    others = [maker.augmented(picture(), "ab", 1), maker.augmented(picture(), "aa", 2), other_seed]
     assert not any(base.tobytes() == other.tobytes() for other in others)
 
 
 def test_views_are_normalised_as_view_zero_is(maker: ViewMaker) -> None:
     grey = Image.new("RGB", (40, 40), (128, 64, 32))
-    views = normalised(maker.views(grey, "a.jpg", 2), SETTINGS)
+    views = normalised(maker.views(grey, "aa", (0, 1, 2)), SETTINGS)
     torch.testing.assert_close(views[1], views[0])
     torch.testing.assert_close(views[2], views[0])
 
@@ -73,20 +79,20 @@ def test_views_are_normalised_as_view_zero_is(maker: ViewMaker) -> None:
 def test_half_of_the_views_are_flipped(maker: ViewMaker) -> None:
     half = Image.new("RGB", (64, 64), "black")
     half.paste("white", (0, 0, 32, 64))
-    left = [bool(view[:, :4, 0].mean() > view[:, -4:, 0].mean()) for view in maker.views(half, "x", 200)[1:]]
+    left = [bool(view[:, :4, 0].mean() > view[:, -4:, 0].mean()) for view in maker.views(half, "ab", range(1, 201))]
     assert 70 < sum(left) < 130
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.text(max_size=5), st.integers(1, 100))
-def test_a_crop_lies_inside_the_image(width: int, height: int, sample_id: str, view: int) -> None:
-    left, upper, right, lower = crop_box(width, height, uniforms(1, sample_id, view))
+def test_a_crop_lies_inside_the_image(width: int, height: int, content: str, view: int) -> None:
+    left, upper, right, lower = crop_box(width, height, uniforms(1, content, view))
     assert 0 <= left < right <= width
     assert 0 <= upper < lower <= height
 
 
 @given(st.text(max_size=5), st.integers(1, 100))
-def test_area_and_aspect_are_in_range(sample_id: str, view: int) -> None:
-    left, upper, right, lower = crop_box(1000, 1000, uniforms(3, sample_id, view))
+def test_area_and_aspect_are_in_range(content: str, view: int) -> None:
+    left, upper, right, lower = crop_box(1000, 1000, uniforms(3, content, view))
     wide, tall = right - left, lower - upper
     assert 0.49 < wide * tall / 1e6 <= 1
     assert 0.74 < wide / tall < 1.35

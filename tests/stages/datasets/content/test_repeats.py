@@ -14,7 +14,7 @@ from xmap.stages.datasets.dataset import Dataset, Sample
 
 SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split"
 CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"
-TWICE = "{} in one class more than once, byte for byte, such as {}; each copy counts"
+TWICE = "{} in one class more than once, byte for byte, such as {}; in a draw they count once"
 
 
 def said(*rows: tuple[str, str, int, str]) -> tuple[str, ...]:

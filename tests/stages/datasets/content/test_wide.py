@@ -1,4 +1,4 @@
-"""Images with values of more than 8 bits are known before they are read, and only they change what features are."""
+"""Images with values of more than 8 bits are known before they are read; what features are depends on the settings alone."""
 
 from __future__ import annotations
 
@@ -69,23 +69,24 @@ def test_junk_in_a_head_raises_nothing(tmp_path_factory: pytest.TempPathFactory,
     assert _is_wide(path) in (True, False)
 
 
-def identity(folder: Path, extract: ExtractConfig = USUAL, notes: Notes | None = None) -> Identity:
+def identity(folder: Path, extract: ExtractConfig = USUAL) -> Identity:
     class Encoder:
         name, fields = "encoder", {"name": "encoder"}
 
     dataset = open_dataset(DataConfig(data=str(folder)))
     hashes = hash_places((sample.place for sample in dataset.samples), Notes(folder.parent / "hashes"))
-    return image_identity(ExtractSpec(dataset, hashes, Encoder(), extract), notes=notes)  # type: ignore[arg-type]
+    return image_identity(ExtractSpec(dataset, hashes, Encoder(), extract))  # type: ignore[arg-type]
 
 
 def fill(folder: Path, data: bytes, suffix: str) -> None:
+    """Five files of two classes; what is behind a picture is no part of it, and makes them differ."""
     for name in ("ant", "bee"):
         (folder / name).mkdir(parents=True)
         for number in range(5):
-            (folder / name / f"{number}{suffix}").write_bytes(data)
+            (folder / name / f"{number}{suffix}").write_bytes(data + f"{name} {number}".encode())
 
 
-def test_only_wide_images_and_settings_that_are_given_are_part_of_what_features_are(tmp_path: Path) -> None:
+def test_settings_that_are_given_are_part_of_what_features_are_and_kinds_of_images_are_not(tmp_path: Path) -> None:
     fill(tmp_path / "plain", NARROW["grey.png"], ".png")
     fill(tmp_path / "deep", WIDE["grey.png"], ".png")
     fields = identity(tmp_path / "plain").fields
@@ -93,29 +94,34 @@ def test_only_wide_images_and_settings_that_are_given_are_part_of_what_features_
     assert identity(tmp_path / "plain", ExtractConfig(depth=12)).fields == {**fields, "depth": 12}
     assert identity(tmp_path / "plain", ExtractConfig(max_pixels=100)).fields == {**fields, "max_pixels": 100}
     deep = [identity(tmp_path / "deep", ExtractConfig(depth=depth)) for depth in ("auto", 12, 16)]
-    assert [found.fields["depth"] for found in deep] == ["auto", 12, 16]
+    assert [found.fields.get("depth") for found in deep] == [None, 12, 16]
     assert len({parts(found)["test"] for found in deep}) == 3
 
 
 def test_what_was_found_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(tmp_path / "deep", WIDE["grey.tif"], ".tif")
+    (tmp_path / "deep.tif").write_bytes(WIDE["grey.tif"])
+    (tmp_path / "plain.png").write_bytes(NARROW["grey.png"])
     notes = Notes(tmp_path / "notes")
-    first = identity(tmp_path / "deep", notes=notes)
+    assert has_wide([tmp_path / "plain.png", tmp_path / "deep.tif"], "both", notes)
+    assert not has_wide([tmp_path / "plain.png"], "plain", notes)
     monkeypatch.setattr("xmap.stages.datasets.content.wide._is_wide", None)
-    assert identity(tmp_path / "deep", notes=notes).fields == first.fields
+    assert has_wide([tmp_path / "plain.png"], "both", notes)
+    assert not has_wide([tmp_path / "deep.tif"], "plain", notes)
     assert has_wide([], "other", Notes()) is False
 
 
-def test_wide_members_of_a_tar_are_known_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("data", "wide"), [(WIDE["grey.png"], True), (NARROW["grey.png"], False)])
+def test_wide_members_of_a_tar_are_known_too(tmp_path: Path, data: bytes, wide: bool) -> None:
     (tmp_path / "tars").mkdir()
     for split in ("train", "test"):
         with tarfile.open(tmp_path / "tars" / f"{split}.tar", "w") as tar:
             for number in range(4):
-                for name, data in ((f"{number}.png", WIDE["grey.png"]), (f"{number}.cls", str(number % 2).encode())):
+                for name, member in ((f"{number}.png", data), (f"{number}.cls", str(number % 2).encode())):
                     info = tarfile.TarInfo(name)
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
-    assert identity(tmp_path / "tars").fields["depth"] == "auto"
+                    info.size = len(member)
+                    tar.addfile(info, io.BytesIO(member))
+    dataset = open_dataset(DataConfig(data=str(tmp_path / "tars")))
+    assert has_wide((sample.place for sample in dataset.samples), "tars", Notes()) is wide
 
 
 @pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".hif"])

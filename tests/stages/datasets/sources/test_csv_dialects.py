@@ -107,7 +107,8 @@ def test_paths_start_at_the_table_or_else_at_the_working_directory(images: Path,
     beside = read(Path("sub/t.csv"))
     assert sum(sample.place.is_file() for sample in beside.samples) == 1
     assert not any("working directory" in remark for remark in beside.remarks)
-    assert told(beside) == told(found)
+    # Files that are not there have no content, and are drawn by their ids: splits may differ.
+    assert sorted(row[:2] for row in told(beside)) == sorted(row[:2] for row in told(found))
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {

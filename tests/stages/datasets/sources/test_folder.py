@@ -107,7 +107,7 @@ def test_a_name_that_is_no_utf8_is_left_out_with_its_repr(tmp_path: Path) -> Non
     assert r"b'cl\xfe'" in remark
 
 
-def test_what_looks_like_an_image_stays_a_sample_and_nothing_is_opened(tmp_path: Path) -> None:
+def test_what_looks_like_an_image_stays_a_sample_and_no_pipe_is_waited_for(tmp_path: Path) -> None:
     touch(tmp_path, "a/real.jpg", "b/real.jpg")
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
     (tmp_path / "a" / "broken.png").symlink_to("nowhere")

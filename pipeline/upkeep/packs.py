@@ -1,0 +1,98 @@
+"""Looking after feature rows that artifacts share: what is wrong with them, and which may go.
+
+A pack lives while a row of it is one that image features refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xmap.stages.names import IMAGES
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.features import REFERRING, makers_of
+from xmap.store.formats.packs import BAD, Packs, all_packs, altered, column_keys, pack_keys
+from xmap.store.formats.tables import Array, read_table
+
+SPLITS = "*-*.parquet"
+
+
+def wrong(store: Store) -> list[ArtifactDamaged]:
+    """What is damaged: packs whose bytes are others than were written, and image features whose rows are not there."""
+    damaged: list[ArtifactDamaged] = []
+    images = [artifact for artifact in store.artifacts(IMAGES) if referred(artifact)]
+    broken = set()
+    for packs in all_packs(store):
+        for path in altered(packs):
+            broken.add(packs.name)
+            damaged.append(_altered(path, [artifact for artifact in images if packs.name in referred(artifact)]))
+    for artifact in images:
+        lost = 0 if broken & set(referred(artifact)) else _lost(artifact)
+        if lost:
+            problem = f"{lost:,} rows of features that it refers to are not there"
+            damaged.append(ArtifactDamaged(artifact.path, problem, f"delete {artifact.path / MANIFEST} and {artifact.again}."))
+    return damaged
+
+
+def _lost(images: Artifact) -> int:
+    """How many rows that image features refer to are not there. Damage of their own tables is told elsewhere."""
+    try:
+        return sum(int((~packs.has(keys)).sum()) for packs, keys in _rows(images))
+    except ArtifactDamaged:
+        return 0
+
+
+def idle(store: Store, kept: Sequence[Artifact]) -> Iterator[Path]:
+    """The files of feature rows that none of the image features `kept` refers to; none where it cannot be told what these refer to."""
+    wanted: dict[str, list[Array]] = {}
+    try:
+        for artifact in kept:
+            for packs, keys in _rows(artifact):
+                wanted.setdefault(packs.name, []).append(keys)
+    except ArtifactDamaged:
+        return
+    for packs in all_packs(store):
+        needed = wanted.get(packs.name)
+        if needed is None:
+            yield from [*packs.paths(), *packs.paths(bad=True)]
+        else:
+            rows = np.concatenate(needed)
+            yield from (path for path in packs.paths() if not _needed(packs, path, rows))
+
+
+def _needed(packs: Packs, path: Path, rows: Array) -> bool:
+    """Whether a pack has one of the rows, or cannot be read: `xmap verify` says what is to be done with it."""
+    try:
+        return bool(np.isin(pack_keys(packs, path), rows).any())
+    except ArtifactDamaged:
+        return True
+
+
+def referred(images: Artifact) -> Sequence[str]:
+    """The makers of the rows that image features refer to; none for features of version 1 and for imported ones."""
+    found = images.summary.get("features", ())
+    return found if isinstance(found, list) else ()
+
+
+def _rows(images: Artifact) -> Iterator[tuple[Packs, Array]]:
+    """The rows that image features refer to, a maker and a table at a time."""
+    for path in images.path.glob(SPLITS):
+        makers = makers_of(path)
+        if makers is None:
+            continue
+        table = read_table(path, types=REFERRING)
+        plain = table["view"].to_numpy() == 0
+        keys = column_keys(table["content"], table["view"])
+        yield from ((Packs(images.root, maker), keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
+
+
+def _altered(path: Path, images: Sequence[Artifact]) -> ArtifactDamaged:
+    if path.name.startswith(BAD) or not images:
+        return ArtifactDamaged(path, "its bytes differ from those written", "delete it: nothing else is made from it.")
+    also = "".join(f", {artifact.path / MANIFEST}" for artifact in images[1:])
+    remedy = f"delete this file, {images[0].path / MANIFEST}{also}, and {images[0].again}: its images alone are encoded again."
+    return ArtifactDamaged(path, "its bytes differ from those written", remedy)

@@ -1,0 +1,85 @@
+"""The text of each SQL view over the files of a store. No duckdb here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xmap.store.errors import QueryError
+from xmap.store.sql.columns import VIEWS
+from xmap.store.sql.views import Sources
+
+
+def definitions(found: Sources) -> dict[str, str]:
+    """The SELECT of each view that reads Parquet files."""
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
+    if found.files["images"]:
+        texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
+        own = sorted(set(found.files["images"]) - set(found.referring))
+        halves = ([_select("features", own)] if own else []) + ([_referring(found)] if found.referring else [])
+        texts["features"] = " UNION ALL ".join(halves)
+    for name in ("errors", "affinity", "predictions"):
+        if found.files[name]:
+            texts[name] = _select(name, found.files[name])
+    if found.files["affinity"]:
+        texts["neighbors"] = _neighbors()
+    return texts
+
+
+def _neighbors() -> str:
+    expressions = {
+        "rank": "CAST(rank AS INTEGER)",
+        "neighbor_id": "neighbors[rank].sample_id",
+        "neighbor_label": "neighbors[rank].label",
+        "affinity": "neighbors[rank].affinity",
+    }
+    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
+    return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
+
+
+def _referring(found: Sources) -> str:
+    """Rows whose features lie in packs: those of the maker that the table of the sample names."""
+    files = found.files["packs"]
+    if not files:
+        return VIEWS["features"].empty()
+    packs = f"SELECT * FROM {_parquet(files)} p JOIN _packs k ON k.file = p._file"  # noqa: S608
+    match = "p.content = t.content AND p.view = t.view AND p.maker = if(t.view = 0, f.plain, f.augmented)"
+    return _select("features", found.referring, joined=f" JOIN ({packs}) p ON {match}", feature="p.feature")
+
+
+def _parquet(files: Sequence[Path]) -> str:
+    listed = ", ".join(literal(pattern(path)) for path in files)
+    # Without hive_partitioning=false a folder named `label=5` above the store would replace the label column.
+    return f"read_parquet([{listed}], filename='_file', hive_partitioning=false)"
+
+
+def literal(text: str) -> str:
+    """`text` as a SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def pattern(path: Path) -> str:
+    """`path` as the glob pattern that matches it alone: DuckDB reads `*`, `?` and `[` in every path it is given.
+
+    Raises `QueryError` for the one combination that DuckDB's patterns cannot say, `UnicodeEncodeError` for what is no Unicode.
+    """
+    text = str(path)
+    # DuckDB says nothing of use about a path that is no Unicode.
+    text.encode()
+    if not any(sign in text for sign in "*?["):
+        return text
+    if "\\" in text:
+        raise QueryError(
+            f"SQL cannot read {text}: its name has both a backslash and one of * ? [; move the store elsewhere with --store DIR."
+        )
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
+
+
+def _select(name: str, files: Sequence[Path], where: str = "", joined: str = "", feature: str = "t.feature") -> str:
+    view = VIEWS[name]
+    sources = {"class_name": "c.class_name", "predicted_name": "n.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
+    sources["feature"] = feature
+    columns = ", ".join(f"CAST({sources.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
+    predicted = " LEFT JOIN _classes n ON n.origin = f.origin AND n.label = t.predicted" if "predicted_name" in view.columns else ""
+    classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
+    return f"SELECT {columns} FROM {_parquet(files)} t JOIN _files f ON f.file = t._file{joined}{classes}{predicted} {where}"  # noqa: S608

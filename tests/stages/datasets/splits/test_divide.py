@@ -1,0 +1,140 @@
+"""Splits of data sets that have none are drawn by the bytes of files: names, folders and the order of listing have no say."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.worlds.datasets import read, touch
+from xmap.stages.config import DataConfig
+from xmap.stages.datasets.content.repeats import NOTHING
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
+from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.splits.divide import divide
+
+CLASSES = ("ant", "bee", "cat")
+# The class and the content of each sample: some contents are there several times, in one class or in several.
+images = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12).map(str)), min_size=1, max_size=40)
+seeds = st.integers(0, 99)
+Image = tuple[int, str]
+
+
+def dataset(found: list[Image], names: Iterable[object], split: str = "", classes: tuple[str, ...] = CLASSES) -> Dataset:
+    samples = [Sample(str(name), Path(str(name)), label, split) for name, (label, _) in zip(names, found, strict=True)]
+    return Dataset("x", tuple(samples), classes, ("{}",))
+
+
+def drawn(found: list[Image], names: Iterable[object], **config: object) -> dict[str, str]:
+    """The split of each sample that is kept, by its name."""
+    listed = list(names)
+    contents = {Path(str(name)): blake3(data.encode()).hexdigest() for name, (_, data) in zip(listed, found, strict=True)}
+    divided = divide(dataset(found, listed), DataConfig.model_validate(config), lambda places: {place: contents[place] for place in places})
+    return {sample.sample_id: sample.split for sample in divided.samples}
+
+
+@given(images, seeds, st.one_of(st.none(), st.integers(1, 3)), st.randoms(use_true_random=False))
+def test_names_and_the_order_of_listing_move_nothing(found: list[Image], seed: int, kept: int | None, draw: object) -> None:
+    config = {"split_seed": seed, "train_per_class": kept}
+    first = drawn(found, range(len(found)), **config)
+    order = list(range(len(found)))
+    draw.shuffle(order)  # type: ignore[attr-defined]
+    renamed = drawn([found[number] for number in order], [f"moved/{number:03d}" for number in order], **config)
+    assert {f"moved/{int(name):03d}": split for name, split in first.items()} == renamed
+
+
+@given(images, seeds)
+def test_files_of_one_content_stand_on_one_side(found: list[Image], seed: int) -> None:
+    splits = drawn(found, range(len(found)), split_seed=seed)
+    assert len({(found[int(name)][1], split) for name, split in splits.items()}) == len({data for _, data in found})
+
+
+@given(images, seeds)
+def test_each_class_keeps_a_content_to_train_on(found: list[Image], seed: int) -> None:
+    splits = drawn(found, range(len(found)), split_seed=seed)
+    assert {found[int(name)][0] for name, split in splits.items() if split == TRAIN} == {label for label, _ in found}
+
+
+@given(images, seeds, st.permutations(range(3)))
+def test_names_and_numbers_of_classes_move_nothing(found: list[Image], seed: int, numbers: list[int]) -> None:
+    renumbered = [(numbers[label], data) for label, data in found]
+    assert drawn(found, range(len(found)), split_seed=seed) == drawn(renumbered, range(len(found)), split_seed=seed)
+
+
+def test_a_content_that_two_classes_have_goes_to_one_side() -> None:
+    found = [(label, f"{label} {number}" if number else "both") for label in (0, 1) for number in range(10)]
+    for seed in range(8):
+        splits = drawn(found, range(20), split_seed=seed)
+        assert splits["0"] == splits["10"]
+
+
+def test_classes_of_one_name_are_drawn_apart() -> None:
+    """As ImageNet's two cranes, a bird and a machine."""
+    found = [(label, f"{label} {number}") for label in (0, 1) for number in range(10)]
+    contents = {Path(str(number)): data for number, (_, data) in enumerate(found)}
+    undivided = dataset(found, range(20), classes=("crane", "crane"))
+    divided = divide(undivided, DataConfig(train_per_class=2), lambda places: {place: contents[place] for place in places})
+    assert [divided.counts(split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
+
+
+def test_names_to_show_have_no_say(tmp_path: Path) -> None:
+    root = touch(tmp_path / "data", *(f"{name}/{number}.jpg" for name in "ab" for number in range(10)))
+    (root / "b" / "0.jpg").write_bytes((root / "a" / "0.jpg").read_bytes())
+    (tmp_path / "names.txt").write_text("a\tzebra\nb\taardvark\n")
+    for seed in range(8):
+        plain, shown = (read(root, classes=classes, split_seed=seed) for classes in ("", str(tmp_path / "names.txt")))
+        assert {sample.sample_id: sample.split for sample in plain.samples} == {sample.sample_id: sample.split for sample in shown.samples}
+
+
+@pytest.mark.parametrize("unknown", [None, NOTHING])
+def test_files_without_a_content_are_drawn_by_their_ids(unknown: str | None) -> None:
+    """Those that cannot be read, and empty ones, which are bad images and not one image."""
+    found = [(0, "")] * 10
+    samples = dataset(found, range(10))
+    contents = {} if unknown is None else {sample.place: unknown for sample in samples.samples}
+    divided = divide(samples, DataConfig(), lambda _: contents)
+    assert [len(divided.split(split)) for split in (TRAIN, VAL, TEST)] == [5, 2, 3]
+
+
+def test_of_data_with_splits_no_content_is_asked_for() -> None:
+    """Reading a million images to keep a few of them would take hours."""
+
+    def asked(places: Iterable[Place]) -> Mapping[Place, str]:
+        raise AssertionError(list(places))
+
+    found = [(number % 2, "") for number in range(20)]
+    given_splits = dataset(found, range(20), TRAIN)
+    assert divide(given_splits, DataConfig(), asked) is given_splits
+    assert divide(given_splits, DataConfig(train_per_class=3), asked).counts(TRAIN) == {0: 3, 1: 3}
+
+
+names = st.text("abcdefghij", min_size=1, max_size=6)
+
+
+@settings(max_examples=10)
+@given(st.permutations(range(12)), st.lists(names, min_size=3, max_size=3, unique=True), st.integers(1, 3))
+def test_renamed_files_and_folders_stay_where_they_were(order: list[int], classes: list[str], kept: int) -> None:
+    """Files of a real folder: their names, their folders' names, and with these the order of classes are others."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(36):
+            for path in (f"before/{CLASSES[number // 12]}/{number}.jpg", f"after/{classes[number // 12]}/deep/{order[number % 12]}.jpg"):
+                place = Path(folder) / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(f"picture {number}".encode())
+        before, after = (
+            {sample.place.read_bytes(): sample.split for sample in read(Path(folder) / name, train_per_class=kept).samples}
+            for name in ("before", "after")
+        )
+    assert before == after
+
+
+def test_splits_stay_what_they_were(tmp_path: Path) -> None:
+    """Golden: a change here re-draws every user's split. Frozen anew, once, when draws went over from names to contents."""
+    root = touch(tmp_path, *(f"{name}/{number}.jpg" for name in "ab" for number in range(8)))
+    splits = {sample.sample_id: sample.split[:2] for sample in read(root).samples}
+    assert ["".join(splits[f"{name}/{number}.jpg"] for number in range(8)) for name in "ab"] == ["trtrtetrtevatrva", "vatrtrtrtetevatr"]

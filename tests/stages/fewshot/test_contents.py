@@ -1,0 +1,128 @@
+"""Draws by content: names and order have no say, and one content is drawn once and stands on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.worlds.few_shot import SCALE, World
+from xmap.stages.config import CacheConfig
+from xmap.stages.fewshot.draw import SplitIndex, draw_support, draw_validation, index_split, take_samples
+from xmap.store.artifacts.artifact import Artifact, Draft
+from xmap.store.artifacts.identity import Identity
+from xmap.store.formats.features import Samples, write_samples
+from xmap.store.formats.packs import Packs, Rows
+
+# The class and the content of each sample: few contents, so that some are there several times.
+images = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12).map(str)), min_size=1, max_size=40)
+Image = tuple[int, str]
+
+
+def index(found: Sequence[Image], names: Sequence[str]) -> SplitIndex:
+    return SplitIndex(tuple(names), np.asarray([label for label, _ in found], np.int32), tuple(content for _, content in found))
+
+
+def contents(drawn: SplitIndex) -> list[Image]:
+    return sorted(zip(drawn.labels.tolist(), drawn.units, strict=True))
+
+
+@given(images, st.integers(), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_names_order_and_numbers_of_classes_draw_the_same_contents(found: list[Image], seed: int, shots: int, draw: object) -> None:
+    first = contents(index(found, [f"a/{number:02d}" for number in range(len(found))]).few(shots, seed))
+    shuffled = list(found)
+    draw.shuffle(shuffled)  # type: ignore[attr-defined]
+    turned = [(2 - label, content) for label, content in shuffled]
+    again = contents(index(turned, [f"b/{number:02d}" for number in range(len(found))]).few(shots, seed))
+    assert sorted((2 - label, content) for label, content in again) == first
+
+
+@given(images, st.integers(), st.integers(1, 4))
+def test_a_class_has_no_content_twice_and_all_shots_that_its_contents_allow(found: list[Image], seed: int, shots: int) -> None:
+    whole = index(found, [str(number) for number in range(len(found))])
+    drawn = contents(whole.few(shots, seed))
+    assert len(set(drawn)) == len(drawn)
+    there = [len({content for label, content in found if label == number}) for number in range(3)]
+    assert [sum(label == number for label, _ in drawn) for number in range(3)] == [min(shots, count) for count in there]
+    assert set(drawn) <= set(contents(whole.few(shots + 1, seed)))
+
+
+def stored(world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], views: int = 1) -> Artifact:
+    """Image features of samples (id, class, content) whose rows lie in packs; the rows of a content tell which it is."""
+    packs = [Packs.of(world.store.root, "toy", {"views": kind}) for kind in ("plain", "augmented")]
+    known = {data: blake3(data.encode()).hexdigest() for rows in splits.values() for _, _, data in rows}
+    for number, kept in enumerate(packs):
+        listed = [view for view in range(views) if bool(view) == bool(number)]
+        if listed:
+            rows = [(content, view, [len(data), ord(data[-1]), view]) for data, content in sorted(known.items()) for view in listed]
+            hashes, numbers, features = zip(*rows, strict=True)
+            kept.write(Rows(hashes, np.asarray(numbers, np.int16), np.asarray(features, np.float32)))
+    fields = {split: [list(row) for row in rows] for split, rows in splits.items()}
+    with world.store.build(Identity("images", "toy", {**fields, "views": views})) as held:
+        assert isinstance(held, Draft)
+        for split, rows in splits.items():
+            each = [(*row, view) for row in sorted(rows) for view in range(views if split == "train" else 1)]
+            ids, labels, data, numbers = zip(*each, strict=True)
+            samples = Samples(ids, np.asarray(labels, np.int32), np.asarray(numbers, np.int16), [known[name] for name in data])
+            write_samples(held.path / f"{split}-00000.parquet", samples, split, "f", *packs)
+        counts = {split: len(rows) for split, rows in splits.items()}
+        return held.commit({"dataset": "toy", "classes": world.names, "logit_scale": SCALE, "counts": counts})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def rows_of(names: str, per_class: int, copies: int = 0) -> list[tuple[str, int, str]]:
+    """Four classes of so many contents, the first `copies` of each under a second name."""
+    listed = [(label, f"{label} {number}") for label in range(4) for number in range(per_class)]
+    again = [row for row in listed if int(row[1].split()[1]) < copies]
+    return [(f"{names}/{number:03d}.jpg", label, data) for number, (label, data) in enumerate([*listed, *again])]
+
+
+def test_renamed_images_are_drawn_again(world: World) -> None:
+    before, after = rows_of("train", 8), [(f"z{1000 - number}", *row[1:]) for number, row in enumerate(rows_of("train", 8))]
+    kept = [(stored(world, {"train": rows}), {name: content for name, _, content in rows}) for rows in (before, after)]
+    for seed in (1, 2):
+        supports = [draw_support(images, CacheConfig(shots=2), world.names, seed).index for images, _ in kept]
+        found = [{data[name] for name in support.sample_ids} for support, (_, data) in zip(supports, kept, strict=True)]
+        assert found[0] == found[1]
+        assert len(found[0]) == 8
+
+
+def test_a_content_with_several_names_is_one_shot(world: World) -> None:
+    found = stored(world, {"train": rows_of("train", 3, copies=3)})
+    support = draw_support(found, CacheConfig(shots=4, short="keep"), world.names, 1)
+    assert support.index.counts(4).tolist() == [3, 3, 3, 3]
+    assert "4 classes have fewer than 4 training images" in support.remarks[0]
+
+
+def test_what_is_drawn_by_is_the_content_and_features_are_found_by_it(world: World) -> None:
+    rows = rows_of("train", 3)
+    found = stored(world, {"train": rows}, views=3)
+    train = index_split(found, "train")
+    assert train.units == tuple(blake3(data.encode()).hexdigest() for _, _, data in rows)
+    name, label, data = rows[5]
+    taken = take_samples(found, "train", {name})
+    assert (taken.labels.tolist(), taken.views.tolist()) == ([label] * 3, [0, 1, 2])
+    assert taken.features.tolist() == [[len(data), ord(data[-1]), view] for view in range(3)]
+
+
+@pytest.mark.parametrize("protocol", ["few", "paper"])
+def test_what_settings_are_chosen_on_has_no_copy_of_the_support(world: World, protocol: str) -> None:
+    """Without a validation split: the rest of the training images, but for those whose content is in the support."""
+    rows = rows_of("train", 6, copies=6)
+    found = stored(world, {"train": rows})
+    data = {name: content for name, _, content in rows}
+    for seed in range(5):
+        support = draw_support(found, CacheConfig(shots=3), world.names, seed).index.sample_ids
+        chosen, what = draw_validation(found, 3, seed, protocol, support, 4)  # type: ignore[arg-type]
+        assert chosen is not None
+        assert {data[name] for name in chosen.sample_ids}.isdisjoint({data[name] for name in support})
+        assert what == "train remainder, 3 a class"
