@@ -13,6 +13,7 @@ from tests.promises.conftest import Commands, Control
 from tests.worlds.faults import Case
 from tests.worlds.inputs import write_layout
 from tests.worlds.runs import RUN, tree
+from xmap.pipeline.upkeep.packs import wrong
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import alone
 
@@ -27,10 +28,10 @@ def sample(points: int, count: int) -> range:
 
 
 def is_sound(store: Path) -> None:
-    """Every artifact is whole or absent."""
+    """Every artifact is whole or absent, and so is every pack of features."""
     survey = Store(store).survey()
     assert survey.damaged == {}
-    assert [damage for artifact in survey.artifacts for damage in artifact.verify()] == []
+    assert [damage for artifact in survey.artifacts for damage in artifact.verify()] == wrong(Store(store)) == []
 
 
 def goes_on(commands: Commands, argv: list[str], world: Path, store: Path, expected: dict[str, object]) -> None:

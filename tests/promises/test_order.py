@@ -48,7 +48,7 @@ def test_the_number_of_shards_changes_no_result(commands: Commands, world: Path,
         with case():
             store = tmp_path / str(count)
             assert commands(*RUN, "--shard-batches", str(count), cwd=world, store=store).code == 0
-            assert len(list(store.glob("images/*/train-*"))) < len(list(control.store.glob("images/*/train-*")))
+            assert len(list(store.glob("features/*/*"))) < len(list(control.store.glob("features/*/*")))
             found = results(store)
             np.testing.assert_array_equal(found[0], features)
             assert found[1:] == (predictions, numbers)

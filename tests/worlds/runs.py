@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.worlds.extraction import stored_rows
 from tests.worlds.inputs import write_photos
 from tests.worlds.models import write_model
+from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.formats.packs import BAD, FOLDER, all_packs
 
 DATA, MODEL = "photos", "model"
 FEATURES = ["--data", DATA, "--model", f"local-dir:{MODEL}", "--views", "1", "--batch-size", "4", "--shard-batches", "1", "--workers", "0"]
@@ -26,9 +29,16 @@ def write_world(folder: Path) -> Path:
 
 
 def tree(store: Path) -> dict[str, Any]:
-    """All artifacts of a store, file by file: bytes, and of JSON what it says but for the clock's part."""
+    """All artifacts of a store, file by file: bytes, and of JSON what it says but for the clock's part.
+
+    Of features by content every row, and why contents gave none: which rows lie in one file is a matter of what was done when.
+    """
+    packs = list(all_packs(Store(store)))
+    parted = {path for found in packs for bad in (False, True) for path in found.paths(bad)}
     files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
-    return {path.relative_to(store).as_posix(): _content(path) for path in files if path.name != "hashes.sqlite"}
+    whole = {path.relative_to(store).as_posix(): _content(path) for path in files if path.name != "hashes.sqlite" and path not in parted}
+    rows = {f"{FOLDER}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
+    return whole | rows | {f"{FOLDER}/{BAD}{found.name}": found.reasons() for found in packs}
 
 
 def _content(path: Path) -> Any:
