@@ -147,12 +147,12 @@ def test_ctrl_c_reaches_workers_too_and_only_one_process_speaks(
 
 
 @pytest.mark.failure("killed")
-def test_a_killed_extraction_keeps_its_finished_shards(commands: Commands, world: Path, control: Control, tmp_path: Path) -> None:
-    """They are adopted, not encoded again: their inodes stay."""
+def test_a_killed_extraction_keeps_its_finished_packs(commands: Commands, world: Path, control: Control, tmp_path: Path) -> None:
+    """Their rows are not encoded again: their inodes stay."""
     store = tmp_path / "store"
     point = control.points // 5
     assert commands(*RUN, cwd=world, store=store, fault=("kill", point)).code == -signal.SIGKILL
-    before = {path: path.stat().st_ino for path in store.glob("images/*/*.parquet")}
+    before = {path: path.stat().st_ino for path in store.glob("features/*/*.parquet")}
     assert before
     again = commands(*RUN, cwd=world, store=store)
     assert "are there from an earlier run" in again.stderr
