@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.worlds.extraction import stored_rows
 from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.engines.ray_cluster import RayEngine, _signals
 from xmap.pipeline.run.execute import RunResult, run
@@ -30,6 +31,7 @@ from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import read_errors
+from xmap.store.formats.packs import FOLDER
 
 # As the engine sets it, which Ray reads when it is imported.
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
@@ -38,6 +40,8 @@ ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytestmark = pytest.mark.cluster
 
 FEATURES = ("images", "texts")
+PACKS = "features/*/*.parquet"
+TABLES = ("train-00000", "val-00000", "test-00000")
 SETTINGS = {
     "encoder.model": "xmap-tiny",
     "extract.views": 1,
@@ -92,10 +96,14 @@ def settings(photos: Path, **changes: object) -> XmapConfig:
     return XmapConfig().override({**SETTINGS, "data.data": str(photos), **changed})
 
 
-def features(result: RunResult) -> dict[str, str]:
-    """The hash of each feature file."""
-    found = (artifact for artifact in result.artifacts.values() if artifact.stage in FEATURES)
-    return {f"{one.stage}/{path.name}": _hash(path) for one in found for path in sorted(one.path.glob("*.parquet"))}
+def features(result: RunResult) -> tuple[dict[str, str], Any]:
+    """The hash of each table, and every feature row."""
+    found = [artifact for artifact in result.artifacts.values() if artifact.stage in FEATURES]
+    return tables(*(artifact.path for artifact in found)), stored_rows(Store(found[0].root))
+
+
+def tables(*folders: Path) -> dict[str, str]:
+    return {f"{path.parts[-3]}/{path.name}": _hash(path) for folder in folders for path in folder.glob("*.parquet")}
 
 
 def _hash(path: Path) -> str:
@@ -119,12 +127,14 @@ class Killing(Silent):
 
 @pytest.mark.promise
 def test_two_machines_give_the_bytes_of_the_local_engine(cluster: Any, photos: Path, local: RunResult, tmp_path: Path) -> None:
-    """Shards, prompts, adapters and answers."""
+    """Rows, prompts, adapters and answers."""
     found = run(Store(tmp_path / "ray"), settings(photos))
     assert list(found.artifacts) == list(local.artifacts), "the same fingerprints"
     assert {outcome.state for outcome in found.outcomes} == {"built"}
     assert features(found) == features(local)
-    assert len(features(found)) == 6 * 2 + 3 * 1 + 5 + 2
+    made, rows = features(found)
+    assert sorted(made) == [*sorted(f"images/{name}.parquet" for name in ("errors", *TABLES)), "texts/texts.parquet"]
+    assert sum(map(len, rows.values())) == 23 * 2 + 12 + 17, "each image that is none of the bad two, training ones twice"
     for digest, artifact in local.artifacts.items():
         again = found.artifacts[digest]
         assert again.verify() == []
@@ -166,7 +176,7 @@ def test_an_interrupted_extraction_goes_on_on_the_cluster(cluster: Any, photos: 
     store = Store(tmp_path / "store")
     with pytest.raises(Stopped):
         run(store, settings(photos, engine="local", workers=0), Stopping(), build=FEATURES)
-    kept = list(store.root.glob("images/*/*-*.parquet"))
+    kept = list(store.root.glob(PACKS))
     assert kept
     before = {path: path.stat().st_mtime_ns for path in kept}
     result = run(store, settings(photos), build=FEATURES)
@@ -183,7 +193,7 @@ def test_the_command_finds_the_cluster_by_its_address_and_ends_when_told_to(
     # A worker starts in another folder: a path that is whole here alone would not be found.
     command = {"args": [*COMMAND, *words], "cwd": photos.parent, "env": environment, "text": True, "stderr": subprocess.PIPE}
     with subprocess.Popen(**command) as told:
-        while told.poll() is None and not list(tmp_path.glob("store/images/*/*-*.parquet")):
+        while told.poll() is None and not list((tmp_path / "store").glob(PACKS)):
             time.sleep(0.01)
         told.send_signal(signal.SIGTERM)
         error = told.communicate()[1]
@@ -194,8 +204,8 @@ def test_the_command_finds_the_cluster_by_its_address_and_ends_when_told_to(
     ran = subprocess.run(**command)
     assert ran.returncode == 0, ran.stderr
     assert "built   image features" in ran.stderr or "built   text features" in ran.stderr
-    made = {f"{path.parts[-3]}/{path.name}": _hash(path) for path in (tmp_path / "store").glob("*/*/*.parquet")}
-    assert made == features(local)
+    made = Store(tmp_path / "store")
+    assert (tables(*(artifact.path for artifact in made.artifacts())), stored_rows(made)) == features(local)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -236,6 +246,7 @@ def test_an_adapter_that_cannot_be_trained_says_why_and_the_others_are_kept(
     cluster: Any, photos: Path, local: RunResult, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
+    shutil.copytree(next(iter(local.artifacts.values())).root / FOLDER, store.root / FOLDER)
     for stage in STAGES[:4]:
         for artifact in (one for one in local.artifacts.values() if one.stage == stage):
             shutil.copytree(artifact.path, store.root / stage / artifact.path.name)

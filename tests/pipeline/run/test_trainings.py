@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from tests.worlds.inputs import write_layout
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.run.execute import execute, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.trainings import Trained, Trainer, Training, _not_test, train_away
@@ -21,6 +23,7 @@ from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.parcel import pack
 from xmap.store.errors import XmapError
+from xmap.store.formats.features import read_images
 
 SETTINGS = {"run.features": "mine", "cache.shots": 2, "run.methods": "tip-adapter,taskres", "run.seeds": "1"}
 
@@ -77,6 +80,33 @@ def test_a_worker_is_handed_no_test_features(store: Store) -> None:
     assert not any("test" in name for name in names)
     (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
     assert any("test" in path.name for path in images.path.iterdir())
+
+
+@pytest.mark.promise
+def test_features_by_content_go_along_and_those_of_test_images_stay(tmp_path: Path) -> None:
+    """Rows that lie in packs: workers elsewhere see no store."""
+    photos, engine = write_photos(tmp_path / "photos", train=2, val=1, test=2), AwayEngine()
+    extract = {"data.data": str(photos), "encoder.model": "xmap-tiny", "extract.views": 1, "run.workers": 0}
+    config = XmapConfig().override({**SETTINGS, **extract, "run.features": ""})
+    store = Store(tmp_path / "store")
+    run(store, config, build=("images", "texts", "cache"))
+    plan, built = make_plan(store, config), {artifact.fingerprint: artifact for artifact in store.artifacts()}
+    assert train_away(plan.trainings, built, Workplace(store, engine=engine)) == {}
+    for training in plan.trainings:
+        own = training.build(built, Workplace(Store(tmp_path / "here")))
+        assert store.require(training.identity).manifest["files"] == own.manifest["files"]
+
+    (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
+    found = vectors(engine.made()._workplace.store.root)
+    for split, there in (("train", True), ("val", True), ("test", False)):
+        rows = {feature.tobytes() for feature in read_images(images.files(prefix=f"{split}-")).features}
+        assert (found & rows) == (rows if there else set())
+
+
+def vectors(root: Path) -> set[bytes]:
+    """Every vector of every table under a folder."""
+    paths = [path for path in root.rglob("*.parquet") if "feature" in pq.read_schema(path).names]
+    return {np.asarray(vector, np.float32).tobytes() for path in paths for vector in pq.read_table(path)["feature"].to_pylist()}
 
 
 def test_nothing_is_spread_where_another_process_has_finished_all(store: Store) -> None:
