@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from tests.worlds.benchmarks import make_all
 from tests.worlds.datasets import read, touch
+from tests.worlds.parquet import write_tables
+from tests.worlds.tars import write_shards
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset
 from xmap.stages.datasets.open import open_dataset
+from xmap.stages.datasets.places.place import Cell, Member
 from xmap.stages.datasets.sources.corrections import LEAVE_OUT
 from xmap.store.errors import InputError
 
@@ -105,6 +108,19 @@ def test_names_to_show_are_those_of_the_classes(root: Path) -> None:
     (root.parent / "names.txt").write_text("ant\tAmeise\nbee\tBiene\ncat\tKatze\n")
     found = corrected(root, ("train/ant/0.jpg", "Katze"), classes=str(root.parent / "names.txt"))
     assert labels_of(found)["train/ant/0.jpg"] == "Katze"
+
+
+@pytest.mark.parametrize("write", [write_shards, write_tables])
+def test_images_in_tars_and_tables_are_named_by_id_and_by_content_too(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    root = write(tmp_path / "data")
+    plain = read(root)
+    first, second = plain.split(TRAIN)[:2]
+    assert isinstance(second.place, Member | Cell)
+    other = plain.classes[(first.label + 1) % len(plain.classes)]
+    found = corrected(root, (first.sample_id, other), (str(second.place.content), LEAVE_OUT))
+    expected = {**labels_of(plain), first.sample_id: other}
+    del expected[second.sample_id]
+    assert labels_of(found) == expected
 
 
 def test_saying_the_same_twice_is_no_mistake(root: Path) -> None:

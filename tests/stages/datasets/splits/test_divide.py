@@ -12,11 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worlds.datasets import read, touch
+from tests.worlds.parquet import PNG, write
+from tests.worlds.tars import write_tar
 from xmap.stages.config import DataConfig
+from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.repeats import NOTHING
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
 from xmap.stages.datasets.places.place import Place
 from xmap.stages.datasets.splits.divide import divide
+from xmap.store.memory.notes import Notes
 
 CLASSES = ("ant", "bee", "cat")
 # The class and the content of each sample: some contents are there several times, in one class or in several.
@@ -131,6 +135,26 @@ def test_renamed_files_and_folders_stay_where_they_were(order: list[int], classe
             for name in ("before", "after")
         )
     assert before == after
+
+
+def test_a_folder_packed_as_a_tar_or_a_table_has_the_same_splits(tmp_path: Path) -> None:
+    pictures = {f"{name}{number}": (name, PNG[number + 8 * (name == "dog")]) for name in ("cat", "dog") for number in range(8)}
+    for key, (name, data) in pictures.items():
+        path = tmp_path / "folder" / name / f"{key}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    packed = [member for key, (name, data) in pictures.items() for member in ((f"x/{key}.png", data), (f"x/{key}.cls", name.encode()))]
+    write_tar(tmp_path / "tars" / "all.tar", packed)
+    write(tmp_path / "tables" / "all.parquet", [name for name, _ in pictures.values()])
+    found = [read(tmp_path / name) for name in ("folder", "tars", "tables")]
+    splits = [by_content(one) for one in found]
+    assert splits[0] == splits[1] == splits[2]
+    assert [len(found[0].split(split)) for split in (TRAIN, VAL, TEST)] == [8, 4, 4]
+
+
+def by_content(found: Dataset) -> dict[str, str]:
+    contents = hash_places((sample.place for sample in found.samples), Notes())
+    return {contents[sample.place]: sample.split for sample in found.samples}
 
 
 def test_splits_stay_what_they_were(tmp_path: Path) -> None:
