@@ -17,7 +17,7 @@ from xmap.stages.fewshot.draw import SplitIndex, draw_support, draw_validation, 
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import Samples, write_samples
-from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.packs import Packs, Rows, keys_of
 
 # The class and the content of each sample: few contents, so that some are there several times.
 images = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12).map(str)), min_size=1, max_size=40)
@@ -61,7 +61,10 @@ def stored(world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], v
         if listed:
             rows = [(content, view, [len(data), ord(data[-1]), view]) for data, content in sorted(known.items()) for view in listed]
             hashes, numbers, features = zip(*rows, strict=True)
-            kept.write(Rows(hashes, np.asarray(numbers, np.int16), np.asarray(features, np.float32)))
+            found = Rows(hashes, np.asarray(numbers, np.int16), np.asarray(features, np.float32))
+            lacking = np.flatnonzero(~kept.has(keys_of(found.contents, found.views)))
+            if len(lacking):
+                kept.write(found.take(lacking))
     fields = {split: [list(row) for row in rows] for split, rows in splits.items()}
     with world.store.build(Identity("images", "toy", {**fields, "views": views})) as held:
         assert isinstance(held, Draft)
@@ -71,7 +74,8 @@ def stored(world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], v
             samples = Samples(ids, np.asarray(labels, np.int32), np.asarray(numbers, np.int16), [known[name] for name in data])
             write_samples(held.path / f"{split}-00000.parquet", samples, split, "f", *packs)
         counts = {split: len(rows) for split, rows in splits.items()}
-        return held.commit({"dataset": "toy", "classes": world.names, "logit_scale": SCALE, "counts": counts})
+        makers = [kept.name for kept in packs]
+        return held.commit({"dataset": "toy", "classes": world.names, "logit_scale": SCALE, "counts": counts, "features": makers})
 
 
 @pytest.fixture
