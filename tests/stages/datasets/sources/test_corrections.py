@@ -123,6 +123,23 @@ def test_images_in_tars_and_tables_are_named_by_id_and_by_content_too(tmp_path: 
     assert labels_of(found) == expected
 
 
+def test_an_id_with_spaces_at_its_ends_is_that_image(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label,split\n odd.jpg,ant,train\nodd.jpg,ant,train\nbee.jpg,bee,train\ntest.jpg,bee,test\n")
+    touch(tmp_path, " odd.jpg", "odd.jpg", "bee.jpg", "test.jpg")
+    (tmp_path / "right.csv").write_text("sample_id,label\n odd.jpg,bee\n")
+    found = labels_of(read(tmp_path / "t.csv", labels=str(tmp_path / "right.csv")))
+    assert (found[" odd.jpg"], found["odd.jpg"]) == ("bee", "ant")
+
+
+def test_a_table_of_suspects_is_read_as_it_was_written(root: Path) -> None:
+    """As `xmap sql label-suspects -o` writes it, with one label put right by hand."""
+    rows = ["data,train,train/ant/0.jpg,bee,bee,3,-0.5", "data,test,test/cat/1.jpg,cat,ant,3,-0.1"]
+    (root.parent / "suspects.csv").write_text("\n".join(["dataset,split,sample_id,label,predicted,runs,margin", *rows, ""]))
+    found = read(root, labels=str(root.parent / "suspects.csv"))
+    assert labels_of(found) == {**labels_of(read(root)), "train/ant/0.jpg": "bee"}
+    assert found.remarks == (f"{root.parent}/suspects.csv corrects the labels of 1 images and leaves out 0",)
+
+
 def test_saying_the_same_twice_is_no_mistake(root: Path) -> None:
     image = "train/ant/0.jpg"
     content = blake3((root / image).read_bytes()).hexdigest()
