@@ -30,4 +30,4 @@ def test_pictures_are_found_without_reading_files_or_corrections(tmp_path: Path,
     for data in ("", str(photos)):
         found = pictures_of(store, images, data)
         assert found.remarks == ()
-        assert set(found.places) == set(names)
+        assert set(found.paths) == set(names)

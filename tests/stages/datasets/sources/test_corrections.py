@@ -131,6 +131,14 @@ def test_an_id_with_spaces_at_its_ends_is_that_image(tmp_path: Path) -> None:
     assert (found[" odd.jpg"], found["odd.jpg"]) == ("bee", "ant")
 
 
+def test_images_that_few_are_kept_of_may_be_named(root: Path) -> None:
+    """And as many are kept of each class as its right labels allow."""
+    wrong = [(f"train/ant/{number}.jpg", "bee") for number in range(2)]
+    found = corrected(root, *wrong, train_per_class=2)
+    assert found.counts(TRAIN) == {0: 1, 1: 2, 2: 2}
+    assert len(found.split(TEST)) == 9
+
+
 def test_a_table_of_suspects_is_read_as_it_was_written(root: Path) -> None:
     """As `xmap sql label-suspects -o` writes it, with one label put right by hand."""
     rows = ["data,train,train/ant/0.jpg,bee,bee,3,-0.5", "data,test,test/cat/1.jpg,cat,ant,3,-0.1"]
