@@ -17,10 +17,13 @@ import pytest
 import xmap
 import xmap.store.artifacts.manifest
 from tests.promises.conftest import Commands
+from tests.worlds.runs import tree
 from xmap.pipeline.run.source import stated
 from xmap.stages.config import DataConfig, EncoderConfig
+from xmap.stages.machine.kind import DECISIVE
 from xmap.stages.methods.registry import METHODS as METHOD_ENTRIES
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.manifest import versions
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts
 from xmap.store.formats.index import VectorIndex
@@ -110,6 +113,23 @@ def test_a_run_on_old_features_goes_on_from_them(commands: Commands, old: Store,
     ended = commands("run", *flags, cwd=tmp_path, store=old.root)
     assert ended.code == 0, ended.stderr
     assert "reused  image features of photos-model" in ended.stderr
+
+
+@pytest.mark.promise
+@pytest.mark.failure("old store")
+def test_a_run_on_the_images_of_old_features_takes_their_rows_over_or_encodes_them_and_says_which(
+    commands: Commands, world: Path, old: Store
+) -> None:
+    before, frozen = tree(old.root), one(old, "images").manifest["versions"]
+    flags = ["--data", "photos", "--model", "local-dir:model", "--views", "1", "--batch-size", "4", "--workers", "0"]
+    ended = commands("extract", *flags, cwd=world, store=old.root)
+    assert ended.code == 0, ended.stderr
+    same = {name: frozen.get(name) for name in DECISIVE} == {name: versions().get(name) for name in DECISIVE}
+    assert ("12 images have their features from a store of version 1, which are taken over" in ended.stderr) == same
+    # Augmented views came from names: those of the six training images are made anew.
+    assert ("encode images: 6 of 12 are there from an earlier run" in ended.stderr) == same
+    after = tree(old.root)
+    assert {name: after[name] for name in before} == before
 
 
 @pytest.mark.failure("old store")

@@ -97,7 +97,7 @@ def test_the_confusion_is_found_with_its_share_of_the_class(opened: Connection) 
 
 def test_the_suspect_label_is_found_with_what_it_is_taken_for(opened: Connection) -> None:
     (row,) = ask(opened, "label-suspects")
-    assert (row["sample_id"], row["labelled"], row["predicted"], row["runs"]) == ("bee/3", "bee", "ant", 1)
+    assert (row["sample_id"], row["label"], row["predicted"], row["runs"]) == ("bee/3", "bee", "ant", 1)
 
 
 def test_gamma_is_averaged_by_class(opened: Connection) -> None:
