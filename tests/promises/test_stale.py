@@ -39,6 +39,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "data.root": (("", "somewhere"), set()),
     "data.classes": (("", "names.txt"), ALL),
     "data.templates": ((["a photo of a {}."], ["{}"], ["a photo of a {}.", "{}"]), {TEXTS, *LATER}),
+    "data.labels": (("", "labels.csv"), FEATURES),
     "data.split_seed": ((1, 2, 3), FEATURES),
     "data.val_share": ((0.2, 0.3), FEATURES),
     "data.test_share": ((0.3, 0.4), FEATURES),
@@ -80,7 +81,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
 JUDGED_BY_COOP = ("run.protocol",)
 # Settings of the key index, with the indexes that heed them; CoOp has no use for one.
 HEEDED_BY = {"cache.index": ("Flat", "HNSW8", "auto"), "cache.recall": ("HNSW8", "auto"), "cache.index_memory": ("auto",)}
-PLACES = ("data.data", "data.classes", "encoder.model")
+PLACES = ("data.data", "data.labels", "data.classes", "encoder.model")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any
             for number in range(20):
                 (root / folder / name / f"{number}.png").write_text(f"{folder} {name} {number}")
     (root / "names.txt").write_text("ant small ant\nbee honey bee\ncat house cat\n")
+    (root / "labels.csv").write_text("sample_id,label\n" + "".join(f"ant/{number}.png,bee\n" for number in range(9)))
     for name in ("one", "two"):
         (root / name).mkdir()
         (root / name / "open_clip_config.json").write_text(json.dumps({"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS}))
