@@ -14,6 +14,7 @@ from xmap.cli.options import Settings, with_settings
 from xmap.cli.tables import print_table
 from xmap.pipeline.upkeep.collect import Waste, in_use, remove, waste
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.formats.packs import FOLDER
 
 if TYPE_CHECKING:
     from xmap.store.artifacts.identity import Identity
@@ -76,11 +77,16 @@ def _counted(entries: Sequence[Waste]) -> str:
 
 def _row(item: Waste) -> tuple[str, ...]:
     if item.artifact is None:
-        return item.path.parent.name, item.path.name, "", size(item.bytes), item.why
+        return _stage(item), item.path.name, "", size(item.bytes), item.why
     return item.artifact.stage, item.artifact.name, item.artifact.fingerprint[:SHORT], size(item.bytes), item.why
+
+
+def _stage(item: Waste) -> str:
+    """The folder below the store that it lies in."""
+    return FOLDER if item.path.parent.parent.name == FOLDER else item.path.parent.name
 
 
 def _facts(item: Waste) -> dict[str, Any]:
     artifact = item.artifact
     facts = {"name": artifact.name, "fingerprint": artifact.fingerprint} if artifact else {"name": item.path.name, "fingerprint": None}
-    return {"stage": item.path.parent.name, **facts, "bytes": item.bytes, "why": item.why, "path": str(item.path)}
+    return {"stage": _stage(item), **facts, "bytes": item.bytes, "why": item.why, "path": str(item.path)}

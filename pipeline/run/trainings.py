@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xmap.pipeline.run.features import Built
 from xmap.stages.datasets.dataset import TEST
+from xmap.stages.names import IMAGES
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.workplace.engine import Advance
 from xmap.stages.workplace.place import Workplace
@@ -23,6 +25,12 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.parcel import Parcel, lay_out, pack, take_in
 from xmap.store.errors import XmapError
+
+if TYPE_CHECKING:
+    from xmap.store.formats.packs import Packs, Rows
+    from xmap.store.formats.tables import Array
+
+ERRORS = "errors.parquet"
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,15 @@ class Trained:
 class Trainer:
     """Trains adapters from parcels in a store of its own: a `stages.workplace.engine.Worker`."""
 
-    def __init__(self, parcels: Sequence[Parcel], device: str) -> None:
+    def __init__(self, parcels: Sequence[Parcel], rows: Mapping[str, Rows], device: str) -> None:
+        """`rows` are the feature rows that parcels of images refer to, by maker."""
         self._folder = tempfile.TemporaryDirectory(prefix="xmap-train-")
         self._workplace = Workplace(Store(Path(self._folder.name)), device=device)
         laid = (lay_out(parcel, self._workplace.store) for parcel in parcels)
+        from xmap.store.formats.packs import Packs
+
+        for maker, shared in rows.items():
+            Packs(self._workplace.store.root, maker).write(shared)
         self._built = {artifact.fingerprint: artifact for artifact in laid}
 
     def work(self, trainings: Sequence[Training], advance: Advance) -> Generator[Trained]:
@@ -92,7 +105,7 @@ class Trainer:
 def train_away(trainings: Sequence[Training], built: Built, workplace: Workplace) -> dict[str, Trained]:
     """Have all that are missing trained where the engine works, and keep each as it comes; those that failed, by fingerprint.
 
-    Of the images, the shards of the test split stay here.
+    Of the images, the samples of the test split stay here, and the rows that they alone refer to.
     """
     store, progress = workplace.store, workplace.progress
     missing = {training.identity.fingerprint: training for training in trainings if store.find(training.identity) is None}
@@ -100,7 +113,8 @@ def train_away(trainings: Sequence[Training], built: Built, workplace: Workplace
         # Another process has just finished them.
         return {}
     inputs = {digest: built[digest] for training in missing.values() for digest in training.inputs}
-    make = partial(Trainer, [pack(artifact, _not_test) for artifact in inputs.values()], workplace.device)
+    parcels = [pack(artifact, _not_test) for artifact in inputs.values()]
+    make = partial(Trainer, parcels, _rows(inputs.values()), workplace.device)
     failed = {}
     progress.start("train", len(missing))
     with closing(workplace.engine.spread(make, list(missing.values()), progress.advance)) as answers:
@@ -110,6 +124,22 @@ def train_away(trainings: Sequence[Training], built: Built, workplace: Workplace
             else:
                 take_in(trained.parcel, store, missing[trained.fingerprint].identity, progress.say)
     return failed
+
+
+def _rows(artifacts: Iterable[Artifact]) -> dict[str, Rows]:
+    """The feature rows that image features among `artifacts` refer to outside the test split, by maker."""
+    import numpy as np
+
+    from xmap.store.formats.features import references
+    from xmap.store.formats.packs import Packs
+
+    wanted: dict[Packs, list[Array]] = {}
+    for artifact in artifacts:
+        for path in artifact.files(suffix=".parquet") if artifact.stage == IMAGES else ():
+            if path.name != ERRORS and _not_test(path.name):
+                for maker, keys in references(path):
+                    wanted.setdefault(Packs(artifact.root, maker), []).append(keys)
+    return {packs.name: packs.take(np.concatenate(keys)) for packs, keys in wanted.items()}
 
 
 def _not_test(name: str) -> bool:

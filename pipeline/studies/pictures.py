@@ -33,7 +33,9 @@ def pictures_of(store: Store, images: Artifact | None, data: str = "", max_pixel
         config = noted or _harmless(images)
         config = config.model_copy(update={"data": data}) if data else config
         # What a received store remembers of files is not believed either.
-        dataset = open_dataset(config, notes=Notes(store.root / HASHES) if noted else Notes())
+        # Only ids and places are asked for: no split is drawn, and no label corrected.
+        config = config.model_copy(update={"labels": "", "train_per_class": None})
+        dataset = open_dataset(config, Notes(store.root / HASHES) if noted else Notes(), lambda places: {})
     except XmapError as error:
         return Pictures(remarks=(f"the images are not shown: {error} {REMEDY}",))
     return Pictures({sample.sample_id: sample.place for sample in dataset.samples}, shown(config.data), _rules(images, max_pixels))

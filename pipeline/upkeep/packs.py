@@ -14,9 +14,9 @@ from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.features import REFERRING, makers_of
-from xmap.store.formats.packs import BAD, Packs, all_packs, altered, column_keys, pack_keys
-from xmap.store.formats.tables import Array, read_table
+from xmap.store.formats.features import references
+from xmap.store.formats.packs import BAD, Packs, all_packs, altered, pack_keys
+from xmap.store.formats.tables import Array
 
 SPLITS = "*-*.parquet"
 
@@ -80,14 +80,8 @@ def referred(images: Artifact) -> Sequence[str]:
 
 def _rows(images: Artifact) -> Iterator[tuple[Packs, Array]]:
     """The rows that image features refer to, a maker and a table at a time."""
-    for path in images.path.glob(SPLITS):
-        makers = makers_of(path)
-        if makers is None:
-            continue
-        table = read_table(path, types=REFERRING)
-        plain = table["view"].to_numpy() == 0
-        keys = column_keys(table["content"], table["view"])
-        yield from ((Packs(images.root, maker), keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
+    for path in sorted(images.path.glob(SPLITS)):
+        yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
 
 
 def _altered(path: Path, images: Sequence[Artifact]) -> ArtifactDamaged:

@@ -20,7 +20,7 @@ from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
 from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
-from xmap.stages.datasets.splits.divide import Contents, divide
+from xmap.stages.datasets.splits.divide import Contents, divide, keep
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
@@ -58,8 +58,9 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     asked = contents or partial(hash_places, notes=notes or Notes())
     found = _read(config, notes or Notes())
     divided = divide(found, config, asked)
-    # Last: a corrected label moves no image to another split.
-    return corrected(divided, config.labels, asked) if config.labels else divided
+    # A corrected label moves no image to another split.
+    right = corrected(divided, config.labels, asked) if config.labels else divided
+    return keep(right, config)
 
 
 def _read(config: DataConfig, notes: Notes) -> Dataset:

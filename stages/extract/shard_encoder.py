@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
-from xmap.stages.extract.shards import Shard
 
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import Sample

@@ -6,7 +6,7 @@ no more (imported features). Rows keep the order in which they were planned: by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -110,6 +110,19 @@ def makers_of(path: Path) -> tuple[str, str] | None:
     if not all(map(MAKER.fullmatch, found)):
         raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
     return found[0], found[1]
+
+
+def references(path: Path) -> Iterator[tuple[str, Array]]:
+    """The rows that a table of samples refers to: a maker and what they are found by (`Packs.has`), for each maker.
+
+    Raises `ArtifactDamaged`.
+    """
+    makers = makers_of(path)
+    if makers is not None:
+        table = read_table(path, types=REFERRING)
+        plain = table["view"].to_numpy() == 0
+        keys = column_keys(table["content"], table["view"])
+        yield from ((maker, keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
 
 
 def read_images(paths: Sequence[Path]) -> ImageFeatures:

@@ -150,6 +150,13 @@ class Packs:
             features[wanted] = vectors[index.rows[places[wanted]]]
         return features
 
+    def take(self, keys: Array) -> Rows:
+        """The rows asked for, each once, to be written elsewhere. Raises `ArtifactDamaged` where one is not there."""
+        wanted = np.unique(keys)
+        parts = np.frombuffer(wanted.tobytes(), np.uint8).reshape(-1, KEY.itemsize)
+        views = np.ascontiguousarray(parts[:, 32:]).view(">i2").reshape(-1).astype(np.int16)
+        return Rows([part.tobytes().hex() for part in parts[:, :32]], views, self.gather(wanted))
+
     def _write(self, prefix: str, table: pa.Table) -> None:
         whole = io.BytesIO()
         encode_table(whole, table, self.name)
@@ -159,6 +166,7 @@ class Packs:
         # What lies there under its name may have been cut or replaced.
         if not is_whole(self, path):
             write_bytes(path, data)
+            _index.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,7 @@ class _Index:
     rows: Array
 
 
-# One for the plain views and one for the others; packs never change, so their names say all.
+# One for the plain views and one for the others; what a pack of a name holds never changes.
 @lru_cache(maxsize=2)
 def _index(packs: Packs, paths: tuple[Path, ...], lenient: bool) -> _Index:
     keys, numbers = [np.empty(0, KEY)], [np.empty(0, np.int64)]

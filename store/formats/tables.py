@@ -101,7 +101,8 @@ def read_vectors(paths: Path | Sequence[Path], types: pa.Schema, name: str = "fe
 def read_footer(path: Path) -> Mapping[str, str]:
     """The footer's key-value metadata. Raises `ArtifactDamaged`."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        with open_plain(path) as file:
+            metadata = pq.read_metadata(file).metadata or {}
         return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
     except UNREADABLE as error:
         raise _unreadable(path, error) from error

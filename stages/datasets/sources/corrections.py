@@ -98,7 +98,8 @@ class _Finder:
     def find(self, row: str, value: Any) -> list[Sample]:
         """The samples that a cell names. Raises `InputError` for none."""
         name = str(value).strip()
-        found = self.names.get(name)
+        # A file's name may begin or end with a space.
+        found = self.names.get(str(value)) or self.names.get(name)
         if found is not None:
             return [found]
         if len(name) == 64 and not self.by_content:

@@ -1,7 +1,7 @@
-"""Splits for a data set that has none, and few training images where few are wanted: draws by content.
+"""Splits for a data set that has none, drawn by content, and few training images where few are wanted.
 
-What is ranked is the content of a file, not its name: a renamed or moved image stays where it was. Files of one content are one in a draw,
-so that none is on two sides of a split. Where a content is not known, as of a file that cannot be read, the sample id stands for it.
+What is ranked is the content of a file, not its name: a renamed or moved image stays where it was. Files of one content are one in a
+draw, so that none is on two sides of a split. Where a content is not known, as of a file that cannot be read, the sample id stands for it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,25 @@ Contents = Callable[[Iterable[Place]], Mapping[Place, str]]
 
 
 def divide(dataset: Dataset, config: DataConfig, contents: Contents) -> Dataset:
-    """The data set with a split for each sample, and no more than `config.train_per_class` training images of a class.
+    """The data set with a split for each sample. Raises `InputError` where the shares leave nothing to train on."""
+    if all(sample.split for sample in dataset.samples):
+        return dataset
+    known = contents(sample.place for sample in dataset.samples)
+    splits, remarks = draw_splits(_labelled(dataset, dataset.samples, known), config.split_seed, config.val_share, config.test_share)
+    samples = [replace(sample, split=splits[sample.sample_id]) for sample in dataset.samples]
+    samples.sort(key=lambda sample: (order(sample.split), sample.sample_id))
+    return _with(dataset, samples, remarks)
 
-    Raises `InputError` where the shares leave nothing to train on.
+
+def keep(dataset: Dataset, config: DataConfig) -> Dataset:
+    """The data set with no more than `config.train_per_class` training images of a class.
+
+    What is ranked here are names: to know the contents all images would be read to keep a few.
     """
-    found: Mapping[Place, str] = {}
-    if not all(sample.split for sample in dataset.samples):
-        found = contents(sample.place for sample in dataset.samples)
-        splits, remarks = draw_splits(_labelled(dataset, dataset.samples, found), config.split_seed, config.val_share, config.test_share)
-        samples = [replace(sample, split=splits[sample.sample_id]) for sample in dataset.samples]
-        dataset = _with(dataset, samples, remarks)
-    if config.train_per_class is not None:
-        # Of a data set with splits of its own no content is asked for: reading all images to keep a few would take hours.
-        left_out, remarks = keep_few(_labelled(dataset, dataset.split(TRAIN), found), config.split_seed, config.train_per_class)
-        dataset = _with(dataset, [sample for sample in dataset.samples if sample.sample_id not in left_out], remarks)
-    return dataset
+    if config.train_per_class is None:
+        return dataset
+    left_out, remarks = keep_few(_labelled(dataset, dataset.split(TRAIN), {}), config.split_seed, config.train_per_class)
+    return _with(dataset, [sample for sample in dataset.samples if sample.sample_id not in left_out], remarks)
 
 
 def _labelled(dataset: Dataset, samples: Iterable[Sample], contents: Mapping[Place, str]) -> list[Labelled]:
@@ -51,5 +55,4 @@ def _unit(sample: Sample, contents: Mapping[Place, str]) -> str:
 
 
 def _with(dataset: Dataset, samples: Iterable[Sample], remarks: Iterable[str]) -> Dataset:
-    ordered = sorted(samples, key=lambda sample: (order(sample.split), sample.sample_id))
-    return replace(dataset, samples=tuple(ordered), remarks=(*dataset.remarks, *remarks))
+    return replace(dataset, samples=tuple(samples), remarks=(*dataset.remarks, *remarks))
