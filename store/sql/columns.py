@@ -39,7 +39,10 @@ class View:
 
 
 VIEWS: Mapping[str, View] = {
-    "samples": View("one row an image", {**_SAMPLE, **_NAMES}),
+    "samples": View(
+        "one row an image",
+        {**_SAMPLE, "content": ("VARCHAR", "blake3 of the file's bytes; null of imported features and those of version 1"), **_NAMES},
+    ),
     "features": View(
         "one row a view of an image",
         {

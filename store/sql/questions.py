@@ -92,6 +92,23 @@ from predictions p join totals t using (artifact, method, label)
 where p.predicted <> p.label group by p.artifact, p.method, p.class_name, p.predicted_name
 order by count(*) desc, p.class_name limit 20""",
     ),
+    "duplicates": Question(
+        "Images that are there more than once, byte for byte, in the images of one extraction.",
+        """
+select dataset, count(*) as images, string_agg(distinct split, ', ' order by split) as splits,
+  string_agg(distinct class_name, ', ' order by class_name) as classes, min(sample_id) as sample_id, max(sample_id) as also, artifact
+from samples where content is not null group by dataset, artifact, content having count(*) > 1
+order by count(*) desc, min(sample_id), artifact limit 1000""",
+    ),
+    "leaks": Question(
+        "Validation and test images that are in training too, byte for byte: what they measure was seen before.",
+        """
+select s.dataset, s.split, s.sample_id, any_value(s.class_name) as class_name, min(t.sample_id) as in_training,
+  min(t.class_name) as training_class, s.artifact
+from samples s join samples t on t.artifact = s.artifact and t.content = s.content
+where s.split in ('val', 'test') and t.split = 'train' group by s.dataset, s.artifact, s.split, s.sample_id
+order by s.dataset, s.artifact, s.split, s.sample_id limit 1000""",
+    ),
     "label-suspects": Question(
         "Images whose nearest cached images are all of another class, in every run that saw them: often a wrong label.",
         """

@@ -14,10 +14,12 @@ def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
     texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
     if found.files["images"]:
-        texts["samples"] = _select("samples", found.files["images"], "WHERE t.view = 0")
-        own = sorted(set(found.files["images"]) - set(found.referring))
-        halves = ([_select("features", own)] if own else []) + ([_referring(found)] if found.referring else [])
-        texts["features"] = " UNION ALL ".join(halves)
+        own, plain = sorted(set(found.files["images"]) - set(found.referring)), "WHERE t.view = 0"
+        samples = [_select("samples", own, plain, content="NULL")] if own else []
+        samples += [_select("samples", found.referring, plain, content="lower(hex(t.content))")] if found.referring else []
+        features = [_select("features", own)] if own else []
+        features += [_referring(found)] if found.referring else []
+        texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
     for name in ("errors", "affinity", "predictions"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
@@ -75,10 +77,10 @@ def pattern(path: Path) -> str:
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
 
 
-def _select(name: str, files: Sequence[Path], where: str = "", joined: str = "", feature: str = "t.feature") -> str:
+def _select(name: str, files: Sequence[Path], where: str = "", joined: str = "", **sources: str) -> str:
+    """The columns of a view over `files`; `sources` say where those come from that are no column of the files."""
     view = VIEWS[name]
-    sources = {"class_name": "c.class_name", "predicted_name": "n.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
-    sources["feature"] = feature
+    sources |= {"class_name": "c.class_name", "predicted_name": "n.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
     columns = ", ".join(f"CAST({sources.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
     predicted = " LEFT JOIN _classes n ON n.origin = f.origin AND n.label = t.predicted" if "predicted_name" in view.columns else ""
     classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""

@@ -73,7 +73,7 @@ def test_a_worker_is_handed_no_test_features(store: Store) -> None:
     engine = AwayEngine()
     away, trainings, built = world(store, engine)
     train_away(trainings, built, away)
-    parcels, _ = engine.made.args
+    parcels, *_ = engine.made.args
     assert sorted(parcel.stage for parcel in parcels) == ["cache", "images", "texts"]
     names = {name for parcel in parcels for name in parcel.files}
     assert any(name.startswith("support-") for name in names)
@@ -97,7 +97,8 @@ def test_features_by_content_go_along_and_those_of_test_images_stay(tmp_path: Pa
         assert store.require(training.identity).manifest["files"] == own.manifest["files"]
 
     (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
-    found = vectors(engine.made()._workplace.store.root)
+    worker = engine.made()
+    found = vectors(worker._workplace.store.root)
     for split, there in (("train", True), ("val", True), ("test", False)):
         rows = {feature.tobytes() for feature in read_images(images.files(prefix=f"{split}-")).features}
         assert (found & rows) == (rows if there else set())
@@ -121,7 +122,7 @@ def test_nothing_is_spread_where_another_process_has_finished_all(store: Store) 
 def answer(store: Store, **changes: Any) -> Trained:
     """What a worker makes of the first training with another spec."""
     _, (training, *_), built = world(store)
-    worker = Trainer([pack(built[digest], _not_test) for digest in training.inputs], "cpu")
+    worker = Trainer([pack(built[digest], _not_test) for digest in training.inputs], {}, "cpu")
     (found,) = worker.work([replace(training, spec=replace(training.spec, **changes))], lambda units: None)
     return found
 

@@ -19,7 +19,7 @@ def test_pictures_are_found_without_reading_files_or_corrections(tmp_path: Path,
     labels.write_text("sample_id,label\nant/0.jpg,bee\n")
     config = settings(photos).override({"data.labels": str(labels), "data.train_per_class": 2})
     store = Store(tmp_path / "store")
-    run(store, config, build=("images",))
+    run(store, config, build=("images", "texts"))
     (images,) = store.artifacts("images")
     labels.unlink()
 

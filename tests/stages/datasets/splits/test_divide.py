@@ -19,7 +19,7 @@ from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.repeats import NOTHING
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
 from xmap.stages.datasets.places.place import Place
-from xmap.stages.datasets.splits.divide import divide
+from xmap.stages.datasets.splits.divide import divide, keep
 from xmap.store.memory.notes import Notes
 
 CLASSES = ("ant", "bee", "cat")
@@ -35,20 +35,19 @@ def dataset(found: list[Image], names: Iterable[object], split: str = "", classe
 
 
 def drawn(found: list[Image], names: Iterable[object], **config: object) -> dict[str, str]:
-    """The split of each sample that is kept, by its name."""
+    """The split of each sample, by its name."""
     listed = list(names)
     contents = {Path(str(name)): blake3(data.encode()).hexdigest() for name, (_, data) in zip(listed, found, strict=True)}
     divided = divide(dataset(found, listed), DataConfig.model_validate(config), lambda places: {place: contents[place] for place in places})
     return {sample.sample_id: sample.split for sample in divided.samples}
 
 
-@given(images, seeds, st.one_of(st.none(), st.integers(1, 3)), st.randoms(use_true_random=False))
-def test_names_and_the_order_of_listing_move_nothing(found: list[Image], seed: int, kept: int | None, draw: object) -> None:
-    config = {"split_seed": seed, "train_per_class": kept}
-    first = drawn(found, range(len(found)), **config)
+@given(images, seeds, st.randoms(use_true_random=False))
+def test_names_and_the_order_of_listing_move_nothing(found: list[Image], seed: int, draw: object) -> None:
+    first = drawn(found, range(len(found)), split_seed=seed)
     order = list(range(len(found)))
     draw.shuffle(order)  # type: ignore[attr-defined]
-    renamed = drawn([found[number] for number in order], [f"moved/{number:03d}" for number in order], **config)
+    renamed = drawn([found[number] for number in order], [f"moved/{number:03d}" for number in order], split_seed=seed)
     assert {f"moved/{int(name):03d}": split for name, split in first.items()} == renamed
 
 
@@ -82,7 +81,9 @@ def test_classes_of_one_name_are_drawn_apart() -> None:
     found = [(label, f"{label} {number}") for label in (0, 1) for number in range(10)]
     contents = {Path(str(number)): data for number, (_, data) in enumerate(found)}
     undivided = dataset(found, range(20), classes=("crane", "crane"))
-    divided = divide(undivided, DataConfig(train_per_class=2), lambda places: {place: contents[place] for place in places})
+    divided = keep(
+        divide(undivided, DataConfig(), lambda places: {place: contents[place] for place in places}), DataConfig(train_per_class=2)
+    )
     assert [divided.counts(split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
 
 
@@ -114,15 +115,16 @@ def test_of_data_with_splits_no_content_is_asked_for() -> None:
     found = [(number % 2, "") for number in range(20)]
     given_splits = dataset(found, range(20), TRAIN)
     assert divide(given_splits, DataConfig(), asked) is given_splits
-    assert divide(given_splits, DataConfig(train_per_class=3), asked).counts(TRAIN) == {0: 3, 1: 3}
+    assert keep(given_splits, DataConfig(train_per_class=3)).counts(TRAIN) == {0: 3, 1: 3}
+    assert keep(given_splits, DataConfig()) is given_splits
 
 
 names = st.text("abcdefghij", min_size=1, max_size=6)
 
 
 @settings(max_examples=10)
-@given(st.permutations(range(12)), st.lists(names, min_size=3, max_size=3, unique=True), st.integers(1, 3))
-def test_renamed_files_and_folders_stay_where_they_were(order: list[int], classes: list[str], kept: int) -> None:
+@given(st.permutations(range(12)), st.lists(names, min_size=3, max_size=3, unique=True))
+def test_renamed_files_and_folders_stay_where_they_were(order: list[int], classes: list[str]) -> None:
     """Files of a real folder: their names, their folders' names, and with these the order of classes are others."""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(36):
@@ -131,8 +133,7 @@ def test_renamed_files_and_folders_stay_where_they_were(order: list[int], classe
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(f"picture {number}".encode())
         before, after = (
-            {sample.place.read_bytes(): sample.split for sample in read(Path(folder) / name, train_per_class=kept).samples}
-            for name in ("before", "after")
+            {sample.place.read_bytes(): sample.split for sample in read(Path(folder) / name).samples} for name in ("before", "after")
         )
     assert before == after
 
