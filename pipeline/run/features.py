@@ -148,7 +148,7 @@ def _gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
     from xmap.stages.datasets.content.hashing import hash_places
-    from xmap.stages.datasets.content.repeats import repeats
+    from xmap.stages.datasets.content.repeats import repeats, without_leaks
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.encoder.names import said_of_weights
@@ -166,6 +166,8 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     encoder = resolve(placed.encoder, notes, store.root / RECORDS)
     if not hashes:
         contents(sample.place for sample in dataset.samples)
+    if config.data.drop_leaks:
+        dataset = without_leaks(dataset, hashes)
     doubts = repeats(dataset, hashes)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     command = f"xmap extract {config.flags()}".strip()

@@ -1,16 +1,17 @@
 """Images that are there more than once, byte for byte: across splits, with different labels, within a class.
 
-Every image is hashed anyway. Nothing is dropped: what is said here is for the user to mend.
+Every image is hashed anyway. Nothing is dropped unless somebody asks for it: what is said here is for the user to mend.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from blake3 import blake3
 
-from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.stages.datasets.dataset import TRAIN, Dataset, Sample
 from xmap.stages.datasets.places.place import Place
 
 Pair = tuple[Sample, Sample]
@@ -33,6 +34,15 @@ def repeats(dataset: Dataset, hashes: Mapping[Place, str]) -> tuple[str, ...]:
     return tuple(said)
 
 
+def without_leaks(dataset: Dataset, hashes: Mapping[Place, str]) -> Dataset:
+    """The data set without the validation and test images whose bytes are in training too, and a remark that says how many."""
+    seen = {hashes[sample.place] for sample in dataset.split(TRAIN) if sample.place in hashes} - {NOTHING}
+    kept = tuple(sample for sample in dataset.samples if sample.split == TRAIN or hashes.get(sample.place) not in seen)
+    left_out = len(dataset.samples) - len(kept)
+    remark = f"left out of validation and test, for they are in training too, byte for byte: {left_out:,}"
+    return replace(dataset, samples=kept, remarks=(*dataset.remarks, *([remark] if left_out else [])))
+
+
 def _across_splits(group: Sequence[Sample]) -> Pair | None:
     return next(((group[0], other) for other in group if other.split != group[0].split), None)
 
@@ -51,7 +61,7 @@ def _within_a_class(group: Sequence[Sample]) -> Pair | None:
 
 
 KINDS: Sequence[tuple[Callable[[Sequence[Sample]], Pair | None], str]] = (
-    (_across_splits, "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split"),
+    (_across_splits, "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks"),
     (_of_several_classes, "{} in several classes, byte for byte, such as {}; keep each in the right one"),
     (_within_a_class, "{} in one class more than once, byte for byte, such as {}; in a draw they count once"),
 )

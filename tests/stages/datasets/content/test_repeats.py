@@ -12,7 +12,7 @@ from xmap.cli.main import app
 from xmap.stages.datasets.content.repeats import NOTHING, repeats
 from xmap.stages.datasets.dataset import Dataset, Sample
 
-SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split"
+SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks"
 CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"
 TWICE = "{} in one class more than once, byte for byte, such as {}; in a draw they count once"
 
