@@ -39,7 +39,7 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.formats.features import ImageFeatures, read_images
 from xmap.store.formats.packs import all_packs, pack_keys
 
-CLASSES, EACH, LARGE_EACH = 8, 20, 4
+CLASSES, EACH, LARGE_EACH = 8, 5, 2
 
 
 @dataclass(frozen=True)

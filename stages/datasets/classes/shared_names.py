@@ -5,8 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from xmap.store.formats.tables import Array
+if TYPE_CHECKING:
+    from xmap.store.formats.tables import Array
 
 SHOWN = 3
 

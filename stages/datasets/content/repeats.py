@@ -61,7 +61,10 @@ def _within_a_class(group: Sequence[Sample]) -> Pair | None:
 
 
 KINDS: Sequence[tuple[Callable[[Sequence[Sample]], Pair | None], str]] = (
-    (_across_splits, "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks"),
+    (
+        _across_splits,
+        "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks",
+    ),
     (_of_several_classes, "{} in several classes, byte for byte, such as {}; keep each in the right one"),
     (_within_a_class, "{} in one class more than once, byte for byte, such as {}; in a draw they count once"),
 )
