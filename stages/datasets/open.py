@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,7 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.places.place import Location, location
+from xmap.stages.datasets.places.place import Location, Place, location
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
 from xmap.stages.datasets.sources.folder import FolderSource
@@ -55,12 +56,18 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     Where it has no splits these are drawn by the `contents` of its files, which are read here unless somebody remembers them. Raises
     `InputError`.
     """
-    asked = contents or partial(hash_places, notes=notes or Notes())
+    read = contents or partial(hash_places, notes=notes or Notes())
+    known: dict[Place, str] = {}
+
+    def asked(places: Iterable[Place]) -> Mapping[Place, str]:
+        known.update(read(places))
+        return known
+
     found = _read(config, notes or Notes())
     divided = divide(found, config, asked)
     # A corrected label moves no image to another split.
     right = corrected(divided, config.labels, asked) if config.labels else divided
-    return keep(right, config)
+    return keep(right, config, known)
 
 
 def _read(config: DataConfig, notes: Notes) -> Dataset:

@@ -31,14 +31,14 @@ def divide(dataset: Dataset, config: DataConfig, contents: Contents) -> Dataset:
     return _with(dataset, samples, remarks)
 
 
-def keep(dataset: Dataset, config: DataConfig) -> Dataset:
-    """The data set with no more than `config.train_per_class` training images of a class.
+def keep(dataset: Dataset, config: DataConfig, known: Mapping[Place, str]) -> Dataset:
+    """The data set with no more than `config.train_per_class` training images of a class, ranked by those contents that are `known`.
 
-    What is ranked here are names: to know the contents all images would be read to keep a few.
+    Of a data set with splits of its own none is: all images would be read to keep a few, so names are ranked.
     """
     if config.train_per_class is None:
         return dataset
-    left_out, remarks = keep_few(_labelled(dataset, dataset.split(TRAIN), {}), config.split_seed, config.train_per_class)
+    left_out, remarks = keep_few(_labelled(dataset, dataset.split(TRAIN), known), config.split_seed, config.train_per_class)
     return _with(dataset, [sample for sample in dataset.samples if sample.sample_id not in left_out], remarks)
 
 
