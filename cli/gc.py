@@ -14,7 +14,7 @@ from xmap.cli.options import Settings, with_settings
 from xmap.cli.tables import print_table
 from xmap.pipeline.upkeep.collect import Waste, in_use, remove, waste
 from xmap.store.artifacts.fingerprint import SHORT
-from xmap.store.formats.packs import FOLDER
+from xmap.store.artifacts.locks import SHARED
 
 if TYPE_CHECKING:
     from xmap.store.artifacts.identity import Identity
@@ -83,7 +83,7 @@ def _row(item: Waste) -> tuple[str, ...]:
 
 def _stage(item: Waste) -> str:
     """The folder below the store that it lies in."""
-    return FOLDER if item.path.parent.parent.name == FOLDER else item.path.parent.name
+    return SHARED if item.path.parent.parent.name == SHARED else item.path.parent.name
 
 
 def _facts(item: Waste) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from xmap.cli.console import plain, print_json, show
 from xmap.cli.ends import FOUND
 from xmap.cli.options import JsonOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
-from xmap.pipeline.upkeep.packs import wrong
 from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.removed import explained
@@ -21,6 +20,8 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
 
     Example: xmap verify --store .xmap
     """
+    from xmap.pipeline.upkeep.packs import wrong
+
     root = require_store(store_root(store or None))
     folders = sorted(path.parent for path in root.glob(f"*/*/{MANIFEST}"))
     problems: list[str] = []

@@ -17,17 +17,15 @@ from pathlib import Path
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.named import answering
-from xmap.pipeline.upkeep.packs import idle
 from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
-from xmap.store.artifacts.locks import LOCKS, alone, sweep
+from xmap.store.artifacts.locks import LOCKS, SHARED, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import read_plain, system_errors
 from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
 from xmap.store.errors import InputError, XmapError
-from xmap.store.formats.packs import FOLDER
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
@@ -64,6 +62,8 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. Raises what `answering`
     raises for those `named`, and `InputError` for one that fits several or that something kept was made from.
     """
+    from xmap.pipeline.upkeep.packs import idle
+
     survey = store.survey()
     dropped = {_only(survey, name).path for name in named}
     prints = {identity.fingerprint for identity in used}
@@ -84,7 +84,7 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
         images = [artifact for artifact in survey.artifacts if artifact.stage == IMAGES and artifact.path in kept]
         found += [Waste(path, _bytes(path), UNREFERENCED) for path in idle(store, images)]
     leftovers = (
-        path for pattern in ("*", f"{FOLDER}/*") for path in sorted(store.root.glob(f"{pattern}/.*{TEMPORARY}")) if is_abandoned(path)
+        path for pattern in ("*", f"{SHARED}/*") for path in sorted(store.root.glob(f"{pattern}/.*{TEMPORARY}")) if is_abandoned(path)
     )
     return found + [Waste(path, _bytes(path), LEFTOVER) for path in leftovers]
 

@@ -60,16 +60,17 @@ def idle(store: Store, kept: Sequence[Artifact]) -> Iterator[Path]:
         if needed is None:
             yield from [*packs.paths(), *packs.paths(bad=True)]
         else:
-            rows = np.concatenate(needed)
+            rows = np.unique(np.concatenate(needed))
             yield from (path for path in packs.paths() if not _needed(packs, path, rows))
 
 
 def _needed(packs: Packs, path: Path, rows: Array) -> bool:
-    """Whether a pack has one of the rows, or cannot be read: `xmap verify` says what is to be done with it."""
+    """Whether a pack has one of the sorted rows, or cannot be read: `xmap verify` says what is to be done with it."""
     try:
-        return bool(np.isin(pack_keys(packs, path), rows).any())
+        keys = pack_keys(packs, path)
     except ArtifactDamaged:
         return True
+    return bool((rows[np.searchsorted(rows, keys).clip(max=len(rows) - 1)] == keys).any())
 
 
 def referred(images: Artifact) -> Sequence[str]:

@@ -16,7 +16,8 @@ from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.artifacts.identity import Identity
 
 # Raise when the same declared fields would give other rows: another augmentation, another crop. Prompts have a version of their own.
-VERSION, TEXT_VERSION = 2, 1
+VERSION = 2
+TEXT_VERSION = 1
 TEXT_BATCH = 64
 COMMAND = "xmap extract"
 

@@ -159,14 +159,16 @@ class _Extraction:
 
 def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_by: Fields) -> None:
     """Keep by content what features of version 1 hold of these images."""
-    count = 0
+    contents = sorted(set(spec.hashes.values()))
+    known = {content for content, there in zip(contents, library.has(contents, 0), strict=True) if there}
+    before = len(known)
     for rows in rows_of_version_1(workplace.store, spec, made_by):
-        new = [row for row, there in enumerate(library.has(rows.contents, 0)) if not there]
+        new = {content: row for row, content in enumerate(rows.contents) if content not in known}
+        known.update(new)
         if new:
-            library.plain.write(rows.take(np.asarray(new)))
-            count += len(new)
-    if count:
-        workplace.progress.say(f"{count:,} images have their features from a store of version 1, which are taken over")
+            library.plain.write(rows.take(np.asarray(list(new.values()))))
+    if len(known) > before:
+        workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
 
 
 def _unhashed(sample: Sample) -> str:

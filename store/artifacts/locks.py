@@ -18,7 +18,7 @@ from xmap.store.disk.files import make_folder, require_plain, system_errors
 from xmap.store.errors import LocksMissing, NotPlain, StoreBusy
 
 LOCKS = "locks"
-# What the lock of a maker of feature rows is called.
+# The folder of what the artifacts of a store share, feature rows, and what the locks of their makers are called.
 SHARED = "features"
 # Taken for a moment by whoever begins to work, and for the whole time by whoever removes things.
 GATE = "gate.lock"

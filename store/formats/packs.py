@@ -21,11 +21,11 @@ from blake3 import blake3
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.artifacts.identity import safe_name
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.disk.files import hash_file, make_folder, require_plain, write_bytes
 from xmap.store.errors import ArtifactDamaged, NotPlain
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
 
-FOLDER = "features"
 DIGITS = 16
 BAD = "bad-"
 MAKER = re.compile(rf"[^/\0]+-[0-9a-f]{{{DIGITS}}}")
@@ -87,7 +87,7 @@ class Packs:
 
     @property
     def folder(self) -> Path:
-        return self.root / FOLDER / self.name
+        return self.root / SHARED / self.name
 
     def paths(self, bad: bool = False) -> list[Path]:
         """Its files by name: packs, or with `bad` what gave no image."""
@@ -225,7 +225,7 @@ def pack_keys(packs: Packs, path: Path) -> Array:
 
 def all_packs(store: Store) -> Iterator[Packs]:
     """The packs of every maker of a store."""
-    for folder in sorted((store.root / FOLDER).glob("*")):
+    for folder in sorted((store.root / SHARED).glob("*")):
         if MAKER.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
             yield Packs(store.root, folder.name)
 

@@ -18,8 +18,7 @@ from tests.worlds.runs import RUN, tree
 from xmap.pipeline.run.features import HASHES
 from xmap.pipeline.upkeep.packs import wrong
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.locks import LOCKS
-from xmap.store.formats.packs import FOLDER
+from xmap.store.artifacts.locks import LOCKS, SHARED
 
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")
 
@@ -46,7 +45,7 @@ def full(commands: Commands, world: Path, store: Path, control: Control, room: i
     again = commands(*RUN, cwd=world, store=store)
     assert again.code == 0, again.stderr
     kept = [path for path, inode in before.items() if path.stat().st_ino == inode]
-    packs = [path for path in before if path.parent.parent.name == FOLDER]
+    packs = [path for path in before if path.parent.parent.name == SHARED]
     assert [path for path in packs if path not in kept] == []
     assert tree(store) == control.tree
 

@@ -10,8 +10,9 @@ from tests.worlds.extraction import stored_rows
 from tests.worlds.inputs import write_photos
 from tests.worlds.models import write_model
 from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.formats.packs import BAD, FOLDER, all_packs
+from xmap.store.formats.packs import BAD, all_packs
 
 DATA, MODEL = "photos", "model"
 FEATURES = ["--data", DATA, "--model", f"local-dir:{MODEL}", "--views", "1", "--batch-size", "4", "--shard-batches", "1", "--workers", "0"]
@@ -37,8 +38,8 @@ def tree(store: Path) -> dict[str, Any]:
     parted = {path for found in packs for bad in (False, True) for path in found.paths(bad)}
     files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
     whole = {path.relative_to(store).as_posix(): _content(path) for path in files if path.name != "hashes.sqlite" and path not in parted}
-    rows = {f"{FOLDER}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
-    return whole | rows | {f"{FOLDER}/{BAD}{found.name}": found.reasons() for found in packs}
+    rows = {f"{SHARED}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
+    return whole | rows | {f"{SHARED}/{BAD}{found.name}": found.reasons() for found in packs}
 
 
 def _content(path: Path) -> Any:

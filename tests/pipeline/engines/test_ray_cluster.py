@@ -29,9 +29,9 @@ from xmap.pipeline.studies.jobs import jobs_of
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import read_errors
-from xmap.store.formats.packs import FOLDER
 
 # As the engine sets it, which Ray reads when it is imported.
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
@@ -246,7 +246,7 @@ def test_an_adapter_that_cannot_be_trained_says_why_and_the_others_are_kept(
     cluster: Any, photos: Path, local: RunResult, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
-    shutil.copytree(next(iter(local.artifacts.values())).root / FOLDER, store.root / FOLDER)
+    shutil.copytree(next(iter(local.artifacts.values())).root / SHARED, store.root / SHARED)
     for stage in STAGES[:4]:
         for artifact in (one for one in local.artifacts.values() if one.stage == stage):
             shutil.copytree(artifact.path, store.root / stage / artifact.path.name)

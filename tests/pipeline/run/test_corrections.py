@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from tests.worlds.runs import DATA, RUN, write_world
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.formats.features import read_images
-from xmap.store.formats.packs import FOLDER
 
 
 def ran(*arguments: str) -> str:
@@ -27,7 +27,7 @@ def encode_nothing(*_: object) -> None:
 
 
 def packs(store: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (store / FOLDER).rglob("*.parquet")}
+    return {path.name: path.stat().st_mtime_ns for path in (store / SHARED).rglob("*.parquet")}
 
 
 def rows_of(images: Artifact) -> dict[tuple[str, int], tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from tests.worlds.pictures import picture
 from xmap.stages.extract.version1 import VERSION, plan_shards
 from xmap.stages.machine.kind import this_machine
 from xmap.store.artifacts.artifact import Artifact, Draft
+from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, read_images, write_images
 
@@ -22,7 +23,7 @@ PLAIN = SMALL.model_copy(update={"views": 0})
 
 def write_version_1(job: Job, **made_by: str) -> Artifact:
     """What version 1 left of an extraction, with numbers that no encoder gives: each row is the place of its sample, and its view."""
-    fields = {
+    fields: dict[str, Json] = {
         "version": VERSION,
         "encoder": job.encoder.fields,
         "view_seed": job.config.view_seed,

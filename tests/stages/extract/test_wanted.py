@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.worlds.extraction import SMALL, Plan, stored_rows
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
+from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.identity import ExtractSpec, makers
 from xmap.stages.extract.wanted import Library, Wanted, content_of, lacking, shards_of, wanted
@@ -22,7 +23,7 @@ A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 def spec_of(samples: list[tuple[str, str, str | None]], views: int = 2) -> ExtractSpec:
     """A data set of (name, split, content)."""
     made = tuple(Sample(name, Path(name), 0, split) for name, split, _ in samples)
-    hashes = {Path(name): content for name, _, content in samples if content is not None}
+    hashes: dict[Place, str] = {Path(name): content for name, _, content in samples if content is not None}
     encoder = EncoderIdentity.__new__(EncoderIdentity)
     return ExtractSpec(Dataset("d", made, ("a",), ("{}",), ()), hashes, encoder, SMALL.model_copy(update={"views": views}))
 

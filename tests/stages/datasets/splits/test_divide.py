@@ -79,10 +79,12 @@ def test_a_content_that_two_classes_have_goes_to_one_side() -> None:
 def test_classes_of_one_name_are_drawn_apart() -> None:
     """As ImageNet's two cranes, a bird and a machine."""
     found = [(label, f"{label} {number}") for label in (0, 1) for number in range(10)]
-    contents = {Path(str(number)): data for number, (_, data) in enumerate(found)}
+    contents: dict[Place, str] = {Path(str(number)): data for number, (_, data) in enumerate(found)}
     undivided = dataset(found, range(20), classes=("crane", "crane"))
     divided = keep(
-        divide(undivided, DataConfig(), lambda places: {place: contents[place] for place in places}), DataConfig(train_per_class=2)
+        divide(undivided, DataConfig(), lambda places: {place: contents[place] for place in places}),
+        DataConfig(train_per_class=2),
+        contents,
     )
     assert [divided.counts(split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
 
@@ -115,8 +117,8 @@ def test_of_data_with_splits_no_content_is_asked_for() -> None:
     found = [(number % 2, "") for number in range(20)]
     given_splits = dataset(found, range(20), TRAIN)
     assert divide(given_splits, DataConfig(), asked) is given_splits
-    assert keep(given_splits, DataConfig(train_per_class=3)).counts(TRAIN) == {0: 3, 1: 3}
-    assert keep(given_splits, DataConfig()) is given_splits
+    assert keep(given_splits, DataConfig(train_per_class=3), {}).counts(TRAIN) == {0: 3, 1: 3}
+    assert keep(given_splits, DataConfig(), {}) is given_splits
 
 
 names = st.text("abcdefghij", min_size=1, max_size=6)
