@@ -12,6 +12,7 @@ import numpy as np
 
 from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.features import references
@@ -22,20 +23,33 @@ SPLITS = "*-*.parquet"
 
 
 def wrong(store: Store) -> list[ArtifactDamaged]:
-    """What is damaged: packs whose bytes are others than were written, and image features whose rows are not there."""
-    damaged: list[ArtifactDamaged] = []
+    """What is damaged: files of rows whose bytes are others than were written, and image features whose rows are not there."""
     images = [artifact for artifact in store.artifacts(IMAGES) if referred(artifact)]
-    broken = set()
+    damaged: list[ArtifactDamaged] = []
+    told: set[Path] = set()
     for packs in all_packs(store):
         for path in altered(packs):
-            broken.add(packs.name)
-            damaged.append(_altered(path, [artifact for artifact in images if packs.name in referred(artifact)]))
+            hit = [artifact for artifact in images if packs.name in referred(artifact) and _uses(artifact, packs, path)]
+            told.update(artifact.path for artifact in hit)
+            damaged.append(_altered(path, hit))
+    links = (folder for folder in (store.root / SHARED, *(store.root / SHARED).glob("*")) if folder.is_symlink())
+    damaged += [ArtifactDamaged(folder, "it is a link, not a folder", "delete it.") for folder in links]
     for artifact in images:
-        lost = 0 if broken & set(referred(artifact)) else _lost(artifact)
-        if lost:
+        lost = 0 if artifact.path in told else _lost(artifact)
+        if lost and (artifact.path / MANIFEST).exists():
             problem = f"{lost:,} rows of features that it refers to are not there"
             damaged.append(ArtifactDamaged(artifact.path, problem, f"delete {artifact.path / MANIFEST} and {artifact.again}."))
     return damaged
+
+
+def _uses(images: Artifact, packs: Packs, path: Path) -> bool:
+    """Whether image features refer to a row of an altered pack, or may: one that cannot be read may hold any row."""
+    if path.name.startswith(BAD):
+        return False
+    try:
+        return any(found == packs and _needed(packs, path, np.unique(keys)) for found, keys in _rows(images))
+    except ArtifactDamaged:
+        return False
 
 
 def _lost(images: Artifact) -> int:
@@ -86,8 +100,9 @@ def _rows(images: Artifact) -> Iterator[tuple[Packs, Array]]:
 
 
 def _altered(path: Path, images: Sequence[Artifact]) -> ArtifactDamaged:
-    if path.name.startswith(BAD) or not images:
-        return ArtifactDamaged(path, "its bytes differ from those written", "delete it: nothing else is made from it.")
-    also = "".join(f", {artifact.path / MANIFEST}" for artifact in images[1:])
-    remedy = f"delete this file, {images[0].path / MANIFEST}{also}, and {images[0].again}: its images alone are encoded again."
+    if not images:
+        return ArtifactDamaged(path, "its bytes differ from those written", "delete it: nothing refers to it.")
+    manifests = ", ".join(str(artifact.path / MANIFEST) for artifact in images)
+    again = ", and ".join(artifact.again for artifact in images)
+    remedy = f"delete this file and {manifests}, and {again}: its images alone are encoded again."
     return ArtifactDamaged(path, "its bytes differ from those written", remedy)

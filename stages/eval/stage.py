@@ -30,7 +30,7 @@ from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
-from xmap.store.formats.features import SAMPLES, read_images
+from xmap.store.formats.features import SAMPLES, read_parts
 from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
 from xmap.store.formats.tables import Array, read_table
 
@@ -96,7 +96,7 @@ def _each(runs: Sequence[Run], scored: Callable[[Run, OpenCache], Outcome]) -> l
 
 
 def _read_test(images: Artifact) -> Labelled:
-    """The plain views of the test split, shard by shard into one array: a second copy would be as large as all else."""
+    """The plain views of the test split, some files at a time into one array: a second copy would be as large as all else."""
     paths = feature_files(images, TEST)
     plain = [np.flatnonzero(read_table(path, types=SAMPLES)["view"].to_numpy() == 0) for path in paths]
     total = sum(len(rows) for rows in plain)
@@ -104,8 +104,7 @@ def _read_test(images: Artifact) -> Labelled:
         raise InputError(f"features {images.name!r} hold no readable test image; extract a dataset with a test split.")
     ids: list[str] = []
     labels, features = torch.empty(total, dtype=torch.int64), torch.empty(0)
-    for path, rows in zip(paths, plain, strict=True):
-        part = labelled(read_images([path]).take(rows))
+    for part in map(labelled, read_parts(zip(paths, plain, strict=True))):
         if not ids:
             features = torch.empty(total, part.features.shape[1])
         labels[len(ids) : len(ids) + len(part)], features[len(ids) : len(ids) + len(part)] = part.labels, part.features

@@ -1,116 +1,106 @@
-"""Features of version 1: shards of samples in sorted order, found again by what their footers say, so that nobody encodes twice.
+"""Features of version 1: tables of samples with their features, proved by their own footers, so that nobody encodes twice.
 
-A shard held its samples' names and labels and was planned from the data set; what determined its bytes was hashed into its footer. So the
-images at hand say which shards of that time are theirs. Augmented views depended on the names of samples: plain views alone are taken over.
+What determined the bytes of such a table was hashed into its footer: the ids, labels and contents of its samples, and what made it. The
+table tells ids and labels, the images at hand tell contents. Augmented views depended on the names of samples: plain views alone are taken
+over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import groupby
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from xmap.stages.config import AUTO
 from xmap.stages.datasets.content.wide import has_wide
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Sample
-from xmap.stages.datasets.places.place import unit
 from xmap.stages.extract.identity import ExtractSpec, decoding
 from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.fingerprint import Fields, fingerprint
+from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.features import read_images
+from xmap.store.formats.features import ImageFeatures, makers_of, read_errors, read_images
 from xmap.store.formats.packs import Rows
 from xmap.store.formats.tables import read_footer
 from xmap.store.memory.notes import Notes
 
 VERSION = 1
+ERRORS = "errors.parquet"
+# Bad images left no row, only their names: how many of them may stand before the first row of a table, or after the last.
+MOST = 8
 
 
-def rows_of_version_1(store: Store, spec: ExtractSpec, made_by: Fields) -> Iterator[Rows]:
-    """The plain rows that features of version 1 in this store hold of the images at hand, made as they would be made now."""
-    known = _footers(store)
-    if not known:
-        return
-    wide = spec.config.depth == AUTO and has_wide((sample.place for sample in spec.dataset.samples), "", Notes())
-    fields: Fields = {
-        "version": VERSION,
-        "encoder": spec.encoder.fields,
-        "view_seed": spec.config.view_seed,
-        "batch_size": spec.config.batch_size,
-        "made_by": made_by,
-        **({"depth": AUTO} if wide else {}),
-        **decoding(spec.config),
-    }
-    for shard in plan_shards(spec, fields):
-        path = known.get(shard.fingerprint)
-        if path is not None:
-            yield from _rows(path, shard)
+class Version1:
+    """The tables of version 1 in a store, and the images at hand that they may be of; `refused` images were no longer the same."""
+
+    def __init__(self, store: Store, spec: ExtractSpec, made_by: Fields) -> None:
+        self._store, self._spec = store, spec
+        self._samples = {sample.sample_id: sample for sample in spec.dataset.samples}
+        self._fields: Fields = {
+            "version": VERSION,
+            "encoder": spec.encoder.fields,
+            "view_seed": spec.config.view_seed,
+            "batch_size": spec.config.batch_size,
+            "made_by": made_by,
+            **decoding(spec.config),
+        }
+        self.refused = 0
+
+    def rows(self) -> Iterator[Rows]:
+        """The plain rows of images at hand, made as they would be made now, a table at a time."""
+        for path in sorted((self._store.root / IMAGES).glob("*/*-*.parquet")):
+            try:
+                if makers_of(path) is None:
+                    yield from self._proved(path)
+            except ArtifactDamaged:
+                # Somebody else's damage, or a folder that was just removed: encoding is always possible.
+                continue
+
+    def _proved(self, path: Path) -> Iterator[Rows]:
+        found = read_images([path])
+        plain = np.flatnonzero(found.views == 0)
+        ids = [found.sample_ids[row] for row in plain.tolist()]
+        at_hand = [self._spec.hashes.get(self._samples[name].place) if name in self._samples else None for name in ids]
+        contents = [content for content in at_hand if content is not None]
+        if len(contents) == len(ids) > 0 and self._is_of(path, ids, found):
+            yield Rows(contents, found.views[plain], found.features[plain])
+        else:
+            self.refused += len(contents)
+
+    def _is_of(self, path: Path, ids: Sequence[str], found: ImageFeatures) -> bool:
+        """Whether a table's footer is the hash of what it would be of the images at hand."""
+        footer, split, views = read_footer(path).get("xmap.fingerprint"), path.stem.rpartition("-")[0], int(found.views.max())
+        labels = dict(zip(found.sample_ids, found.labels.tolist(), strict=True))
+        for listed in _with_bad(ids, self._bad(path.parent, split)):
+            samples: list[Json] = [[name, labels.get(name, self._label(name)), self._content(name)] for name in listed]
+            about = {**self._fields, "split": split, "views": views, "samples": samples}
+            if not views:
+                # Without augmentation its seed determined nothing.
+                about["view_seed"] = None
+            if fingerprint({**about, "depth": AUTO}) == footer:
+                return True
+            if fingerprint(about) == footer:
+                # Before depths were asked for, values of more than 8 bits were read too dark.
+                return not has_wide((self._samples[name].place for name in ids), footer, Notes())
+        return False
+
+    def _bad(self, folder: Path, split: str) -> list[str]:
+        """The images of a split that were bad and are at hand, by name."""
+        if not (folder / ERRORS).is_file():
+            return []
+        return sorted(row.sample_id for row in read_errors(folder / ERRORS) if row.split == split and row.sample_id in self._samples)
+
+    def _content(self, name: str) -> str | None:
+        return self._spec.hashes.get(self._samples[name].place)
+
+    def _label(self, name: str) -> int:
+        return self._samples[name].label
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Some samples of one split: `contents` are the blake3 of their files (None where a file could not be read).
-
-    Each sample gives 1 + `views` rows, in order of samples, then views. `fields` are everything else that determines the bytes.
-    """
-
-    split: str
-    samples: tuple[Sample, ...]
-    contents: tuple[str | None, ...]
-    views: int
-    fields: Fields
-
-    @cached_property
-    def fingerprint(self) -> str:
-        listed = [[sample.sample_id, sample.label, content] for sample, content in zip(self.samples, self.contents, strict=True)]
-        # Without augmentation its seed determines nothing.
-        fields = self.fields if self.views else {**self.fields, "view_seed": None}
-        return fingerprint({**fields, "split": self.split, "views": self.views, "samples": listed})
-
-
-def plan_shards(spec: ExtractSpec, fields: Fields) -> Iterator[Shard]:
-    """All shards of an extraction of version 1; only training images had augmented views, and a shard was of one tar or table."""
-    config = spec.config
-    for split in SPLITS:
-        views = config.views if split == TRAIN else 0
-        step = max(1, config.batch_size * config.shard_batches // (1 + views))
-        for samples in _units(spec.dataset.split(split)):
-            for start in range(0, len(samples), step):
-                part = samples[start : start + step]
-                yield Shard(split, part, tuple(spec.hashes.get(sample.place) for sample in part), views, fields)
-
-
-def _units(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
-    """Samples of one split in order, divided where one tar or table ends and the next begins."""
-    return [tuple(part) for _, part in groupby(samples, key=lambda sample: unit(sample.place))]
-
-
-def _footers(store: Store) -> dict[str, Path]:
-    """The feature tables of the store, of finished extractions or not, by the fingerprint in their footer."""
-    found = {}
-    for path in sorted((store.root / IMAGES).glob("*/*-*.parquet")):
-        try:
-            found[read_footer(path).get("xmap.fingerprint", "")] = path
-        except ArtifactDamaged:
-            # Somebody else's damage, or a folder that was just removed: encoding is always possible.
-            continue
-    return found
-
-
-def _rows(path: Path, shard: Shard) -> Iterator[Rows]:
-    """The plain rows of a file, if it holds: of images that were bad there are none."""
-    contents = dict(zip((sample.sample_id for sample in shard.samples), shard.contents, strict=True))
-    try:
-        rows = read_images([path])
-    except ArtifactDamaged:
-        return
-    plain = np.flatnonzero(rows.views == 0)
-    found = [contents.get(rows.sample_ids[row]) for row in plain.tolist()]
-    kept = [content for content in found if content is not None]
-    if len(kept) == len(found) and kept:
-        yield Rows(kept, rows.views[plain], rows.features[plain])
+def _with_bad(ids: Sequence[str], bad: Sequence[str]) -> Iterator[list[str]]:
+    """The samples that a table may have been made of: those with rows, the bad ones among them, and some at its ends."""
+    inside = sorted([*ids, *(name for name in bad if ids[0] < name < ids[-1])])
+    before, after = [name for name in bad if name < ids[0]], [name for name in bad if name > ids[-1]]
+    for first, last in product(range(min(len(before), MOST) + 1), range(min(len(after), MOST) + 1)):
+        yield [*before[len(before) - first :], *inside, *after[:last]]

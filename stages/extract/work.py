@@ -21,7 +21,7 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec, makers
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
-from xmap.stages.extract.version1 import rows_of_version_1
+from xmap.stages.extract.version1 import Version1
 from xmap.stages.extract.wanted import Library, content_of, lacking, shards_of, wanted
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.load import UNHASHED
@@ -58,6 +58,7 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     # One at a time for each maker: who waits finds the rows of who was first.
     with workplace.store.holding(library.plain.name, workplace.progress.say):
         for packs in (library.plain, library.augmented):
+            packs.make()
             clear_temporaries(packs.folder)
         _take_over(workplace, spec, library, dict(machine.made_by))
         work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
@@ -162,13 +163,16 @@ def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_b
     contents = sorted(set(spec.hashes.values()))
     known = {content for content, there in zip(contents, library.has(contents, 0), strict=True) if there}
     before = len(known)
-    for rows in rows_of_version_1(workplace.store, spec, made_by):
+    old = Version1(workplace.store, spec, made_by)
+    for rows in old.rows():
         new = {content: row for row, content in enumerate(rows.contents) if content not in known}
         known.update(new)
         if new:
             library.plain.write(rows.take(np.asarray(list(new.values()))))
     if len(known) > before:
         workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
+    elif old.refused:
+        workplace.progress.say(f"features of version 1 of {old.refused:,} images are not those that would be made here and now")
 
 
 def _unhashed(sample: Sample) -> str:

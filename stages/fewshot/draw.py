@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
@@ -21,14 +20,12 @@ from xmap.stages.config import CacheConfig, Protocol
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
-from xmap.store.formats.features import REFERRING, SAMPLES, ImageFeatures, join, makers_of, read_images
+from xmap.store.formats.features import REFERRING, SAMPLES, ImageFeatures, join, makers_of, read_parts
 from xmap.store.formats.tables import Array, read_table
 
 SUPPORT = "support-"
 VALIDATION_SHOTS = 4
 NOTHING = "nothing (fixed defaults)"
-
-IDS = pa.schema([SAMPLES.field("sample_id")])
 
 
 def rank(seed: int, unit: str) -> str:
@@ -202,19 +199,24 @@ def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool
 
 
 def take_parts(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> Iterator[ImageFeatures]:
-    """What `take_samples` gives, one file after the other: a file holds whole samples, and one is in memory at a time."""
+    """What `take_samples` gives, some files at a time: a file holds whole samples."""
     found: set[str] = set()
-    for path in split_files(images, split):
-        if not any(sample in ids for sample in read_table(path, types=IDS)["sample_id"].to_pylist()):
-            continue
-        rows = read_images([path])
-        keep = [row for row, sample in enumerate(rows.sample_ids) if sample in ids and not (plain and rows.views[row])]
-        part = rows.take(np.asarray(keep, dtype=np.int64))
+    for part in read_parts(_chosen(split_files(images, split), ids, plain)):
         found.update(part.sample_ids)
         yield part
     missing = sorted(set(ids) - found)
     if missing:
         raise InputError(f"features {images.name!r} have no {split} sample {missing[0]!r}; the cache was built from other features.")
+
+
+def _chosen(paths: Sequence[Path], ids: Collection[str], plain: bool) -> Iterator[tuple[Path, Array]]:
+    """The rows of the given samples in each file that has some."""
+    for path in paths:
+        table = read_table(path, types=SAMPLES)
+        pairs = zip(table["sample_id"].to_pylist(), table["view"].to_pylist(), strict=True)
+        rows = [row for row, (sample, view) in enumerate(pairs) if sample in ids and not (plain and view)]
+        if rows:
+            yield path, np.asarray(rows, dtype=np.int64)
 
 
 def split_files(images: Artifact, split: str) -> list[Path]:

@@ -6,7 +6,7 @@ no more (imported features). Rows keep the order in which they were planned: by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from xmap.store.formats.tables import REMEDY, Array, read_footer, read_table, re
 
 # The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
 PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
+# Rows that are gathered at a time.
+PART = 1 << 17
 # The columns beside the vectors; those of bad images are all text.
 SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
 CONTENT = pa.field("content", pa.binary(32))
@@ -128,25 +130,50 @@ def references(path: Path) -> Iterator[tuple[str, Array]]:
 def read_images(paths: Sequence[Path]) -> ImageFeatures:
     """Read image features from the files of one split, in file order, wherever the features lie. Raises `ArtifactDamaged`."""
     if paths and makers_of(paths[0]) is not None:
-        return join([_gathered(path) for path in paths])
+        return _gathered([(path, None) for path in paths])
     table, vectors = read_vectors(paths, SAMPLES)
     return _images(table, vectors)
 
 
-def _gathered(path: Path) -> ImageFeatures:
-    makers = makers_of(path)
-    if makers is None:
-        raise ArtifactDamaged(path, "its features lie elsewhere than those of its neighbours", REMEDY)
-    table = read_table(path, types=REFERRING)
+def read_parts(chosen: Iterable[tuple[Path, Array]]) -> Iterator[ImageFeatures]:
+    """Chosen rows of tables, in order, some tables at a time: what lies in packs is then read a few times and not once a table.
+
+    Raises `ArtifactDamaged`.
+    """
+    group: list[tuple[Path, Array | None]] = []
+    count = 0
+    for path, rows in chosen:
+        if makers_of(path) is None:
+            yield read_images([path]).take(rows)
+            continue
+        if group and count + len(rows) > PART:
+            yield _gathered(group)
+            group, count = [], 0
+        group.append((path, rows))
+        count += len(rows)
+    if group:
+        yield _gathered(group)
+
+
+def _gathered(chosen: Sequence[tuple[Path, Array | None]]) -> ImageFeatures:
+    """Rows of tables of one artifact (None: all) with their features; each pack is read once."""
+    makers = makers_of(chosen[0][0])
+    tables = []
+    for path, rows in chosen:
+        if makers is None or makers_of(path) != makers:
+            raise ArtifactDamaged(path, "its features lie elsewhere than those of its neighbours", REMEDY)
+        table = read_table(path, types=REFERRING)
+        tables.append(table if rows is None else table.take(rows))
+    table = pa.concat_tables(tables).combine_chunks()
     keys, views = column_keys(table["content"], table["view"]), table["view"].to_numpy()
     vectors = np.empty((0, 0), np.float32)
-    for name, rows in zip(makers, (np.flatnonzero(views == 0), np.flatnonzero(views != 0)), strict=True):
-        if len(rows):
+    for name, wanted in zip(makers or (), (np.flatnonzero(views == 0), np.flatnonzero(views != 0)), strict=True):
+        if len(wanted):
             # <root>/images/<folder>/<table>
-            found = Packs(path.parents[2], name).gather(keys[rows])
+            found = Packs(chosen[0][0].parents[2], name).gather(keys[wanted])
             if not vectors.size:
                 vectors = np.empty((len(table), found.shape[1]), found.dtype)
-            vectors[rows] = found
+            vectors[wanted] = found
     return _images(table, vectors)
 
 

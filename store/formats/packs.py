@@ -8,6 +8,7 @@ content columns of a maker's packs are the index, so that none can go stale. Bes
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,13 +128,13 @@ class Packs:
         return found
 
     def has(self, keys: Array) -> Array:
-        """Which rows (R,) bool are there. A pack that does not hold has none."""
-        return _found(_index(self, tuple(self.paths()), True), keys)[0]
+        """Which rows (R,) bool are there. A pack that cannot be read has none."""
+        return _found(_index(self, tuple(self.paths())), keys)[0]
 
     def gather(self, keys: Array) -> Array:
         """The features (R, C) of rows, in the order asked for; each pack is read once. Raises `ArtifactDamaged` where one is not there."""
         paths = tuple(self.paths())
-        index = _index(self, paths, False)
+        index = _index(self, paths)
         there, places = _found(index, keys)
         if not there.all():
             lost = f"{int((~there).sum()):,} of {len(keys):,} rows of features are not there"
@@ -150,6 +151,13 @@ class Packs:
             features[wanted] = vectors[index.rows[places[wanted]]]
         return features
 
+    def make(self) -> None:
+        """Make its folder, which must lie in the store: what is written there would lie elsewhere. Raises `NotPlain` for a link."""
+        for folder in (self.folder.parent, self.folder):
+            if folder.is_symlink():
+                raise NotPlain(folder, "it is a link, not a folder")
+        make_folder(self.folder)
+
     def take(self, keys: Array) -> Rows:
         """The rows asked for, each once, to be written elsewhere. Raises `ArtifactDamaged` where one is not there."""
         wanted = np.unique(keys)
@@ -162,7 +170,7 @@ class Packs:
         encode_table(whole, table, self.name)
         data = whole.getvalue()
         path = self.folder / f"{prefix}{blake3(data).hexdigest()}.parquet"
-        make_folder(self.folder)
+        self.make()
         # What lies there under its name may have been cut or replaced.
         if not is_whole(self, path):
             write_bytes(path, data)
@@ -180,16 +188,15 @@ class _Index:
 
 # One for the plain views and one for the others; what a pack of a name holds never changes.
 @lru_cache(maxsize=2)
-def _index(packs: Packs, paths: tuple[Path, ...], lenient: bool) -> _Index:
+def _index(packs: Packs, paths: tuple[Path, ...]) -> _Index:
     keys, numbers = [np.empty(0, KEY)], [np.empty(0, np.int64)]
     rows = [np.empty(0, np.int64)]
     for number, path in enumerate(paths):
         try:
             found = pack_keys(packs, path)
         except ArtifactDamaged:
-            if lenient:
-                continue
-            raise
+            # Its rows are as good as gone; those of others are not.
+            continue
         keys.append(found)
         numbers.append(np.full(len(found), number))
         rows.append(np.arange(len(found)))
@@ -232,7 +239,7 @@ def all_packs(store: Store) -> Iterator[Packs]:
 
 def altered(packs: Packs) -> Iterator[Path]:
     """The files whose bytes are not those they were written with; every byte is read."""
-    yield from (path for path in [*packs.paths(), *packs.paths(bad=True)] if not is_whole(packs, path))
+    yield from (path for path in [*packs.paths(), *packs.paths(bad=True)] if not is_whole(packs, path) and os.path.lexists(path))
 
 
 def is_whole(packs: Packs, path: Path) -> bool:

@@ -193,6 +193,8 @@ def _row_bytes(kind: pa.DataType) -> int:
         return int(kind.list_size) * _row_bytes(kind.value_type)
     if pa.types.is_list(kind):
         return 4 + _row_bytes(kind.value_type)
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
     # A text counts by its place; what it spells is known later.
     return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else 4
 

@@ -43,6 +43,8 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "data.split_seed": ((1, 2, 3), FEATURES),
     "data.val_share": ((0.2, 0.3), FEATURES),
     "data.test_share": ((0.3, 0.4), FEATURES),
+    # None of its images are there twice.
+    "data.drop_leaks": ((False, True), set()),
     "data.train_per_class": ((None, 5), FEATURES),
     "encoder.model": (("one", "two"), ALL),
     "encoder.pretrained": (("openai", "laion2b"), set()),

@@ -12,7 +12,7 @@ PATH, LABEL, SPLIT = "path", "label", "split"
 ROLES: Mapping[str, Sequence[str]] = {
     PATH: (
         "path", "file_name", "filename", "file_path", "filepath", "image_path", "imagepath", "image", "image_file", "image_name",
-        "img_path", "img", "file", "sample_id",
+        "img_path", "img", "file", "sample_id", "content",
     ),
     LABEL: ("label", "class", "class_name", "label_name", "category", "category_name", "target", "labels"),
     SPLIT: ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage"),

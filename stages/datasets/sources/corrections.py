@@ -13,7 +13,7 @@ from typing import Any
 
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.dataset import Dataset, Sample
-from xmap.stages.datasets.places.place import Place, location
+from xmap.stages.datasets.places.place import Place, location, shown
 from xmap.stages.datasets.sources.columns import LABEL, PATH
 from xmap.stages.datasets.sources.table_files import TABLES, read_table
 from xmap.store.disk.plain import named
@@ -30,6 +30,7 @@ def corrected(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]
 
     Raises `InputError` for a file that is no such table, for an image or a class that the data has not, and where an image has two labels.
     """
+    name = shown(labels)
     wanted = _read(dataset, labels, contents)
     samples, changed, left_out = [], 0, 0
     for sample in dataset.samples:
@@ -40,24 +41,24 @@ def corrected(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]
         changed += label != sample.label
         samples.append(replace(sample, label=label))
     if len({sample.label for sample in samples}) < 2:
-        raise InputError(f"--labels {labels} leaves images of one class or none, and with one class every answer is right; correct it.")
-    remark = f"{labels} corrects the labels of {changed:,} images and leaves out {left_out:,}"
+        raise InputError(f"--labels {name} leaves images of one class or none, and with one class every answer is right; correct it.")
+    remark = f"{name} corrects the labels of {changed:,} images and leaves out {left_out:,}"
     return replace(dataset, samples=tuple(samples), remarks=(*dataset.remarks, remark))
 
 
 def _read(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]], Mapping[Place, str]]) -> dict[str, int | None]:
     """The label of each sample that the table names; None for those that are left out."""
-    path = location(labels)
+    path, name = location(labels), shown(labels)
     if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
-        raise InputError(f"--labels {labels} is no table that is there; {FORM}.")
+        raise InputError(f"--labels {name} is no table that is there; {FORM}.")
     finder, classes = _Finder.of(dataset, contents), _classes(dataset)
     wanted: dict[str, tuple[int, int | None]] = {}
     for number, row in read_table(path).rows:
-        label = _label(f"{labels} row {number}", row[LABEL], classes)
-        for sample in finder.find(f"{labels} row {number}", row[PATH]):
+        label = _label(f"{name} row {number}", row[LABEL], classes)
+        for sample in finder.find(f"{name} row {number}", row[PATH]):
             first, known = wanted.setdefault(sample.sample_id, (number, label))
             if known != label:
-                raise InputError(f"{labels} row {number} gives {sample.sample_id!r} another label than row {first}; keep one of them.")
+                raise InputError(f"{name} row {number} gives {sample.sample_id!r} another label than row {first}; keep one of them.")
     return {sample_id: label for sample_id, (_, label) in wanted.items()}
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.worlds.extraction import SMALL, Job, Plan, Told, stored_rows
 from tests.worlds.pictures import picture
-from xmap.stages.extract.version1 import VERSION, plan_shards
+from tests.worlds.version1 import plan_shards
+from xmap.stages.extract.version1 import VERSION
 from xmap.stages.machine.kind import this_machine
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from tests.worlds.inputs import write_photos
 from xmap.cli.main import app
-from xmap.stages.datasets.content.repeats import NOTHING, repeats
-from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.stages.datasets.content.repeats import NOTHING, repeats, without_leaks
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
+from xmap.stages.datasets.places.place import Place
 
 SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks"
 CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"
@@ -64,3 +65,19 @@ def test_the_command_says_it_once_and_keeps_all(tmp_path: Path) -> None:
         assert told.count("1 image is in several splits, byte for byte, such as 'train/ant/0.png' and 'test/ant/0.png'") == 1
         assert told.count("1 image is in several classes, byte for byte, such as 'train/ant/0.png' and 'train/bee/again.png'") == 1
         assert "more than once" not in told
+
+
+@pytest.mark.parametrize("leaks", [0, 1, 3])
+def test_leaks_are_left_out_of_validation_and_test_where_it_is_asked_for(leaks: int) -> None:
+    train = [Sample(f"t{number}", Path(f"t{number}"), number % 2, TRAIN) for number in range(4)]
+    others = [Sample(f"{split}{number}", Path(f"{split}{number}"), number % 2, split) for split in (VAL, TEST) for number in range(4)]
+    empty = [Sample(f"empty {split}", Path(f"empty {split}"), 0, split) for split in (TRAIN, TEST)]
+    hashes: dict[Place, str] = {sample.place: sample.sample_id for sample in (*train, *others)} | {
+        sample.place: NOTHING for sample in empty
+    }
+    for number in range(leaks):
+        hashes[others[number + 2].place] = train[number].sample_id
+    found = without_leaks(Dataset("d", (*train, *others, *empty), ("a", "b"), ("{}",)), hashes)
+    gone = {sample.sample_id for sample in others[2 : 2 + leaks]}
+    assert {sample.sample_id for sample in found.samples} == {sample.sample_id for sample in (*train, *others, *empty)} - gone
+    assert [remark.rpartition(" ")[2] for remark in found.remarks] == ([str(leaks)] if leaks else [])
