@@ -101,8 +101,8 @@ def _rows(images: Artifact) -> Iterator[tuple[Packs, Array]]:
 
 def _altered(path: Path, images: Sequence[Artifact]) -> ArtifactDamaged:
     if not images:
-        return ArtifactDamaged(path, "its bytes differ from those written", "delete it: nothing refers to it.")
+        return ArtifactDamaged(path, "its bytes differ from those written", "delete it: nothing else is made from it.")
     manifests = ", ".join(str(artifact.path / MANIFEST) for artifact in images)
     again = ", and ".join(artifact.again for artifact in images)
-    remedy = f"delete this file and {manifests}, and {again}: its images alone are encoded again."
+    remedy = f"delete this file, {manifests}, and {again}: its images alone are encoded again."
     return ArtifactDamaged(path, "its bytes differ from those written", remedy)

@@ -24,7 +24,6 @@ from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.version1 import Version1
 from xmap.stages.extract.wanted import Library, content_of, lacking, shards_of, wanted
 from xmap.stages.images.depths import assumed
-from xmap.stages.images.load import UNHASHED
 from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
@@ -40,6 +39,8 @@ ERRORS = "errors.parquet"
 # How many bad images are named on the spot.
 NAMED = 10
 TEXTS = "texts.parquet"
+# Why bytes give no image, whatever machine reads them and however much memory it has: not asked again.
+LASTING = ("not-an-image", "truncated", "damaged")
 # Samples in one table.
 TABLE = 16_384
 
@@ -151,7 +152,7 @@ class _Extraction:
                 packs.write(encoded.rows.take(np.flatnonzero(rows)))
         reasons = {image.content or _unhashed(image.sample): (bad.kind, bad.message) for image, bad in encoded.bad}
         self.bad.update(reasons)
-        lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind not in UNHASHED}
+        lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind in LASTING}
         if lasting:
             self.library.plain.write_reasons(lasting)
         self.logit_scale = encoded.logit_scale

@@ -21,6 +21,7 @@ from xmap.stages.images.pixels import NoRange, rgb_of
 from xmap.stages.images.png_chunks import has_too_many_chunks, without_texts
 from xmap.stages.images.quiet import QUIET
 from xmap.stages.images.room import ROOM, USUAL, decoding_bytes, is_too_much
+from xmap.store.errors import is_of_memory
 
 Made = TypeVar("Made")
 
@@ -91,7 +92,7 @@ def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadIm
         return _too_large("it does not fit into memory", rules)
     # Pillow's many decoders raise what they like on bad bytes: OSError, SyntaxError, ValueError, struct.error, zlib.error, ...
     except Exception as error:
-        return _broken(error)
+        return _too_large("it does not fit into memory", rules) if is_of_memory(error) else _broken(error)
 
 
 def _pixels(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:

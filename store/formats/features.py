@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from xmap.store.errors import ArtifactDamaged
+from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.packs import MAKER, Packs, column_keys
 from xmap.store.formats.tables import REMEDY, Array, read_footer, read_table, read_vectors, vectors_column, write_table
 
@@ -173,6 +173,8 @@ def _gathered(chosen: Sequence[tuple[Path, Array | None]]) -> ImageFeatures:
             found = Packs(chosen[0][0].parents[2], name).gather(keys[wanted])
             if not vectors.size:
                 vectors = np.empty((len(table), found.shape[1]), found.dtype)
+            if (found.shape[1], found.dtype) != (vectors.shape[1], vectors.dtype):
+                raise ArtifactDamaged(chosen[0][0], "its plain views and its augmented ones differ in width or type", REMEDY)
             vectors[wanted] = found
     return _images(table, vectors)
 
@@ -236,8 +238,12 @@ def read_errors(path: Path) -> list[ErrorRow]:
 
 def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
     """The rows of several tables, one after the other."""
+    # A table without rows does not know how wide its features would be.
+    parts = [part for part in parts if len(part)] or list(parts[:1])
     if len(parts) == 1:
         return parts[0]
+    if len({(part.features.shape[1], part.features.dtype) for part in parts}) > 1:
+        raise InputError("tables of one split hold features that differ in width or type; extract the images again.")
     ids = tuple(sample for part in parts for sample in part.sample_ids)
     labels, views, features = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "views", "features"))
     return ImageFeatures(ids, labels, views, features)

@@ -29,7 +29,7 @@ from xmap.store.formats.tables import Array, encode_table, read_table, read_vect
 
 DIGITS = 16
 BAD = "bad-"
-MAKER = re.compile(rf"[^/\0]+-[0-9a-f]{{{DIGITS}}}")
+MAKER = re.compile(rf"[^/\0\n]{{1,80}}-[0-9a-f]{{{DIGITS}}}")
 _PACK = re.compile(rf"(?:{BAD})?[0-9a-f]{{64}}\.parquet")
 ROWS = pa.schema([("content", pa.binary(32)), ("view", pa.int16())])
 REASONS = pa.schema([("content", pa.binary(32)), ("kind", pa.string()), ("message", pa.string())])
@@ -143,7 +143,7 @@ class Packs:
         packs = index.packs[places]
         for number in np.unique(packs):
             wanted = np.flatnonzero(packs == number)
-            _, vectors = read_vectors(paths[number], ROWS)
+            vectors = _vectors(paths[number])
             if not features.size:
                 features = np.empty((len(keys), vectors.shape[1]), vectors.dtype)
             if vectors.shape[1:] != features.shape[1:] or vectors.dtype != features.dtype:
@@ -211,6 +211,14 @@ def _found(index: _Index, keys: Array) -> tuple[Array, Array]:
         return np.zeros(len(keys), bool), np.zeros(len(keys), np.int64)
     places = np.searchsorted(index.keys, keys).clip(max=len(index.keys) - 1)
     return index.keys[places] == keys, places
+
+
+def _vectors(path: Path) -> Array:
+    try:
+        return read_vectors(path, ROWS)[1]
+    except ArtifactDamaged as error:
+        remedy = "delete it, then run `xmap verify`, which names the command that makes its rows again."
+        raise ArtifactDamaged(path, error.problem, remedy) from error
 
 
 def _plain(path: Path, root: Path) -> Path:

@@ -53,7 +53,7 @@ def test_extraction_lists_what_is_odd_and_says_what_it_assumed(world: tuple[Path
     assert done.stderr.count("16 of 12 bits (--depth 16 takes them as they are)") == 1
     assert done.stderr.count("2 of 18 images could not be used") == 1
     images = Store(folder / "store").artifacts("images")[0]
-    assert images.fields["depth"] == "auto"
+    assert "depth" not in images.fields
     assert {row.sample_id: row.kind for row in read_errors(images.file("errors.parquet"))} == {
         "dark/phone.HEIC": "damaged",
         "dark/thin.png": "too-large",
