@@ -40,7 +40,7 @@ ERRORS = "errors.parquet"
 NAMED = 10
 TEXTS = "texts.parquet"
 # Why bytes give no image, whatever machine reads them and however much memory it has: not asked again.
-LASTING = ("not-an-image", "truncated", "damaged")
+LASTING = ("empty", "not-an-image", "truncated", "damaged")
 # Samples in one table.
 TABLE = 16_384
 
