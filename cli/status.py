@@ -16,10 +16,12 @@ from xmap.cli.tables import print_table
 from xmap.pipeline.run.answer import Answer, StatusAnswer, answer
 from xmap.pipeline.run.execute import StepOutcome, preview
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.upkeep.collect import bytes_of
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.stages.names import EVAL
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.locks import SHARED
 from xmap.store.errors import XmapError
 
 COLUMNS = ("artifact", "name", "state", "made", "fingerprint", "size")
@@ -45,7 +47,9 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
     said = StatusAnswer(
         **dict(_answer(lineage.artifacts, states)), artifacts=rows, damaged=damaged, plan=[asdict(step) for step in steps], remark=remark
     )
-    footer = [f"{len(rows)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}", *damaged]
+    shared = bytes_of(settings.store.root / SHARED)
+    features = f", and {size(shared)} of features that they share" if shared else ""
+    footer = [f"{len(rows)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}{features}", *damaged]
     footer += [f"a run cannot be planned: {remark}"] * bool(remark) + [_future(step) for step in steps]
     shown = partial(_print, lineage, states, footer)
     destination.write(Sheet(rows_of(rows), facts=said.model_dump(mode="json"), show=shown))

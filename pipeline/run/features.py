@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,12 +159,18 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     placed = grounded(config) if engine_of(config.run).away else config
     hashes: dict[Place, str] = {}
 
+    @cache
+    def named() -> EncoderIdentity:
+        return resolve(placed.encoder, notes, store.root / RECORDS)
+
     def contents(places: Iterable[Place]) -> Mapping[Place, str]:
+        # A slip in the model's name is told before a million files are read.
+        named()
         hashes.update(hash_places(places, notes))
         return hashes
 
     dataset = open_dataset(placed.data, notes, contents)
-    encoder = resolve(placed.encoder, notes, store.root / RECORDS)
+    encoder = named()
     if not hashes:
         contents(sample.place for sample in dataset.samples)
     if config.data.drop_leaks:
@@ -193,7 +200,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         Parts(images.name, parts(images), config.flags(), source),
         build_images,
         build_texts,
-        _counts(dataset),
+        _counts(dataset, hashes),
         (*dataset.remarks, *said_of_weights(config.encoder)),
         encoder,
         dataset.name,
@@ -216,7 +223,10 @@ def grounded(config: XmapConfig) -> XmapConfig:
     return config.override(whole)
 
 
-def _counts(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
-    """The images of each class in each split that has any."""
-    counts = {split: found for split in SPLITS if (found := dataset.counts(split))}
-    return {name: {split: found.get(label, 0) for split, found in counts.items()} for label, name in enumerate(dataset.classes)}
+def _counts(dataset: Dataset, hashes: Mapping[Place, str]) -> Mapping[str, Mapping[str, int]]:
+    """The images of each class in each split that has any, those of one content counted once, as draws do."""
+    splits = [split for split in SPLITS if dataset.split(split)]
+    units: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for sample in dataset.samples:
+        units[sample.label, sample.split].add(hashes.get(sample.place, sample.sample_id))
+    return {name: {split: len(units[label, split]) for split in splits} for label, name in enumerate(dataset.classes)}

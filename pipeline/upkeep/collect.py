@@ -76,17 +76,17 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     staying = {found.fingerprint: found.name for found in survey.artifacts if found.path in kept}
     reasons = {found.path: f"the same as {staying[found.fingerprint]}, which stays" for found in going if found.fingerprint in staying}
     reasons |= dict.fromkeys(older, OLDER) | dict.fromkeys(dropped, NAMED)
-    found = [Waste(artifact.path, _bytes(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
+    found = [Waste(artifact.path, bytes_of(artifact.path), reasons.get(artifact.path, UNREFERENCED), artifact) for artifact in going]
     folders = {store.root / identity.stage / identity.folder for identity in used}
-    found += [Waste(path, _bytes(path), UNFINISHED) for path in unfinished(store) if path not in folders]
+    found += [Waste(path, bytes_of(path), UNFINISHED) for path in unfinished(store) if path not in folders]
     # Where it cannot be told which rows are needed, all are.
     if not any(folder.parent.name == IMAGES for folder in survey.damaged) and all(map(store.find, _of_images(used))):
         images = [artifact for artifact in survey.artifacts if artifact.stage == IMAGES and artifact.path in kept]
-        found += [Waste(path, _bytes(path), UNREFERENCED) for path in idle(store, images)]
+        found += [Waste(path, bytes_of(path), UNREFERENCED) for path in idle(store, images)]
     leftovers = (
         path for pattern in ("*", f"{SHARED}/*") for path in sorted(store.root.glob(f"{pattern}/.*{TEMPORARY}")) if is_abandoned(path)
     )
-    return found + [Waste(path, _bytes(path), LEFTOVER) for path in leftovers]
+    return found + [Waste(path, bytes_of(path), LEFTOVER) for path in leftovers]
 
 
 def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
@@ -184,7 +184,8 @@ def _digests(manifest: Path) -> Iterator[str]:
         yield digest.decode()
 
 
-def _bytes(path: Path) -> int:
+def bytes_of(path: Path) -> int:
+    """What a file, or all below a folder, takes."""
     # A walk passes over what another process removes meanwhile.
     inner = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
     return sum(map(_size, inner)) if path.is_dir() else _size(path)

@@ -105,7 +105,10 @@ class Packs:
             yield path
 
     def write(self, rows: Rows) -> None:
-        """Keep rows, whole or not at all. What is there already is not written again."""
+        """Keep rows, each once, whole or not at all. A pack that is there already is not written again."""
+        first = np.unique(keys_of(rows.contents, rows.views), return_index=True)[1]
+        if len(first) < len(rows):
+            rows = rows.take(np.sort(first))
         contents = pa.array([bytes.fromhex(content) for content in rows.contents], ROWS.field("content").type)
         columns = {"content": contents, "view": pa.array(rows.views, pa.int16()), "feature": vectors_column(rows.features)}
         self._write("", pa.table(columns))
