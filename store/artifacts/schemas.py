@@ -34,7 +34,7 @@ Setting = Word | bool | int | Real | None
 
 @with_config(STRICT)
 class About(TypedDict, total=False):
-    """What summaries of several stages say."""
+    """What summaries of several stages say, and what readers look for whatever the stage: one name means one thing."""
 
     dataset: Word
     model: Word
@@ -51,13 +51,15 @@ class About(TypedDict, total=False):
     stored_bytes: Count
     peak_bytes: Count | None
     trainable_parameters: Count
+    counts: dict[Word, Count]
+    parts: dict[Word, Word]
+    features: list[Word]
+    results: list[Result]
+    differences: list[Difference]
 
 
 @with_config(STRICT)
 class Images(About, total=False):
-    counts: dict[Word, Count]
-    parts: dict[Word, Word]
-    features: list[Word]
     bad: Count
     bad_kinds: dict[Word, Count]
     errors: Count
@@ -179,8 +181,6 @@ class Difference(TypedDict):
 
 @with_config(STRICT)
 class Evaluated(About, total=False):
-    results: list[Result]
-    differences: list[Difference]
     samples: Count
 
 
