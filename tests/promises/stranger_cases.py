@@ -149,7 +149,8 @@ def _watched(world: World, folder: Path) -> list[str]:
             return
         busy[0] = True
         try:
-            if event in FORBIDDEN:
+            # The library of the process itself, asked to keep memory while a model works, is none that comes from elsewhere.
+            if event in FORBIDDEN and (event, arguments) != ("ctypes.dlopen", (None,)):
                 reached.append(f"{event} {arguments[:2]!r}")
             for path in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
                 if isinstance(path, str | bytes | os.PathLike):

@@ -37,7 +37,7 @@ def test_no_odd_artifact_does_more_than_end_in_a_sentence(strange: World, tmp_pa
 
 
 @pytest.mark.failure("received folder")
-@pytest.mark.parametrize("number", [10_011, 11_647])
+@pytest.mark.parametrize("number", [10_011, 10_648, 11_644, 11_647])
 def test_what_once_ended_in_a_traceback_ends_in_a_sentence(strange: World, tmp_path: Path, case: Case, number: int) -> None:
     tried(strange, tmp_path, range(number, number + 1), case)
 
