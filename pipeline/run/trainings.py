@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from xmap.store.formats.packs import Packs, Rows
     from xmap.store.formats.tables import Array
 
-ERRORS = "errors.parquet"
-
 
 @dataclass(frozen=True)
 class Training:
@@ -130,16 +128,13 @@ def _rows(artifacts: Iterable[Artifact]) -> dict[str, Rows]:
     """The feature rows that image features among `artifacts` refer to outside the test split, by maker."""
     import numpy as np
 
-    from xmap.store.formats.features import references
-    from xmap.store.formats.packs import Packs
+    from xmap.store.formats.features import referred_rows
 
     wanted: dict[Packs, list[Array]] = {}
     for artifact in artifacts:
-        for path in artifact.files(suffix=".parquet") if artifact.stage == IMAGES else ():
-            if path.name != ERRORS and _not_test(path.name):
-                for maker, keys in references(path):
-                    wanted.setdefault(Packs(artifact.root, maker), []).append(keys)
-    return {packs.name: packs.take(np.concatenate(keys)) for packs, keys in wanted.items()}
+        for packs, keys in referred_rows(artifact, _not_test) if artifact.stage == IMAGES else ():
+            wanted.setdefault(packs, []).append(keys)
+    return {packs.name: packs.take(np.concatenate(found)) for packs, found in wanted.items()}
 
 
 def _not_test(name: str) -> bool:

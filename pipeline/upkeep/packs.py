@@ -15,11 +15,9 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.features import references
+from xmap.store.formats.features import referred_rows
 from xmap.store.formats.packs import BAD, Packs, all_packs, altered, pack_keys
 from xmap.store.formats.tables import Array
-
-SPLITS = "*-*.parquet"
 
 
 def wrong(store: Store) -> list[ArtifactDamaged]:
@@ -47,7 +45,7 @@ def _uses(images: Artifact, packs: Packs, path: Path) -> bool:
     if path.name.startswith(BAD):
         return False
     try:
-        return any(found == packs and _needed(packs, path, np.unique(keys)) for found, keys in _rows(images))
+        return any(found == packs and _needed(packs, path, np.unique(keys)) for found, keys in referred_rows(images))
     except ArtifactDamaged:
         return False
 
@@ -55,7 +53,7 @@ def _uses(images: Artifact, packs: Packs, path: Path) -> bool:
 def _lost(images: Artifact) -> int:
     """How many rows that image features refer to are not there. Damage of their own tables is told elsewhere."""
     try:
-        return sum(int((~packs.has(keys)).sum()) for packs, keys in _rows(images))
+        return sum(int((~packs.has(keys)).sum()) for packs, keys in referred_rows(images))
     except ArtifactDamaged:
         return 0
 
@@ -65,7 +63,7 @@ def idle(store: Store, kept: Sequence[Artifact]) -> Iterator[Path]:
     wanted: dict[str, list[Array]] = {}
     try:
         for artifact in kept:
-            for packs, keys in _rows(artifact):
+            for packs, keys in referred_rows(artifact):
                 wanted.setdefault(packs.name, []).append(keys)
     except ArtifactDamaged:
         return
@@ -91,12 +89,6 @@ def referred(images: Artifact) -> Sequence[str]:
     """The makers of the rows that image features refer to; none for features of version 1 and for imported ones."""
     found = images.summary.get("features", ())
     return found if isinstance(found, list) else ()
-
-
-def _rows(images: Artifact) -> Iterator[tuple[Packs, Array]]:
-    """The rows that image features refer to, a maker and a table at a time."""
-    for path in sorted(images.path.glob(SPLITS)):
-        yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
 
 
 def _altered(path: Path, images: Sequence[Artifact]) -> ArtifactDamaged:

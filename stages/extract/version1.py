@@ -20,13 +20,12 @@ from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.features import ImageFeatures, makers_of, read_errors, read_images
-from xmap.store.formats.packs import Rows
+from xmap.store.formats.features import BAD_TABLE, ImageFeatures, makers_of, read_errors, read_images
+from xmap.store.formats.packs import Rows, plain_file
 from xmap.store.formats.tables import read_footer
 from xmap.store.memory.notes import Notes
 
 VERSION = 1
-ERRORS = "errors.parquet"
 # Bad images left no row, only their names: how many of them may stand before the first row of a table, or after the last.
 MOST = 8
 
@@ -51,7 +50,7 @@ class Version1:
         """The plain rows of images at hand, made as they would be made now, a table at a time."""
         for path in sorted((self._store.root / IMAGES).glob("*/*-*.parquet")):
             try:
-                if makers_of(path) is None:
+                if makers_of(plain_file(path, self._store.root)) is None:
                     yield from self._proved(path)
             except ArtifactDamaged:
                 # Somebody else's damage, or a folder that was just removed: encoding is always possible.
@@ -87,9 +86,9 @@ class Version1:
 
     def _bad(self, folder: Path, split: str) -> list[str]:
         """The images of a split that were bad and are at hand, by name."""
-        if not (folder / ERRORS).is_file():
+        if not (folder / BAD_TABLE).is_file():
             return []
-        return sorted(row.sample_id for row in read_errors(folder / ERRORS) if row.split == split and row.sample_id in self._samples)
+        return sorted(row.sample_id for row in read_errors(folder / BAD_TABLE) if row.split == split and row.sample_id in self._samples)
 
     def _content(self, name: str) -> str | None:
         return self._spec.hashes.get(self._samples[name].place)

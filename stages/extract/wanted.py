@@ -55,13 +55,18 @@ def wanted(spec: ExtractSpec) -> list[Wanted]:
     for sample in spec.dataset.samples:
         content = content_of(sample, spec)
         # What cannot be read has no content: each file of the kind is looked at for itself.
-        key, views = content or f"{sample.split}\0{sample.sample_id}", every if sample.split == TRAIN else plain
+        key, views = key_of(sample, content), every if sample.split == TRAIN else plain
         known = images.get(key)
         if known is None:
             images[key] = Wanted(sample, content, views)
         elif len(views) > len(known.views):
             images[key] = replace(known, views=views)
     return list(images.values())
+
+
+def key_of(sample: Sample, content: str | None) -> str:
+    """What an image is known by: its content, or what stands for one where it has none."""
+    return content or f"{sample.split}\0{sample.sample_id}"
 
 
 def content_of(sample: Sample, spec: ExtractSpec) -> str | None:

@@ -15,14 +15,14 @@ from functools import partial
 import numpy as np
 
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec, makers
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.version1 import Version1
-from xmap.stages.extract.wanted import Library, content_of, lacking, shards_of, wanted
+from xmap.stages.extract.wanted import Library, Wanted, content_of, key_of, lacking, shards_of, wanted
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.names import IMAGES
@@ -30,12 +30,11 @@ from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Fields, Json
-from xmap.store.disk.files import clear_temporaries
+from xmap.store.disk.files import clear_temporaries, make_unlinked_folder
 from xmap.store.errors import InputError
-from xmap.store.formats.features import ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
+from xmap.store.formats.features import BAD_TABLE, ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
 from xmap.store.formats.packs import Packs, Reason
 
-ERRORS = "errors.parquet"
 # How many bad images are named on the spot.
 NAMED = 10
 TEXTS = "texts.parquet"
@@ -59,15 +58,16 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     # One at a time for each maker: who waits finds the rows of who was first.
     with workplace.store.holding(library.plain.name, workplace.progress.say):
         for packs in (library.plain, library.augmented):
-            packs.make()
+            make_unlinked_folder(packs.folder)
             clear_temporaries(packs.folder)
-        _take_over(workplace, spec, library, dict(machine.made_by))
+        if work.pending():
+            _take_over(workplace, spec, library, dict(machine.made_by))
         work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
     rows = work.errors()
     _report(rows, dataset, workplace.progress)
     if work.depths:
         workplace.progress.say(assumed(work.depths))
-    write_errors(draft.path / ERRORS, rows, draft.identity.fingerprint)
+    write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
     counts = write_splits(draft, spec, library, {row.sample_id for row in rows})
     scale = work.logit_scale or _told_scale(workplace.store, encoder)
     if scale is None:
@@ -122,9 +122,7 @@ class _Extraction:
     def run(self, make: Callable[[], ShardEncoder]) -> None:
         """Have encoded what the store lacks; what is done stays, whatever ends the work."""
         progress, config = self.workplace.progress, self.spec.config
-        images = wanted(self.spec)
-        self.bad.update(self.library.plain.reasons())
-        pending = lacking(images, self.library, self.bad)
+        images, pending = wanted(self.spec), self.pending()
         done = len(images) - len(pending)
         if pending and done:
             progress.say(f"{done:,} of {len(images):,} images have their features in this store: {len(pending):,} to encode")
@@ -137,12 +135,17 @@ class _Extraction:
             for encoded in answers:
                 self._keep(encoded)
 
+    def pending(self) -> list[Wanted]:
+        """What the store lacks now."""
+        self.bad.update(self.library.plain.reasons())
+        return lacking(wanted(self.spec), self.library, self.bad)
+
     def errors(self) -> list[ErrorRow]:
         """All bad images, in the order of the data set: each sample of a content that gave none."""
         return [
             error_row(sample, *self.bad[key])
             for sample in self.spec.dataset.samples
-            if (key := content_of(sample, self.spec) or _unhashed(sample)) in self.bad
+            if (key := key_of(sample, content_of(sample, self.spec))) in self.bad
         ]
 
     def _keep(self, encoded: Encoded) -> None:
@@ -150,7 +153,7 @@ class _Extraction:
         for packs, rows in ((self.library.plain, plain), (self.library.augmented, ~plain)):
             if rows.any():
                 packs.write(encoded.rows.take(np.flatnonzero(rows)))
-        reasons = {image.content or _unhashed(image.sample): (bad.kind, bad.message) for image, bad in encoded.bad}
+        reasons = {key_of(image.sample, image.content): (bad.kind, bad.message) for image, bad in encoded.bad}
         self.bad.update(reasons)
         lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind in LASTING}
         if lasting:
@@ -174,11 +177,6 @@ def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_b
         workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
     elif old.refused:
         workplace.progress.say(f"features of version 1 of {old.refused:,} images are not those that would be made here and now")
-
-
-def _unhashed(sample: Sample) -> str:
-    """What stands for the content of a sample that has none."""
-    return f"{sample.split}\0{sample.sample_id}"
 
 
 def _library(store: Store, spec: ExtractSpec, machine: Machine) -> Library:

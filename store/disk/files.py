@@ -179,12 +179,17 @@ def make_own_folder(path: Path) -> None:
 
     Raises `NotPlain`.
     """
+    make_unlinked_folder(path)
+    for odd in odd_below(path):
+        raise odd
+
+
+def make_unlinked_folder(path: Path) -> None:
+    """Make a folder where neither it nor the one it lies in is a link. Raises `NotPlain`."""
     for folder in (path.parent, path):
         if folder.is_symlink():
             raise NotPlain(folder, "it is a link, not a folder")
     make_folder(path)
-    for odd in odd_below(path):
-        raise odd
 
 
 def hash_file(path: Path | str | bytes) -> str:

@@ -6,19 +6,21 @@ no more (imported features). Rows keep the order in which they were planned: by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.packs import MAKER, Packs, column_keys
 from xmap.store.formats.tables import REMEDY, Array, read_footer, read_table, read_vectors, vectors_column, write_table
 
 # The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
 PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
+BAD_TABLE = "errors.parquet"
 # Rows that are gathered at a time.
 PART = 1 << 17
 # The columns beside the vectors; those of bad images are all text.
@@ -112,6 +114,16 @@ def makers_of(path: Path) -> tuple[str, str] | None:
     if not all(map(MAKER.fullmatch, found)):
         raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
     return found[0], found[1]
+
+
+def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[Packs, Array]]:
+    """The rows that image features refer to in those of their tables whose names are `wanted`, a maker and a table at a time.
+
+    Raises `ArtifactDamaged`.
+    """
+    for path in images.files(suffix=".parquet"):
+        if path.name != BAD_TABLE and wanted(path.name):
+            yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
 
 
 def references(path: Path) -> Iterator[tuple[str, Array]]:

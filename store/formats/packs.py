@@ -23,7 +23,7 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.artifacts.identity import safe_name
 from xmap.store.artifacts.locks import SHARED
-from xmap.store.disk.files import hash_file, make_folder, require_plain, write_bytes
+from xmap.store.disk.files import hash_file, make_unlinked_folder, require_plain, write_bytes
 from xmap.store.errors import ArtifactDamaged, NotPlain
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
 
@@ -99,7 +99,7 @@ class Packs:
         """Its packs that are Parquet files with the columns of one, by their footers."""
         for path in self.paths():
             try:
-                require_columns(_plain(path, self.root), ROWS, "feature")
+                require_columns(plain_file(path, self.root), ROWS, "feature")
             except ArtifactDamaged:
                 continue
             yield path
@@ -124,7 +124,7 @@ class Packs:
         found: dict[str, Reason] = {}
         for path in self.paths(bad=True):
             try:
-                rows = read_table(_plain(path, self.root), types=REASONS).to_pylist()
+                rows = read_table(plain_file(path, self.root), types=REASONS).to_pylist()
             except ArtifactDamaged:
                 continue
             found.update({row["content"].hex(): (row["kind"], row["message"]) for row in rows})
@@ -154,13 +154,6 @@ class Packs:
             features[wanted] = vectors[index.rows[places[wanted]]]
         return features
 
-    def make(self) -> None:
-        """Make its folder, which must lie in the store: what is written there would lie elsewhere. Raises `NotPlain` for a link."""
-        for folder in (self.folder.parent, self.folder):
-            if folder.is_symlink():
-                raise NotPlain(folder, "it is a link, not a folder")
-        make_folder(self.folder)
-
     def take(self, keys: Array) -> Rows:
         """The rows asked for, each once, to be written elsewhere. Raises `ArtifactDamaged` where one is not there."""
         wanted = np.unique(keys)
@@ -173,7 +166,8 @@ class Packs:
         encode_table(whole, table, self.name)
         data = whole.getvalue()
         path = self.folder / f"{prefix}{blake3(data).hexdigest()}.parquet"
-        self.make()
+        # What is written through a link would lie elsewhere.
+        make_unlinked_folder(self.folder)
         # What lies there under its name may have been cut or replaced.
         if not is_whole(self, path):
             write_bytes(path, data)
@@ -224,7 +218,7 @@ def _vectors(path: Path) -> Array:
         raise ArtifactDamaged(path, error.problem, remedy) from error
 
 
-def _plain(path: Path, root: Path) -> Path:
+def plain_file(path: Path, root: Path) -> Path:
     """A file of the store, which may be anybody's. Raises `ArtifactDamaged` where it is none, or lies behind a link."""
     try:
         require_plain(path, root)
@@ -237,7 +231,7 @@ def _plain(path: Path, root: Path) -> Path:
 
 def pack_keys(packs: Packs, path: Path) -> Array:
     """What the rows of one pack are found by. Raises `ArtifactDamaged`."""
-    table = read_table(_plain(path, packs.root), types=ROWS)
+    table = read_table(plain_file(path, packs.root), types=ROWS)
     return column_keys(table["content"], table["view"])
 
 
@@ -256,6 +250,6 @@ def altered(packs: Packs) -> Iterator[Path]:
 def is_whole(packs: Packs, path: Path) -> bool:
     """Whether a file is there with the bytes that it is named after."""
     try:
-        return hash_file(_plain(path, packs.root)) == path.stem.removeprefix(BAD)
+        return hash_file(plain_file(path, packs.root)) == path.stem.removeprefix(BAD)
     except (ArtifactDamaged, OSError):
         return False

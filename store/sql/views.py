@@ -17,13 +17,12 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
-from xmap.store.formats.features import CONTENT, ERRORS, SAMPLES, makers_of
+from xmap.store.formats.features import BAD_TABLE, CONTENT, ERRORS, SAMPLES, makers_of
 from xmap.store.formats.log import AFFINITY, PREDICTIONS
 from xmap.store.formats.packs import all_packs
 from xmap.store.formats.tables import require_columns
 
 METRICS = "metrics.json"
-BAD = "errors.parquet"
 TABLES = {
     "images": pa.schema([*SAMPLES, ("split", pa.string())]),
     "errors": ERRORS,
@@ -109,7 +108,7 @@ def _require_tables(artifact: Artifact) -> None:
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
     if artifact.stage == "images":
-        return (("errors" if path.name == BAD else "images", path) for path in artifact.files(suffix=".parquet"))
+        return (("errors" if path.name == BAD_TABLE else "images", path) for path in artifact.files(suffix=".parquet"))
     if artifact.stage in ("adapter", "eval"):
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
         return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]

@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.extraction import Plan, Told, stored_rows, tree
 from tests.worlds.pictures import picture
 from xmap.pipeline.upkeep.collect import UNREFERENCED, remove, waste
-from xmap.pipeline.upkeep.packs import wrong
+from xmap.pipeline.upkeep.packs import idle, wrong
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.formats.packs import Packs, Rows, all_packs
@@ -111,3 +111,13 @@ def test_gc_removes_only_rows_that_nothing_refers_to(plan: Plan, photos: Path) -
     assert packs_of(job.store) == []
     assert not artifact.path.exists()
     assert list((job.store.root / "features").glob("*/*")) == []
+
+
+def test_no_table_is_read_through_a_link_to_say_what_is_wrong_or_idle(plan: Plan, tmp_path: Path) -> None:
+    artifact = plan().run()
+    table = artifact.files("train-")[0]
+    table.rename(tmp_path / "outside.parquet")
+    table.symlink_to(tmp_path / "outside.parquet")
+    assert wrong(plan().store) == []
+    assert list(idle(plan().store, [artifact])) == []
+    assert [damage.path for damage in artifact.verify()] == [str(table)]

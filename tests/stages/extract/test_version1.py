@@ -112,3 +112,21 @@ def test_rows_of_another_machine_or_batch_size_are_not_taken_over(plan: Plan) ->
         told = Told()
         job.run(progress=told)
         assert told.encoded == 12
+
+
+@pytest.mark.parametrize("odd", ["link", "link to a folder", "pipe"])
+def test_what_is_no_file_of_the_store_is_not_read_for_version_1(plan: Plan, tmp_path: Path, odd: str) -> None:
+    """A table that would be taken over, were it not reached through a link."""
+    job = plan(PLAIN)
+    artifact = write_version_1(job)
+    outside = tmp_path / "outside"
+    artifact.path.rename(outside)
+    if odd == "link to a folder":
+        artifact.path.symlink_to(outside)
+    else:
+        artifact.path.mkdir()
+        for table in outside.glob("*-*.parquet"):
+            (artifact.path / table.name).symlink_to(table) if odd == "link" else os.mkfifo(artifact.path / table.name)
+    told = Told()
+    job.run(progress=told)
+    assert told.encoded == 12
