@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from xmap.stages.datasets.places.place import Place
@@ -52,7 +51,3 @@ class Dataset:
     def split(self, name: str) -> tuple[Sample, ...]:
         """The samples of one split, sorted by id."""
         return tuple(sample for sample in self.samples if sample.split == name)
-
-    def counts(self, split: str) -> dict[int, int]:
-        """Samples a class in `split`."""
-        return dict(Counter(sample.label for sample in self.samples if sample.split == split))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from xmap.stages.config import DataConfig
@@ -20,3 +21,8 @@ def touch(root: Path, *names: str) -> Path:
 
 def read(root: Path | str, **config: object) -> Dataset:
     return open_dataset(DataConfig(data=str(root), **config))
+
+
+def counts(dataset: Dataset, split: str) -> dict[int, int]:
+    """Samples a class in `split`."""
+    return dict(Counter(sample.label for sample in dataset.split(split)))

@@ -6,16 +6,17 @@ An image is named by its sample id, its path or the blake3 of its bytes; every i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.dataset import Dataset, Sample
-from xmap.stages.datasets.places.place import Place, location, shown
+from xmap.stages.datasets.places.place import location, shown
 from xmap.stages.datasets.sources.columns import LABEL, PATH
 from xmap.stages.datasets.sources.table_files import TABLES, read_table
+from xmap.stages.datasets.splits.divide import Contents
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
@@ -25,7 +26,7 @@ SEVERAL = -1
 FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or the blake3 of a file there) and label"
 
 
-def corrected(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]], Mapping[Place, str]]) -> Dataset:
+def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
     """The data set with the labels of the table `labels` in place of its own, and without the images that it leaves out.
 
     Raises `InputError` for a file that is no such table, for an image or a class that the data has not, and where an image has two labels.
@@ -46,7 +47,7 @@ def corrected(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]
     return replace(dataset, samples=tuple(samples), remarks=(*dataset.remarks, remark))
 
 
-def _read(dataset: Dataset, labels: str, contents: Callable[[Iterable[Place]], Mapping[Place, str]]) -> dict[str, int | None]:
+def _read(dataset: Dataset, labels: str, contents: Contents) -> dict[str, int | None]:
     """The label of each sample that the table names; None for those that are left out."""
     path, name = location(labels), shown(labels)
     if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
@@ -88,11 +89,11 @@ class _Finder:
 
     samples: tuple[Sample, ...]
     names: Mapping[str, Sample]
-    contents: Callable[[Iterable[Place]], Mapping[Place, str]]
+    contents: Contents
     by_content: dict[str, list[Sample]]
 
     @classmethod
-    def of(cls, dataset: Dataset, contents: Callable[[Iterable[Place]], Mapping[Place, str]]) -> _Finder:
+    def of(cls, dataset: Dataset, contents: Contents) -> _Finder:
         paths = {str(sample.place): sample for sample in dataset.samples}
         return cls(dataset.samples, {**paths, **{sample.sample_id: sample for sample in dataset.samples}}, contents, defaultdict(list))
 

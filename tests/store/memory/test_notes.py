@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import xmap.store.memory.notes
+from tests.worlds.side_files import DAMAGES, damage
 from xmap.store.memory.notes import Notes
 
 STAMPS = {"s3://b/é": "1:x", os.fsdecode(b"/bad\xff"): "2:y"}
@@ -57,19 +58,11 @@ def test_an_altered_note_is_not_believed(tmp_path: Path) -> None:
     assert Notes(tmp_path / "hashes.sqlite").recall(STAMPS) == {}
 
 
-@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "other table", "folder"])
-def test_damaged_notes_cost_time_alone(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("how", DAMAGES)
+def test_damaged_notes_cost_time_alone(tmp_path: Path, how: str) -> None:
     memory = tmp_path / "hashes.sqlite"
     Notes(memory).remember(STAMPS, NOTES)
-    data = memory.read_bytes()
-    memory.unlink()
-    if damage == "folder":
-        memory.mkdir()
-    elif damage == "other table":
-        with sqlite3.connect(memory) as database:
-            database.execute("CREATE TABLE notes (place BLOB PRIMARY KEY)")
-    else:
-        memory.write_bytes({"empty": b"", "junk": b"junk" * 4096, "cut": data[: len(data) // 2]}[damage])
+    damage(memory, how)
     for _ in range(2):
         assert Notes(memory).recall(STAMPS) in ({}, NOTES)
         Notes(memory).remember(STAMPS, NOTES)

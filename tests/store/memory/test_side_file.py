@@ -14,25 +14,18 @@ from blake3 import blake3
 
 import xmap.store.memory.notes
 from tests.store.memory.conftest import Make, Reads
+from tests.worlds.side_files import DAMAGES, damage
 from xmap.store.disk.files import hash_file
 from xmap.store.memory.hashes import hash_files
 from xmap.store.memory.notes import TABLES, Notes
 
 
-@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "other table", "folder"])
-def test_a_damaged_memory_costs_time_alone(tmp_path: Path, damage: str, make: Make) -> None:
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_memory_costs_time_alone(tmp_path: Path, how: str, make: Make) -> None:
     paths = make(5)
     memory = tmp_path / "hashes.sqlite"
     hash_files(paths, Notes(memory))
-    data = memory.read_bytes()
-    memory.unlink()
-    if damage == "folder":
-        memory.mkdir()
-    elif damage == "other table":
-        with sqlite3.connect(memory) as database:
-            database.execute("CREATE TABLE notes (place BLOB PRIMARY KEY)")
-    else:
-        memory.write_bytes({"empty": b"", "junk": b"junk" * 4096, "cut": data[: len(data) // 2]}[damage])
+    damage(memory, how)
     for _ in range(2):
         assert hash_files(paths, Notes(memory)) == {path: hash_file(path) for path in paths}
 

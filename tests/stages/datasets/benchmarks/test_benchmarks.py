@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.benchmarks import make_all, make_split, one_picture_each, write
+from tests.worlds.datasets import counts
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.layouts import read_split
 from xmap.stages.datasets.benchmarks.table import BENCHMARKS, ENTRIES, benchmark, check, layout
@@ -86,7 +87,7 @@ def test_imagenet_has_no_validation_split_and_keeps_what_is_asked(tmp_path: Path
     assert whole.split("val") == ()
     assert len(whole.split("train")) == 9
     kept = read(tmp_path, "imagenet", train_per_class=2)
-    assert kept.counts("train") == {0: 2, 1: 2, 2: 2}
+    assert counts(kept, "train") == {0: 2, 1: 2, 2: 2}
     assert kept.split("test") == whole.split("test")
     assert "kept 6 of 9 training images" in kept.remarks[0]
     other = read(tmp_path, "imagenet", train_per_class=2, split_seed=5)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worlds.benchmarks import make_all
-from tests.worlds.datasets import read, touch
+from tests.worlds.datasets import counts, read, touch
 from tests.worlds.parquet import write_tables
 from tests.worlds.tars import write_shards
 from xmap.stages.config import DataConfig
@@ -135,7 +135,7 @@ def test_images_that_few_are_kept_of_may_be_named(root: Path) -> None:
     """And as many are kept of each class as its right labels allow."""
     wrong = [(f"train/ant/{number}.jpg", "bee") for number in range(2)]
     found = corrected(root, *wrong, train_per_class=2)
-    assert found.counts(TRAIN) == {0: 1, 1: 2, 2: 2}
+    assert counts(found, TRAIN) == {0: 1, 1: 2, 2: 2}
     assert len(found.split(TEST)) == 9
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worlds.datasets import read, touch
+from tests.worlds.datasets import counts, read, touch
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.datasets.open import open_dataset
@@ -33,7 +33,7 @@ def test_splits_in_folders_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_class_folders_alone_are_split(tmp_path: Path) -> None:
     root = touch(tmp_path, *(f"{name}/{number}.jpg" for name in "ab" for number in range(10)))
     found = read(root)
-    assert [found.counts(split) for split in (TRAIN, VAL, TEST)] == [{0: 5, 1: 5}, {0: 2, 1: 2}, {0: 3, 1: 3}]
+    assert [counts(found, split) for split in (TRAIN, VAL, TEST)] == [{0: 5, 1: 5}, {0: 2, 1: 2}, {0: 3, 1: 3}]
     assert found.remarks == ("the data has no splits: drew 10 train, 4 val, 6 test with split_seed 1",)
 
 

@@ -11,7 +11,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.worlds.datasets import read, touch
+from tests.worlds.datasets import counts, read, touch
 from tests.worlds.parquet import PNG, write
 from tests.worlds.tars import write_tar
 from xmap.stages.config import DataConfig
@@ -86,7 +86,7 @@ def test_classes_of_one_name_are_drawn_apart() -> None:
         DataConfig(train_per_class=2),
         contents,
     )
-    assert [divided.counts(split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
+    assert [counts(divided, split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
 
 
 def test_names_to_show_have_no_say(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_of_data_with_splits_no_content_is_asked_for() -> None:
     found = [(number % 2, "") for number in range(20)]
     given_splits = dataset(found, range(20), TRAIN)
     assert divide(given_splits, DataConfig(), asked) is given_splits
-    assert keep(given_splits, DataConfig(train_per_class=3), {}).counts(TRAIN) == {0: 3, 1: 3}
+    assert counts(keep(given_splits, DataConfig(train_per_class=3), {}), TRAIN) == {0: 3, 1: 3}
     assert keep(given_splits, DataConfig(), {}) is given_splits
 
 
