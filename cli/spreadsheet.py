@@ -11,9 +11,8 @@ from typing import Any
 import typer
 
 from xmap.cli.console import json_line, plain
+from xmap.store.disk.plain import FORMULA
 
-# With these begins what spreadsheets calculate, or drop and calculate what follows; an apostrophe before it says that it is text.
-FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 QUOTED = re.compile("[\",\t\r\n]|^[ ']| $")
 # Harmful to a terminal and of no use to a spreadsheet. Breaks, tabs and marks of direction are of use.
 _CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 # direction of the text after them, so that a name could rewrite the sentence around it.
 TURNING = "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"
 _HARMFUL = re.compile(f"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{TURNING}]")
+# With these begins what spreadsheets calculate, or drop and calculate what follows; an apostrophe before it says that it is text.
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 # Of a list in a sentence.
 SHOWN = 5
 

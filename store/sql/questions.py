@@ -116,12 +116,17 @@ with suspects as (
   -- neighbours are those in the cache, so the first epoch says what all epochs say
   select dataset, split, sample_id, label, count(*) as runs from affinity
   where epoch <= 1 group by dataset, split, sample_id, label having max(neighbor_agreement) = 0
+), named as (
+  -- the class that an image has by now; of one that was replaced under its name no content is said, for runs saw either
+  select dataset, sample_id, arg_max(class_name, created) as now, if(count(distinct content) = 1, any_value(content), null) as content
+  from samples join artifacts using (artifact) where sample_id in (select sample_id from suspects) group by dataset, sample_id
 )
 select s.dataset, s.split, s.sample_id, any_value(a.class_name) as label, mode(a.predicted_name) as predicted, s.runs,
-  round(avg(a.margin), 2) as margin
-from suspects s join affinity a using (dataset, split, sample_id, label) where a.epoch <= 1
-group by s.dataset, s.split, s.sample_id, s.runs order by s.runs desc, margin, s.sample_id limit 1000""",
-        ("dataset", "runs", "split"),
+  round(avg(a.margin), 2) as margin, any_value(n.content) as content
+from suspects s join affinity a using (dataset, split, sample_id, label) left join named n using (dataset, sample_id)
+where a.epoch <= 1 and coalesce(n.now = a.class_name, true) group by s.dataset, s.split, s.sample_id, s.runs
+order by s.runs desc, margin, s.sample_id limit 1000""",
+        ("content", "dataset", "runs", "split"),
     ),
     "gamma-by-class": Question(
         "The share of the image cache in the fused affinity, by method and class (1 is image only).",

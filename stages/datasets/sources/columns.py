@@ -1,32 +1,46 @@
-"""Which column of a table is the path, which the label, which the split: by the names that tools and people give them."""
+"""Which column of a table says what of an image, its path, its label, its split: by the names that tools and people give them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
-PATH, LABEL, SPLIT = "path", "label", "split"
-# The first name of a role that a table has is taken.
-ROLES: Mapping[str, Sequence[str]] = {
+PATH, LABEL, SPLIT, CONTENT, DATASET = "path", "label", "split", "content", "dataset"
+_NAMES: Mapping[str, Sequence[str]] = {
     PATH: (
         "path", "file_name", "filename", "file_path", "filepath", "image_path", "imagepath", "image", "image_file", "image_name",
-        "img_path", "img", "file", "sample_id", "content",
+        "img_path", "img", "file", "sample_id",
     ),
     LABEL: ("label", "class", "class_name", "label_name", "category", "category_name", "target", "labels"),
-    SPLIT: ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage"),
 }  # fmt: skip
-REQUIRED = (PATH, LABEL)
+_SPLITS = ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a kind of table say: the names of each role, of which the first that a table has is taken.
+
+    Of each of `required` a table has one role or another.
+    """
+
+    names: Mapping[str, Sequence[str]]
+    required: Sequence[Sequence[str]]
+
+
+IMAGES = Roles({**_NAMES, SPLIT: _SPLITS}, ((PATH,), (LABEL,)))
+CORRECTIONS = Roles({**_NAMES, CONTENT: ("content", "blake3"), DATASET: ("dataset",)}, ((PATH, CONTENT), (LABEL,)))
 # What says splits in numbers.
 FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))
 
 
-def roles_of(columns: Sequence[str]) -> dict[str, list[int]]:
+def roles_of(columns: Sequence[str], roles: Roles = IMAGES) -> dict[str, list[int]]:
     """The places of the columns of each role; several where they have one name, none of a role that no column has."""
     plain = [_plain(column) for column in columns]
     found = {}
-    for role, names in ROLES.items():
+    for role, names in roles.names.items():
         name = next((name for name in names if name in plain), None)
         if name is not None:
             exact = [place for place, column in enumerate(columns) if column == name]
@@ -34,22 +48,23 @@ def roles_of(columns: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def fits(columns: Sequence[str]) -> bool:
-    """Whether a table with these columns says of images what it must."""
-    return set(REQUIRED) <= set(roles_of(columns))
+def lacking(columns: Sequence[str], roles: Roles) -> list[Sequence[str]]:
+    """The roles that a table with these columns must have, and has not."""
+    found = roles_of(columns, roles)
+    return [some for some in roles.required if not found.keys() & set(some)]
 
 
-def chosen(table: str, columns: Sequence[str]) -> dict[str, int]:
+def chosen(table: str, columns: Sequence[str], roles: Roles) -> dict[str, int]:
     """The place of each role's column in the table called `table`. Raises `InputError` where one lacks or is there twice."""
-    roles = roles_of(columns)
-    missing = [role for role in REQUIRED if role not in roles]
+    missing = lacking(columns, roles)
     if missing:
         listed = ", ".join(columns)[:300] or "none at all"
-        raise InputError(f"{table} has no column {named(missing)} but {listed}; rename its columns.")
-    for places in roles.values():
+        raise InputError(f"{table} has no column {', '.join(map(' or '.join, map(_quoted, missing)))} but {listed}; rename its columns.")
+    found = roles_of(columns, roles)
+    for places in found.values():
         if len(places) > 1:
             raise InputError(f"{table} has several columns {named([columns[places[0]]])}; rename all but one.")
-    return {role: places[0] for role, places in roles.items()}
+    return {role: places[0] for role, places in found.items()}
 
 
 def said_of_columns(columns: Mapping[str, str]) -> tuple[str, ...]:
@@ -64,6 +79,10 @@ def said_of_unread(columns: Sequence[str]) -> tuple[str, ...]:
     return (f"the table's column {named(found)} was not read: if it divides the images, add a column split with train, val, test",) * bool(
         found
     )
+
+
+def _quoted(roles: Sequence[str]) -> list[str]:
+    return [repr(role) for role in roles]
 
 
 def _plain(column: str) -> str:

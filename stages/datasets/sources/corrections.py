@@ -1,12 +1,13 @@
 """Corrected labels, which lie over the data's own: a table of images and their right classes. No file is moved and nothing encoded again.
 
-An image is named by its sample id, its path or the blake3 of its bytes; every image of that name is meant.
+A row names an image by its sample id or path, by the blake3 of its bytes, or by both: then the image of that id is meant as long as it has
+these bytes, else those that have them now. Rows that name another data set are passed over: the suspects of a store are of all.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,17 @@ from typing import Any
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.dataset import Dataset, Sample
 from xmap.stages.datasets.places.place import location, shown
-from xmap.stages.datasets.sources.columns import LABEL, PATH
-from xmap.stages.datasets.sources.table_files import TABLES, read_table
+from xmap.stages.datasets.sources.columns import CONTENT, CORRECTIONS, DATASET, LABEL, PATH
+from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
 from xmap.stages.datasets.splits.divide import Contents
-from xmap.store.disk.plain import named
+from xmap.stages.datasets.splits.names import says_splits
+from xmap.store.disk.plain import FORMULA, named
 from xmap.store.errors import InputError
 
 # In place of a class: the image is no part of the data set.
 LEAVE_OUT = "leave-out"
 SEVERAL = -1
-FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or the blake3 of a file there) and label"
+FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or content: the blake3 of a file) and label"
 
 
 def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
@@ -32,7 +34,7 @@ def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
     Raises `InputError` for a file that is no such table, for an image or a class that the data has not, and where an image has two labels.
     """
     name = shown(labels)
-    wanted = _read(dataset, labels, contents)
+    wanted, others = _read(dataset, labels, contents)
     samples, changed, left_out = [], 0, 0
     for sample in dataset.samples:
         label = wanted.get(sample.sample_id, sample.label)
@@ -44,37 +46,82 @@ def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
     if len({sample.label for sample in samples}) < 2:
         raise InputError(f"--labels {name} leaves images of one class or none, and with one class every answer is right; correct it.")
     remark = f"{name} corrects the labels of {changed:,} images and leaves out {left_out:,}"
+    remark += f"; its rows of other data sets were passed over: {named(others)}" if others else ""
     return replace(dataset, samples=tuple(samples), remarks=(*dataset.remarks, remark))
 
 
-def _read(dataset: Dataset, labels: str, contents: Contents) -> dict[str, int | None]:
-    """The label of each sample that the table names; None for those that are left out."""
+def words_of(classes: Sequence[str]) -> list[str]:
+    """What a table writes for each class: its name, its number where the name would not be read as this class, or nothing at all."""
+    known = {} if LEAVE_OUT in classes else _words(classes)
+    return [
+        next((word for word in (name, str(label)) if label_of(word) == (word, "") and known.get(word) == label), "")
+        for label, name in enumerate(classes)
+    ]
+
+
+def _read(dataset: Dataset, labels: str, contents: Contents) -> tuple[dict[str, int | None], list[str]]:
+    """The label of each sample that the table names, None for those that are left out; and the other data sets that it has rows of."""
     path, name = location(labels), shown(labels)
     if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
         raise InputError(f"--labels {name} is no table that is there; {FORM}.")
     finder, classes = _Finder.of(dataset, contents), _classes(dataset)
     wanted: dict[str, tuple[int, int | None]] = {}
-    for number, row in read_table(path).rows:
+    table = read_table(path, CORRECTIONS)
+    others = _others(table, dataset, name)
+    for number, row in table.rows:
+        if others and _text(row[DATASET]) in others:
+            continue
         label = _label(f"{name} row {number}", row[LABEL], classes)
-        for sample in finder.find(f"{name} row {number}", row[PATH]):
+        for sample in finder.find(f"{name} row {number}", row.get(PATH), row.get(CONTENT)):
             first, known = wanted.setdefault(sample.sample_id, (number, label))
             if known != label:
                 raise InputError(f"{name} row {number} gives {sample.sample_id!r} another label than row {first}; keep one of them.")
-    return {sample_id: label for sample_id, (_, label) in wanted.items()}
+    return {sample_id: label for sample_id, (_, label) in wanted.items()}, others
+
+
+def _others(table: Table, dataset: Dataset, name: str) -> list[str]:
+    """What the rows of other data sets call these. Raises `InputError` where all are."""
+    column = table.columns.get(DATASET)
+    said = [_text(row[DATASET]) for _, row in table.rows] if column else []
+    # Some call the column of the splits so.
+    if not column or says_splits(column, said):
+        return []
+    others = [word for word in dict.fromkeys(said) if word and _meant(word, (dataset.name,)) != dataset.name]
+    if said and set(said) <= set(others):
+        raise InputError(
+            f"{name} has rows of {named(others)} alone, and this data set is called {dataset.name!r}; "
+            f"if they are of its images, remove the column {column!r}."
+        )
+    return others
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _meant(text: str, known: Container[str]) -> str:
+    """A text as it was before `xmap sql -o FILE.csv` or the report kept a spreadsheet from calculating it."""
+    return text[1:] if text not in known and text[:1] == "'" and FORMULA.match(text[1:]) else text
 
 
 def _classes(dataset: Dataset) -> Mapping[str, int | None]:
     if LEAVE_OUT in dataset.classes:
         raise InputError(f"a class is called {LEAVE_OUT!r}, which in --labels means that an image is left out; rename it with --classes.")
-    count = Counter(dataset.classes)
-    names = {name: label for label, name in enumerate(dataset.classes) if count[name] == 1}
+    return _words(dataset.classes)
+
+
+def _words(classes: Sequence[str]) -> Mapping[str, int | None]:
+    """The class that a word in the column `label` means."""
+    count = Counter(classes)
+    names = {name: label for label, name in enumerate(classes) if count[name] == 1}
     # Where classes are called by numbers, a number is a name.
-    numbers = {} if any(name.isdecimal() for name in names) else {str(label): label for label in range(len(dataset.classes))}
+    numbers = {} if any(name.isdecimal() for name in names) else {str(label): label for label in range(len(classes))}
     return {**numbers, **names, **dict.fromkeys((name for name, times in count.items() if times > 1), SEVERAL), LEAVE_OUT: None}
 
 
 def _label(row: str, value: Any, classes: Mapping[str, int | None]) -> int | None:
     text, why = label_of(value)
+    text = _meant(text, classes)
     if why or text not in classes:
         names = named([name for name in classes if name != LEAVE_OUT and not name.isdecimal()] or list(classes))
         raise InputError(f"{row} has label {value!r:.80}, which is no class of the data{why}; write one of {names}, or {LEAVE_OUT}.")
@@ -97,18 +144,29 @@ class _Finder:
         paths = {str(sample.place): sample for sample in dataset.samples}
         return cls(dataset.samples, {**paths, **{sample.sample_id: sample for sample in dataset.samples}}, contents, defaultdict(list))
 
-    def find(self, row: str, value: Any) -> list[Sample]:
-        """The samples that a cell names. Raises `InputError` for none."""
-        name = str(value).strip()
+    def find(self, row: str, name: Any, content: Any) -> list[Sample]:
+        """The samples that a row's cells name. Raises `InputError` for none."""
+        text, digest = _meant(_text(name), self.names), _text(content).strip().lower()
         # A file's name may begin or end with a space.
-        found = self.names.get(str(value)) or self.names.get(name)
-        if found is not None:
+        found = self.names.get(text) or self.names.get(text.strip())
+        if found is not None and not digest:
             return [found]
-        if len(name) == 64 and not self.by_content:
+        alike = self._alike(digest or text.strip().lower())
+        if found is not None and not alike:
+            raise InputError(
+                f"{row} names {text!r:.200}, which has other bytes now than its content says; remove the row, or only its content "
+                "where the label is right all the same."
+            )
+        if not alike:
+            unknown = f"{text or digest!r:.200}, which is no image of the data"
+            raise InputError(f"{row} names {unknown}; give its sample id, as `xmap sql` shows it.")
+        return [found] if found in alike else alike
+
+    def _alike(self, digest: str) -> list[Sample]:
+        """The samples with these bytes."""
+        if len(digest) == 64 and not self.by_content:
             hashes = self.contents(sample.place for sample in self.samples)
             for sample in self.samples:
                 if sample.place in hashes:
                     self.by_content[hashes[sample.place]].append(sample)
-        if not self.by_content.get(name):
-            raise InputError(f"{row} names {value!r:.200}, which is no image of the data; give its sample id, as `xmap sql` shows it.")
-        return self.by_content[name]
+        return self.by_content.get(digest, [])
