@@ -43,6 +43,9 @@ class DataConfig(Config):
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")
     test_share: float = Field(0.3, gt=0.0, lt=1.0, description="Share of each class that becomes test where there is no split.")
+    group_by: str = Field(
+        "", description="Keeps in one split what belongs together: parent (the folder), or a REGEX of sample ids, whose (...) is the group."
+    )
     drop_leaks: bool = Field(False, description="Leave out validation and test images that are in training too, byte for byte.")
     train_per_class: int | None = Field(None, ge=1, description="Training images kept a class, drawn by split_seed; default all.")
 

@@ -151,6 +151,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.content.hashing import hash_places
     from xmap.stages.datasets.content.repeats import repeats, without_leaks
     from xmap.stages.datasets.open import open_dataset
+    from xmap.stages.datasets.splits.groups import torn
     from xmap.stages.encoder.identity import resolve
     from xmap.stages.encoder.names import said_of_weights
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
@@ -175,7 +176,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         contents(sample.place for sample in dataset.samples)
     if config.data.drop_leaks:
         dataset = without_leaks(dataset, hashes)
-    doubts = repeats(dataset, hashes)
+    doubts = *repeats(dataset, hashes), *torn(dataset)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     command = f"xmap extract {config.flags()}".strip()
     spec, source = ExtractSpec(dataset, hashes, encoder, config.extract), source_of(config)

@@ -28,7 +28,7 @@ def assemble(
     if config.classes:
         classes = read_names(location(config.classes), classes)
     labels = {key: label for label, key in enumerate(classes.keys)}
-    samples = [Sample(item.sample_id, item.place, labels[item.key], item.split) for item in items]
+    samples = [Sample(item.sample_id, item.place, labels[item.key], item.split, item.group) for item in items]
     samples.sort(key=lambda sample: (order(sample.split), sample.sample_id))
     return Dataset(name, tuple(samples), tuple(classes.names), config.templates, (*remarks, *said_alike(keys), *classes.remarks))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
-from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.places.place import Place, unit
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
@@ -17,22 +18,33 @@ def order(split: str) -> int:
 
 @dataclass(frozen=True)
 class Item:
-    """One image as a reader found it: `key` is its class before display names, `split` is empty where the data has none."""
+    """One image as a reader found it: `key` is its class before display names, `split` and `group` are empty where the data has none."""
 
     sample_id: str
     place: Place
     key: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: `sample_id` is its relative path (NFC, POSIX), `place` is where its bytes are, `label` indexes the classes."""
+    """One image: `sample_id` is its relative path (NFC, POSIX), `place` is where its bytes are, `label` indexes the classes.
+
+    Samples of one `group` belong together, such as frames of one recording; empty: it stands alone.
+    """
 
     sample_id: str
     place: Place
     label: int
     split: str
+    group: str = ""
+
+    @property
+    def source(self) -> str:
+        """The file that holds its bytes, as the id names it: the image itself, its tar or its table."""
+        inside = unicodedata.normalize("NFC", self.place.name) if unit(self.place) else ""
+        return self.sample_id.removesuffix(f"/{inside}") if inside else self.sample_id
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
 from xmap.stages.datasets.splits.divide import Contents, divide, keep
+from xmap.stages.datasets.splits.groups import with_groups
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
@@ -64,7 +65,8 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
         return known
 
     found = _read(config, notes or Notes())
-    divided = divide(found, config, asked)
+    grouped = with_groups(found, config.group_by) if config.group_by else found
+    divided = divide(grouped, config, asked)
     # A corrected label moves no image to another split.
     right = corrected(divided, config.labels, asked) if config.labels else divided
     return keep(right, config, known)

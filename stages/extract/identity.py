@@ -17,6 +17,8 @@ from xmap.store.artifacts.identity import Identity
 
 # Raise when the same declared fields would give other rows: another augmentation, another crop. Prompts have a version of their own.
 VERSION = 2
+# Raise when the tables of samples hold something else, or are read in another order.
+TABLES_VERSION = 1
 TEXT_VERSION = 1
 TEXT_BATCH = 64
 COMMAND = "xmap extract"
@@ -46,6 +48,7 @@ def image_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
     dataset, config = spec.dataset, spec.config
     fields: dict[str, Json] = {
         "version": VERSION,
+        "tables": TABLES_VERSION,
         "encoder": spec.encoder.fields,
         "views": config.views,
         # Without augmentation its seed determines nothing.
@@ -109,4 +112,7 @@ def parts(identity: Identity) -> dict[str, str]:
 
 
 def _content(samples: Sequence[Sample], hashes: Hashes) -> str:
-    return fingerprint([[sample.sample_id, sample.label, hashes.get(sample.place)] for sample in samples])
+    """The hash of what the table of a split says of samples; of groups nothing is said where there are none."""
+    groups = [[sample.group] for sample in samples] if any(sample.group for sample in samples) else [[]] * len(samples)
+    said = ([sample.sample_id, sample.label, hashes.get(sample.place), *group] for sample, group in zip(samples, groups, strict=True))
+    return fingerprint(list(said))

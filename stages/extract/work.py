@@ -201,11 +201,14 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
         views = 1 + (spec.config.views if split == TRAIN else 0)
         for number, start in enumerate(range(0, max(1, len(good)), TABLE)):
             part = good[start : start + TABLE]
+            every = [sample for sample in part for _ in range(views)]
             rows = Samples(
-                [sample.sample_id for sample in part for _ in range(views)],
-                np.repeat(np.asarray([sample.label for sample in part], np.int32), views),
+                [sample.sample_id for sample in every],
+                np.asarray([sample.label for sample in every], np.int32),
                 np.tile(np.arange(views, dtype=np.int16), len(part)),
-                [str(spec.hashes[sample.place]) for sample in part for _ in range(views)],
+                [str(spec.hashes[sample.place]) for sample in every],
+                [sample.group for sample in every],
+                [sample.source for sample in every],
             )
             path = draft.path / f"{split}-{number:05d}.parquet"
             write_samples(path, rows, split, draft.identity.fingerprint, library.plain, library.augmented)

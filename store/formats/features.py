@@ -27,6 +27,8 @@ PART = 1 << 17
 SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
 CONTENT = pa.field("content", pa.binary(32))
 REFERRING = pa.schema([*SAMPLES, CONTENT])
+# Tables of samples have these too, but for those of before there were groups; empty where a sample stands alone.
+GROUP, SOURCE = (pa.field(name, pa.string()) for name in ("group", "source"))
 PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("template", pa.string())])
 
 
@@ -53,12 +55,17 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of a table of samples whose features are in packs: as in `ImageFeatures`, and `contents`, the blake3 of their bytes in hex."""
+    """Rows of a table of samples whose features are in packs: as in `ImageFeatures`, and `contents`, the blake3 of their bytes in hex.
+
+    `groups` are empty for what stands alone, `sources` the files that hold the bytes.
+    """
 
     sample_ids: Sequence[str]
     labels: Array
     views: Array
     contents: Sequence[str]
+    groups: Sequence[str]
+    sources: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain
             "label": pa.array(rows.labels, pa.int32()),
             "view": pa.array(rows.views, pa.int16()),
             "content": pa.array([bytes.fromhex(content) for content in rows.contents], CONTENT.type),
+            "group": pa.array(rows.groups, GROUP.type),
+            "source": pa.array(rows.sources, SOURCE.type),
         }
     )
     write_table(path, table, fingerprint, {PLAIN: plain.name, AUGMENTED: augmented.name})

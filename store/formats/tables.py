@@ -108,13 +108,18 @@ def read_footer(path: Path) -> Mapping[str, str]:
         raise _unreadable(path, error) from error
 
 
-def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
-    """Raise `ArtifactDamaged` where a table has no columns of these types, or none of vectors called so; only its footer is read."""
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a table by its footer. Raises `ArtifactDamaged`."""
     try:
         with open_plain(path) as file:
-            schema = pq.read_schema(file)
+            return pq.read_schema(file)
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
+
+
+def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
+    """Raise `ArtifactDamaged` where a table has no columns of these types, or none of vectors called so; only its footer is read."""
+    schema = read_schema(path)
     for field in types:
         places = schema.get_all_field_indices(field.name)
         if len(places) != 1 or schema.field(places[0]).type != field.type:

@@ -35,13 +35,20 @@ class View:
 
     def empty(self) -> str:
         """A query with the view's columns and no row."""
-        return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, (kind, _) in self.columns.items())} WHERE false"
+        columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, (kind, _) in self.columns.items())
+        return f"SELECT {columns} WHERE false"
 
 
 VIEWS: Mapping[str, View] = {
     "samples": View(
         "one row an image",
-        {**_SAMPLE, "content": ("VARCHAR", "blake3 of the file's bytes; null of imported features and those of version 1"), **_NAMES},
+        {
+            **_SAMPLE,
+            "content": ("VARCHAR", "blake3 of the file's bytes; null of imported features and those of version 1"),
+            "group": ("VARCHAR", "what belongs together; null where it stands alone. In SQL write it in double quotes"),
+            "source": ("VARCHAR", "the file that holds the bytes: the image, its tar or its table; null of features of before"),
+            **_NAMES,
+        },
     ),
     "features": View(
         "one row a view of an image",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from xmap.store.errors import QueryError
@@ -14,9 +14,8 @@ def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
     texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
     if found.files["images"]:
-        own, plain = sorted(set(found.files["images"]) - set(found.referring)), "WHERE t.view = 0"
-        samples = [_select("samples", own, plain, content="NULL")] if own else []
-        samples += [_select("samples", found.referring, plain, content="lower(hex(t.content))")] if found.referring else []
+        own = sorted(set(found.files["images"]) - set(found.referring))
+        samples = [_select("samples", files, "WHERE t.view = 0", **columns) for files, columns in _samples(found, own) if files]
         features = [_select("features", own)] if own else []
         features += [_referring(found)] if found.referring else []
         texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
@@ -26,6 +25,14 @@ def definitions(found: Sources) -> dict[str, str]:
     if found.files["affinity"]:
         texts["neighbors"] = _neighbors()
     return texts
+
+
+def _samples(found: Sources, own: Sequence[Path]) -> Iterator[tuple[Sequence[Path], Mapping[str, str]]]:
+    """The tables of samples by what they have, and where the columns come from that not all of them have."""
+    content, grouped = {"content": "lower(hex(t.content))"}, set(found.grouped)
+    yield own, {"content": "NULL", "group": "NULL", "source": "NULL"}
+    yield [path for path in found.referring if path not in grouped], {**content, "group": "NULL", "source": "NULL"}
+    yield found.grouped, {**content, "group": "nullif(t.\"group\", '')"}
 
 
 def _neighbors() -> str:
@@ -81,7 +88,7 @@ def _select(name: str, files: Sequence[Path], where: str = "", joined: str = "",
     """The columns of a view over `files`; `sources` say where those come from that are no column of the files."""
     view = VIEWS[name]
     sources |= {"class_name": "c.class_name", "predicted_name": "n.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
-    columns = ", ".join(f"CAST({sources.get(column, 't.' + column)} AS {kind}) AS {column}" for column, (kind, _) in view.columns.items())
+    columns = ", ".join(f'CAST({sources.get(column, "t." + column)} AS {kind}) AS "{column}"' for column, (kind, _) in view.columns.items())
     predicted = " LEFT JOIN _classes n ON n.origin = f.origin AND n.label = t.predicted" if "predicted_name" in view.columns else ""
     classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
     return f"SELECT {columns} FROM {_parquet(files)} t JOIN _files f ON f.file = t._file{joined}{classes}{predicted} {where}"  # noqa: S608

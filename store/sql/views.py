@@ -17,10 +17,10 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
-from xmap.store.formats.features import BAD_TABLE, CONTENT, ERRORS, SAMPLES, makers_of
+from xmap.store.formats.features import BAD_TABLE, CONTENT, ERRORS, GROUP, SAMPLES, SOURCE, makers_of
 from xmap.store.formats.log import AFFINITY, PREDICTIONS
 from xmap.store.formats.packs import all_packs
-from xmap.store.formats.tables import require_columns
+from xmap.store.formats.tables import read_schema, require_columns
 
 METRICS = "metrics.json"
 TABLES = {
@@ -35,11 +35,12 @@ TABLES = {
 class Sources:
     """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads.
 
-    `referring` are the tables of samples whose features lie in packs.
+    `referring` are the tables of samples whose features lie in packs, `grouped` those of them that tell groups and sources.
     """
 
     files: Mapping[str, tuple[Path, ...]]
     referring: tuple[Path, ...]
+    grouped: tuple[Path, ...]
     file_rows: list[dict[str, Any]]
     pack_rows: list[dict[str, Any]]
     class_rows: list[dict[str, Any]]
@@ -57,7 +58,8 @@ def sources(store: Store) -> Sources:
     origins = [(artifact, _origin(artifact, by_print)) for artifact in artifacts]
     numbers = {origin.fingerprint: number for number, (_, origin) in enumerate(origins) if origin}
     files: dict[str, list[Path]] = {kind: [] for kind in TABLES}
-    file_rows, referring = [], []
+    file_rows: list[dict[str, Any]] = []
+    referring: list[Path] = []
     for artifact, origin in origins:
         for kind, path in _tables(artifact):
             files[kind].append(path)
@@ -73,6 +75,7 @@ def sources(store: Store) -> Sources:
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
         tuple(referring),
+        tuple(path for path in referring if GROUP.name in read_schema(path).names),
         file_rows,
         [{"file": str(path), "maker": maker} for path, maker in packs.items()],
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
@@ -101,9 +104,9 @@ def _require_tables(artifact: Artifact) -> None:
     """Raise `ArtifactDamaged` where a table is not one that the views can read: it would be in the way of all others."""
     for kind, path in _tables(artifact):
         refers = kind == "images" and makers_of(path) is not None
-        require_columns(
-            path, pa.schema([*TABLES[kind], CONTENT]) if refers else TABLES[kind], "feature" if kind == "images" and not refers else ""
-        )
+        about = (GROUP, SOURCE) if refers and GROUP.name in read_schema(path).names else ()
+        types = pa.schema([*TABLES[kind], CONTENT, *about]) if refers else TABLES[kind]
+        require_columns(path, types, "feature" if kind == "images" and not refers else "")
 
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:

@@ -44,6 +44,12 @@ def label_of(value: object, place: str = "") -> tuple[str, str]:
     return text, unfit(text)
 
 
+def group_of(value: object) -> tuple[str, str]:
+    """The name of the group that an image belongs to, empty for none, and why a value cannot be one, as ` (reason)`."""
+    text, why = label_of(value)
+    return text, "" if why == NONE else why
+
+
 def unfit(label: str) -> str:
     """Why a label cannot be the name of a class, as ` (reason)`; empty if it can. Lists of names are lines of UTF-8 text."""
     if len(label) > MAX_LABEL:

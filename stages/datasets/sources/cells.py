@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from blake3 import blake3
 
-from xmap.stages.datasets.classes.labels import label_of, unfit
-from xmap.stages.datasets.sources.columns import LABEL, SPLIT, roles_of
+from xmap.stages.datasets.classes.labels import group_of, label_of, unfit
+from xmap.stages.datasets.sources.columns import GROUP, LABEL, SPLIT, roles_of
 from xmap.stages.datasets.splits.names import is_split, says_splits
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import open_foreign
@@ -30,7 +30,8 @@ MAX_GROUP = 4 << 30
 def list_cells(file: BinaryIO, place: str) -> dict[str, Any] | None:
     """What the table `file`, called `place`, holds, as JSON values; None where it has no column of images.
 
-    `column` is that of the images; `names` are its class names, if it has any; `rows` are [group, row in it, blake3, label, split].
+    `column` is that of the images; `names` are its class names, if it has any; `rows` are [row group, row in it, blake3, label, split,
+    group].
     Raises `ArtifactDamaged`, and `InputError` for a table whose columns or labels cannot be used.
     """
     with open_foreign(file, place) as table:
@@ -83,7 +84,7 @@ def _require(table: Any, column: str, place: str) -> str:
         listed = ", ".join(map(repr, names))
         raise InputError(f"{place} has images in {column!r} and no column 'label' but {listed}; rename its column of labels.")
     label: str = [name for name in names if name != column][labels[0]]
-    doubled = label if len(labels) > 1 else next((name for name in (column, SPLIT) if names.count(name) > 1), None)
+    doubled = label if len(labels) > 1 else next((name for name in (column, SPLIT, GROUP) if names.count(name) > 1), None)
     if doubled:
         raise InputError(f"{place} has several columns {doubled!r}; rename all but one.")
     for number in range(table.num_row_groups):
@@ -137,25 +138,31 @@ def _labels(table: Any, column: str, names: list[str] | None, place: str) -> lis
 
 
 def _rows(table: Any, column: str, labels: Sequence[str], place: str) -> Iterator[list[Any]]:
-    divided = _split_column(table)
-    wanted = [name for name in (column, divided) if name]
+    divided, grouped = _split_column(table), _one_column(table, GROUP)
+    wanted = [name for name in (column, divided, grouped) if name]
     number = 0
     for group in range(table.num_row_groups):
         inside = 0
         for batch in table.iter_batches(AT_ONCE, row_groups=[group], columns=wanted, use_threads=False):
             part = pa.Table.from_batches([batch])
-            splits = part[divided].to_pylist() if divided else [""] * len(part)
-            for data, split in zip(_bytes(part[column]), splits, strict=True):
+            splits, groups = (part[name].to_pylist() if name else [""] * len(part) for name in (divided, grouped))
+            for data, split, said in zip(_bytes(part[column]), splits, groups, strict=True):
                 content = blake3(data.as_buffer()).hexdigest() if data.is_valid else None
-                yield [group, inside, content, labels[number], _split(split, f"{place} row {number + 1}")]
+                row = f"{place} row {number + 1}"
+                yield [group, inside, content, labels[number], _split(split, row), _group(said, row)]
                 number += 1
                 inside += 1
 
 
+def _one_column(table: Any, role: str) -> str | None:
+    names: list[str] = table.schema_arrow.names
+    places = roles_of(names).get(role, [])
+    return names[places[0]] if len(places) == 1 else None
+
+
 def _split_column(table: Any) -> str | None:
     """The column that says the splits, if there is one."""
-    places = roles_of(table.schema_arrow.names).get(SPLIT, [])
-    name = table.schema_arrow.names[places[0]] if len(places) == 1 else None
+    name = _one_column(table, SPLIT)
     return name if name and says_splits(name, table.read(columns=[name])[name].unique().to_pylist()) else None
 
 
@@ -179,3 +186,10 @@ def _split(value: object, row: str) -> str:
     if value != "" and not (isinstance(value, str) and is_split(value)):
         raise InputError(f"{row} has split {value!r:.80}; write one of train, val, test.")
     return str(value).strip()
+
+
+def _group(value: object, row: str) -> str:
+    group, why = group_of(value)
+    if why:
+        raise InputError(f"{row} has group {value!r:.80}{why}; write a name or a number, or rename the column.")
+    return group

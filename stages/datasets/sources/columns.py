@@ -1,4 +1,4 @@
-"""Which column of a table says what of an image, its path, its label, its split: by the names that tools and people give them."""
+"""Which column of a table says what of an image, its path, its label, its split, its group: by the names that tools and people give them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
-PATH, LABEL, SPLIT, CONTENT, DATASET = "path", "label", "split", "content", "dataset"
+PATH, LABEL, SPLIT, GROUP, CONTENT, DATASET = "path", "label", "split", "group", "content", "dataset"
 _NAMES: Mapping[str, Sequence[str]] = {
     PATH: (
         "path", "file_name", "filename", "file_path", "filepath", "image_path", "imagepath", "image", "image_file", "image_name",
@@ -17,6 +17,7 @@ _NAMES: Mapping[str, Sequence[str]] = {
     LABEL: ("label", "class", "class_name", "label_name", "category", "category_name", "target", "labels"),
 }  # fmt: skip
 _SPLITS = ("split", "subset", "partition", "data_split", "dataset_split", "split_name", "set", "data_set", "dataset", "phase", "usage")
+_GROUPS = ("group", "group_id")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Roles:
     required: Sequence[Sequence[str]]
 
 
-IMAGES = Roles({**_NAMES, SPLIT: _SPLITS}, ((PATH,), (LABEL,)))
+IMAGES = Roles({**_NAMES, SPLIT: _SPLITS, GROUP: _GROUPS}, ((PATH,), (LABEL,)))
 CORRECTIONS = Roles({**_NAMES, CONTENT: ("content", "blake3"), DATASET: ("dataset",)}, ((PATH, CONTENT), (LABEL,)))
 # What says splits in numbers.
 FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))

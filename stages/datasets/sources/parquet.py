@@ -28,7 +28,7 @@ from xmap.store.errors import ArtifactDamaged, EmptyInput, InputError
 from xmap.store.memory.notes import Notes
 
 # The form of a listing: raise the number when it changes.
-KIND = "cells4"
+KIND = "cells5"
 
 
 class ParquetSource:
@@ -73,11 +73,11 @@ def _list(found: Found) -> dict[str, Any] | None:
 def _items(found: Found, container: Container, table: Any) -> list[Item]:
     above = unicodedata.normalize("NFC", found.name)
     items = []
-    for number, (group, inside, content, label, split) in enumerate(table["rows"]):
+    for number, (group, inside, content, label, split, together) in enumerate(table["rows"]):
         # As wide as any table is long: ids in order are then rows in order, which are read fastest.
         row = f"{number:08}"
         place = Cell(container, row, table["column"], group, inside, content)
-        items.append(Item(f"{above}/{row}", place, label, split or found.split))
+        items.append(Item(f"{above}/{row}", place, label, split or found.split, together))
     return items
 
 

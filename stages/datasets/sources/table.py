@@ -1,4 +1,4 @@
-"""A table of images: one row an image, with its path, its label and, if it likes, its split.
+"""A table of images: one row an image, with its path, its label and, if it likes, its split and its group.
 
 An image's id is its path as written there, normalised (NFC, POSIX). Other columns are not read.
 """
@@ -12,14 +12,14 @@ from typing import Any
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
-from xmap.stages.datasets.classes.labels import NONE, label_of
+from xmap.stages.datasets.classes.labels import NONE, group_of, label_of
 from xmap.stages.datasets.classes.order import in_order
 from xmap.stages.datasets.dataset import SPLITS, Dataset, Item
 from xmap.stages.datasets.places.files import as_file, contents, everything_below
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote
 from xmap.stages.datasets.places.remote import look_up
-from xmap.stages.datasets.sources.columns import LABEL, PATH, SPLIT
+from xmap.stages.datasets.sources.columns import GROUP, LABEL, PATH, SPLIT
 from xmap.stages.datasets.sources.items import said_of_names, whole_numbers
 from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
 from xmap.stages.datasets.sources.table_paths import TablePaths
@@ -76,7 +76,7 @@ def _beside(folder: Location) -> Location | None:
 def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
     items: dict[str, tuple[int, Item]] = {}
     bare: list[tuple[int, object]] = []
-    divided = SPLIT in table.columns
+    divided, grouped = (role in table.columns for role in (SPLIT, GROUP))
     for number, row in table.rows:
         path = row[PATH]
         if not isinstance(path, str) or not path.strip() or "\0" in path:
@@ -90,7 +90,9 @@ def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
         sample_id, place = paths.find(number, path)
         if sample_id in items:
             raise InputError(f"{data} row {number} repeats {sample_id!r} of row {items[sample_id][0]}; give each image one row.")
-        items[sample_id] = (number, Item(sample_id, place, key, _split(data, number, row[SPLIT]) if divided else ""))
+        split = _split(data, number, row[SPLIT]) if divided else ""
+        group = _group(data, number, row[GROUP]) if grouped else ""
+        items[sample_id] = (number, Item(sample_id, place, key, split, group))
     if bare:
         number, value = bare[0]
         more = f", nor have {len(bare) - 1:,} other rows" * (len(bare) > 1)
@@ -107,6 +109,13 @@ def _split(data: Location, number: int, value: object) -> str:
     if not is_split(split):
         raise InputError(f"{data} row {number} has split {value!r:.80}; write one of {', '.join(SPLITS)}.")
     return split
+
+
+def _group(data: Location, number: int, value: object) -> str:
+    group, why = group_of(value)
+    if why:
+        raise _unusable(data, number, GROUP, value, why)
+    return group
 
 
 def _looked_up(items: Sequence[Item]) -> list[Item]:

@@ -1,4 +1,4 @@
-"""The files that tables of images come in, read to rows of path, label and split: CSV and its kin, Parquet, JSON lines."""
+"""The files that tables of images come in, read to rows of path, label, split and group: CSV and its kin, Parquet, JSON lines."""
 
 from __future__ import annotations
 

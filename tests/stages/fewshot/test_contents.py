@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -52,7 +53,9 @@ def test_a_class_has_no_content_twice_and_all_shots_that_its_contents_allow(foun
     assert set(drawn) <= set(contents(whole.few(shots + 1, seed)))
 
 
-def stored(world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], views: int = 1) -> Artifact:
+def stored(
+    world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], views: int = 1, groups: Mapping[str, str] = MappingProxyType({})
+) -> Artifact:
     """Image features of samples (id, class, content) whose rows lie in packs; the rows of a content tell which it is."""
     packs = [Packs.of(world.store.root, "toy", {"views": kind}) for kind in ("plain", "augmented")]
     known = {data: blake3(data.encode()).hexdigest() for rows in splits.values() for _, _, data in rows}
@@ -66,12 +69,13 @@ def stored(world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], v
             if len(lacking):
                 kept.write(found.take(lacking))
     fields = {split: [list(row) for row in rows] for split, rows in splits.items()}
-    with world.store.build(Identity("images", "toy", {**fields, "views": views})) as held:
+    with world.store.build(Identity("images", "toy", {**fields, "views": views, "groups": dict(groups)})) as held:
         assert isinstance(held, Draft)
         for split, rows in splits.items():
             each = [(*row, view) for row in sorted(rows) for view in range(views if split == "train" else 1)]
             ids, labels, data, numbers = zip(*each, strict=True)
-            samples = Samples(ids, np.asarray(labels, np.int32), np.asarray(numbers, np.int16), [known[name] for name in data])
+            contents, numbered = [known[name] for name in data], (np.asarray(labels, np.int32), np.asarray(numbers, np.int16))
+            samples = Samples(ids, *numbered, contents, [groups.get(name, "") for name in ids], ids)
             write_samples(held.path / f"{split}-00000.parquet", samples, split, "f", *packs)
         counts = {split: len(rows) for split, rows in splits.items()}
         makers = [kept.name for kept in packs]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.questions import add_images, built, rows
@@ -13,10 +15,13 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import Samples, read_images, write_errors, write_samples
 from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.tables import write_table
 from xmap.store.sql.connection import connect
 
 A, B, C = "aa" * 32, "bb" * 32, "00" * 32
 Sample = tuple[str, int, int, str]
+# Those of samples that have one.
+GROUPS = {"a.png": "dusk", "b.png": 'it\'s "one"'}
 
 
 def packs(root: Path, name: str, number: int) -> Packs:
@@ -33,12 +38,24 @@ def add_samples(root: Path, name: str, plain: Packs, augmented: Packs, samples: 
 
     def fill(folder: Path) -> None:
         ids, labels, views, contents = zip(*samples, strict=True)
-        written = Samples(ids, np.asarray(labels, np.int32), np.asarray(views, np.int16), contents)
+        groups, sources = [GROUPS.get(name, "") for name in ids], [f"of {name}" for name in ids]
+        written = Samples(ids, np.asarray(labels, np.int32), np.asarray(views, np.int16), contents, groups, sources)
         write_samples(folder / "train-00000.parquet", written, "train", "f", plain, augmented)
         write_errors(folder / "errors.parquet", [], "f")
 
     about = {"classes": ["ant", "bee"], "dataset": name, "features": [plain.name, augmented.name]}
     return built(root, Identity("images", name, {"name": name}), fill, about)
+
+
+def add_table(root: Path, name: str, table: pa.Table) -> None:
+    """Image features that are this table of samples."""
+    labels = {key.decode(): value.decode() for key, value in table.schema.metadata.items() if key.startswith(b"xmap.")}
+
+    def fill(folder: Path) -> None:
+        write_table(folder / "train-00000.parquet", table, "f", labels)
+        write_errors(folder / "errors.parquet", [], "f")
+
+    built(root, Identity("images", name, {"name": name}), fill, {"classes": ["ant", "bee"], "dataset": name})
 
 
 @pytest.fixture
@@ -84,6 +101,24 @@ def test_samples_are_seen_without_their_rows(root: Path) -> None:
     with connect(root) as connection:
         sql = "SELECT sample_id, class_name FROM samples WHERE dataset = 'first' ORDER BY sample_id"
         assert rows(connection, sql) == [("a.png", "ant"), ("again.png", "bee"), ("b.png", "bee")]
+
+
+def test_samples_tell_what_belongs_together_and_where_the_bytes_are(root: Path) -> None:
+    """Of imported features and of tables of before there were groups both are null."""
+    path = Store(root).artifacts("images")[0].files("train-")[0]
+    table = pq.read_table(path).drop_columns(["group", "source"])
+    add_table(root, "before", table)
+    with connect(root) as connection:
+        told = rows(connection, "SELECT sample_id, content, \"group\", source FROM samples WHERE dataset = 'first' ORDER BY sample_id")
+        assert told == [
+            ("a.png", A, "dusk", "of a.png"), ("again.png", B, None, "of again.png"), ("b.png", B, "it's \"one\"", "of b.png")
+        ]  # fmt: skip
+        assert rows(connection, "SELECT DISTINCT \"group\", source, content IS NULL FROM samples WHERE dataset = 'before'") == [
+            (None, None, False)
+        ]
+        assert rows(connection, "SELECT DISTINCT \"group\", source, content FROM samples WHERE dataset = 'pets'") == [(None, None, None)]
+        assert rows(connection, "SELECT count(*) FROM features WHERE dataset = 'before'") == [(5,)]
+        assert connection.damaged == ()
 
 
 def test_the_view_says_what_is_read_elsewhere(root: Path) -> None:

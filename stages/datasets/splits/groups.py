@@ -1,0 +1,85 @@
+"""What belongs together, such as frames of one recording or photographs of one object: nobody is tested on what was half seen in training.
+
+A table says it in a column, of folders and tars a rule over sample ids does. Groups that share a content are one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.store.errors import InputError
+
+# The rule by which the folder of an image is its group; any other rule is a regular expression.
+PARENT = "parent"
+
+
+def with_groups(dataset: Dataset, rule: str) -> Dataset:
+    """The data set with the groups that `rule` makes of sample ids, in place of its own, and a remark that counts them.
+
+    Raises `InputError` for what is no regular expression, and for a rule that fits no image.
+    """
+    group = _rule(rule)
+    samples = tuple(replace(sample, group=group(sample.sample_id)) for sample in dataset.samples)
+    alone = sum(not sample.group for sample in samples)
+    if samples and alone == len(samples):
+        raise InputError(f"--group-by {rule} fits no image: sample ids are such as {samples[0].sample_id!r}.")
+    count = len({sample.group for sample in samples} - {""})
+    remark = f"--group-by {rule}: {len(samples) - alone:,} images in {count:,} groups" + f", {alone:,} stand alone" * bool(alone)
+    return replace(dataset, samples=samples, remarks=(*dataset.remarks, remark))
+
+
+def _rule(rule: str) -> Callable[[str], str]:
+    """What makes the name of a group of a sample id; empty where it fits none."""
+    if rule == PARENT:
+        return lambda sample_id: str(PurePosixPath(sample_id).parent) if "/" in sample_id else ""
+    try:
+        pattern = re.compile(rule)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(f"--group-by {rule!r} is neither {PARENT!r} nor a regular expression: {error}.") from error
+
+    def found(sample_id: str) -> str:
+        match = pattern.search(sample_id)
+        return (match[1 if pattern.groups else 0] or "") if match else ""
+
+    return found
+
+
+def joined(units: Sequence[str], groups: Sequence[str]) -> list[int]:
+    """The number of what each row belongs to: rows that share a unit or a group, or share one with such a row, have one number."""
+    first: dict[tuple[str, bool], int] = {}
+    above = list(range(len(units)))
+
+    def top(row: int) -> int:
+        while above[row] != row:
+            above[row] = above[above[row]]
+            row = above[row]
+        return row
+
+    for row, (unit, group) in enumerate(zip(units, groups, strict=True)):
+        for key in ((unit, False), (group, True)):
+            if key[0]:
+                one, other = top(row), top(first.setdefault(key, row))
+                above[max(one, other)] = min(one, other)
+    return [top(row) for row in range(len(units))]
+
+
+def torn(dataset: Dataset) -> tuple[str, ...]:
+    """A sentence on groups that stand in several splits, as splits that the data says may have them."""
+    where: dict[str, dict[str, Sample]] = {}
+    for sample in dataset.samples:
+        if sample.group:
+            where.setdefault(sample.group, {}).setdefault(sample.split, sample)
+    found: Mapping[str, Mapping[str, Sample]] = {group: splits for group, splits in where.items() if len(splits) > 1}
+    if not found:
+        return ()
+    group, splits = next(iter(found.items()))
+    one, other, *_ = (sample.sample_id for sample in splits.values())
+    groups = "1 group is" if len(found) == 1 else f"{len(found):,} groups are"
+    return (
+        f"{groups} in several splits, such as {group!r} with {one!r} and {other!r}: what is tested belongs to what was seen before; "
+        "keep each in one split, or leave the splits to be drawn",
+    )
