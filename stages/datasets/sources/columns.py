@@ -1,4 +1,4 @@
-"""Which column of a table says what of an image, its path, its label, its split, its group: by the names that tools and people give them."""
+"""Which column of a table says what of an image, its path, its label, its split, its group: by the names that tools and people use."""
 
 from __future__ import annotations
 
