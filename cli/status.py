@@ -14,6 +14,7 @@ from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
 from xmap.cli.progress import outcome_line
 from xmap.cli.tables import print_table
 from xmap.pipeline.run.answer import Answer, StatusAnswer, answer
+from xmap.pipeline.run.data_changes import DataChanges, data_changes
 from xmap.pipeline.run.execute import StepOutcome, preview
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.upkeep.collect import bytes_of
@@ -41,16 +42,21 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
     destination = Destination(form, output, settings.json)
     survey = settings.store.survey()
     lineage, damaged = Lineage.of(survey.artifacts), [str(error) for error in survey.damaged.values()]
-    steps, remark = _plan(settings)
+    steps, changes, remark = _plan(settings)
     states = states_of(lineage.artifacts, {step.fingerprint for step in steps})
     rows = [_facts(found, lineage, states) for found in lineage.artifacts]
     said = StatusAnswer(
-        **dict(_answer(lineage.artifacts, states)), artifacts=rows, damaged=damaged, plan=[asdict(step) for step in steps], remark=remark
+        **{**dict(_answer(lineage.artifacts, states)), "changes": changes.facts() if changes else None},
+        artifacts=rows,
+        damaged=damaged,
+        plan=[asdict(step) for step in steps],
+        remark=remark,
     )
     shared = bytes_of(settings.store.root / SHARED)
     features = f", and {size(shared)} of features that they share" if shared else ""
     footer = [f"{len(rows)} artifacts in {settings.store.root}, {size(sum(map(_bytes, lineage.artifacts)))}{features}", *damaged]
-    footer += [f"a run cannot be planned: {remark}"] * bool(remark) + [_future(step) for step in steps]
+    footer += [f"a run cannot be planned: {remark}"] * bool(remark) + [str(changes)] * bool(changes)
+    footer += [_future(step) for step in steps]
     shown = partial(_print, lineage, states, footer)
     destination.write(Sheet(rows_of(rows), facts=said.model_dump(mode="json"), show=shown))
 
@@ -97,15 +103,16 @@ def _tree(lineage: Lineage, states: dict[str, str], parent: Artifact | None, ind
         yield from _tree(lineage, states, artifact, indent + below)
 
 
-def _plan(settings: Settings) -> tuple[list[StepOutcome], str]:
-    """What a run would do, or why that cannot be told; nothing where no images are named."""
+def _plan(settings: Settings) -> tuple[list[StepOutcome], DataChanges | None, str]:
+    """What a run would do and what changed in the data, or why that cannot be told; nothing where no images are named."""
     config = settings.config
     if not (config.data.data or config.run.features):
-        return [], ""
+        return [], None, ""
     try:
-        return preview(settings.store, make_plan(settings.store, config, rehash=settings.rehash)), ""
+        plan = make_plan(settings.store, config, rehash=settings.rehash)
+        return preview(settings.store, plan), data_changes(settings.store, plan.steps[0].identity, plan.dataset, plan.at_hand), ""
     except XmapError as error:
-        return [], str(error)
+        return [], None, str(error)
 
 
 def _future(step: StepOutcome) -> str:

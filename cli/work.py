@@ -12,13 +12,17 @@ from xmap.cli.progress import outcome_line, progress_on_stderr
 from xmap.cli.results import results_sheet
 from xmap.pipeline.run.answer import answer_of
 from xmap.pipeline.run.execute import RunResult, run
+from xmap.stages.names import IMAGES
 
 
 def work(settings: Settings, build: Collection[str]) -> None:
     """Build the stages `build` and say what there is of them."""
     result = _run(settings, build)
     if settings.json:
-        print_json([{**asdict(outcome), "path": str(result.artifacts[outcome.fingerprint].path)} for outcome in result.outcomes])
+        changes = {IMAGES: {"changes": result.changes.facts()}} if result.changes else {}
+        places = (str(result.artifacts[outcome.fingerprint].path) for outcome in result.outcomes)
+        rows = zip(result.outcomes, places, strict=True)
+        print_json([{**asdict(outcome), "path": path, **changes.get(outcome.stage, {})} for outcome, path in rows])
 
 
 def evaluate(settings: Settings, build: Collection[str], form: str, output: str) -> None:

@@ -47,6 +47,9 @@ class Answer(BaseModel):
     results: Sequence[Row] = Field(default=(), description="One object a method, see below.")
     differences: Sequence[Row] = Field(default=(), description="One object for each two methods, see below.")
     warnings: Sequence[str] = Field(default=(), description="What should make you doubt the results, a sentence each.")
+    changes: Row | None = Field(
+        default=None, description="What changed in the data since its newest extraction, see below; null where none may be extracted."
+    )
 
 
 class BenchAnswer(Answer):
@@ -105,15 +108,29 @@ DIFFERENCE: Mapping[str, str] = {
     "ci_kind": "What that interval is over: test samples, or seeds and test samples where supports differ from seed to seed.",
     "tie": "Whether the interval holds zero.",
 }
+# What `changes` holds.
+CHANGES: Mapping[str, str] = {
+    "since": "The extraction that the data are compared with, below the store; null where there is none.",
+    "new": "How many images came. These counts are absent where there are too many images to compare.",
+    "changed": "How many have other bytes under the same name.",
+    "relabelled": "How many are of another class.",
+    "renamed": "How many have another name, in the same class and split.",
+    "in_another_split": "How many are in another split.",
+    "gone": "How many went.",
+    "to_encode": "How many have no features in the store; null where other machines encode.",
+    "said": "All of it in words.",
+}
 # What rows of several data sets or numbers of shots have beside these.
 PLACE: Mapping[str, str] = {"dataset": "The data set's name.", "shots": "Labelled images a class."}
 
 
 def answer_of(result: RunResult) -> Answer:
     """What a run says."""
+    changes = result.changes.facts() if result.changes else None
     if result.evaluation is None:
-        return Answer()
-    return answer(result.evaluation, tuple(result.artifacts.values()), (*result.doubts, *result.warnings))
+        return Answer(changes=changes)
+    said = answer(result.evaluation, tuple(result.artifacts.values()), (*result.doubts, *result.warnings))
+    return said.model_copy(update={"changes": changes})
 
 
 def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequence[str] = ()) -> Answer:

@@ -11,6 +11,7 @@ from html import escape
 from typing import Literal
 
 from xmap.pipeline.engines.registry import workplace_of
+from xmap.pipeline.run.data_changes import DataChanges, data_changes
 from xmap.pipeline.run.features import Built
 from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
 from xmap.pipeline.run.reasons import Reasons
@@ -18,7 +19,7 @@ from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted
 from xmap.pipeline.run.trainings import Trained, train_away
 from xmap.pipeline.run.warnings import warnings_of
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.names import ADAPTER, EVAL
+from xmap.stages.names import ADAPTER, EVAL, IMAGES
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Once, Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -45,13 +46,15 @@ class StepOutcome:
 class RunResult:
     """The outcomes in order, the artifacts by fingerprint, and the evaluation's results and differences where there is one.
 
-    `warnings` say what should make one doubt an evaluation, `doubts` what does so of the data; these were said before the work began.
+    `warnings` say what should make one doubt an evaluation, `doubts` what does so of the data, `changes` what changed in it since its
+    newest extraction; these two were said before the work began.
     """
 
     outcomes: tuple[StepOutcome, ...]
     artifacts: Mapping[str, Artifact]
     warnings: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    changes: DataChanges | None = None
 
     @property
     def evaluation(self) -> Artifact | None:
@@ -94,7 +97,11 @@ def run(
     """
     last = max(build, key=STAGES.index)
     plan = make_plan(store, config, last, rehash)
-    return execute(workplace_of(store, config.run, progress or Silent()), plan, build, report)
+    workplace = workplace_of(store, config.run, progress or Silent())
+    changes = data_changes(store, plan.steps[0].identity, plan.dataset, plan.at_hand) if IMAGES in build else None
+    if changes:
+        plan = replace(plan, remarks=(str(changes), *plan.remarks))
+    return replace(execute(workplace, plan, build, report), changes=changes)
 
 
 def execute(
@@ -108,14 +115,14 @@ def execute(
     outcomes = []
     store, progress = workplace.store, Once(workplace.progress)
     builder = _Builder(replace(workplace, progress=progress), plan)
-    for remark in plan.remarks:
-        progress.say(remark)
     # Where all is there nothing is written, and a store that may only be read serves too.
     there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
     for found in there.values():
         usable(found)
-    complete, reasons = len(there) == len(plan.steps), Reasons(store, plan.dataset, plan.listing)
+    complete, reasons = len(there) == len(plan.steps), Reasons(store, plan.dataset, plan.at_hand)
     with nullcontext() if complete else at_work(store.root):
+        for remark in plan.remarks:
+            progress.say(remark)
         for step in plan.steps:
             kept = there.get(step.identity.fingerprint)
             artifact, outcome = (kept, _outcome(step)) if kept else _do(step, artifacts, builder, reasons, step.stage in build)
@@ -152,7 +159,7 @@ class _Builder:
 
 def preview(store: Store, plan: Plan) -> list[StepOutcome]:
     """What running the plan would do."""
-    found, reasons = (store.find(step.identity) is not None for step in plan.steps), Reasons(store, plan.dataset, plan.listing)
+    found, reasons = (store.find(step.identity) is not None for step in plan.steps), Reasons(store, plan.dataset, plan.at_hand)
     return [
         _outcome(step) if there else _outcome(step, "built", reasons.why(step.identity))
         for step, there in zip(plan.steps, found, strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmap.pipeline.engines.registry import engine_of
-from xmap.pipeline.run.image_changes import Listing, listing_of
+from xmap.pipeline.run.data_changes import AtHand
 from xmap.pipeline.run.source import FEATURES, source_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
@@ -44,7 +44,7 @@ class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
     `counts` are the images of each class in each split where these are known before extraction, `dataset` the name of the data set,
-    `listing` its images as they are now, where these are at hand, `doubts` those of the remarks that make one doubt any results.
+    `at_hand` its images as they are now, where there are any, `doubts` those of the remarks that make one doubt any results.
     """
 
     images: Identity
@@ -56,7 +56,7 @@ class Features:
     remarks: tuple[str, ...] = ()
     encoder: EncoderIdentity | None = None
     dataset: str = ""
-    listing: Callable[[], Listing] | None = None
+    at_hand: AtHand | None = None
     doubts: tuple[str, ...] = ()
 
     @property
@@ -205,7 +205,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         (*dataset.remarks, *said_of_weights(config.encoder)),
         encoder,
         dataset.name,
-        partial(listing_of, dataset),
+        AtHand.of(store, spec, config.run),
         doubts,
     )
 

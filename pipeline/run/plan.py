@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from xmap.pipeline.run.data_changes import AtHand
 from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
-from xmap.pipeline.run.image_changes import Listing
 from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training
 from xmap.pipeline.settings.config import XmapConfig
@@ -49,15 +49,15 @@ class Step:
 class Plan:
     """Steps in the order they run, each identity once, and remarks a person should see before them and (`afterwards`) after them.
 
-    `trainings` are those of the steps that an engine elsewhere does together. `dataset` names the data set, and `listing` gives its
-    images as they are now, where these are at hand; `doubts` are those of the remarks that make one doubt any results.
+    `trainings` are those of the steps that an engine elsewhere does together. `dataset` names the data set, `at_hand` are its images as
+    they are now, where there are any; `doubts` are those of the remarks that make one doubt any results.
     """
 
     steps: tuple[Step, ...]
     trainings: tuple[Training, ...] = ()
     remarks: tuple[str, ...] = ()
     dataset: str = ""
-    listing: Callable[[], Listing] | None = None
+    at_hand: AtHand | None = None
     afterwards: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -90,7 +90,7 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         remarks += _unused(config)
     once = tuple({step.identity.fingerprint: step for step in reversed(steps)}.values())[::-1]
     afterwards = _model_remarks(features) if last == EVAL else ()
-    return Plan(once, tuple(trainings.values()), remarks, features.dataset, features.listing, afterwards, features.doubts)
+    return Plan(once, tuple(trainings.values()), remarks, features.dataset, features.at_hand, afterwards, features.doubts)
 
 
 def _unused(config: XmapConfig) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from xmap.pipeline.run.image_changes import Listing, bad_images, image_changes, stored_listing
+from xmap.pipeline.run.data_changes import AtHand
+from xmap.pipeline.run.image_changes import image_changes, stored_listing
 from xmap.stages.methods.searched import GRIDS
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Change, explain
@@ -25,9 +26,9 @@ INPUTS = {"support": "training images", "validation": "validation images", "test
 class Reasons:
     """Reasons by what the store held when they were first asked for: what a run builds itself explains nothing."""
 
-    def __init__(self, store: Store, dataset: str, listing: Callable[[], Listing] | None = None) -> None:
-        """`dataset` is the name of the data set, `listing` its images as they are now, where these are at hand."""
-        self._store, self._dataset, self._listing = store, dataset, listing
+    def __init__(self, store: Store, dataset: str, at_hand: AtHand | None = None) -> None:
+        """`dataset` is the name of the data set, `at_hand` are its images as they are now, where there are any."""
+        self._store, self._dataset, self._at_hand = store, dataset, at_hand
 
     @cached_property
     def _artifacts(self) -> Mapping[str, Artifact]:
@@ -62,12 +63,9 @@ class Reasons:
         return other.name == identity.name or dataset_of(other, self._providers) == self._dataset
 
     def _images(self, before: Artifact) -> str:
-        """Which images came and went; nothing where that cannot be told, or where the files themselves changed."""
-        known = stored_listing(before) if self._listing else None
-        if known is None or self._listing is None:
-            return ""
-        bad = bad_images(before)
-        changes = image_changes(known, {name: where for name, where in self._listing().items() if name not in bad})
+        """Which images came and went; nothing where that cannot be told."""
+        known = stored_listing(before) if self._at_hand else None
+        changes = image_changes(known, self._at_hand.listing()) if known and self._at_hand else None
         return str(changes) if changes else ""
 
 

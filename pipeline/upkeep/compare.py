@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from xmap.pipeline.run.image_changes import ImageChanges, Listing, image_changes, stored_listing
+from xmap.pipeline.run.image_changes import ImageChanges, Listing, Seen, image_changes, stored_listing
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact
@@ -60,7 +60,7 @@ def _images(artifact: Artifact, lineage: Lineage) -> Listing | None:
     """The images that an artifact holds or was made from: of each extraction the splits that were used."""
     if artifact.stage == IMAGES:
         return stored_listing(artifact)
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, Seen] = {}
     known: dict[str, Listing | None] = {}
     queue, seen = [artifact], {artifact.fingerprint}
     for current in queue:
@@ -74,7 +74,7 @@ def _images(artifact: Artifact, lineage: Lineage) -> Listing | None:
                 listing = known[parent.fingerprint]
                 if listing is None:
                     return None
-                found |= {sample: where for sample, where in listing.items() if where[0] in used}
+                found |= {sample: where for sample, where in listing.items() if where.split in used}
             elif parent.fingerprint not in seen:
                 seen.add(parent.fingerprint)
                 queue.append(parent)

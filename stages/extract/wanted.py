@@ -7,14 +7,17 @@ set. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from xmap.stages.datasets.dataset import TRAIN, Sample
 from xmap.stages.datasets.places.pictures import unread
-from xmap.stages.extract.identity import ExtractSpec
+from xmap.stages.extract.identity import ExtractSpec, makers
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.fingerprint import Fields
 from xmap.store.formats.packs import Packs, Reason, keys_of
 
 
@@ -40,6 +43,12 @@ class Library:
 
     plain: Packs
     augmented: Packs
+
+    @classmethod
+    def of(cls, root: Path, spec: ExtractSpec, made_by: Fields) -> Library:
+        """That of the store at `root`, for rows that a machine of this kind makes."""
+        plain, augmented = makers(spec, made_by)
+        return cls(Packs.of(root, spec.encoder.name, plain), Packs.of(root, spec.encoder.name, augmented))
 
     def has(self, contents: Sequence[str], view: int) -> Sequence[bool]:
         """Of which contents that view is there."""
@@ -85,6 +94,12 @@ def lacking(images: Sequence[Wanted], library: Library, bad: dict[str, Reason]) 
         if views and image.content not in bad:
             found.append(replace(image, views=views))
     return found
+
+
+def lacked(store: Store, spec: ExtractSpec, made_by: Mapping[str, str]) -> int:
+    """How many images a machine of this kind would have to encode now."""
+    library = Library.of(store.root, spec, dict(made_by))
+    return len(lacking(wanted(spec), library, library.plain.reasons()))
 
 
 def shards_of(images: Sequence[Wanted], rows: int) -> Iterator[Shard]:

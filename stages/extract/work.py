@@ -18,13 +18,13 @@ from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
-from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec, makers
+from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.version1 import Version1
 from xmap.stages.extract.wanted import Library, Wanted, content_of, key_of, lacking, shards_of, wanted
 from xmap.stages.images.depths import assumed
-from xmap.stages.machine.kind import Machine, this_machine
+from xmap.stages.machine.kind import this_machine
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
@@ -33,7 +33,7 @@ from xmap.store.artifacts.fingerprint import Fields, Json
 from xmap.store.disk.files import clear_temporaries, make_unlinked_folder
 from xmap.store.errors import InputError
 from xmap.store.formats.features import BAD_TABLE, ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
-from xmap.store.formats.packs import Packs, Reason
+from xmap.store.formats.packs import Reason
 
 # How many bad images are named on the spot.
 NAMED = 10
@@ -53,7 +53,7 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     """
     dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
     machine = engine.call(this_machine, workplace.device)
-    library = _library(workplace.store, spec, machine)
+    library = Library.of(workplace.store.root, spec, dict(machine.made_by))
     work = _Extraction(workplace, spec, library)
     # One at a time for each maker: who waits finds the rows of who was first.
     with workplace.store.holding(library.plain.name, workplace.progress.say):
@@ -124,8 +124,6 @@ class _Extraction:
         progress, config = self.workplace.progress, self.spec.config
         images, pending = wanted(self.spec), self.pending()
         done = len(images) - len(pending)
-        if pending and done:
-            progress.say(f"{done:,} of {len(images):,} images have their features in this store: {len(pending):,} to encode")
         if not pending:
             progress.start("encode images", len(images), done)
             return
@@ -177,11 +175,6 @@ def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_b
         workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
     elif old.refused:
         workplace.progress.say(f"features of version 1 of {old.refused:,} images are not those that would be made here and now")
-
-
-def _library(store: Store, spec: ExtractSpec, machine: Machine) -> Library:
-    plain, augmented = makers(spec, dict(machine.made_by))
-    return Library(Packs.of(store.root, spec.encoder.name, plain), Packs.of(store.root, spec.encoder.name, augmented))
 
 
 def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[str]) -> dict[str, Json]:

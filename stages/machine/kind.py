@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from xmap.stages.machine.device import resolve_device
 from xmap.store.artifacts.manifest import versions
 from xmap.store.errors import InputError
 
+# What a GPU's driver puts there: without any of them torch sees no GPU, and is not asked, which would take seconds.
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 # What decides the last bits of a feature, beside the kind of device.
 DECISIVE = ("platform", "torch", "open_clip_torch", "pillow", "numpy")
 
@@ -26,10 +26,22 @@ class Machine:
 
 def this_machine(device: str) -> Machine:
     """What would encode here on `device` (auto, cpu or cuda). Raises `InputError` for a GPU that is not there."""
+    import torch
+
+    from xmap.stages.machine.device import resolve_device
+
     place = resolve_device(device)
-    made_by = {name: found for name, found in versions().items() if name in DECISIVE}
-    made_by["device"] = torch.cuda.get_device_name() if place == "cuda" else place
-    return Machine(place, made_by)
+    return Machine(place, _made_by(torch.cuda.get_device_name() if place == "cuda" else place))
+
+
+def likely_made_by(device: str) -> Mapping[str, str]:
+    """What would be `this_machine(device).made_by`, told without torch where there is no GPU. Raises as that does."""
+    asked = device == "cuda" or (device != "cpu" and any(map(os.path.exists, DRIVERS)))
+    return this_machine(device).made_by if asked else _made_by("cpu")
+
+
+def _made_by(device: str) -> dict[str, str]:
+    return {**{name: found for name, found in versions().items() if name in DECISIVE}, "device": device}
 
 
 def require_kind(planned: Machine) -> None:

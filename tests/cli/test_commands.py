@@ -96,7 +96,7 @@ def test_stages_one_by_one_and_then_a_run_that_reuses_them(photos: Path) -> None
     again = call("run", *arguments, "--json")
     assert "built" not in again.stderr
     assert again.stderr.count("reused") == 9
-    assert json.loads(again.stdout) == answer
+    assert json.loads(again.stdout) | {"changes": None} == answer
 
 
 def test_tables_go_to_stdout_and_progress_to_stderr(done: list[str]) -> None:

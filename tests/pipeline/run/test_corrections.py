@@ -56,7 +56,7 @@ def test_corrected_labels_encode_nothing_and_change_what_is_made_from_them(
     monkeypatch.setattr("xmap.stages.extract.work.ShardEncoder", encode_nothing)
     said = ran("--labels", "right.csv")
     assert "right.csv corrects the labels of 2 images and leaves out 1" in said
-    assert "(1 image gone, 2 relabelled)" in said
+    assert "since the last extraction of photos: 2 images relabelled, 1 gone: nothing to encode" in said
     (images,) = (found for found in Store(own_store).artifacts("images") if found.path != plain.path)
     swapped = {"train/ant/0.png": "bee", "train/bee/0.png": "ant"}
     assert rows_of(images) == {(name, view): (swapped.get(name, label), row) for (name, view), (label, row) in first.items()}

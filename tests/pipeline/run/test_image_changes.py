@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from tests.worlds.inputs import repaint, write_photos
 from xmap.pipeline.run.execute import RunResult, run
-from xmap.pipeline.run.image_changes import ImageChanges, image_changes
+from xmap.pipeline.run.image_changes import ImageChanges, Seen, image_changes
 from xmap.pipeline.run.reasons import NEW
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.compare import compare
@@ -20,40 +24,88 @@ from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.store.artifacts.artifact import Store
 
 Case = Callable[[], AbstractContextManager[None]]
-BEFORE = {"train/ant/1.png": ("train", "ant"), "train/ant/2.png": ("train", "ant"), "train/bee/3.png": ("train", "bee")}
+BEFORE = {
+    "train/ant/1.png": Seen("train", "ant", "1"),
+    "train/ant/2.png": Seen("train", "ant", "2"),
+    "train/bee/3.png": Seen("train", "bee", "3"),
+}
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["contents known", "contents unknown"])
 @pytest.mark.parametrize(
     ("change", "expected", "said"),
     [
-        ({}, ImageChanges(), "no image added, gone or relabelled"),
-        ({"train/bee/4.png": ("train", "bee")}, ImageChanges(added=("train/bee/4.png",)), "1 image added"),
+        ({}, ImageChanges(), "no image changed"),
+        ({"train/bee/4.png": Seen("train", "bee", "4")}, ImageChanges(new=("train/bee/4.png",)), "1 image new"),
         ({"train/bee/3.png": None}, ImageChanges(gone=("train/bee/3.png",)), "1 image gone"),
-        ({"train/bee/3.png": ("train", "ant")}, ImageChanges(relabelled=("train/bee/3.png",)), "1 image relabelled"),
-        ({"train/bee/3.png": ("val", "bee")}, ImageChanges(in_another_split=("train/bee/3.png",)), "1 image in another split"),
+        ({"train/bee/3.png": Seen("train", "ant", "3")}, ImageChanges(relabelled=("train/bee/3.png",)), "1 image relabelled"),
+        ({"train/bee/3.png": Seen("val", "bee", "3")}, ImageChanges(in_another_split=("train/bee/3.png",)), "1 image in another split"),
         (
-            {"train/bee/3.png": None, "train/ant/3.png": ("train", "ant")},
+            {"train/bee/3.png": None, "train/ant/3.png": Seen("train", "ant", "3")},
             ImageChanges(relabelled=("train/ant/3.png",)),
             "1 image relabelled",
         ),
         (
-            {"train/ant/1.png": None, "train/ant/2.png": None, "val/ant/1.png": ("val", "ant"), "val/bee/2.png": ("val", "bee")},
-            ImageChanges(relabelled=("val/bee/2.png",), in_another_split=("val/ant/1.png", "val/bee/2.png")),
-            "1 image relabelled, 2 in another split",
-        ),
-        (
-            # Two that came under one name: which of them was it?
-            {"train/bee/3.png": None, "train/ant/3.png": ("train", "ant"), "val/ant/3.png": ("val", "ant")},
-            ImageChanges(added=("train/ant/3.png", "val/ant/3.png"), gone=("train/bee/3.png",)),
-            "2 images added, 1 gone",
+            dict.fromkeys(BEFORE) | {f"val/{name[6:]}": Seen("val", seen.label, seen.content) for name, seen in BEFORE.items()},
+            ImageChanges(in_another_split=("val/ant/1.png", "val/ant/2.png", "val/bee/3.png")),
+            "3 images in another split",
         ),
     ],
 )
-def test_each_kind_of_change(change: dict[str, tuple[str, str] | None], expected: ImageChanges, said: str) -> None:
-    after = {name: where for name, where in {**BEFORE, **change}.items() if where is not None}
-    found = image_changes(BEFORE, after)
+def test_each_kind_of_change(change: Mapping[str, Seen | None], expected: ImageChanges, said: str, known: bool) -> None:
+    """Imported features and those of version 1 know no contents: names alone tell as much."""
+    before = {name: seen if known else seen._replace(content=None) for name, seen in BEFORE.items()}
+    found = image_changes(before, {name: where for name, where in {**BEFORE, **change}.items() if where is not None})
     assert found == expected
     assert str(found) == said
+
+
+def listing(images: str) -> dict[str, Seen]:
+    """Training images, written `name=content` and, of another class than a, `name=content:class`."""
+    words = (word.replace(":", "=").split("=") for word in images.split())
+    return {name: Seen("train", (*label, "a")[0], content if content != "?" else None) for name, content, *label in words}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("a=1 b=2", "c=1 b=2", "1 image renamed"),
+        ("a=1 b=2", "a=2 b=1", "2 images renamed"),
+        ("a=1 b=2 c=3", "a=2 b=3", "2 images renamed, 1 gone"),
+        ("a=1", "a=2", "1 image changed"),
+        ("a=1", "a=2:b", "1 image changed, 1 relabelled"),
+        ("x/a=1", "y/a=2", "1 image new, 1 gone"),
+        ("x/a=1", "y/b=1:b", "1 image relabelled"),
+        ("x/a=1 x/b=2", "y/a=? y/b=?", "2 images renamed"),
+        ("x/a=? x/b=2", "x/a=1 x/b=2", "no image changed"),
+        # The same bytes several times: each is an image.
+        ("a=1 b=1", "a=1", "1 image gone"),
+        ("a=1", "a=1 b=1 c=1", "2 images new"),
+        ("a=1 b=1 c=1", "a=1 b=1:b d=1", "1 image relabelled, 1 renamed"),
+        ("a=1 b=1", "a=2 c=1", "1 image changed, 1 renamed"),
+        ("x/a=1 x/b=1", "y/b=1 y/a=1:b", "1 image relabelled, 1 renamed"),
+        (" ".join(f"x/{n}={n % 3}" for n in range(1200)), " ".join(f"y/{n}={n % 3}" for n in range(1200)), "1,200 images renamed"),
+    ],
+)
+def test_an_image_is_its_content(before: str, after: str, said: str) -> None:
+    assert str(image_changes(listing(before), listing(after))) == said
+
+
+@hypothesis_settings(max_examples=60)
+@given(*(st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.sampled_from("xy"), st.sampled_from("123?"))) for _ in range(2)))
+def test_every_image_is_accounted_for_once(before: dict[str, tuple[str, str]], after: dict[str, tuple[str, str]]) -> None:
+    old, new = (
+        {name: Seen("train", label, content.strip("?") or None) for name, (label, content) in one.items()} for one in (before, after)
+    )
+    found = image_changes(old, new)
+    assert len(new) - len(found.new) == len(old) - len(found.gone)
+    assert set(found.new) | set(found.changed) | set(found.relabelled) | set(found.renamed) <= new.keys()
+    assert set(found.gone) <= old.keys()
+    assert not image_changes(new, new)
+    contents = Counter(seen.content for seen in new.values()) - Counter(seen.content for seen in old.values())
+    if not any(seen.content is None for seen in (*old.values(), *new.values())):
+        # What has other bytes than anything before is new or changed, and nothing else is.
+        assert len(found.new) + len(found.changed) == sum(contents.values())
 
 
 def settings(folder: Path) -> XmapConfig:
@@ -74,7 +126,7 @@ def test_a_run_says_what_changed_and_diff_names_it(tmp_path: Path, case: Case) -
     (photos / "train/ant/bad.png").write_text("no image")
     first = run(store, settings(photos))
     with case():
-        assert why(first, "images") == "1 image added"
+        assert why(first, "images") == "1 image new"
 
     shutil.copy(photos / "test/bee/0.png", photos / "train/bee/new.png")
     (photos / "train/cat/1.png").rename(photos / "train/bee/was cat.png")
@@ -82,7 +134,7 @@ def test_a_run_says_what_changed_and_diff_names_it(tmp_path: Path, case: Case) -
     (photos / "train/ant.png").rename(photos / "train/bee/ant.png")
     second = run(store, settings(photos))
     with case():
-        assert why(second, "images") == "3 images added, 2 gone"
+        assert why(second, "images") == "1 image new, 2 relabelled"
         assert why(second, "cache") == "training images changed"
         assert why(second, "eval") == "adapters changed"
 
@@ -93,13 +145,13 @@ def test_a_run_says_what_changed_and_diff_names_it(tmp_path: Path, case: Case) -
 
     repaint(photos / "train/cat/was cat.png")
     with case():
-        assert why(run(store, settings(photos)), "images") == "train images changed"
+        assert why(run(store, settings(photos)), "images") == "1 image changed"
 
     for split in ("train", "val", "test"):
         shutil.copytree(photos / split / "bee", photos / split / "dog")
     last = run(store, settings(photos))
     with case():
-        assert why(last, "images").endswith("images added; classes: + dog")
+        assert why(last, "images").endswith("images new; classes: + dog")
         assert "classes: + dog" in why(last, "texts")
 
     with case():
@@ -113,5 +165,5 @@ def test_a_run_says_what_changed_and_diff_names_it(tmp_path: Path, case: Case) -
             assert pair[1] is not None
             found = compare(pair[0], pair[1], lineage).images
             assert found is not None
-            assert found.added == ("train/bee/ant.png", "train/bee/new.png", "train/bee/was cat.png")
-            assert found.gone == ("train/ant/0.png", "train/cat/1.png")
+            assert (found.new, found.gone) == (("train/bee/new.png",), ())
+            assert found.relabelled == ("train/bee/ant.png", "train/bee/was cat.png")
