@@ -36,7 +36,7 @@ from xmap.store.artifacts.identity import safe_name
 from xmap.store.disk.files import make_folder, read_plain, write_bytes
 from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError
-from xmap.store.memory.hashes import hash_files
+from xmap.store.memory.hashes import hash_known
 from xmap.store.memory.notes import Notes
 
 PREFERRED = (
@@ -251,7 +251,7 @@ def _tokenizer(found: Found, notes: Notes) -> Fields:
 
 
 def _hash(path: Path, notes: Notes) -> str:
-    digest = hash_files([path], notes).get(path)
+    digest = hash_known(path, notes)
     if digest is None:
         raise InputError(f"cannot read {path}; check that the file is there and may be read.")
     return digest

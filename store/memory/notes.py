@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from blake3 import blake3
 
@@ -35,6 +36,7 @@ TABLES = (TABLE, "hashes (path BLOB PRIMARY KEY, size INT, mtime INT, ctime INT,
 MANY = 500
 
 Stamps = Mapping[str, str]
+Note = TypeVar("Note", str, bytes)
 
 
 class Notes:
@@ -46,6 +48,13 @@ class Notes:
 
     def recall(self, stamps: Stamps) -> dict[str, str]:
         """The notes on those places whose stamp is still the same; an empty stamp is never known again."""
+        return self._recall(stamps, str)
+
+    def recall_bytes(self, stamps: Stamps) -> dict[str, bytes]:
+        """As `recall`, those notes that are bytes."""
+        return self._recall(stamps, bytes)
+
+    def _recall(self, stamps: Stamps, kind: type[Note]) -> dict[str, Note]:
         wanted = {place: stamp for place, stamp in stamps.items() if stamp}
         if self._path is None or self._rehash or not wanted or not self._path.exists():
             return {}
@@ -56,10 +65,10 @@ class Notes:
             _forget_damaged(self._path, error)
             return {}
         # A row may be of any types.
-        sound = ((place, stamp, note) for place, stamp, note, digest in rows if isinstance(note, str) and digest == _digest(note))
+        sound = ((place, stamp, note) for place, stamp, note, digest in rows if isinstance(note, kind) and digest == _digest(note))
         return {place: note for place, stamp, note in sound if wanted.get(place) == stamp}
 
-    def remember(self, stamps: Stamps, notes: Mapping[str, str]) -> None:
+    def remember(self, stamps: Stamps, notes: Mapping[str, Note]) -> None:
         """Keep notes on places, under the stamps they had when they were read."""
         rows = [(os.fsencode(place), stamps[place], note, _digest(note)) for place, note in notes.items() if stamps.get(place)]
         if self._path is None or not rows:
@@ -73,7 +82,7 @@ class Notes:
             return
 
 
-def _rows(database: sqlite3.Connection, places: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+def _rows(database: sqlite3.Connection, places: Sequence[str]) -> Iterator[tuple[str, str, object, str]]:
     for start in range(0, len(places), MANY):
         part = [os.fsencode(place) for place in places[start : start + MANY]]
         marks = ", ".join("?" * len(part))
@@ -81,8 +90,8 @@ def _rows(database: sqlite3.Connection, places: Sequence[str]) -> Iterator[tuple
         yield from ((os.fsdecode(row[0]), *row[1:]) for row in database.execute(query, part))
 
 
-def _digest(note: str) -> str:
-    return blake3(str(note).encode(errors="surrogateescape")).hexdigest()
+def _digest(note: str | bytes) -> str:
+    return blake3(note if isinstance(note, bytes) else str(note).encode(errors="surrogateescape")).hexdigest()
 
 
 def _side_file(path: Path) -> sqlite3.Connection:

@@ -19,11 +19,11 @@ import pytest
 from tests.promises.conftest import ROOT, Commands, Ended
 from tests.worlds.faults import Case
 from tests.worlds.runs import DATA, MODEL, RUN
+from tests.worlds.side_files import hash_files
 from tests.worlds.unplain import put
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.manifest import seal
 from xmap.store.disk.files import hash_file
-from xmap.store.memory.hashes import hash_files
 from xmap.store.memory.notes import TABLE, Notes
 
 

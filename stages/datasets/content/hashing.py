@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from blake3 import blake3
 
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Member, Place, Remote
 from xmap.stages.datasets.places.remote import AHEAD, MISSING, RemoteError, open_remote, read_bytes
-from xmap.store.memory.hashes import hash_files
+from xmap.store.memory.hashes import Folder, hash_folders
 from xmap.store.memory.notes import Notes
 
 # Remote files are waited for, not worked on.
@@ -25,17 +26,19 @@ def hash_places(places: Iterable[Place], notes: Notes) -> dict[Place, str]:
     What `notes` know is not read; of tars and tables their listing told it. Raises `RemoteError` where a storage does not answer, or
     not to us.
     """
-    files: list[Path] = []
+    files: dict[str, list[Path]] = {}
     remote: list[Remote] = []
     hashes: dict[Place, str] = {}
     for place in places:
         if isinstance(place, Path):
-            files.append(place)
+            files.setdefault(os.path.dirname(place), []).append(place)
         elif isinstance(place, Remote):
             remote.append(place)
         elif isinstance(place, Member | Cell) and place.content is not None:
             hashes[place] = place.content
-    hashes.update(hash_files(files, notes).items())
+    asked = [Folder(folder, [path.name for path in inside]) for folder, inside in files.items()]
+    for inside, digests in zip(files.values(), hash_folders(asked, notes), strict=True):
+        hashes.update((path, digest.hex()) for path, digest in zip(inside, digests.view("V32").tolist(), strict=True) if any(digest))
     hashes.update(_hash_remote(remote, notes))
     return hashes
 

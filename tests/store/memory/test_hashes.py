@@ -13,8 +13,9 @@ from blake3 import blake3
 import xmap.store.memory.hashes
 import xmap.store.memory.notes
 from tests.store.memory.conftest import Make, Reads
+from tests.worlds.side_files import hash_files
 from xmap.store.disk.files import hash_file
-from xmap.store.memory.hashes import file_stamp, hash_files
+from xmap.store.memory.hashes import file_stamp
 from xmap.store.memory.notes import Notes
 
 
@@ -74,11 +75,50 @@ def test_rehash_ignores_the_memory_and_renews_it(tmp_path: Path, reads: Reads, m
     memory = tmp_path / "hashes.sqlite"
     hash_files(paths, Notes(memory))
     with sqlite3.connect(memory) as database:
-        database.execute("UPDATE notes SET note = 'wrong', blake3 = ?", (blake3(b"wrong").hexdigest(),))
-    assert set(hash_files(paths, Notes(memory)).values()) == {"wrong"}
+        (note,) = database.execute("SELECT note FROM notes").fetchone()
+        wrong = note[:-64] + b"w" * 64
+        database.execute("UPDATE notes SET note = ?, blake3 = ?", (wrong, blake3(wrong).hexdigest()))
+    assert set(hash_files(paths, Notes(memory)).values()) == {"77" * 32}
     right = hash_files(paths, Notes(memory, rehash=True))
     assert right == {path: hash_file(path) for path in paths}
     assert hash_files(paths, Notes(memory)) == right
+
+
+def test_files_that_come_and_go_cost_themselves_alone(tmp_path: Path, reads: Reads, make: Make) -> None:
+    """A folder's files are remembered together, and asked for in any selection and order."""
+    paths, memory = make(6), Notes(tmp_path / "side" / "hashes.sqlite")
+    for chosen, count in (([1, 4], 2), ([4, 0, 1], 1), ([5], 1), ([0, 1, 4, 5], 0), ([5, 4, 3, 2, 1, 0], 2), ([0, 1, 2, 3, 4, 5], 0)):
+        wanted = [paths[row] for row in chosen]
+        assert hash_files(wanted, memory) == {path: hash_file(path) for path in wanted}
+        assert reads.since() == count
+    paths[2].unlink()
+    paths[3].write_bytes(b"other")
+    assert hash_files(paths, memory) == {path: hash_file(path) for path in paths if path != paths[2]}
+    assert reads.since() == 1
+
+
+@pytest.mark.parametrize("many", [1, 3, 1000])
+def test_files_of_many_folders_are_remembered(tmp_path: Path, reads: Reads, monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(xmap.store.memory.hashes, "MANY", many)
+    paths = [tmp_path / str(number // 2) / f"{number}.bin" for number in range(10)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.name.encode())
+    for count in (10, 0):
+        assert hash_files(paths, Notes(tmp_path / "side")) == {path: hash_file(path) for path in paths}
+        assert reads.since() == count
+
+
+@pytest.mark.parametrize("cut", [0, 1, 8, 9, 40, -1, -32])
+def test_a_note_of_another_length_says_nothing(tmp_path: Path, reads: Reads, make: Make, cut: int) -> None:
+    paths, side = make(3), tmp_path / "side"
+    hash_files(paths, Notes(side))
+    with sqlite3.connect(side) as database:
+        (note,) = database.execute("SELECT note FROM notes").fetchone()
+        database.execute("UPDATE notes SET note = ?, blake3 = ?", (note[:cut], blake3(note[:cut]).hexdigest()))
+    reads.since()
+    assert hash_files(paths, Notes(side)) == {path: hash_file(path) for path in paths}
+    assert reads.since() == 3
 
 
 def test_what_cannot_be_read_is_left_out(tmp_path: Path, make: Make) -> None:

@@ -14,9 +14,8 @@ from blake3 import blake3
 
 import xmap.store.memory.notes
 from tests.store.memory.conftest import Make, Reads
-from tests.worlds.side_files import DAMAGES, damage
+from tests.worlds.side_files import DAMAGES, damage, hash_files
 from xmap.store.disk.files import hash_file
-from xmap.store.memory.hashes import hash_files
 from xmap.store.memory.notes import TABLES, Notes
 
 
