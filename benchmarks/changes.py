@@ -8,12 +8,10 @@ the changed data set into an empty store.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from benchmarks.extraction import PHOTOS, write_model
 from benchmarks.page import write_section
-from tests.worlds.s3 import Bucket, environment, server
+from tests.worlds.forms import FORMS, Photo, Photos
+from tests.worlds.s3 import environment, server
 from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.plan import make_plan
@@ -40,18 +37,6 @@ from xmap.store.formats.features import ImageFeatures, read_images
 from xmap.store.formats.packs import all_packs, pack_keys
 
 CLASSES, EACH, LARGE_EACH = 8, 5, 2
-
-
-@dataclass(frozen=True)
-class Photo:
-    """One image of a data set: its name without a suffix, its class, and the bytes of its file."""
-
-    name: str
-    label: str
-    data: bytes
-
-
-Photos = tuple[Photo, ...]
 Settings = Mapping[str, Any]
 
 
@@ -104,58 +89,6 @@ CHANGES: tuple[Change, ...] = (
     Change("an image cut short, then whole again", before=lambda photos: [(replace(photos[0], data=photos[0].data[:99]), *photos[1:])]),
     Change("a folder before, packed or moved since", form="folder"),
 )
-
-
-def write_folder(folder: Path, photos: Photos) -> str:
-    for photo in photos:
-        path = folder / photo.label / f"{photo.name}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo.data)
-    return str(folder)
-
-
-def write_csv(folder: Path, photos: Photos) -> str:
-    (folder / "files").mkdir(parents=True)
-    with (folder / f"{folder.name}.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["path", "label"])
-        for photo in photos:
-            (folder / "files" / f"{photo.label}-{photo.name}.jpg").write_bytes(photo.data)
-            rows.writerow([f"files/{photo.label}-{photo.name}.jpg", photo.label])
-    return str(folder / f"{folder.name}.csv")
-
-
-def write_tar(folder: Path, photos: Photos) -> str:
-    """Two tars, as WebDataset has them: a key, an image and a class each."""
-    folder.mkdir(parents=True)
-    for number in range(2):
-        with tarfile.open(folder / f"{folder.name}-{number}.tar", "w") as tar:
-            for photo in photos[number::2]:
-                for suffix, data in (("jpg", photo.data), ("cls", photo.label.encode())):
-                    entry = tarfile.TarInfo(f"{photo.label}-{photo.name}.{suffix}")
-                    entry.size = len(data)
-                    tar.addfile(entry, io.BytesIO(data))
-    return str(folder)
-
-
-def write_parquet(folder: Path, photos: Photos) -> str:
-    folder.mkdir(parents=True)
-    cells = [{"bytes": photo.data, "path": f"{photo.label}-{photo.name}.jpg"} for photo in photos]
-    pq.write_table(pa.table({"image": cells, "label": [photo.label for photo in photos]}), folder / f"{folder.name}.parquet")
-    return str(folder)
-
-
-def write_bucket(folder: Path, photos: Photos) -> str:
-    return Bucket().put(Path(write_folder(folder, photos)))
-
-
-FORMS: Mapping[str, Callable[[Path, Photos], str]] = {
-    "folder": write_folder,
-    "table": write_csv,
-    "tars": write_tar,
-    "Parquet": write_parquet,
-    "bucket": write_bucket,
-}
 
 
 def extracted(store: Path, data: str, model: str, settings: Settings) -> Artifact:

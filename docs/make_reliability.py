@@ -21,6 +21,7 @@ WHAT = {
     "cut or missing file": "a stored file truncated or gone",
     "disk full": "no byte left after the n-th, for many n, and a small disk really full",
     "flipped bit": "one bit in each 64 KiB of each stored file",
+    "history": "changes, kills, damages and collections in a row, on a data set and its store; a run after each, compared with one from nothing",
     "hostile checkpoint": "a pickle that would run code, under each accepted suffix",
     "hostile images and names": "broken, huge, odd and endless image files; names with every awkward character",
     "hostile manifest": "a manifest or config that points outside, or is no JSON",

@@ -37,12 +37,13 @@ def tree(store: Path) -> dict[str, Any]:
     packs = list(all_packs(Store(store)))
     parted = {path for found in packs for bad in (False, True) for path in found.paths(bad)}
     files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
-    whole = {path.relative_to(store).as_posix(): _content(path) for path in files if path.name != "hashes.sqlite" and path not in parted}
+    whole = {path.relative_to(store).as_posix(): said_in(path) for path in files if path.name != "hashes.sqlite" and path not in parted}
     rows = {f"{SHARED}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
     return whole | rows | {f"{SHARED}/{BAD}{found.name}": found.reasons() for found in packs}
 
 
-def _content(path: Path) -> Any:
+def said_in(path: Path) -> Any:
+    """A file of a store: its bytes, and of JSON what it says but for the clock's part."""
     if path.suffix != ".json":
         return path.read_bytes()
     return _timeless(json.loads(path.read_bytes()), path.name == MANIFEST)
