@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from xmap.store.disk.memory_limit import unclaimed_bytes
+
 STATUS, CLEAR, MEMINFO = Path("/proc/self/status"), Path("/proc/self/clear_refs"), Path("/proc/meminfo")
 # What Linux takes as "forget the highest resident size so far".
 RESET_PEAK = "5"
@@ -51,11 +53,10 @@ def peak_memory(device: str) -> Iterator[Memory]:
 
 def available_bytes() -> int | None:
     """The memory that can be taken before the system swaps or kills; None where it does not tell (only Linux does)."""
+    free = [unclaimed for unclaimed in [unclaimed_bytes()] if unclaimed is not None]
     with suppress(OSError):
-        for line in MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
+        free += [int(line.split()[1]) * 1024 for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable:")]
+    return min(free, default=None)
 
 
 def _resident_peak() -> int | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from xmap.store.disk.files import open_plain
+from xmap.store.disk.memory_limit import memory_bytes
 from xmap.store.errors import NotPlain
 
 # Bytes; 20,000 tensors take a tenth.
@@ -61,7 +61,7 @@ def archive_names(path: Path) -> list[str]:
 
 
 def require_room(path: Path, needed: int) -> None:
-    """Raise `NotPlain` where a table would take far more memory than tables of its size do, or more than the machine has."""
+    """Raise `NotPlain` where a table would take far more memory than tables of its size do, or more than there is."""
     size = path.stat().st_size
-    if needed > min(ROOM + UNPACKED * size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
+    if needed > min(ROOM + UNPACKED * size, memory_bytes()):
         raise NotPlain(path, f"it would unpack from {size:,} bytes to {needed:,}")
