@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from xmap.pipeline.run.features import HASHES, RECORDS
+from xmap.pipeline.run.features import RECORDS
 from xmap.pipeline.run.source import stated
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
@@ -19,7 +19,7 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.disk.files import require_plain
 from xmap.store.errors import InputError, NotPlain
-from xmap.store.memory.notes import Notes
+from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import recall_source
 
 ENCODER = "encoder"

@@ -25,15 +25,15 @@ from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing, InputError
-from xmap.store.memory.notes import Notes
+from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import remember_source
 
 if TYPE_CHECKING:
     from xmap.stages.datasets.places.place import Place
     from xmap.stages.encoder.identity import EncoderIdentity
 
-# Side files of the store that no fingerprint includes.
-HASHES, RECORDS = "hashes.sqlite", "encoders"
+# What the store remembers of encoders; no fingerprint includes it.
+RECORDS = "encoders"
 
 Built = Mapping[str, Artifact]
 Build = Callable[[Built, Workplace], Artifact]

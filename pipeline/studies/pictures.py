@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from xmap.pipeline.run.features import HASHES
 from xmap.pipeline.run.source import stated
 from xmap.stages.config import DataConfig, ExtractConfig, read_as
 from xmap.stages.datasets.open import open_dataset
@@ -16,7 +15,7 @@ from xmap.stages.images.decode import RULES, Rules, rules_of
 from xmap.stages.report.thumbnails import Pictures
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import XmapError
-from xmap.store.memory.notes import Notes
+from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import recall_source
 
 REMEDY = "Name their place with --data DIR."

@@ -62,16 +62,18 @@ def image_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
     return Identity(IMAGES, spec.name, fields, command=command)
 
 
-def makers(spec: ExtractSpec, made_by: Fields) -> tuple[Fields, Fields]:
+def makers(spec: ExtractSpec, made_by: Fields, batches: str = "") -> tuple[Fields, Fields]:
     """All that determines a plain row and an augmented one, beside the image's bytes and the number of the view.
 
-    With the libraries and the kind of device, `made_by`: rows of another machine's arithmetic are made anew.
+    With the libraries and the kind of device, `made_by`: rows of another machine's arithmetic are made anew; and with what is in all
+    its `batches`, where a row depends on its neighbours in them.
     """
     plain: dict[str, Json] = {
         "version": VERSION,
         "encoder": spec.encoder.fields,
         "batch_size": spec.config.batch_size,
         "made_by": made_by,
+        **({"batches": batches} if batches else {}),
         **decoding(spec.config),
     }
     return plain, {**plain, "view_seed": spec.config.view_seed}

@@ -39,16 +39,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class Library:
-    """Where the rows of an extraction lie: the plain views, which know no view seed, and the augmented ones."""
+    """Where the rows of an extraction lie: the plain views, which know no view seed, and the augmented ones.
+
+    `by_batch` where rows are those of their batch alone: one that is lacking is then made with its whole shard.
+    """
 
     plain: Packs
     augmented: Packs
+    by_batch: bool = False
 
     @classmethod
-    def of(cls, root: Path, spec: ExtractSpec, made_by: Fields) -> Library:
-        """That of the store at `root`, for rows that a machine of this kind makes."""
-        plain, augmented = makers(spec, made_by)
-        return cls(Packs.of(root, spec.encoder.name, plain), Packs.of(root, spec.encoder.name, augmented))
+    def of(cls, root: Path, spec: ExtractSpec, made_by: Fields, batches: str = "") -> Library:
+        """That of the store at `root`, for rows that a machine of this kind makes; `batches` as in `makers`."""
+        plain, augmented = makers(spec, made_by, batches)
+        return cls(Packs.of(root, spec.encoder.name, plain), Packs.of(root, spec.encoder.name, augmented), bool(batches))
 
     def has(self, contents: Sequence[str], view: int) -> Sequence[bool]:
         """Of which contents that view is there."""
@@ -114,3 +118,10 @@ def shards_of(images: Sequence[Wanted], rows: int) -> Iterator[Shard]:
         count += len(image.views)
     if part:
         yield Shard(tuple(part))
+
+
+def whole_shards(images: Sequence[Wanted], pending: Sequence[Wanted], rows: int) -> Iterator[Shard]:
+    """The shards of all images that hold one that is pending."""
+    keys = {key_of(image.sample, image.content) for image in pending}
+    shards = shards_of(images, rows)
+    yield from (shard for shard in shards if any(key_of(image.sample, image.content) in keys for image in shard.images))

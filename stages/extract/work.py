@@ -20,20 +20,20 @@ from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
+from xmap.stages.extract.reuse import library_of, take_over
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
-from xmap.stages.extract.version1 import Version1
-from xmap.stages.extract.wanted import Library, Wanted, content_of, key_of, lacking, shards_of, wanted
+from xmap.stages.extract.wanted import Library, Shard, content_of, key_of, lacking, shards_of, wanted, whole_shards
 from xmap.stages.images.depths import assumed
-from xmap.stages.machine.kind import this_machine
+from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
-from xmap.store.artifacts.fingerprint import Fields, Json
-from xmap.store.disk.files import clear_temporaries, make_unlinked_folder
+from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
 from xmap.store.formats.features import BAD_TABLE, ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
 from xmap.store.formats.packs import Reason
+from xmap.store.formats.shelf import Shelf
 
 # How many bad images are named on the spot.
 NAMED = 10
@@ -53,16 +53,9 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     """
     dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
     machine = engine.call(this_machine, workplace.device)
-    library = Library.of(workplace.store.root, spec, dict(machine.made_by))
+    library = library_of(workplace, spec, machine)
     work = _Extraction(workplace, spec, library)
-    # One at a time for each maker: who waits finds the rows of who was first.
-    with workplace.store.holding(library.plain.name, workplace.progress.say):
-        for packs in (library.plain, library.augmented):
-            make_unlinked_folder(packs.folder)
-            clear_temporaries(packs.folder)
-        if work.pending():
-            _take_over(workplace, spec, library, dict(machine.made_by))
-        work.run(partial(ShardEncoder, encoder, config, machine, workplace.workers))
+    work.run(machine, partial(ShardEncoder, encoder, config, machine, workplace.workers))
     rows = work.errors()
     _report(rows, dataset, workplace.progress)
     if work.depths:
@@ -119,24 +112,38 @@ class _Extraction:
     depths: Counter[int] = field(default_factory=Counter)
     logit_scale: float | None = None
 
-    def run(self, make: Callable[[], ShardEncoder]) -> None:
+    def __post_init__(self) -> None:
+        store, library = self.workplace.store, self.library
+        self.plain, self.augmented = (Shelf(store, packs, library.plain.name) for packs in (library.plain, library.augmented))
+
+    def run(self, machine: Machine, make: Callable[[], ShardEncoder]) -> None:
         """Have encoded what the store lacks; what is done stays, whatever ends the work."""
-        progress, config = self.workplace.progress, self.spec.config
-        images, pending = wanted(self.spec), self.pending()
-        done = len(images) - len(pending)
-        if not pending:
+        progress = self.workplace.progress
+        images, shards = wanted(self.spec), self.planned(machine)
+        done = len(images) - sum(len(shard.images) for shard in shards)
+        if not shards:
             progress.start("encode images", len(images), done)
             return
-        shards = list(shards_of(pending, config.batch_size * config.shard_batches))
         with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
             progress.start("encode images", len(images), done)
             for encoded in answers:
                 self._keep(encoded)
 
-    def pending(self) -> list[Wanted]:
-        """What the store lacks now."""
-        self.bad.update(self.library.plain.reasons())
-        return lacking(wanted(self.spec), self.library, self.bad)
+    def planned(self, machine: Machine) -> list[Shard]:
+        """What the store lacks now. Others may plan the same: what both make is kept once."""
+        config, images = self.spec.config, wanted(self.spec)
+        rows = config.batch_size * config.shard_batches
+        with self.plain.lock(self.workplace.progress.say):
+            self.plain.open()
+            self.augmented.open()
+            self.bad.update(self.library.plain.reasons())
+            pending = lacking(images, self.library, self.bad)
+            if self.library.by_batch:
+                return list(whole_shards(images, pending, rows))
+            if pending:
+                take_over(self.workplace, self.spec, self.library, machine)
+                pending = lacking(images, self.library, self.bad)
+            return list(shards_of(pending, rows))
 
     def errors(self) -> list[ErrorRow]:
         """All bad images, in the order of the data set: each sample of a content that gave none."""
@@ -148,33 +155,16 @@ class _Extraction:
 
     def _keep(self, encoded: Encoded) -> None:
         plain = encoded.rows.views == 0
-        for packs, rows in ((self.library.plain, plain), (self.library.augmented, ~plain)):
+        for shelf, rows in ((self.plain, plain), (self.augmented, ~plain)):
             if rows.any():
-                packs.write(encoded.rows.take(np.flatnonzero(rows)))
+                shelf.add(encoded.rows.take(np.flatnonzero(rows)))
         reasons = {key_of(image.sample, image.content): (bad.kind, bad.message) for image, bad in encoded.bad}
         self.bad.update(reasons)
         lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind in LASTING}
         if lasting:
-            self.library.plain.write_reasons(lasting)
+            self.plain.add_reasons(lasting)
         self.logit_scale = encoded.logit_scale
         self.depths.update(encoded.depths)
-
-
-def _take_over(workplace: Workplace, spec: ExtractSpec, library: Library, made_by: Fields) -> None:
-    """Keep by content what features of version 1 hold of these images."""
-    contents = sorted(set(spec.hashes.values()))
-    known = {content for content, there in zip(contents, library.has(contents, 0), strict=True) if there}
-    before = len(known)
-    old = Version1(workplace.store, spec, made_by)
-    for rows in old.rows():
-        new = {content: row for row, content in enumerate(rows.contents) if content not in known}
-        known.update(new)
-        if new:
-            library.plain.write(rows.take(np.asarray(list(new.values()))))
-    if len(known) > before:
-        workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
-    elif old.refused:
-        workplace.progress.say(f"features of version 1 of {old.refused:,} images are not those that would be made here and now")
 
 
 def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[str]) -> dict[str, Json]:

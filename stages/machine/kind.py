@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xmap.store.artifacts.manifest import versions
 from xmap.store.errors import InputError
@@ -14,14 +14,20 @@ from xmap.store.errors import InputError
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 # What decides the last bits of a feature, beside the kind of device.
 DECISIVE = ("platform", "torch", "open_clip_torch", "pillow", "numpy")
+# What the libraries beneath torch are told through the environment.
+SETTINGS = ("ATEN_", "CUBLAS_", "CUDNN_", "DNNL_", "MKL_", "NVIDIA_TF32_", "OMP_", "ONEDNN_", "TORCH_")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What encodes: `device` is cpu or cuda, `made_by` the libraries and the kind of device, which decide a feature's last bits."""
+    """What encodes: `device` is cpu or cuda, `made_by` the libraries and the kind of device, which decide a feature's last bits.
+
+    `arithmetic` is what else may: threads, instructions, settings. Where it changes, rows are not made anew.
+    """
 
     device: str
     made_by: Mapping[str, str]
+    arithmetic: Mapping[str, str] = field(default_factory=dict)
 
 
 def this_machine(device: str) -> Machine:
@@ -31,7 +37,7 @@ def this_machine(device: str) -> Machine:
     from xmap.stages.machine.device import resolve_device
 
     place = resolve_device(device)
-    return Machine(place, _made_by(torch.cuda.get_device_name() if place == "cuda" else place))
+    return Machine(place, _made_by(torch.cuda.get_device_name() if place == "cuda" else place), _arithmetic(place))
 
 
 def likely_made_by(device: str) -> Mapping[str, str]:
@@ -42,6 +48,15 @@ def likely_made_by(device: str) -> Mapping[str, str]:
 
 def _made_by(device: str) -> dict[str, str]:
     return {**{name: found for name, found in versions().items() if name in DECISIVE}, "device": device}
+
+
+def _arithmetic(place: str) -> Mapping[str, str]:
+    import torch
+
+    found = {name: value for name, value in os.environ.items() if name.startswith(SETTINGS)}
+    if place == "cuda":
+        return {**found, "cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
+    return {**found, "threads": str(torch.get_num_threads()), "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def require_kind(planned: Machine) -> None:

@@ -18,6 +18,8 @@ from blake3 import blake3
 from xmap.store.disk.files import make_folder, open_plain, require_plain
 from xmap.store.errors import NotPlain, XmapError
 
+# Its name in a store; it began as one of hashes.
+HASHES = "hashes.sqlite"
 # Seconds for another run to finish writing.
 WAIT = 10.0
 # Of a file that no run can use: other errors, such as a lock, pass. Nobody interrupts but the bound on steps.

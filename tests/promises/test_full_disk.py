@@ -15,10 +15,10 @@ import pytest
 from tests.promises.conftest import Commands, Control, Ended
 from tests.worlds.faults import Case
 from tests.worlds.runs import RUN, tree
-from xmap.pipeline.run.features import HASHES
 from xmap.pipeline.upkeep.packs import wrong
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import LOCKS, SHARED
+from xmap.store.memory.notes import HASHES
 
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")
 
