@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,9 +109,10 @@ def plain_loop(model: Any, preprocess: Any, paths: list[Path]) -> float:
     return len(paths) / (time.perf_counter() - started)
 
 
-def extraction(data: Path, model: str, store: Path) -> float:
+def extraction(data: Path, model: str, store: Path, settings: Mapping[str, object] | None = None) -> float:
     """Images a second of the stage, from the first request to the last shard written."""
-    config = XmapConfig().override({"data.data": str(data), "encoder.model": model, "extract.views": 0, "extract.batch_size": BATCH})
+    plain = {"data.data": str(data), "encoder.model": model, "extract.views": 0, "extract.batch_size": BATCH}
+    config = XmapConfig().override({**plain, **(settings or {})})
     clock = Clock()
     opened = Store(store)
     execute(workplace_of(opened, config.run, clock), make_plan(opened, config, IMAGES), report=lambda outcome: clock.end())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch.nn.functional import normalize
 
@@ -61,12 +62,17 @@ def _run(folder: Path, name: str, device: str) -> tuple[np.ndarray, dict[str, fl
     started = time.perf_counter()
     subprocess.run([*COMMAND, *words, "--device", device, "--store", str(folder / name)], check=True, capture_output=True)  # noqa: S603
     seconds = time.perf_counter() - started
-    store = Store(folder / name)
-    (images,), (metrics,) = ([path for path in (store.root / stage).iterdir() if path.is_dir()] for stage in ("images", "eval"))
-    rows = read_images(sorted(path for path in images.glob("*-*.parquet") if path.stem[-5:].isdigit())).features
+    (metrics,) = (path for path in (folder / name / "eval").iterdir() if path.is_dir())
     results: list[dict[str, Any]] = json.loads((metrics / "metrics.json").read_text())["results"]
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit, {str(row["method"]): float(row["accuracy_mean"]) for row in results}, seconds
+    return image_features(folder / name), {str(row["method"]): float(row["accuracy_mean"]) for row in results}, seconds
+
+
+def image_features(store: Path) -> np.ndarray:
+    """Unit rows of the only images artifact of a store, float32 (N, C), in the order of its tables."""
+    (images,) = (path for path in (Store(store).root / "images").iterdir() if path.is_dir())
+    rows = read_images(sorted(path for path in images.glob("*-*.parquet") if path.stem[-5:].isdigit())).features
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def engines(folder: Path, device: str) -> Iterator[Check]:
@@ -86,6 +92,38 @@ def engines(folder: Path, device: str) -> Iterator[Check]:
     one, other = trees
     differing = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
     yield Check("share of files that differ between Ray and the local engine", len(differing) / len(one), 0.0, *seconds.values())
+
+
+def orders(folder: Path, device: str, model: str, images: int) -> Iterator[Check]:
+    """The same images in two orders, so in other batches, in two stores: the share of rows whose bits differ."""
+    from benchmarks.extraction import extraction, write_model
+    from benchmarks.photographs import write_photographs
+
+    write_photographs(folder / "one", images)
+    for path in (folder / "one").rglob("*.jpg"):
+        other = folder / "other" / path.relative_to(folder / "one").with_name(f"{images - int(path.stem):05d}.jpg")
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_bytes(path.read_bytes())
+    name = write_model(model, folder / "model")
+    seconds, rows = [], []
+    for place in ("one", "other"):
+        started = time.perf_counter()
+        extraction(folder / place, name, folder / f"{place}-store", {"run.device": device})
+        seconds.append(time.perf_counter() - started)
+        rows.append(_by_content(folder / f"{place}-store"))
+    one, other_rows = rows
+    differing = sum(one[content] != other_rows.get(content) for content in one)
+    yield Check(f"{model}: share of rows that depend on the batch (GPU alone, both orders)", differing / len(one), 0.0, *seconds)
+
+
+def _by_content(store: Path) -> dict[bytes, bytes]:
+    """The bits of each stored row by its image's hash."""
+    found: dict[bytes, bytes] = {}
+    for pack in (store / "features").rglob("*.parquet"):
+        table = pq.read_table(pack)
+        for content, feature in zip(table["content"].to_pylist(), table["feature"].to_pylist(), strict=True):
+            found[content] = np.asarray(feature).tobytes()
+    return found
 
 
 def searches(onto: Callable[[VectorIndex], VectorIndex]) -> Iterator[Check]:

@@ -68,7 +68,7 @@ class ShardEncoder:
         work = _Work(answers, advance)
         preprocess = self._model.identity.preprocess
         batches = full_batches(work.pixels(shard), preprocess["size"], self._extract.batch_size)
-        encoded = [self._model.encode_images(normalised(batch, preprocess)) for batch in batches]
+        encoded = [self._model.encode_images(normalised(batch, preprocess, self._model.device)) for batch in batches]
         contents = [str(image.content) for image in work.good for _ in image.views]
         views = np.asarray([view for image in work.good for view in image.views], np.int16)
         features = np.concatenate(encoded)[: len(contents)] if encoded else np.empty((0, self._model.identity.width), np.float32)

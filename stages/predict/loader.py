@@ -41,7 +41,7 @@ class ImageLoader:
     def encoded(self, batch: Batch) -> Array:
         """The encoder's raw features (B, C) float32 of those images of a batch that there are: at least one."""
         pixels = [image for _, image in batch if not isinstance(image, BadImage)]
-        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess))
+        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess, self._encoder.device))
 
     def _pixels(self, answer: Loaded | None) -> Pixels | BadImage:
         if isinstance(answer, Deep):

@@ -1,0 +1,20 @@
+"""JPEG files as large as photographs, where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE = 256
+
+
+def write_photographs(folder: Path, images: int) -> None:
+    """JPEG files of smooth noise, in two classes of each split."""
+    draw = np.random.default_rng(1)
+    for number in range(images):
+        path = folder / ("train", "val", "test")[number % 3] / f"class{number % 2}" / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grain = draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(grain).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(path, quality=90)
