@@ -57,7 +57,7 @@ def command(
     cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in one forward pass.")] = 64,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 4,
     depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one. [as extracted]", show_default=False)

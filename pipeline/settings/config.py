@@ -43,7 +43,7 @@ class RunConfig(Config):
     protocol: Protocol = Field("few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers.")
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    workers: int = Field(2, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
+    workers: int = Field(4, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
     engine: Literal["local", "ray"] = Field(
         "local", description="Where shards are encoded and adapters trained: here, or on a Ray cluster."
     )
