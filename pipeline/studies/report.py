@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
 from xmap.pipeline.adapters.adapter import INPUTS
+from xmap.pipeline.run.source import stated
 from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_artifact, raise_damage
+from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.names import ADAPTER, EVAL
 from xmap.stages.report.gather import Run, gather
@@ -114,4 +116,4 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], l
     for adapter in adapters.values():
         require_training_log(adapter)
     pictures = pictures_of(store, images, data, max_pixels)
-    return Run(evaluation, texts, images, adapters, pictures, label)
+    return Run(evaluation, texts, images, adapters, pictures, label, stated(evaluation, DataConfig).labels)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xmap.stages.datasets.sources.corrections import LEAVE_OUT, words_of
 from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
 from xmap.stages.fewshot.class_texts import read_class_texts
 from xmap.stages.report import samples, series
@@ -26,7 +27,10 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Run:
-    """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name."""
+    """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name.
+
+    `labels` is the file that corrected its labels, where one did.
+    """
 
     evaluation: Artifact
     texts: Artifact
@@ -34,6 +38,7 @@ class Run:
     adapters: Mapping[str, Artifact]
     pictures: Pictures
     label: str = ""
+    labels: str = ""
 
     @property
     def name(self) -> str:
@@ -46,20 +51,25 @@ class Run:
         return f"{self.evaluation.path.parent.name}/{self.evaluation.path.name}"
 
     @property
+    def images_path(self) -> str:
+        """The images it was scored on in the column `artifact` of the views; empty where they are gone."""
+        return f"{self.images.path.parent.name}/{self.images.path.name}" if self.images else ""
+
+    @property
     def seed(self) -> int:
         """The seed whose answers are listed sample by sample."""
         return int(self.evaluation.summary["results"][0]["seeds"][0])
 
 
 def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str, Any]:
-    """The report of `runs`: `tasks` (classes and listed samples), `runs`, `series` (a method in a run), `differences`.
+    """The report of `runs`: `tasks` (classes and listed samples), `runs`, `series` (a method in a run), `differences`, and `leave_out`.
 
     Runs over the same classes are one task and can be compared sample by sample. At most `limit` samples a task are listed.
     """
     tasks: dict[tuple[str, ...], list[int]] = {}
     for number, run in enumerate(runs):
         tasks.setdefault(tuple(run.texts.summary["classes"]), []).append(number)
-    report: dict[str, Any] = {"tasks": [], "runs": [], "series": [], "differences": []}
+    report: dict[str, Any] = {"tasks": [], "runs": [], "series": [], "differences": [], "leave_out": LEAVE_OUT}
     for place, (classes, numbers) in enumerate(tasks.items()):
         members = [runs[number] for number in numbers]
         ids, total = samples.listed_ids(connection, [run.path for run in members], [run.seed for run in members], limit)
@@ -68,13 +78,16 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
             report["runs"].append({"number": number, "task": place, **_facts(run)})
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
         report["differences"] += _differences(connection, members, first)
+        shown = _shown(report["series"][first:], ids)
         report["tasks"].append({
             "classes": list(classes),
+            "words": words_of(classes),
             "prompts": _prompts(members[0].texts),
             "samples": ids,
             "labels": samples.labels_of(connection, [run.path for run in members], ids),
             "total": total,
-            "thumbnails": thumbnails([run.pictures for run in members], _shown(report["series"][first:], ids)),
+            "contents": samples.contents_of(connection, [run.images_path for run in members], shown),
+            "thumbnails": thumbnails([run.pictures for run in members], shown),
         })  # fmt: skip
     return report
 
@@ -90,6 +103,10 @@ def _facts(run: Run) -> dict[str, Any]:
         "command": manifest["command"],
         "versions": manifest["versions"],
         "features": run.texts.name,
+        "dataset": str(run.images.summary.get("dataset", "")) if run.images else "",
+        # Imported features have labels of their own, and no images to name.
+        "corrects": run.images is None or "content" in run.images.fields,
+        "labels": run.labels,
         "samples": run.evaluation.summary["samples"],
         "seed": run.seed,
         "unreadable": [{"sample": row.sample_id, "kind": row.kind} for path in errors for row in read_errors(path)],

@@ -133,7 +133,7 @@ function scatter() {
 
 function listed() {
   const task = report.tasks[state.shown.task];
-  return chosenRows(sampleRows(task, state.shown, state.against, hardOnes()), state.view);
+  return chosenRows(sampleRows(task, report.runs[state.shown.run], state.shown, state.against, hardOnes()), state.view);
 }
 
 function samples() {
@@ -142,7 +142,7 @@ function samples() {
   const search = el("input", { id: "search", type: "search", value: view.search, placeholder: "file or class", oninput: () => { change({ search: search.value }); const field = document.getElementById("search"); field.focus(); field.setSelectionRange(search.value.length, search.value.length); } });
   const outcome = el("select", { id: "outcome", onchange: () => change({ outcome: outcome.value }) }, Object.entries(OUTCOMES).filter(([key]) => state.against || (key !== "fixed" && key !== "broken")).map(([key, [name]]) => el("option", { value: key, selected: key === view.outcome }, name)));
   const classPicker = (id, key) => { const pick = el("select", { id, onchange: () => change({ [key]: pick.value }) }, el("option", { value: "" }, "any"), task.classes.map((name) => el("option", { value: name, selected: name === view[key] }, name))); return pick; };
-  return put(section("samples", "Test images", `${total}; answers of ${state.shown.title}, seed ${report.runs[state.shown.run].seed}. Click a row for its evidence.`,
+  return put(section("samples", "Test images", `${total}; answers of ${state.shown.title}, seed ${report.runs[state.shown.run].seed}. Click a row for its evidence, and to pick its right class.`,
     el("div", { class: "filters" }, el("label", {}, "Search", search), el("label", {}, "Outcome", outcome), el("label", {}, "True class", classPicker("label", "label")), el("label", {}, "Predicted class", classPicker("predicted", "predicted")),
       el("button", { type: "button", id: "reset", onclick: () => change({ search: "", outcome: "all", label: "", predicted: "" }) }, "Clear"), el("span", { id: "matches", class: "soft", role: "status" }, `${count(rows.length)} match`)),
     samplesTable(task, rows, view, state.against, change, openSample),
@@ -159,7 +159,7 @@ function openSample(place) {
   const task = report.tasks[state.shown.task], order = listed().map((row) => row.place);
   const series = report.series.filter((other) => other.task === state.shown.task);
   const actions = { open: openSample, close: () => dialog.close(), show: (other, at) => { choose(other); openSample(at); } };
-  dialog.replaceChildren(...sampleView(task, series, state.shown, place, order.includes(place) ? order : [place], actions).flat(Infinity));
+  dialog.replaceChildren(...sampleView(task, report.runs[state.shown.run], series, state.shown, place, order.includes(place) ? order : [place], actions).flat(Infinity));
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
 }
@@ -179,7 +179,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), provenance());
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

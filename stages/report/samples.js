@@ -15,6 +15,7 @@ const COLUMNS = [
 
 const OUTCOMES = {
   all: ["all", () => true],
+  corrected: ["corrected here", (row) => row.to !== null],
   wrong: ["wrong", (row) => row.right === false],
   right: ["right", (row) => row.right === true],
   hard: ["hard: the caches disagree most", (row) => row.hard],
@@ -32,13 +33,13 @@ function picture(task, sample, kind = "") {
 }
 
 // One object a listed sample that the shown series has seen.
-function sampleRows(task, shown, against, hard) {
-  const said = shown.answers, other = against ? against.answers : null;
+function sampleRows(task, run, shown, against, hard) {
+  const said = shown.answers, other = against ? against.answers : null, corrected = corrections();
   return task.samples.map((sample, place) => {
     const label = task.labels[place], predicted = said.predicted[place], compared = other ? other.predicted[place] : null;
     return {
       place, sample, label: task.classes[label], predicted: predicted === null ? "" : task.classes[predicted], right: predicted === null ? null : predicted === label,
-      other: compared === null ? "" : task.classes[compared], otherRight: compared === null ? null : compared === label, hard: hard.has(place),
+      other: compared === null ? "" : task.classes[compared], otherRight: compared === null ? null : compared === label, hard: hard.has(place), to: corrected.get(imageOf(run.dataset, sample))?.to ?? null,
       probability: said.probability[place], margin: said.margin[place], image: said.image[place], text: said.text[place], difference: said.difference[place], agreement: said.agreement[place],
     };
   }).filter((row) => row.right !== null);
@@ -67,6 +68,7 @@ function samplesTable(task, rows, view, against, change, open) {
       if (column.key === "sample") return el("td", { class: "name sample" }, el("a", { href: `#sample=${row.place}`, onclick: (event) => event.preventDefault() }, breakable(row.sample)));
       const right = { predicted: row.right, other: row.otherRight }[column.key];
       if (right !== undefined) return el("td", { class: "name" }, el("span", { class: `verdict ${right ? "right" : "wrong"}` }, breakable(row[column.key])));
+      if (column.key === "label" && row.to !== null) return el("td", { class: "name" }, el("s", {}, breakable(row.label)), " ", el("b", {}, breakable(wordOf(task, row.to))));
       if (column.text) return el("td", { class: "name" }, breakable(row[column.key]));
       return el("td", { class: `number ${column.wide ? "wide" : ""}` }, column.show(row[column.key]));
     })));
@@ -80,7 +82,7 @@ function meter(value, most, kind) {
 }
 
 // The evidence for one sample: what each class got from both caches, and the cached images nearest to it.
-function evidence(task, shown, place) {
+function evidence(task, run, shown, place) {
   const said = shown.answers, label = task.labels[place];
   const rows = (said.top[place] || []).map((of, rank) => ({ of, chance: said.top_probability[place]?.[rank], image: said.top_image[place]?.[rank], text: said.top_text[place]?.[rank] }));
   if (!rows.some((row) => row.of === label)) rows.push({ of: label, chance: said.true[place], image: said.image[place], text: said.text[place] });
@@ -93,23 +95,24 @@ function evidence(task, shown, place) {
       el("td", { class: "number" }, meter(row.image, most("image"), "")), el("td", { class: "number" }, meter(row.text, most("text"), "text"))))));
   const near = (said.near[place] || []).map((sample, rank) => el("li", {}, picture(task, sample, "near"),
     el("span", { class: `verdict ${said.near_label[place][rank] === label ? "right" : "wrong"}` }, task.classes[said.near_label[place][rank]]),
-    el("div", {}, `affinity ${fixed(said.near_affinity[place][rank], 3)}`), el("div", { class: "soft" }, breakable(sample))));
+    el("div", {}, `affinity ${fixed(said.near_affinity[place][rank], 3)}`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, said.near_label[place][rank], [label])));
   return [el("h3", {}, "What each class got"), el("div", { class: "scroll" }, table), el("h3", {}, "Nearest cached images (labelled training images)"), near.length ? el("ol", { class: "nearest" }, near) : el("p", { class: "soft" }, "None are logged.")];
 }
 
-function sampleView(task, series, shown, place, order, actions) {
+function sampleView(task, run, series, shown, place, order, actions) {
   const sample = task.samples[place], label = task.labels[place], said = shown.answers, at = order.indexOf(place);
   const step = (by) => el("button", { type: "button", "data-step": by, disabled: !order[at + by] && order[at + by] !== 0, onclick: () => actions.open(order[at + by]) }, by < 0 ? "‹ previous" : "next ›");
   const chips = series.filter((other) => other.answers.predicted && other.answers.predicted[place] !== null).map((other) => el("button", { type: "button", "aria-pressed": String(other === shown), onclick: () => actions.show(other, place) },
     `${other.title}: `, el("span", { class: `verdict ${other.answers.predicted[place] === label ? "right" : "wrong"}` }, `${task.classes[other.answers.predicted[place]]} (${percent(other.answers.probability[place], 0)})`)));
-  const gamma = shown.distributions.gamma;
+  const gamma = shown.distributions.gamma, pick = classPicker(run, sample, label, said.top[place] || []);
   return [
     el("div", { class: "top" }, el("h2", { id: "sample-title" }, breakable(sample)), el("button", { type: "button", "data-close": true, onclick: actions.close, "aria-label": "Close" }, "✕")),
     el("div", { class: "who" }, picture(task, sample, "large"), el("div", {},
       el("p", {}, "True class: ", el("b", {}, task.classes[label]), ". Encoder alone (zero-shot): ", el("span", { class: `verdict ${said.zero[place] === label ? "right" : "wrong"}` }, task.classes[said.zero[place]] ?? "unknown"), "."),
       el("p", { class: "soft" }, `Margin ${fixed(said.margin[place], 2)} logits`, said.difference[place] !== null && `; disagreement of the two caches ${fixed(said.difference[place], 2)}`, gamma && gamma.right.length === 1 && `; gamma ${gamma.from.toFixed(2)}`, `; ${percent(said.agreement[place], 0)} of its nearest cached images are of its class.`),
+      pick && el("label", { class: "soft" }, "Right class: ", pick), correctionsBar(run),
       el("div", { class: "chips" }, chips))),
-    evidence(task, shown, place),
+    evidence(task, run, shown, place),
     el("div", { class: "more" }, step(-1), step(1), el("span", { class: "soft" }, `${at + 1} of ${count(order.length)}`)),
   ];
 }

@@ -65,6 +65,16 @@ def labels_of(connection: Connection, artifacts: Sequence[str], ids: Sequence[st
     return [found[sample_id] for sample_id in ids]
 
 
+def contents_of(connection: Connection, artifacts: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """The content of each sample in the image features `artifacts`, where it is known and the same in all."""
+    paths = ", ".join(map(literal, artifacts))
+    query = f"""
+select sample_id, any_value(content) as content from samples where artifact in ({paths}) and sample_id in ({_listed(ids)})
+group by 1 having count(distinct content) = 1"""  # noqa: S608
+    table = connection.query(query)
+    return dict(zip(table["sample_id"].to_pylist(), table["content"].to_pylist(), strict=True))
+
+
 def answers(connection: Connection, artifact: str, seed: int, ids: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """For each method of an evaluation, columns as long as `ids`: what it said with `seed`, None for a sample it did not see."""
     columns = ", ".join(f"{sql} as {name}" for name, sql in COLUMNS.items())

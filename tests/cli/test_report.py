@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import xmap
 from tests.worlds.commands import call
 from tests.worlds.inputs import write_layout
-from tests.worlds.report import CLASSES, make
+from tests.worlds.report import CLASSES
 from xmap.stages.eval.metrics import student_interval
 from xmap.store.artifacts.artifact import Artifact, Store
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return make(tmp_path_factory.mktemp("reported"))
+def store(reported: Path) -> Path:
+    return reported
 
 
 def written(path: Path) -> dict[str, Any]:
@@ -159,7 +157,9 @@ def test_imported_features_have_a_report_without_pictures(tmp_path: Path) -> Non
     result = call("report", "-o", tmp_path / "report.html")
     assert result.exit_code == 0, result.output
     assert "imported" in result.stderr
-    assert len(written(tmp_path / "report.html")["tasks"][0]["samples"]) == 12
+    data = written(tmp_path / "report.html")
+    assert len(data["tasks"][0]["samples"]) == 12
+    assert not data["runs"][0]["corrects"], "their labels are not those of images"
 
 
 @pytest.mark.parametrize(

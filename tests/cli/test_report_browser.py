@@ -2,78 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
+from tests.worlds.browser import Visit, needs_browser
 from tests.worlds.commands import call
-from tests.worlds.report import CLASSES, make
+from tests.worlds.report import CLASSES
 from xmap.store.artifacts.artifact import Store
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'xmap[dev]'")
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+pytestmark = needs_browser
 
 FIGURES = ("methods-figure", "classes-figure", "confusion-figure", "calibration-figure", "scatter-figure", "distribution-affinity_image",
            "distribution-affinity_text", "distribution-difference", "curve-loss")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two runs whose names try to be markup."""
-    torch.set_num_threads(1)
-    store = make(tmp_path_factory.mktemp("browsed"))
-    path = store.parent / "report.html"
-    names = [found.fingerprint[:8] for found in Store(store).artifacts("eval")]
-    assert call("report", *names, "--store", store, "-o", path).exit_code == 0
+    path = tmp_path_factory.mktemp("browsed") / "report.html"
+    names = [found.fingerprint[:8] for found in Store(reported).artifacts("eval")]
+    assert call("report", *names, "--store", reported, "-o", path).exit_code == 0
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    # Tests change HOME; the browser must have one to write to. As root Chromium starts only without its sandbox.
-    home = str(tmp_path_factory.mktemp("home"))
-    flags = ["--no-sandbox"] * (os.geteuid() == 0)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=flags, env={**os.environ, "HOME": home})
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page opened from disk, and everything it complained about, asked or fetched."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.page = browser.new_page(**options)
-        self.complaints: list[str] = []
-        self.fetched: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda box: (self.complaints.append(f"dialog: {box.message}"), box.dismiss()))
-        self.page.on("request", lambda request: self.fetched.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("#samples-table")
-
-    def column(self, number: int) -> list[str]:
-        cells: list[str] = self.page.locator(f"#samples-table tbody td:nth-child({number})").all_inner_texts()
-        return cells
-
-    def matches(self) -> int:
-        return int(self.page.locator("#matches").inner_text().split()[0])
 
 
 @pytest.fixture
 def visit(chromium: Any, report: Path) -> Iterator[Visit]:
     opened = Visit(chromium, report, viewport={"width": 1280, "height": 900})
     yield opened
-    opened.page.close()
-    assert opened.complaints == []
-    assert [url for url in opened.fetched if not url.startswith(("file:", "data:"))] == []
+    opened.leave()
 
 
 def test_every_figure_is_drawn_and_names_are_text(visit: Visit) -> None:

@@ -1,0 +1,69 @@
+// Corrected labels: what a person picked, in the order of picking, and the table of them that `xmap run --labels` takes.
+// With these begins what spreadsheets calculate; an apostrophe before it says that it is text, and is not read as part of it.
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+// What no table of text may hold.
+const CONTROL = /[\0-\x08\x0e-\x1f]/;
+const LABELS = "labels.csv", OUT = -1;
+const picks = [];
+let saved = 0, listing = false;
+
+// The last pick of each image, where it was not taken back: a class or OUT as `to`.
+const imageOf = (dataset, sample) => JSON.stringify([dataset, sample]);
+function corrections() {
+  const last = new Map(picks.map((pick) => [imageOf(pick.dataset, pick.sample), pick]));
+  return new Map([...last].filter(([, pick]) => pick.to !== null));
+}
+
+const wordOf = (task, to) => (to === OUT ? "left out" : task.classes[to]);
+
+// A list of the classes for one image, those that its own is taken for (`likely`) first.
+function classPicker(run, sample, label, likely) {
+  const task = report.tasks[run.task], { dataset } = run, content = task.contents[sample] || "";
+  if (!run.corrects || !task.words.some(Boolean)) return null;
+  if (!content && CONTROL.test(sample)) return el("span", { class: "soft" }, "Its name cannot stand in a table.");
+  const others = [...new Set([...likely, ...task.classes.keys()])].filter((of) => of !== label && task.words[of]);
+  const select = el("select", { class: "correct", "aria-label": `Right class of ${sample}`, onchange: () => {
+    picks.push({ dataset, sample, content, task, label, to: select.value === "" ? null : Number(select.value) });
+    correctionsChanged();
+  } }, el("option", { value: "" }, `${task.classes[label]} (as it is)`), others.map((of) => el("option", { value: of }, task.classes[of])), el("option", { value: OUT }, "leave out"));
+  select.refresh = () => { select.value = String(corrections().get(imageOf(dataset, sample))?.to ?? ""); };
+  select.refresh();
+  return select;
+}
+
+// One line a correction, every cell quoted: a name is text, whatever is in it.
+function labelsTable() {
+  const cell = (text) => `"${(FORMULA.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+  const rows = [...corrections().values()].map(({ dataset, sample, content, task, to }) => [CONTROL.test(sample) ? "" : sample, content, to === OUT ? report.leave_out : task.words[to], CONTROL.test(dataset) ? "" : dataset]);
+  return `\ufeff${[["sample_id", "content", "label", "dataset"], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("")}`;
+}
+
+function saveLabels() {
+  const address = URL.createObjectURL(new Blob([labelsTable()], { type: "text/csv" }));
+  el("a", { href: address, download: LABELS }).click();
+  saved = picks.length;
+  // The browser reads it after the click.
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
+// How many there are, to undo, to save and to look through; nothing where none was picked.
+function correctionsBar(run) {
+  const found = [...corrections().values()], out = found.filter((pick) => pick.to === OUT).length, bar = el("div", { class: "corrections", hidden: picks.length === 0 });
+  const row = (pick) => el("li", {}, breakable(pick.sample), ": ", el("s", {}, pick.task.classes[pick.label]), " ", el("b", {}, wordOf(pick.task, pick.to)));
+  bar.refresh = () => bar.replaceWith(correctionsBar(run));
+  return put(bar, {}, [
+    el("div", { class: "more" }, el("b", { role: "status" }, `${plural(found.length - out, "label")} corrected, ${plural(out, "image")} left out`),
+      el("button", { type: "button", "data-undo": true, disabled: picks.length === 0, onclick: () => { picks.pop(); correctionsChanged(); } }, "Undo"),
+      el("button", { type: "button", "data-save": true, disabled: found.length === 0, onclick: saveLabels }, `Save ${LABELS}`)),
+    found.length > 0 && el("details", { open: listing, ontoggle: (event) => { listing = event.target.open; } }, el("summary", {}, "Which, and what to do with the file"),
+      el("p", {}, "Give the file to the next run: ", el("code", {}, `xmap run --labels ${LABELS}`), ". No image is encoded again. The numbers in this report stay those of the labels as they were.",
+        run.labels && ` This run took labels from ${run.labels}: add its rows to the file, or they are lost.`),
+      el("ol", {}, found.map(row)))]);
+}
+
+function correctionsChanged() {
+  for (const node of document.querySelectorAll(".correct, .corrections")) node.refresh();
+  redraw("samples", samples);
+}
+
+window.addEventListener("beforeunload", (event) => { if (saved !== picks.length && corrections().size) event.preventDefault(); });
