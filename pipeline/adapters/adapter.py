@@ -129,7 +129,7 @@ class Adapter:
         return rules_of(load_config(None, settings, read=False).extract)
 
     def predict_proba(self, features: Any) -> Array:
-        """Class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
+        """Calibrated class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
         import torch
 
         width = self.scorer.cache.width
@@ -142,7 +142,7 @@ class Adapter:
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
         if bool((found == 0).all(1).any()):
             raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
-        chances: Array = self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits.softmax(1).numpy()
+        chances: Array = self.scorer.probabilities(self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits).numpy()
         return chances
 
 

@@ -12,7 +12,7 @@ import torch
 from xmap.stages.adapters.contents import misfit
 from xmap.stages.fewshot.cache import IMAGE_INDEX, OpenCache
 from xmap.stages.fewshot.task import Segments, Text
-from xmap.stages.methods.protocol import Cache, Fitted, Selection
+from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Selection
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.methods.searched import MethodOptions
@@ -37,6 +37,7 @@ def adapter_facts(method: str, fitted: Fitted, options: MethodOptions) -> dict[s
         "settings": dict(fitted.settings),
         "selection": {**asdict(chosen), "grid": {name: list(values) for name, values in chosen.grid.items()}, "edges": list(chosen.edges)},
         "trainable_parameters": fitted.trainable_parameters,
+        "calibration": asdict(fitted.calibration),
     }
 
 
@@ -76,7 +77,9 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     chosen = metadata["selection"]
     selection = Selection(chosen["selected_on"], chosen["trials"], chosen["accuracy"], chosen["grid"], tuple(chosen["edges"]))
     loaded = {name: torch.from_numpy(values) for name, values in tensors.items()}
-    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"])
+    # An adapter of an older xmap has none: its probabilities are as trained.
+    calibration = Calibration(**metadata.get("calibration", {}))
+    fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"], calibration)
     found = Cache(text, segments, cache.keys(int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None)
     _require_finite(artifact, name, fitted, found)
     return fitted, found
@@ -84,7 +87,8 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
 
 def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None:
     """Where the facts beside the tensors are not those of the manifest."""
-    differs = (name for name in ("method", "settings") if metadata[name] != artifact.summary[name])
+    facts = artifact.summary
+    differs = (name for name in ("method", "settings", "calibration") if metadata.get(name) != facts.get(name))
     return next((f"its {name} is not that of its manifest" for name in differs), None)
 
 

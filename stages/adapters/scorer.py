@@ -51,6 +51,10 @@ class Scorer:
         sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
         return Scores(found.logits.float().cpu(), *sides)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated class probabilities (B, N) of logits (B, N): their softmax at the adapter's temperature."""
+        return (logits / self.fitted.calibration.temperature).softmax(1)
+
     def neighbors(self, features: Tensor, k: int) -> Neighbors:
         """The `k` keys nearest to each of the unit features (B, C); padded with row -1 where there are fewer."""
         return self._index.search(self._queries(features).cpu().numpy(), k)

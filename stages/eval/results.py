@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
+from xmap.stages.eval.measures import class_measures, mean_of, risk_coverage
 from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS
 from xmap.stages.eval.scoring import Outcome
 from xmap.stages.fewshot.task import Labelled
@@ -24,7 +25,6 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
     labels = test.labels.numpy()
     mean_correct = np.mean([outcome.correct for outcome in outcomes], axis=0)
     per_class = metrics.per_class_accuracy(mean_correct, labels, classes)
-    errors = [metrics.calibration_error(outcome.columns["probability"], outcome.correct, config.bins) for outcome in outcomes]
     interval, kind = _interval(outcomes, mean_correct)
     summaries: list[Mapping[str, Any]] = [outcome.run.adapter.summary for outcome in outcomes]
     return {
@@ -36,10 +36,13 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
         "ci_kind": kind,
         "accuracies": [100.0 * float(outcome.correct.mean()) for outcome in outcomes],
         "top5_mean": 100.0 * float(np.mean([outcome.columns["top5_hit"].mean() for outcome in outcomes])),
-        "ece_mean": 100.0 * float(np.mean(errors)),
-        "per_class": [None if np.isnan(share) else 100.0 * float(share) for share in per_class],
+        **_honesty(outcomes, config.bins),
+        "per_class": _percents(per_class),
+        **_classes(outcomes, labels, classes),
         "selected_on": "; ".join(dict.fromkeys(str(summary["selection"]["selected_on"]) for summary in summaries)),
         "trials": max(int(summary["selection"]["trials"]) for summary in summaries),
+        "calibrated_on": "; ".join(dict.fromkeys(outcome.calibration.calibrated_on for outcome in outcomes)),
+        "temperatures": [outcome.calibration.temperature for outcome in outcomes],
         "edges": sorted({str(name) for summary in summaries for name in summary["selection"]["edges"]}),
         "trainable_parameters": max(int(summary["trainable_parameters"]) for summary in summaries),
         "train_seconds": float(np.mean([summary["train_seconds"] for summary in summaries])),
@@ -48,6 +51,44 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
         **_memory(summaries),
         **_text_cost([outcome.run.texts for outcome in outcomes]),
     }
+
+
+def _honesty(outcomes: Sequence[Outcome], bins: int) -> dict[str, Json]:
+    """How far stated probabilities can be believed, calibrated and `raw`; each the mean over seeds, shares of answers in percent."""
+
+    def mean(measure: Callable[[Outcome], float]) -> float:
+        return float(np.mean([measure(outcome) for outcome in outcomes]))
+
+    def error(outcome: Outcome, column: str) -> float:
+        return metrics.calibration_error(outcome.columns[column], outcome.correct, bins)
+
+    return {
+        "ece_mean": 100.0 * mean(lambda outcome: error(outcome, "probability")),
+        "raw_ece_mean": 100.0 * mean(lambda outcome: error(outcome, "raw_probability")),
+        "ece_bins": bins,
+        "log_loss_mean": mean(lambda outcome: float(outcome.columns["log_loss"].mean())),
+        "raw_log_loss_mean": mean(lambda outcome: float(outcome.columns["raw_log_loss"].mean())),
+        "brier_mean": mean(lambda outcome: float(outcome.columns["brier"].mean(dtype=np.float64))),
+        "aurc_mean": 100.0 * mean(lambda outcome: risk_coverage(outcome.columns["probability"], outcome.correct)),
+    }
+
+
+def _classes(outcomes: Sequence[Outcome], labels: Array, classes: int) -> dict[str, Json]:
+    """What the classes get each, and what that makes of them together: uneven classes hide in accuracy."""
+    found = [class_measures(outcome.columns["predicted"], labels, classes) for outcome in outcomes]
+    counts = np.bincount(labels, minlength=classes)
+    return {
+        "balanced_accuracy_mean": 100.0 * float(np.mean([seed.balanced_accuracy for seed in found])),
+        "macro_f1_mean": 100.0 * float(np.mean([seed.macro_f1 for seed in found])),
+        "precision": _percents(mean_of([seed.precision for seed in found])),
+        "f1": _percents(mean_of([seed.f1 for seed in found])),
+        "class_samples": counts.tolist(),
+        "largest_share": 100.0 * float(counts.max()) / len(labels),
+    }
+
+
+def _percents(shares: Array) -> list[Json]:
+    return [None if np.isnan(share) else 100.0 * float(share) for share in shares]
 
 
 def _memory(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Json]:

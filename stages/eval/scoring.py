@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from xmap.stages.adapters.neighbors import BATCH, agreement, batches, neighbor_column
 from xmap.stages.adapters.scorer import Scorer
@@ -18,7 +19,7 @@ from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.columns import sample_columns
-from xmap.stages.methods.protocol import Fitted, Scores
+from xmap.stages.methods.protocol import Calibration, Fitted, Scores
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.index import Neighbors
@@ -50,6 +51,7 @@ class Outcome:
     neighbors: NeighborColumn
     seconds: float
     uses_support: bool
+    calibration: Calibration
 
     @property
     def correct(self) -> Array:
@@ -70,28 +72,42 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
         if barred is not None:
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
-        _fill(columns, _columns(scorer.fitted, scores, test.labels[part], zero_shot), part, len(test))
+        batch = _columns(scorer.fitted, scores, test.labels[part], zero_shot) | _chances(scorer, scores.logits, test.labels[part])
+        _fill(columns, batch, part, len(test))
         workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
-    return Outcome(run, columns, neighbor_column(found, scorer.fitted.settings, cache.values), seconds, scorer.uses_support)
+    near = neighbor_column(found, scorer.fitted.settings, cache.values)
+    return Outcome(run, columns, near, seconds, scorer.uses_support, scorer.fitted.calibration)
 
 
 def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
-    """The per-sample columns of one batch."""
-    chances = scores.logits.softmax(1)
+    """The per-sample columns of one batch that no temperature changes."""
     named = sample_columns(fitted, scores, labels)
     columns = {name: column.numpy() for name, column in named.items()}
     columns["correct"] = columns["predicted"] == labels.numpy()
     columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)
     best = scores.logits.topk(min(5, scores.logits.shape[1]), dim=1).indices
     columns["top5"] = best.numpy()
-    for name, sums in (("top5_probability", chances), ("top5_image", scores.image), ("top5_text", scores.text)):
+    for name, sums in (("top5_image", scores.image), ("top5_text", scores.text)):
         columns[name] = np.full(best.shape, np.nan, np.float32) if sums is None else sums.gather(1, best).numpy()
-    columns["probability"] = chances.amax(1).numpy()
-    columns["true_probability"] = chances.gather(1, labels[:, None])[:, 0].numpy()
     columns["zero_shot"] = zero_shot.argmax(1).numpy()
     return columns
+
+
+def _chances(scorer: Scorer, logits: Tensor, labels: Tensor) -> dict[str, Array]:
+    """The per-sample columns of one batch that say how sure the adapter is, calibrated and `raw`."""
+    true, chances = labels[:, None], scorer.probabilities(logits)
+    others = chances.square().sum(1) - chances.gather(1, true)[:, 0].square()
+    columns = {
+        "top5_probability": chances.gather(1, logits.topk(min(5, logits.shape[1]), dim=1).indices),
+        "brier": others + (1.0 - chances.gather(1, true)[:, 0]).square(),
+    }
+    for prefix, each in (("", chances), ("raw_", logits.softmax(1))):
+        columns[f"{prefix}probability"], columns[f"{prefix}true_probability"] = each.amax(1), each.gather(1, true)[:, 0]
+    for prefix, scale in (("", scorer.fitted.calibration.temperature), ("raw_", 1.0)):
+        columns[f"{prefix}log_loss"] = cross_entropy(logits.double() / scale, labels, reduction="none")
+    return {name: column.numpy() for name, column in columns.items()}
 
 
 def _fill(columns: dict[str, Array], batch: Mapping[str, Array], part: slice, total: int) -> None:

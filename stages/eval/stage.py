@@ -34,7 +34,10 @@ from xmap.store.formats.features import SAMPLES, read_parts
 from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
 from xmap.store.formats.tables import Array, read_table
 
-PREDICTED = ("probability", "true_probability", "zero_shot", "top5", "top5_probability", "top5_image", "top5_text")
+PREDICTED = (
+    "probability", "true_probability", "raw_probability", "raw_true_probability", "zero_shot", "top5", "top5_probability", "top5_image",
+    "top5_text",
+)  # fmt: skip
 
 
 def evaluate(

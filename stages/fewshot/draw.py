@@ -25,13 +25,18 @@ from xmap.store.formats.tables import Array, read_table
 
 SUPPORT = "support-"
 VALIDATION_SHOTS = 4
+# Enough to know one number.
+CALIBRATION_MOST = 1000
 NOTHING = "nothing (fixed defaults)"
+WORDS = {VAL: "validation", TRAIN: "train remainder"}
 
 
-def rank(seed: int, unit: str) -> str:
-    """Where a draw by `seed` places a content, or the id of a sample without one, among others: hex digits to sort by."""
-    # The word keeps this order apart from the one by which splits are drawn (`stages.datasets.splits.draw`).
-    return blake3(f"shots\0{seed}\0{unit}".encode()).hexdigest()
+def rank(seed: int, unit: str, word: str = "shots") -> str:
+    """Where a draw by `seed` places a content, or the id of a sample without one, among others: hex digits to sort by.
+
+    The word keeps orders apart: this one from that by which splits are drawn (`stages.datasets.splits.draw`), and one use from another.
+    """
+    return blake3(f"{word}\0{seed}\0{unit}".encode()).hexdigest()
 
 
 def even_rows(total: int, most: int) -> Array:
@@ -63,6 +68,12 @@ class SplitIndex:
             by_class.setdefault(label, {}).setdefault(unit, row)
         ranked = ([rows[unit] for unit in _ranked(rows, seed)] for rows in by_class.values())
         return self._take(sorted(row for found in ranked for row in found[:per_class]))
+
+    def some(self, most: int, seed: int) -> SplitIndex:
+        """At most `most` samples whatever their class, drawn by `seed` apart from those that `few` draws."""
+        first = {unit: row for row, unit in reversed([*enumerate(self.units)])}
+        ranked = sorted(first, key=lambda unit: rank(seed, unit, "temperature"))
+        return self._take(sorted(first[unit] for unit in ranked[:most]))
 
     def _take(self, rows: Sequence[int]) -> SplitIndex:
         ids, units = (tuple(listed[row] for row in rows) for listed in (self.sample_ids, self.units))
@@ -159,22 +170,37 @@ def draw_validation(
     have hundreds more to tune on. "paper" takes the whole val split, as many papers do. Without a val split both take
     training samples that are not in the support.
     """
-    splits = splits_of(images)
-    few = min(shots, VALIDATION_SHOTS)
-    if VAL in splits:
-        index = index_split(images, VAL)
-        whole = protocol == "paper"
-        chosen = index if whole else index.few(few, seed)
-        what = f"validation, all {len(chosen)}" if whole else f"validation, {_per_class(chosen.counts(classes))}"
-        split = VAL
-    elif TRAIN in splits and not fixed_shots(images):
-        chosen, split = index_split(images, TRAIN).without(set(support)).few(few, seed), TRAIN
-        what = f"train remainder, {_per_class(chosen.counts(classes))}"
-    else:
-        return None, NOTHING
+    split, index = _beside(images, support)
+    whole = protocol == "paper" and split == VAL
+    chosen = index if whole else index.few(min(shots, VALIDATION_SHOTS), seed)
     if not len(chosen):
         return None, NOTHING
+    what = f"all {len(chosen)}" if whole else _per_class(chosen.counts(classes))
+    return take_samples(images, split, set(chosen.sample_ids), plain=True), f"{WORDS[split]}, {what}"
+
+
+def draw_calibration(images: Artifact, seed: int, support: Collection[str]) -> tuple[ImageFeatures | None, str]:
+    """The samples that a temperature is fitted on (plain views), and in words what they are; None where there are none.
+
+    Whatever their class, as they come: drawn evenly by class, as those are that settings are chosen on, they would speak for other
+    data than an adapter will meet. Some of those are among them.
+    """
+    split, index = _beside(images, support)
+    chosen = index.some(CALIBRATION_MOST, seed)
+    if not len(chosen):
+        return None, NOTHING
+    what = f"{WORDS[split]}, {len(chosen):,} of {len(index):,} samples"
     return take_samples(images, split, set(chosen.sample_ids), plain=True), what
+
+
+def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex]:
+    """The split that has samples beside the support, and these: validation, else what the support leaves of the training images."""
+    splits = splits_of(images)
+    if VAL in splits:
+        return VAL, index_split(images, VAL)
+    if TRAIN in splits and not fixed_shots(images):
+        return TRAIN, index_split(images, TRAIN).without(set(support))
+    return VAL, SplitIndex((), np.empty(0, np.int32), ())
 
 
 def _per_class(counts: Array) -> str:

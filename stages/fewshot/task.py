@@ -137,6 +137,11 @@ class Support:
         ids = [self.sample_ids[int(row)] for row in rows]
         return Support.of(ids, self.labels[rows], self.views[rows], self.shots, self.classes)
 
+    def plain(self, rows: Tensor) -> Labelled:
+        """The given rows as the plain views that queries are."""
+        ids = tuple(self.sample_ids[int(row)] for row in rows)
+        return Labelled(ids, self.labels[rows], normalize(self.views[rows, 0], dim=-1))
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -148,6 +153,10 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    def to(self, device: str) -> Labelled:
+        """The same samples with their tensors on `device`."""
+        return replace(self, labels=self.labels.to(device), features=self.features.to(device))
 
 
 @dataclass(frozen=True)
@@ -174,9 +183,7 @@ class FewShotTask:
         """The same task with its tensors on `device`."""
         text = replace(self.text, weights=self.text.weights.to(device))
         support = replace(self.support, labels=self.support.labels.to(device), views=self.support.views.to(device))
-        validation = self.validation and replace(
-            self.validation, labels=self.validation.labels.to(device), features=self.validation.features.to(device)
-        )
+        validation = None if self.validation is None else self.validation.to(device)
         return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device))
 
     def without_validation(self) -> FewShotTask:
@@ -187,7 +194,5 @@ class FewShotTask:
         """The task whose validation is the given support rows, as the plain views that queries are, and whose support is the rest."""
         mask = torch.ones(len(self.support), dtype=torch.bool, device=held.device)
         mask[held] = False
-        features = normalize(self.support.views[held, 0], dim=-1)
-        ids = tuple(self.support.sample_ids[int(row)] for row in held)
         rest = self.support.take(torch.nonzero(mask).flatten())
-        return replace(self, support=rest, validation=Labelled(ids, self.support.labels[held], features))
+        return replace(self, support=rest, validation=self.support.plain(held))

@@ -35,18 +35,28 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What logits are divided by before they become probabilities, and the samples that it was fitted on: how many, and in words."""
+
+    temperature: float = 1.0
+    samples: int = 0
+    calibrated_on: str = "nothing (as trained)"
+
+
+@dataclass(frozen=True)
 class Fitted:
-    """An adapter: its tensors, the settings its scores need, and how they were chosen."""
+    """An adapter: its tensors, the settings its scores need, how they were chosen, and what makes its probabilities honest."""
 
     tensors: Mapping[str, Tensor]
     settings: Settings
     selection: Selection
     trainable_parameters: int = 0
+    calibration: Calibration = Calibration()
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Logits (B, N), and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
+    """Logits (B, N) as trained, and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
 
     logits: Tensor
     image: Tensor | None = None

@@ -67,7 +67,7 @@ class Predictor:
         features = normalize(raw.float(), dim=-1)
         scores = self._scorer.scores(features)
         columns = {
-            "probabilities": scores.logits.softmax(1).numpy(),
+            "probabilities": self._scorer.probabilities(scores.logits).numpy(),
             "zero_shot": self._text.logits(features).softmax(1).numpy(),
             "image": None if scores.image is None else scores.image.numpy(),
             "text": None if scores.text is None else scores.text.numpy(),

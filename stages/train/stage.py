@@ -15,15 +15,16 @@ import torch
 
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import SplitIndex, draw_validation
+from xmap.stages.fewshot.draw import SplitIndex, draw_calibration, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
 from xmap.stages.methods.fitting.threads import product_size, threads_for
-from xmap.stages.methods.protocol import Fitted, Method, NoLog, TrainLog
+from xmap.stages.methods.protocol import Calibration, Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
+from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on
 from xmap.stages.train.examination import examine
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, observe, write_log
@@ -33,6 +34,7 @@ from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
+from xmap.store.formats.features import ImageFeatures
 
 # A dense support is in memory as views and as keys, and once more while these are made.
 COPIES = 3
@@ -58,12 +60,14 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         task = assemble(images, opened, spec)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
-        recorder = Recorder()
+        drawn = draw_calibration(images, spec.seed, opened.values.sample_ids)
+        recorder, placed = Recorder(), task.to(device)
         with repeatable(spec.seed, device), peak_memory(device) as memory:
             started = time.monotonic()
-            fitted = fit(module, task.to(device), spec.options, recorder)
+            fitted = fit(module, placed, spec.options, recorder)
             seconds = time.monotonic() - started
-        fitted = on_device(fitted, "cpu")
+            calibration = _calibrate(module, fitted, placed, spec.options, drawn)
+        fitted = on_device(replace(fitted, calibration=calibration), "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
         facts = adapter_facts(spec.method, fitted, spec.options)
@@ -107,6 +111,15 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
     torch.manual_seed(task.seed)
     final = module.fit(task.without_validation(), options, chosen.settings, log)
     return replace(final, selection=chosen.selection)
+
+
+def _calibrate(
+    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, drawn: tuple[ImageFeatures | None, str]
+) -> Calibration:
+    rows, what = drawn
+    if rows is None:
+        return calibrate_by_folds(module, fitted, task, options)
+    return calibrate_on(module, fitted, task, labelled(rows).to(str(task.text.weights.device)), what)
 
 
 def held_out(support: Support, seed: int) -> torch.Tensor:

@@ -103,6 +103,15 @@ class Cached(About, total=False):
 
 
 @with_config(STRICT)
+class Calibrated(TypedDict):
+    """What makes an adapter's probabilities honest."""
+
+    temperature: Annotated[float, Field(ge=0.01, le=100)]
+    samples: Count
+    calibrated_on: Word
+
+
+@with_config(STRICT)
 class Examined(TypedDict, total=False):
     correct: Count
     samples: Count
@@ -117,6 +126,7 @@ class Adapted(About, total=False):
     settings: dict[Word, Real | Word]
     selection: Chosen
     examination: dict[Word, Examined]
+    calibration: Calibrated
 
 
 @with_config(STRICT)
@@ -139,6 +149,7 @@ class Stored(TypedDict):
     settings: dict[Word, Real | Word]
     selection: Selected
     trainable_parameters: Count
+    calibration: NotRequired[Calibrated]
 
 
 @with_config(STRICT)
@@ -154,7 +165,21 @@ class Result(TypedDict, total=False):
     ci_kind: Word
     top5_mean: Real
     ece_mean: Real
+    raw_ece_mean: Real
+    ece_bins: Count
+    log_loss_mean: Real
+    raw_log_loss_mean: Real
+    brier_mean: Real
+    aurc_mean: Real
+    calibrated_on: Word
+    temperatures: list[Real]
     per_class: list[Real | None]
+    balanced_accuracy_mean: Real
+    macro_f1_mean: Real
+    precision: list[Real | None]
+    f1: list[Real | None]
+    class_samples: list[Count]
+    largest_share: Real
     selected_on: Word
     trials: Count
     edges: list[Word]
@@ -209,9 +234,10 @@ def _agreeing(summary: Evaluated) -> Evaluated:
     methods = [row.get("method") for row in results]
     if len(set(methods)) < len(methods):
         raise ValueError("two results are of one method")
-    if any(len(row.get("accuracies", [])) > len(row.get("seeds", [])) for row in results):
+    if any(max(len(row.get("accuracies", [])), len(row.get("temperatures", []))) > len(row.get("seeds", [])) for row in results):
         raise ValueError("a result has more accuracies than seeds")
-    if len({len(row["per_class"]) for row in results if "per_class" in row}) > 1:
+    by_class = (row.get(name) for row in results for name in ("per_class", "precision", "f1", "class_samples"))
+    if len({len(listed) for listed in by_class if isinstance(listed, list)}) > 1:
         raise ValueError("its results are of different classes")
     if any({row["method"], row["against"]} - set(methods) for row in summary.get("differences", [])):
         raise ValueError("a difference is of a method without a result")

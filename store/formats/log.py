@@ -62,8 +62,12 @@ PREDICTIONS = pa.schema(
         pa.field("top5_probability", pa.list_(pa.float32())),
         pa.field("top5_image", pa.list_(pa.float32())),
         pa.field("top5_text", pa.list_(pa.float32())),
+        pa.field("raw_probability", pa.float32()),
+        pa.field("raw_true_probability", pa.float32()),
     ]
 )
+# What predictions lack that were written before probabilities were calibrated.
+RAW = ("raw_probability", "raw_true_probability")
 
 VALUES = pa.schema(
     [

@@ -19,9 +19,15 @@ def definitions(found: Sources) -> dict[str, str]:
         features = [_select("features", own)] if own else []
         features += [_referring(found)] if found.referring else []
         texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
-    for name in ("errors", "affinity", "predictions"):
+    for name in ("errors", "affinity"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
+    if found.files["predictions"]:
+        both = sorted(set(found.files["predictions"]) - set(found.uncalibrated))
+        predictions = [_select("predictions", both)] if both else []
+        same = {"raw_probability": "t.probability", "raw_true_probability": "t.true_probability"}
+        predictions += [_select("predictions", found.uncalibrated, **same)] if found.uncalibrated else []
+        texts["predictions"] = " UNION ALL ".join(predictions)
     if found.files["affinity"]:
         texts["neighbors"] = _neighbors()
     return texts

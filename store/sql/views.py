@@ -18,7 +18,7 @@ from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
 from xmap.store.formats.features import BAD_TABLE, CONTENT, ERRORS, GROUP, SAMPLES, SOURCE, makers_of
-from xmap.store.formats.log import AFFINITY, PREDICTIONS
+from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
 from xmap.store.formats.packs import all_packs
 from xmap.store.formats.tables import read_schema, require_columns
 
@@ -35,12 +35,14 @@ TABLES = {
 class Sources:
     """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads.
 
-    `referring` are the tables of samples whose features lie in packs, `grouped` those of them that tell groups and sources.
+    `referring` are the tables of samples whose features lie in packs, `grouped` those of them that tell groups and sources;
+    `uncalibrated` are the tables of predictions that know one kind of probability.
     """
 
     files: Mapping[str, tuple[Path, ...]]
     referring: tuple[Path, ...]
     grouped: tuple[Path, ...]
+    uncalibrated: tuple[Path, ...]
     file_rows: list[dict[str, Any]]
     pack_rows: list[dict[str, Any]]
     class_rows: list[dict[str, Any]]
@@ -76,6 +78,7 @@ def sources(store: Store) -> Sources:
         {kind: tuple(paths) for kind, paths in files.items()},
         tuple(referring),
         tuple(path for path in referring if GROUP.name in read_schema(path).names),
+        tuple(path for path in files["predictions"] if not _calibrated(path)),
         file_rows,
         [{"file": str(path), "maker": maker} for path, maker in packs.items()],
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
@@ -106,7 +109,14 @@ def _require_tables(artifact: Artifact) -> None:
         refers = kind == "images" and makers_of(path) is not None
         about = (GROUP, SOURCE) if refers and GROUP.name in read_schema(path).names else ()
         types = pa.schema([*TABLES[kind], CONTENT, *about]) if refers else TABLES[kind]
+        if kind == "predictions" and not _calibrated(path):
+            types = pa.schema([field for field in types if field.name not in RAW])
         require_columns(path, types, "feature" if kind == "images" and not refers else "")
+
+
+def _calibrated(path: Path) -> bool:
+    """Whether a table of predictions was written with calibrated probabilities and those before."""
+    return set(RAW) <= set(read_schema(path).names)
 
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
@@ -196,17 +206,21 @@ def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Ar
     rows = []
     for result in _results(artifact):
         low, high = (*_listed(result, "accuracy_ci95"), None, None)[:2]
-        accuracies = _listed(result, "accuracies")
+        accuracies, temperatures = _listed(result, "accuracies"), _listed(result, "temperatures")
         for number, seed in enumerate(_listed(result, "seeds")):
             adapter = by_print.get(artifact.inputs.get(f"adapter {result.get('method')} seed {seed}", ""))
             own = {"run": adapter.path.name if adapter else artifact.path.name, "seed": seed, "accuracy_low": low, "accuracy_high": high}
-            rows.append({**result, **own, "accuracy": accuracies[number] if number < len(accuracies) else None, **shared})
+            rows.append({**result, **own, "accuracy": _at(accuracies, number), "temperature": _at(temperatures, number), **shared})
     return rows
 
 
 def _listed(result: Mapping[str, Any], name: str) -> list[Any]:
     found = result.get(name)
     return found if isinstance(found, list) else []
+
+
+def _at(values: Sequence[Any], number: int) -> Any:
+    return values[number] if number < len(values) else None
 
 
 def _results(artifact: Artifact) -> list[dict[str, Any]]:

@@ -113,6 +113,12 @@ def test_a_run_on_old_features_goes_on_from_them(commands: Commands, old: Store,
     ended = commands("run", *flags, cwd=tmp_path, store=old.root)
     assert ended.code == 0, ended.stderr
     assert "reused  image features of photos-model" in ended.stderr
+    with xmap.connect(old.root) as connection:
+        both = connection.query("select count(*) as n, count(raw_probability) as raw from predictions").to_pylist()
+        # Those of the first version were never calibrated.
+        same = connection.query("select bool_and(probability = raw_probability) as same from predictions where method = 'xmadapter'")
+    assert both[0]["n"] == both[0]["raw"] == 9 + 6
+    assert same.to_pylist() == [{"same": True}]
 
 
 @pytest.mark.promise

@@ -12,6 +12,7 @@ import pytest
 from tests.worlds.evaluation import Scene
 from tests.worlds.few_shot import unit
 from xmap.stages.eval import metrics
+from xmap.stages.eval.metrics import calibration_error
 from xmap.stages.eval.scoring import Run
 from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Artifact
@@ -83,11 +84,33 @@ def test_numbers_follow_from_the_formulas(tmp_path: Path) -> None:
     assert [row[0] for row in predictions["top5"].to_pylist()] == expected.tolist()
     assert [row[0] for row in predictions["top5_probability"].to_pylist()] == predictions["probability"].to_pylist()
     assert_best_classes(predictions.to_pylist(), read_table(artifact.file("affinity/test.parquet")).to_pylist())
-    chances = np.exp(here.logits(runs[-1]))
-    chances /= chances.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(
-        predictions["true_probability"].to_numpy()[-len(labels) :], chances[np.arange(len(labels)), labels], rtol=1e-3
-    )
+    temperature = runs[-1].adapter.summary["calibration"]["temperature"]
+    assert temperature != 1.0
+    for prefix, scale in (("", temperature), ("raw_", 1.0)):
+        chances = np.exp(here.logits(runs[-1]) / scale)
+        chances /= chances.sum(axis=1, keepdims=True)
+        for column, expected in (
+            (f"{prefix}true_probability", chances[np.arange(len(labels)), labels]),
+            (f"{prefix}probability", chances.max(1)),
+        ):
+            np.testing.assert_allclose(predictions[column].to_numpy()[-len(labels) :], expected, rtol=1e-3)
+
+
+def test_calibration_and_class_measures_follow_from_the_predictions(tmp_path: Path) -> None:
+    here = Scene(tmp_path)
+    run = here.run("tip-adapter", 1)
+    artifact = here.evaluate([run])
+    row, labels, logits = results(artifact)["tip-adapter"], here.test.labels, here.logits(run)
+    assert row["temperatures"] == [run.adapter.summary["calibration"]["temperature"]]
+    for prefix, scale in (("", row["temperatures"][0]), ("raw_", 1.0)):
+        chances = np.exp(logits / scale) / np.exp(logits / scale).sum(axis=1, keepdims=True)
+        assert row[f"{prefix}log_loss_mean"] == pytest.approx(-np.log(chances[np.arange(len(labels)), labels]).mean(), rel=1e-4)
+        assert row[f"{prefix}ece_mean"] == pytest.approx(100 * calibration_error(chances.max(1), logits.argmax(1) == labels, 15), abs=1e-3)
+    chances = np.exp(logits / row["temperatures"][0]) / np.exp(logits / row["temperatures"][0]).sum(axis=1, keepdims=True)
+    assert row["brier_mean"] == pytest.approx(((chances - np.eye(6)[labels]) ** 2).sum(1).mean(), rel=1e-4)
+    assert row["class_samples"] == np.bincount(labels, minlength=6).tolist()
+    assert row["largest_share"] == pytest.approx(100 * np.bincount(labels).max() / len(labels))
+    assert row["balanced_accuracy_mean"] == pytest.approx(np.mean(row["per_class"][:5]))
 
 
 def test_the_affinity_log_explains_each_sample(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from tests.worlds.few_shot import World
 from xmap.stages.config import CacheConfig
+from xmap.stages.fewshot import draw
 from xmap.stages.fewshot.draw import (
     Drawn,
+    draw_calibration,
     draw_support,
     draw_validation,
     fixed_shots,
@@ -122,6 +124,20 @@ def test_the_paper_protocol_takes_all_of_validation(world: World) -> None:
     rows, what = draw_validation(images, 1, 1, "paper", (), 4)
     assert rows is not None
     assert (len(rows), what) == (24, "validation, all 24")
+
+
+def test_a_temperature_is_fitted_on_samples_as_they_come(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = with_splits(world, world.rows("train", 8), val=world.rows("val", [30, 6, 2, 1], views=2))
+    rows, what = draw_calibration(images, 1, ())
+    assert rows is not None
+    assert (np.bincount(rows.labels).tolist(), set(rows.views.tolist()), what) == ([30, 6, 2, 1], {0}, "validation, 39 of 39 samples")
+    monkeypatch.setattr(draw, "CALIBRATION_MOST", 10)
+    few, what = draw_calibration(images, 1, ())
+    assert few is not None
+    assert (len(few), what) == (10, "validation, 10 of 39 samples")
+    other = draw_calibration(images, 2, ())[0]
+    assert other is not None
+    assert set(other.sample_ids) != set(few.sample_ids)
 
 
 def test_without_validation_the_train_remainder_serves(world: World) -> None:

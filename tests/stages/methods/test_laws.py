@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.worlds.small_task import queries, small_task
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.methods.fitting.temperature import fit_temperature
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Selection, method
 from xmap.stages.methods.registry import METHODS, method_entry
 
@@ -90,6 +91,19 @@ def test_given_settings_are_kept_and_nothing_is_chosen(name: str) -> None:
     blind = fit(name, task.without_validation())
     assert blind.selection.trials == 0
     assert blind.selection.accuracy is None
+
+
+@every_method
+@pytest.mark.parametrize("counts", [[2, 2, 2, 2], [3, 1, 2, 4]])
+def test_a_temperature_changes_no_answer(name: str, counts: list[int]) -> None:
+    task = small_task(counts, seed=9, validation=True)
+    held = task.validation
+    assert held is not None
+    found = logits(name, task, held.features)
+    for temperature in (fit_temperature(found, held.labels), 0.1, 10.0):
+        chances = (found / temperature).softmax(1)
+        assert torch.equal(chances.gather(1, found.argmax(1)[:, None]), chances.amax(1, keepdim=True))
+    assert (found / fit_temperature(found, held.labels)).softmax(1).argmax(1).tolist() == found.argmax(1).tolist()
 
 
 @every_method

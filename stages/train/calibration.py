@@ -1,0 +1,71 @@
+"""On what samples the temperature of an adapter is fitted: such as it was not trained on.
+
+Validation samples where there are any: as many as one number needs, whatever their class. That a few of them have chosen settings
+too is said; measured, it makes no difference (docs/calibration.md). Else the support, of which a quarter at a time is scored
+by an adapter that the rest has trained with the settings chosen already.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from xmap.stages.adapters.neighbors import BATCH, batches
+from xmap.stages.fewshot.draw import CALIBRATION_MOST, rank
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
+from xmap.stages.methods.fitting.temperature import fit_temperature
+from xmap.stages.methods.fitting.threads import product_size, threads_for
+from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Method, NoLog
+from xmap.stages.methods.searched import MethodOptions
+
+FOLDS = 4
+
+
+def calibrate_on(module: Method, fitted: Fitted, task: FewShotTask, samples: Labelled, what: str) -> Calibration:
+    """The temperature of an adapter on labelled samples that it was not trained on, `what` they are in words."""
+    chosen = set(task.validation.sample_ids) if task.validation is not None and fitted.selection.trials else set()
+    both = len(chosen.intersection(samples.sample_ids))
+    logits = score(module, fitted, Cache.of(task), samples)
+    words = f"{what}, {both:,} of which chose settings" if both else what
+    return Calibration(fit_temperature(logits, samples.labels), len(samples), words)
+
+
+def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions) -> Calibration:
+    """The temperature of an adapter on its own support, scored out of sample; 1 where no class has two samples, or keys are in an index."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for held in folds(task.support, task.seed) if task.index is None else ():
+        fold = task.fold(held)
+        # Each as the adapter itself was trained: by the task's seed.
+        torch.manual_seed(task.seed)
+        with threads_for(product_size(fold, options)):
+            trained = module.fit(fold.without_validation(), options, fitted.settings, NoLog())
+        samples = task.support.plain(held)
+        found.append((score(module, trained, Cache.of(fold), samples), samples.labels))
+        if sum(len(labels) for _, labels in found) >= CALIBRATION_MOST:
+            break
+    if not found:
+        return Calibration()
+    logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Calibration(fit_temperature(logits, labels), len(labels), f"support, {len(labels):,} of {len(task.support):,} out of sample")
+
+
+def folds(support: Support, seed: int) -> Iterator[Tensor]:
+    """Rows (H,) of the support to hold out together: a quarter of each class at a time, and none of a class with one sample."""
+    order = sorted(range(len(support)), key=lambda row: rank(seed, support.sample_ids[row], "temperature"))
+    labels, counts = support.labels.tolist(), support.segments.counts.tolist()
+    seen: Counter[int] = Counter()
+    parts: list[list[int]] = [[] for _ in range(FOLDS)]
+    for row in order:
+        if counts[labels[row]] > 1:
+            parts[seen[labels[row]] % FOLDS].append(row)
+            seen[labels[row]] += 1
+    return (torch.tensor(sorted(rows), device=support.labels.device) for rows in parts if rows)
+
+
+def score(module: Method, fitted: Fitted, cache: Cache, samples: Labelled) -> Tensor:
+    """The logits (B, N) of samples."""
+    with torch.no_grad():
+        return torch.cat([module.scores(fitted, cache, samples.features[part]).logits for part in batches(len(samples), BATCH)])
