@@ -16,12 +16,14 @@ from torch import Tensor
 from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, rank
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
-from xmap.stages.methods.fitting.temperature import fit_temperature
+from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
 from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Method, NoLog
 from xmap.stages.methods.searched import MethodOptions
 
 FOLDS = 4
+# What a part of the support has trained is less sure than the adapter, so that its word counts for less.
+FOLDS_SPREAD = SPREAD / 2
 
 
 def calibrate_on(module: Method, fitted: Fitted, task: FewShotTask, samples: Labelled, what: str) -> Calibration:
@@ -49,7 +51,9 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
     if not found:
         return Calibration()
     logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Calibration(fit_temperature(logits, labels), len(labels), f"support, {len(labels):,} of {len(task.support):,} out of sample")
+    return Calibration(
+        fit_temperature(logits, labels, FOLDS_SPREAD), len(labels), f"support, {len(labels):,} of {len(task.support):,} out of sample"
+    )
 
 
 def folds(support: Support, seed: int) -> Iterator[Tensor]:
