@@ -36,6 +36,7 @@ CHOICES: Mapping[str, tuple[Any, ...]] = {
     "extract.view_seed": (1, 2),
     "extract.batch_size": (4, 3),
     "cache.shots": (1, 2),
+    "data.group_by": ("", r"[aimz]\d"),
 }
 FIXED = {
     "cache.short": "keep",

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from tests.worlds.commands import call
 from tests.worlds.extraction import Row, Told, stored_rows
 from tests.worlds.runs import said_in
-from xmap.pipeline.run.execute import run
+from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import LOCKS
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import XmapError
 from xmap.store.formats.packs import all_packs
+from xmap.store.sql.connection import connect
 
 # What a manifest says of how its artifact came to be, and of the data around it, which is no part of its identity.
 TOLD = ("command", "source", "remarks")
@@ -66,21 +70,37 @@ NOTHING = Shelf({}, {}, {})
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: what kept it from its end, in words, or its artifacts file by file; and how many images were encoded."""
+    """How a run ended: what kept it from its end, in words, or its artifacts file by file; how many images were encoded.
+
+    `told` is how many it had said that it would encode.
+    """
 
     error: str
     tree: Mapping[str, Any]
     encoded: int
+    told: int | None = None
 
 
 def ran(root: Path, config: XmapConfig) -> Outcome:
     """Run everything on a store."""
     told = Told()
+    result = _run(root, config, told)
+    if isinstance(result, str):
+        return Outcome(result, {}, _encoded(told))
+    return Outcome("", _tree(root, result.artifacts.values()), _encoded(told), result.changes and result.changes.to_encode)
+
+
+def refusal(root: Path, config: XmapConfig) -> str:
+    """What keeps a run from its end, in words; empty for one that ends well."""
+    result = _run(root, config, Told())
+    return result if isinstance(result, str) else ""
+
+
+def _run(root: Path, config: XmapConfig, told: Told) -> RunResult | str:
     try:
-        result = run(Store(root), config, told)
+        return run(Store(root), config, told)
     except XmapError as error:
-        return Outcome(str(error).replace(str(root), "STORE"), {}, _encoded(told))
-    return Outcome("", _tree(root, result.artifacts.values()), _encoded(told))
+        return str(error).replace(str(root), "STORE")
 
 
 def _encoded(told: Told) -> int:
@@ -129,6 +149,22 @@ def verified(root: Path) -> list[str]:
     found: list[str] = json.loads(result.stdout)["damaged"]
     assert result.exit_code == int(bool(found)), result.output
     return found
+
+
+def asked(root: Path) -> dict[str, int]:
+    """How many rows SQL shows in `features` of each folder of image features."""
+    with connect(root) as connection:
+        rows = connection.query("select artifact, count(*) as n from features group by all").to_pylist()
+    return {row["artifact"]: row["n"] for row in rows}
+
+
+def referring_rows(root: Path) -> dict[str, int]:
+    """How many rows the tables of each folder of image features have."""
+    tables = [path for path in root.glob("images/*/*-*.parquet") if (path.parent / MANIFEST).exists()]
+    counts = Counter[str]()
+    for path in tables:
+        counts[path.parent.relative_to(root).as_posix()] += pq.read_metadata(path).num_rows
+    return {name: count for name, count in counts.items() if count}
 
 
 def named_in(root: Path, damage: str) -> set[Path]:
