@@ -6,6 +6,7 @@ A failing history is printed as Python; put into `FOUND` it is replayed.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -23,6 +24,7 @@ from tests.worlds.outcomes import Scratch
 
 PARTS, EXAMPLES, STEPS = 2, 30, 20
 EVERY_KIND = """
+state.begin(form='folder')
 state.images(change='add', to=0, which=20)
 state.killed(change='add class', collect=True, point=150, to=30, which=0)
 state.images(change='spoil', to=1, which=5)
@@ -47,6 +49,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[History]]
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(open_clip.tokenizer, "SimpleTokenizer", functools.cache(open_clip.tokenizer.SimpleTokenizer))
+        # What a killed process has written stays, synced or not.
+        patch.setattr(os, "fsync", lambda descriptor: None)
         # All files here are young; what is remembered of them must hold all the same.
         patch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
         parts = {"place": place / "world", "model": place / "model", "scratch": Scratch(place / "scratch")}

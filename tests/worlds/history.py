@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.worlds.extraction import Row
 from tests.worlds.faults import KILL, Case, Points, in_child
-from tests.worlds.living import IMAGES, LABELS, SETTINGS, Living, beginning, changed
+from tests.worlds.living import IMAGES, KINDS, LABELS, SETTINGS, Living, beginning, changed
 from tests.worlds.outcomes import (
     NOTHING,
     SIDE,
@@ -67,7 +67,7 @@ class History(RuleBasedStateMachine):
         super().__init__()
         shutil.rmtree(self.place, ignore_errors=True)
         self.stores = 0
-        self.state, self.states = beginning(), list[Living]()
+        self.state, self.states = beginning(KINDS[0]), list[Living]()
         self.shelf, self.settled = NOTHING, False
         # The feature rows that image features refer to, by folder.
         self.referred: dict[str, set[tuple[str, Row]]] = {}
@@ -83,6 +83,10 @@ class History(RuleBasedStateMachine):
     def become(self, state: Living) -> None:
         self.state, self.settled = state, False
         state.put(self.place)
+
+    @initialize(form=st.sampled_from(KINDS))
+    def begin(self, form: str) -> None:
+        self.become(beginning(form))
 
     @rule(change=st.sampled_from([*IMAGES]), which=NUMBER, to=NUMBER)
     def images(self, change: str, which: int, to: int) -> None:
@@ -271,7 +275,6 @@ def as_here(after: Shelf, wanted: Shelf) -> Shelf:
 
 def replay(history: History, printed: str) -> None:
     """Do what Hypothesis prints of a failing example: a call a line, with plain words and numbers."""
-    history.holds()
     for line in printed.strip().splitlines():
         step = ast.parse(line.strip(), mode="eval").body
         if isinstance(step, ast.Call) and isinstance(step.func, ast.Attribute):

@@ -87,7 +87,7 @@ def ran(root: Path, config: XmapConfig) -> Outcome:
     result = _run(root, config, told)
     if isinstance(result, str):
         return Outcome(result, {}, _encoded(told))
-    return Outcome("", _tree(root, result.artifacts.values()), _encoded(told), result.changes and result.changes.to_encode)
+    return Outcome("", _tree(root, result.artifacts.values()), _encoded(told), result.changes.to_encode if result.changes else None)
 
 
 def refusal(root: Path, config: XmapConfig) -> str:
