@@ -142,7 +142,8 @@ def stored_listing(images: Artifact) -> Listing | None:
     """
     import numpy as np
 
-    from xmap.store.formats.features import CONTENT, SAMPLES, makers_of, read_errors
+    from xmap.store.formats.features import read_errors
+    from xmap.store.formats.samples import CONTENT, SAMPLES, makers_of
     from xmap.store.formats.tables import read_table
 
     counts, classes = images.summary.get("counts"), images.summary.get("classes")

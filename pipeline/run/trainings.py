@@ -128,7 +128,7 @@ def _rows(artifacts: Iterable[Artifact]) -> dict[str, Rows]:
     """The feature rows that image features among `artifacts` refer to outside the test split, by maker."""
     import numpy as np
 
-    from xmap.store.formats.features import referred_rows
+    from xmap.store.formats.samples import referred_rows
 
     wanted: dict[Packs, list[Array]] = {}
     for artifact in artifacts:

@@ -15,8 +15,8 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.features import referred_rows
 from xmap.store.formats.packs import BAD, Packs, all_packs, altered, pack_keys
+from xmap.store.formats.samples import referred_rows
 from xmap.store.formats.tables import Array
 
 

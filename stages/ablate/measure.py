@@ -107,13 +107,7 @@ def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: M
     task_alone = task.to(device).without_validation()
     with repeatable(seed, device), threads_for(product_size(task_alone, options)):
         fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
-    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), by_id(task.validation), seed, cache.fingerprint)
-
-
-def by_id(samples: Labelled) -> Labelled:
-    """The samples in the order of their ids, so that variants are compared sample by sample."""
-    rows = sorted(range(len(samples)), key=lambda row: samples.sample_ids[row])
-    return Labelled(tuple(samples.sample_ids[row] for row in rows), samples.labels[rows], samples.features[rows])
+    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), task.validation, seed, cache.fingerprint)
 
 
 def hits(trained: Trained, variant: Variant) -> Array:

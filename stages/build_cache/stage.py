@@ -1,6 +1,6 @@
 """The stage `build-cache`: the few-shot support, its keys and values, and an index over the keys of each cache.
 
-Row j of `image.faiss` is row j of `values.parquet`: sorted by (label, sample id), so that the keys of a class are contiguous.
+Row j of `image.faiss` is row j of `values.parquet`: sorted by (label, content), so that the keys of a class are contiguous.
 The image keys are Tip-Adapter's: the unit mean of a sample's raw views, the plain one included. `text.faiss` holds one unit
 key a class: every image key of a class shares it.
 """
@@ -67,15 +67,15 @@ def build_cache(
 
 
 class _Keys:
-    """The support's keys, sorted by (label, sample id), a chunk at a time.
+    """The support's keys, sorted by (label, content), a chunk at a time.
 
     A support of more than a chunk goes to the `scratch` file first, so that each feature file is read once, whatever order its
     samples are in and however often the keys are gone over.
     """
 
     def __init__(self, images: Artifact, drawn: Drawn, shots: int, classes: int, scratch: IO[bytes]) -> None:
-        labels, ids = drawn.index.labels.tolist(), drawn.index.sample_ids
-        rows = sorted(range(len(ids)), key=lambda row: (labels[row], ids[row]))
+        labels, ids, units = drawn.index.labels.tolist(), drawn.index.sample_ids, drawn.index.units
+        rows = sorted(range(len(ids)), key=lambda row: (labels[row], units[row], ids[row]))
         self.sample_ids, self.labels = tuple(ids[row] for row in rows), drawn.index.labels[rows]
         self._scratch, self._whole = scratch, np.empty((0, 0), np.float32)
         if len(self) <= CHUNK:
@@ -136,7 +136,7 @@ def _queries(images: Artifact) -> Array | None:
         return None
     ids = index_split(images, VAL).sample_ids
     chosen = {ids[row] for row in even_rows(len(ids), QUERIES).tolist()}
-    return labelled(take_samples(images, VAL, chosen, plain=True)).features.numpy()
+    return labelled(take_samples(images, VAL, chosen, plain=True).by_content()).features.numpy()
 
 
 def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:

@@ -12,7 +12,7 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.places.place import Location, Place, location
+from xmap.stages.datasets.places.place import Location, Place, location, unit
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
 from xmap.stages.datasets.sources.folder import FolderSource
@@ -69,7 +69,11 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     divided = divide(grouped, config, asked)
     # A corrected label moves no image to another split.
     right = corrected(divided, config.labels, asked) if config.labels else divided
-    return keep(right, config, known)
+    if config.train_per_class is None:
+        return right
+    drawn = divided is not grouped
+    # The contents of tars and tables are in their listings: nothing is read for them.
+    return keep(right, config, known if drawn else read(sample.place for sample in found.samples if unit(sample.place)))
 
 
 def _read(config: DataConfig, notes: Notes) -> Dataset:

@@ -30,8 +30,9 @@ from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
-from xmap.store.formats.features import SAMPLES, read_parts
+from xmap.store.formats.features import read_parts
 from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.samples import columns_of, content_order
 from xmap.store.formats.tables import Array, read_table
 
 PREDICTED = (
@@ -99,19 +100,23 @@ def _each(runs: Sequence[Run], scored: Callable[[Run, OpenCache], Outcome]) -> l
 
 
 def _read_test(images: Artifact) -> Labelled:
-    """The plain views of the test split, some files at a time into one array: a second copy would be as large as all else."""
+    """The plain views of the test split by content, some files at a time into one array: a second copy would be as large as all else."""
     paths = feature_files(images, TEST)
-    plain = [np.flatnonzero(read_table(path, types=SAMPLES)["view"].to_numpy() == 0) for path in paths]
-    total = sum(len(rows) for rows in plain)
+    tables = [read_table(path, types=columns_of(paths[0])) for path in paths]
+    plain = [np.flatnonzero(table["view"].to_numpy() == 0) for table in tables]
+    order = content_order([table.take(rows) for table, rows in zip(tables, plain, strict=True)])
+    total = len(order)
     if not total:
         raise InputError(f"features {images.name!r} hold no readable test image; extract a dataset with a test split.")
-    ids: list[str] = []
+    places, done, ids = np.argsort(order), 0, [""] * total
     labels, features = torch.empty(total, dtype=torch.int64), torch.empty(0)
     for part in map(labelled, read_parts(zip(paths, plain, strict=True))):
-        if not ids:
+        if not done:
             features = torch.empty(total, part.features.shape[1])
-        labels[len(ids) : len(ids) + len(part)], features[len(ids) : len(ids) + len(part)] = part.labels, part.features
-        ids += part.sample_ids
+        rows = places[done : done + len(part)]
+        labels[rows], features[rows], done = part.labels, part.features, done + len(part)
+        for row, sample in zip(rows.tolist(), part.sample_ids, strict=True):
+            ids[row] = sample
     return Labelled(tuple(ids), labels, features)
 
 

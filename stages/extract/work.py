@@ -31,8 +31,9 @@ from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
-from xmap.store.formats.features import BAD_TABLE, ErrorRow, Samples, TextFeatures, write_errors, write_samples, write_texts
+from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_texts
 from xmap.store.formats.packs import Reason
+from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
 from xmap.store.formats.shelf import Shelf
 
 # How many bad images are named on the spot.

@@ -18,9 +18,11 @@ from blake3 import blake3
 
 from xmap.stages.config import CacheConfig, Protocol
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
+from xmap.stages.datasets.splits.groups import parties
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
-from xmap.store.formats.features import REFERRING, SAMPLES, ImageFeatures, join, makers_of, read_parts
+from xmap.store.formats.features import ImageFeatures, join, read_parts
+from xmap.store.formats.samples import SAMPLES, columns_of, content_order
 from xmap.store.formats.tables import Array, read_table
 
 SUPPORT = "support-"
@@ -46,20 +48,24 @@ def even_rows(total: int, most: int) -> Array:
 
 @dataclass(frozen=True)
 class SplitIndex:
-    """The samples of one split without their features, in file order: ids (S), `labels` (S,) int32, and by what each is drawn (S)."""
+    """The samples of one split without their features: ids (S), `labels` (S,) int32, by what each is drawn (S), and groups (S) if any.
+
+    They are in the order of contents, else in that of the files.
+    """
 
     sample_ids: tuple[str, ...]
     labels: Array
     units: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def without(self, ids: Collection[str]) -> SplitIndex:
-        """The samples that are none of `ids`, under whatever id."""
-        taken = {unit for sample, unit in zip(self.sample_ids, self.units, strict=True) if sample in ids}
-        rows = [row for row, unit in enumerate(self.units) if unit not in taken]
-        return self._take(rows)
+        """The samples that are none of `ids`, under whatever id, and belong to none of them."""
+        joined = parties(self.units, self.groups)
+        taken = {party for sample, party in zip(self.sample_ids, joined, strict=True) if sample in ids}
+        return self._take([row for row, party in enumerate(joined) if party not in taken])
 
     def few(self, per_class: int, seed: int) -> SplitIndex:
         """At most `per_class` samples of each class, drawn by `seed`."""
@@ -76,8 +82,8 @@ class SplitIndex:
         return self._take(sorted(first[unit] for unit in ranked[:most]))
 
     def _take(self, rows: Sequence[int]) -> SplitIndex:
-        ids, units = (tuple(listed[row] for row in rows) for listed in (self.sample_ids, self.units))
-        return SplitIndex(ids, self.labels[list(rows)], units)
+        ids, units, groups = (tuple(listed[row] for row in rows) if listed else () for listed in (self.sample_ids, self.units, self.groups))
+        return SplitIndex(ids, self.labels[list(rows)], units, groups)
 
     def counts(self, classes: int) -> Array:
         """Samples of each class (N,) int64. Raises `InputError` for a label that no class has."""
@@ -176,7 +182,7 @@ def draw_validation(
     if not len(chosen):
         return None, NOTHING
     what = f"all {len(chosen)}" if whole else _per_class(chosen.counts(classes))
-    return take_samples(images, split, set(chosen.sample_ids), plain=True), f"{WORDS[split]}, {what}"
+    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), f"{WORDS[split]}, {what}"
 
 
 def draw_calibration(images: Artifact, seed: int, support: Collection[str]) -> tuple[ImageFeatures | None, str]:
@@ -190,7 +196,7 @@ def draw_calibration(images: Artifact, seed: int, support: Collection[str]) -> t
     if not len(chosen):
         return None, NOTHING
     what = f"{WORDS[split]}, {len(chosen):,} of {len(index):,} samples"
-    return take_samples(images, split, set(chosen.sample_ids), plain=True), what
+    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), what
 
 
 def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex]:
@@ -211,12 +217,13 @@ def _per_class(counts: Array) -> str:
 def index_split(images: Artifact, split: str) -> SplitIndex:
     """The samples of a split, one a plain view. Features are not read: a whole training set would not fit in memory."""
     paths = split_files(images, split)
-    refers = makers_of(paths[0]) is not None
-    table = read_table(paths, types=REFERRING if refers else SAMPLES)
+    table = read_table(paths, types=columns_of(paths[0]))
     plain = table.filter(pc.equal(table["view"], 0))
-    ids = plain["sample_id"].to_pylist()
-    units = [content.hex() for content in plain["content"].to_pylist()] if refers else ids
-    return SplitIndex(tuple(ids), plain["label"].to_numpy().astype(np.int32), tuple(units))
+    plain = plain.take(content_order([plain]))
+    ids, told = plain["sample_id"].to_pylist(), plain.column_names
+    units = [content.hex() for content in plain["content"].to_pylist()] if "content" in told else ids
+    groups = plain["group"].to_pylist() if "group" in told else []
+    return SplitIndex(tuple(ids), plain["label"].to_numpy().astype(np.int32), tuple(units), tuple(groups))
 
 
 def take_samples(images: Artifact, split: str, ids: Collection[str], plain: bool = False) -> ImageFeatures:

@@ -51,7 +51,8 @@ def support_of(rows: ImageFeatures, shots: int, classes: int) -> Support:
     order = np.asarray([sorted(found, key=lambda row: int(rows.views[row])) for found in places.values()])
     views = torch.from_numpy(rows.features[order].astype(np.float32))
     labels = torch.from_numpy(rows.labels[order[:, 0]].astype(np.int64))
-    return Support.of(list(places), labels, views, shots, classes)
+    units, groups = ([listed[row] for row in order[:, 0]] if listed else [] for listed in (rows.contents, rows.groups))
+    return Support.of(list(places), labels, views, shots, classes, units, groups)
 
 
 def labelled(rows: ImageFeatures) -> Labelled:

@@ -1,6 +1,7 @@
 """A few-shot task: what a method may see. It holds no test features, and no type here can.
 
-Rows of the support are sorted by class, then sample id, whatever order they came in; class segments are then contiguous.
+Rows of the support are sorted by class, then content, whatever order they came in; class segments are then contiguous, and no name has a
+say in what training computes.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class KeyIndex:
 class Support:
     """The labelled few-shot samples.
 
-    `labels` (M,) int64; `views` (M, V, C) float32, raw encoder output, view 0 the plain crop (or one averaged view).
+    `labels` (M,) int64; `views` (M, V, C) float32, raw encoder output, view 0 the plain crop (or one averaged view); `units` (M) what
+    each is drawn by, its content or else its id; `groups` (M) what it belongs to, empty where there are none.
     """
 
     sample_ids: tuple[str, ...]
@@ -102,13 +104,26 @@ class Support:
     views: Tensor
     shots: int
     classes: int
+    units: tuple[str, ...]
+    groups: tuple[str, ...]
 
     @classmethod
-    def of(cls, sample_ids: Sequence[str], labels: Tensor, views: Tensor, shots: int, classes: int) -> Support:
-        """Sort the rows by (label, sample id) and hold them."""
-        rows = sorted(range(len(sample_ids)), key=lambda row: (int(labels[row]), sample_ids[row]))
+    def of(
+        cls,
+        sample_ids: Sequence[str],
+        labels: Tensor,
+        views: Tensor,
+        shots: int,
+        classes: int,
+        units: Sequence[str] = (),
+        groups: Sequence[str] = (),
+    ) -> Support:
+        """Sort the rows by (label, unit) and hold them; without `units` they are drawn by their ids."""
+        units = units or sample_ids
+        rows = sorted(range(len(sample_ids)), key=lambda row: (int(labels[row]), units[row], sample_ids[row]))
         index = torch.as_tensor(rows, dtype=torch.int64, device=labels.device)
-        return cls(tuple(sample_ids[row] for row in rows), labels[index].long(), views[index].float(), shots, classes)
+        names, drawn_by, together = (tuple(listed[row] for row in rows) if listed else () for listed in (sample_ids, units, groups))
+        return cls(names, labels[index].long(), views[index].float(), shots, classes, drawn_by, together)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -123,9 +138,9 @@ class Support:
         return Segments.of(self.labels, self.classes, self.shots)
 
     @cached_property
-    def by_id(self) -> Tensor:
-        """Rows in the order of sample ids: draws made over it do not depend on how classes are numbered."""
-        rows = sorted(range(len(self)), key=lambda row: self.sample_ids[row])
+    def by_unit(self) -> Tensor:
+        """Rows in the order of units: draws made over it depend neither on names nor on how classes are numbered."""
+        rows = sorted(range(len(self)), key=lambda row: (self.units[row], self.sample_ids[row]))
         return torch.as_tensor(rows, dtype=torch.int64, device=self.labels.device)
 
     def chunks(self, size: int) -> tuple[Tensor, ...]:
@@ -134,8 +149,10 @@ class Support:
 
     def take(self, rows: Tensor) -> Support:
         """The support of the given rows alone, same nominal shots."""
-        ids = [self.sample_ids[int(row)] for row in rows]
-        return Support.of(ids, self.labels[rows], self.views[rows], self.shots, self.classes)
+        names, units, groups = (
+            [listed[row] for row in rows.tolist()] if listed else [] for listed in (self.sample_ids, self.units, self.groups)
+        )
+        return Support.of(names, self.labels[rows], self.views[rows], self.shots, self.classes, units, groups)
 
     def plain(self, rows: Tensor) -> Labelled:
         """The given rows as the plain views that queries are."""

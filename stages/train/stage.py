@@ -10,14 +10,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, replace
 
-import numpy as np
 import torch
 
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import SplitIndex, draw_calibration, draw_validation
+from xmap.stages.fewshot.draw import draw_calibration, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
-from xmap.stages.fewshot.task import FewShotTask, Support
+from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
 from xmap.stages.methods.fitting.threads import product_size, threads_for
@@ -26,6 +25,7 @@ from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on
 from xmap.stages.train.examination import examine
+from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, observe, write_log
 from xmap.stages.train.recorder import Recorder
@@ -120,20 +120,6 @@ def _calibrate(
     if rows is None:
         return calibrate_by_folds(module, fitted, task, options)
     return calibrate_on(module, fitted, task, labelled(rows).to(str(task.text.weights.device)), what)
-
-
-def held_out(support: Support, seed: int) -> torch.Tensor:
-    """Rows (H,) of the support to choose on: a quarter of each class, at least one, and none of a class with one sample."""
-    counts = support.segments.counts.long().tolist()
-    held: set[str] = set()
-    start = 0
-    for label, count in enumerate(counts):
-        ids = support.sample_ids[start : start + count]
-        start += count
-        if count >= 2:
-            held.update(SplitIndex(ids, np.full(count, label, np.int32), ids).few(max(1, count // 4), seed).sample_ids)
-    rows = [row for row, sample in enumerate(support.sample_ids) if sample in held]
-    return torch.as_tensor(rows, dtype=torch.int64, device=support.labels.device)
 
 
 def require_room(method: str, cache: Artifact, width: int) -> None:

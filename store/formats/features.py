@@ -6,29 +6,21 @@ no more (imported features). Rows keep the order in which they were planned: by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.formats.packs import MAKER, Packs, column_keys
-from xmap.store.formats.tables import REMEDY, Array, read_footer, read_table, read_vectors, vectors_column, write_table
+from xmap.store.formats.packs import Packs, column_keys
+from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, columns_of, makers_of
+from xmap.store.formats.tables import REMEDY, Array, read_table, read_vectors, vectors_column, write_table
 
-# The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
-PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
-BAD_TABLE = "errors.parquet"
 # Rows that are gathered at a time.
 PART = 1 << 17
-# The columns beside the vectors; those of bad images are all text.
-SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
-CONTENT = pa.field("content", pa.binary(32))
-REFERRING = pa.schema([*SAMPLES, CONTENT])
-# Tables of samples have these too, but for those of before there were groups; empty where a sample stands alone.
-GROUP, SOURCE = (pa.field(name, pa.string()) for name in ("group", "source"))
+# The columns beside the vectors.
 PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("template", pa.string())])
 
 
@@ -36,36 +28,33 @@ PROMPTS = pa.schema([("class_id", pa.int32()), ("class_name", pa.string()), ("te
 class ImageFeatures:
     """Rows of an image feature table.
 
-    `sample_ids` (R strings), `labels` (R,) int32, `views` (R,) int16, `features` (R, C) float32 or float16, not normalised.
+    `sample_ids` (R strings), `labels` (R,) int32, `views` (R,) int16, `features` (R, C) float32 or float16, not normalised; of those in
+    packs `contents` (R), the blake3 of the images' bytes in hex, and `groups` (R) too, which are empty where no table tells them.
     """
 
     sample_ids: tuple[str, ...]
     labels: Array
     views: Array
     features: Array
+    contents: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
     def take(self, rows: Array) -> ImageFeatures:
         """The given rows, in the given order."""
-        ids = tuple(self.sample_ids[int(row)] for row in rows)
-        return ImageFeatures(ids, self.labels[rows], self.views[rows], self.features[rows])
+        ids, contents, groups = (
+            tuple(listed[row] for row in rows.tolist()) if listed else () for listed in (self.sample_ids, self.contents, self.groups)
+        )
+        return ImageFeatures(ids, self.labels[rows], self.views[rows], self.features[rows], contents, groups)
 
-
-@dataclass(frozen=True)
-class Samples:
-    """Rows of a table of samples whose features are in packs: as in `ImageFeatures`, and `contents`, the blake3 of their bytes in hex.
-
-    `groups` are empty for what stands alone, `sources` the files that hold the bytes.
-    """
-
-    sample_ids: Sequence[str]
-    labels: Array
-    views: Array
-    contents: Sequence[str]
-    groups: Sequence[str]
-    sources: Sequence[str]
+    def by_content(self) -> ImageFeatures:
+        """The rows in an order that knows no names: by content, then label and view; as they are where no content is known."""
+        if not self.contents:
+            return self
+        keys = list(zip(self.contents, self.labels.tolist(), self.views.tolist(), strict=True))
+        return self.take(np.asarray(sorted(range(len(self)), key=keys.__getitem__), np.int64))
 
 
 @dataclass(frozen=True)
@@ -93,59 +82,6 @@ def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) 
         }
     )
     write_table(path, table, fingerprint)
-
-
-def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain: Packs, augmented: Packs) -> None:
-    """Write samples of one split whose features are in packs, as one Parquet file."""
-    table = pa.table(
-        {
-            "sample_id": pa.array(rows.sample_ids, pa.string()),
-            "split": pa.array([split] * len(rows.sample_ids), pa.string()),
-            "label": pa.array(rows.labels, pa.int32()),
-            "view": pa.array(rows.views, pa.int16()),
-            "content": pa.array([bytes.fromhex(content) for content in rows.contents], CONTENT.type),
-            "group": pa.array(rows.groups, GROUP.type),
-            "source": pa.array(rows.sources, SOURCE.type),
-        }
-    )
-    write_table(path, table, fingerprint, {PLAIN: plain.name, AUGMENTED: augmented.name})
-
-
-def makers_of(path: Path) -> tuple[str, str] | None:
-    """The makers of the plain and the augmented views of a table of samples; None where the table holds features itself.
-
-    Raises `ArtifactDamaged`.
-    """
-    footer = read_footer(path)
-    found = tuple(footer.get(name, "") for name in (PLAIN, AUGMENTED))
-    if not any(found):
-        return None
-    if not all(map(MAKER.fullmatch, found)):
-        raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
-    return found[0], found[1]
-
-
-def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[Packs, Array]]:
-    """The rows that image features refer to in those of their tables whose names are `wanted`, a maker and a table at a time.
-
-    Raises `ArtifactDamaged`.
-    """
-    for path in images.files(suffix=".parquet"):
-        if path.name != BAD_TABLE and wanted(path.name):
-            yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
-
-
-def references(path: Path) -> Iterator[tuple[str, Array]]:
-    """The rows that a table of samples refers to: a maker and what they are found by (`Packs.has`), for each maker.
-
-    Raises `ArtifactDamaged`.
-    """
-    makers = makers_of(path)
-    if makers is not None:
-        table = read_table(path, types=REFERRING)
-        plain = table["view"].to_numpy() == 0
-        keys = column_keys(table["content"], table["view"])
-        yield from ((maker, keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
 
 
 def read_images(paths: Sequence[Path]) -> ImageFeatures:
@@ -178,12 +114,12 @@ def read_parts(chosen: Iterable[tuple[Path, Array]]) -> Iterator[ImageFeatures]:
 
 def _gathered(chosen: Sequence[tuple[Path, Array | None]]) -> ImageFeatures:
     """Rows of tables of one artifact (None: all) with their features; each pack is read once."""
-    makers = makers_of(chosen[0][0])
+    makers, types = makers_of(chosen[0][0]), columns_of(chosen[0][0])
     tables = []
     for path, rows in chosen:
         if makers is None or makers_of(path) != makers:
             raise ArtifactDamaged(path, "its features lie elsewhere than those of its neighbours", REMEDY)
-        table = read_table(path, types=REFERRING)
+        table = read_table(path, types=types)
         tables.append(table if rows is None else table.take(rows))
     table = pa.concat_tables(tables).combine_chunks()
     keys, views = column_keys(table["content"], table["view"]), table["view"].to_numpy()
@@ -201,11 +137,14 @@ def _gathered(chosen: Sequence[tuple[Path, Array | None]]) -> ImageFeatures:
 
 
 def _images(table: pa.Table, vectors: Array) -> ImageFeatures:
+    told = {name: table[name].to_pylist() if name in table.column_names else [] for name in (CONTENT.name, GROUP.name)}
     return ImageFeatures(
         tuple(table["sample_id"].to_pylist()),
         table["label"].to_numpy().astype(np.int32),
         table["view"].to_numpy().astype(np.int16),
         vectors,
+        tuple(content.hex() for content in told[CONTENT.name]),
+        tuple(told[GROUP.name]),
     )
 
 
@@ -265,6 +204,8 @@ def join(parts: Sequence[ImageFeatures]) -> ImageFeatures:
         return parts[0]
     if len({(part.features.shape[1], part.features.dtype) for part in parts}) > 1:
         raise InputError("tables of one split hold features that differ in width or type; extract the images again.")
-    ids = tuple(sample for part in parts for sample in part.sample_ids)
+    ids, contents, groups = (
+        tuple(value for part in parts for value in getattr(part, name)) for name in ("sample_ids", "contents", "groups")
+    )
     labels, views, features = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "views", "features"))
-    return ImageFeatures(ids, labels, views, features)
+    return ImageFeatures(ids, labels, views, features, contents, groups)

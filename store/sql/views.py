@@ -17,9 +17,10 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
-from xmap.store.formats.features import BAD_TABLE, CONTENT, ERRORS, GROUP, SAMPLES, SOURCE, makers_of
+from xmap.store.formats.features import ERRORS
 from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
 from xmap.store.formats.packs import all_packs
+from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of
 from xmap.store.formats.tables import read_schema, require_columns
 
 METRICS = "metrics.json"

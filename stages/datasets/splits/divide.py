@@ -40,7 +40,7 @@ def divide(dataset: Dataset, config: DataConfig, contents: Contents) -> Dataset:
 def keep(dataset: Dataset, config: DataConfig, known: Mapping[Place, str]) -> Dataset:
     """The data set with no more than `config.train_per_class` training images of a class, ranked by those contents that are `known`.
 
-    Of a data set with splits of its own none is: all images would be read to keep a few, so names are ranked.
+    Of files with splits of their own none is: all would be read to keep a few, so names are ranked.
     """
     if config.train_per_class is None:
         return dataset

@@ -6,7 +6,7 @@ A table says it in a column, of folders and tars a rule over sample ids does. Gr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -46,6 +46,11 @@ def _rule(rule: str) -> Callable[[str], str]:
         return (match[1 if pattern.groups else 0] or "") if match else ""
 
     return found
+
+
+def parties(units: Sequence[str], groups: Sequence[str]) -> Sequence[Hashable]:
+    """What each row belongs to: its unit, or with `groups` (empty for none) all that is `joined` with it."""
+    return joined(units, groups) if any(groups) else units
 
 
 def joined(units: Sequence[str], groups: Sequence[str]) -> list[int]:

@@ -1,7 +1,7 @@
 """The training loop of every trained method: shuffled batches of support queries, an optimiser of torch's, a rate that decays.
 
 A query is one stored view of a support image, drawn anew each epoch (imported features have one view). Draws go over the
-sample ids, so renumbering classes or reordering rows changes nothing.
+samples' contents, so renaming, renumbering classes or reordering rows changes nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def run_epochs(
     rate = LambdaLR(optimiser, lambda done: schedule.decay(done, steps))
     draw = queries or (lambda rows, generator: view_queries(support, rows, generator))
     for epoch in range(1, schedule.epochs + 1):
-        shuffled = support.by_id[torch.randperm(len(support), generator=generator).to(support.labels.device)]
+        shuffled = support.by_unit[torch.randperm(len(support), generator=generator).to(support.labels.device)]
         for rows in torch.split(shuffled, schedule.batch_size):
             batch = Batch(rows, draw(rows, generator), support.labels[rows], epoch)
             result = step(batch)

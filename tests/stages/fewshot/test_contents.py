@@ -17,8 +17,9 @@ from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot.draw import SplitIndex, draw_support, draw_validation, index_split, take_samples
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.identity import Identity
-from xmap.store.formats.features import Samples, write_samples
 from xmap.store.formats.packs import Packs, Rows, keys_of
+from xmap.store.formats.samples import AUGMENTED, PLAIN, Samples, write_samples
+from xmap.store.formats.tables import read_table, write_table
 
 # The class and the content of each sample: few contents, so that some are there several times.
 images = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12).map(str)), min_size=1, max_size=40)
@@ -54,9 +55,16 @@ def test_a_class_has_no_content_twice_and_all_shots_that_its_contents_allow(foun
 
 
 def stored(
-    world: World, splits: Mapping[str, Sequence[tuple[str, int, str]]], views: int = 1, groups: Mapping[str, str] = MappingProxyType({})
+    world: World,
+    splits: Mapping[str, Sequence[tuple[str, int, str]]],
+    views: int = 1,
+    groups: Mapping[str, str] = MappingProxyType({}),
+    told: bool = True,
 ) -> Artifact:
-    """Image features of samples (id, class, content) whose rows lie in packs; the rows of a content tell which it is."""
+    """Image features of samples (id, class, content) whose rows lie in packs; the rows of a content tell which it is.
+
+    Where groups are not `told` the tables are those of before there were any.
+    """
     packs = [Packs.of(world.store.root, "toy", {"views": kind}) for kind in ("plain", "augmented")]
     known = {data: blake3(data.encode()).hexdigest() for rows in splits.values() for _, _, data in rows}
     for number, kept in enumerate(packs):
@@ -69,14 +77,18 @@ def stored(
             if len(lacking):
                 kept.write(found.take(lacking))
     fields = {split: [list(row) for row in rows] for split, rows in splits.items()}
-    with world.store.build(Identity("images", "toy", {**fields, "views": views, "groups": dict(groups)})) as held:
+    with world.store.build(Identity("images", "toy", {**fields, "views": views, "groups": dict(groups), "told": told})) as held:
         assert isinstance(held, Draft)
         for split, rows in splits.items():
             each = [(*row, view) for row in sorted(rows) for view in range(views if split == "train" else 1)]
             ids, labels, data, numbers = zip(*each, strict=True)
             contents, numbered = [known[name] for name in data], (np.asarray(labels, np.int32), np.asarray(numbers, np.int16))
             samples = Samples(ids, *numbered, contents, [groups.get(name, "") for name in ids], ids)
-            write_samples(held.path / f"{split}-00000.parquet", samples, split, "f", *packs)
+            path = held.path / f"{split}-00000.parquet"
+            write_samples(path, samples, split, "f", *packs)
+            if not told:
+                table = read_table(path).drop_columns(["group", "source"])
+                write_table(path, table, "f", {PLAIN: packs[0].name, AUGMENTED: packs[1].name})
         counts = {split: len(rows) for split, rows in splits.items()}
         makers = [kept.name for kept in packs]
         return held.commit({"dataset": "toy", "classes": world.names, "logit_scale": SCALE, "counts": counts, "features": makers})
@@ -115,7 +127,9 @@ def test_what_is_drawn_by_is_the_content_and_features_are_found_by_it(world: Wor
     rows = rows_of("train", 3)
     found = stored(world, {"train": rows}, views=3)
     train = index_split(found, "train")
-    assert train.units == tuple(blake3(data.encode()).hexdigest() for _, _, data in rows)
+    known = {name: blake3(data.encode()).hexdigest() for name, _, data in rows}
+    assert train.units == tuple(sorted(known.values()))
+    assert [known[name] for name in train.sample_ids] == list(train.units)
     name, label, data = rows[5]
     taken = take_samples(found, "train", {name})
     assert (taken.labels.tolist(), taken.views.tolist()) == ([label] * 3, [0, 1, 2])
@@ -134,3 +148,29 @@ def test_what_settings_are_chosen_on_has_no_copy_of_the_support(world: World, pr
         assert chosen is not None
         assert {data[name] for name in chosen.sample_ids}.isdisjoint({data[name] for name in support})
         assert what == "train remainder, 3 a class"
+
+
+def test_what_settings_are_chosen_on_belongs_to_nothing_in_the_support(world: World) -> None:
+    """Of a class with three groups of four images, support and validation share none; a copy of an image joins its group to another."""
+    rows = rows_of("train", 12, copies=1)
+    groups = {name: f"{label} {int(data.split()[1]) % 3}" for name, label, data in rows[:48]} | {
+        name: f"copy {name}" for name, _, _ in rows[48:]
+    }
+    found = stored(world, {"train": rows}, groups=groups)
+    for seed in range(5):
+        support = draw_support(found, CacheConfig(shots=1), world.names, seed).index.sample_ids
+        chosen, _ = draw_validation(found, 1, seed, "paper", support, 4)
+        assert chosen is not None
+        assert {groups[name] for name in chosen.sample_ids}.isdisjoint({groups[name] for name in support})
+
+
+def test_tables_of_before_there_were_groups_are_read(world: World) -> None:
+    rows = rows_of("train", 6)
+    together = {name: "all" for name, _, _ in rows}
+    now, then = (stored(world, {"train": rows}, groups=together, told=told) for told in (True, False))
+    one, other = index_split(now, "train"), index_split(then, "train")
+    assert (one.sample_ids, one.units, one.groups) == (other.sample_ids, other.units, ("all",) * 24)
+    assert other.groups == ()
+    chosen = [draw_validation(found, 1, 1, "few", rows[0][:1], 4)[0] for found in (now, then)]
+    assert chosen[0] is None
+    assert chosen[1] is not None

@@ -39,10 +39,10 @@ def test_segments_know_whether_shots_are_even() -> None:
     assert Segments.of(torch.tensor([0, 0]), 2, 2).even is None
 
 
-def test_draws_by_id_do_not_depend_on_class_numbers() -> None:
+def test_draws_by_unit_do_not_depend_on_class_numbers() -> None:
     support = random_support([2, 3], 4, np.random.default_rng(1))
     swapped = Support.of(support.sample_ids, 1 - support.labels, support.views, support.shots, 2)
-    names = [[found.sample_ids[int(row)] for row in found.by_id] for found in (support, swapped)]
+    names = [[found.sample_ids[int(row)] for row in found.by_unit] for found in (support, swapped)]
     assert names[0] == names[1] == sorted(support.sample_ids)
 
 

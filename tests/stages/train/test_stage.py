@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worlds.few_shot import World, random_support
+from tests.worlds.few_shot import World
 from xmap.stages.adapters.files import load_adapter
 from xmap.stages.build_cache.stage import build_cache
 from xmap.stages.config import CacheConfig, Device, Protocol, TopK
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import rank
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.recorder import Recorder
-from xmap.stages.train.stage import held_out, train
+from xmap.stages.train.stage import train
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
@@ -175,16 +174,6 @@ def test_with_nothing_left_over_part_of_the_support_is_held_out(tmp_path: Path) 
 def test_with_one_shot_and_no_validation_nothing_is_chosen(tmp_path: Path) -> None:
     adapter = scene(tmp_path, 1, val=0, shots=1).train("tip-adapter")
     assert (adapter.summary["selection"]["selected_on"], adapter.summary["selection"]["trials"]) == ("nothing (fixed defaults)", 0)
-
-
-def test_a_quarter_of_each_class_is_held_out_by_rank() -> None:
-    support = random_support([1, 2, 9], 4, np.random.default_rng(0))
-    held = {support.sample_ids[int(row)] for row in held_out(support, 7)}
-    expected = set()
-    for label, count in ((1, 1), (2, 2)):
-        ids = [sample for sample, other in zip(support.sample_ids, support.labels.tolist(), strict=True) if other == label]
-        expected |= set(sorted(ids, key=lambda sample: rank(7, sample))[:count])
-    assert held == expected
 
 
 def test_the_paper_protocol_is_named(tmp_path: Path) -> None:

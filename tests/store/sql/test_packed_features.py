@@ -13,8 +13,9 @@ import pytest
 from tests.worlds.questions import add_images, built, rows
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
-from xmap.store.formats.features import Samples, read_images, write_errors, write_samples
+from xmap.store.formats.features import read_images, write_errors
 from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.samples import Samples, write_samples
 from xmap.store.formats.tables import write_table
 from xmap.store.sql.connection import connect
 

@@ -1,0 +1,112 @@
+"""Tables of samples: which images a data set has, in which split and class, and by what their features are found.
+
+One row a view of a sample. Rows keep the order in which they were planned, by sample id, then view; readers order them by content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.packs import MAKER, Packs, column_keys
+from xmap.store.formats.tables import REMEDY, Array, read_footer, read_schema, read_table, write_table
+
+# The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
+PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
+BAD_TABLE = "errors.parquet"
+# The columns beside the vectors.
+SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
+CONTENT = pa.field("content", pa.binary(32))
+REFERRING = pa.schema([*SAMPLES, CONTENT])
+# Tables of samples have these too, but for those of before there were groups; empty where a sample stands alone.
+GROUP, SOURCE = (pa.field(name, pa.string()) for name in ("group", "source"))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows of a table of samples whose features are in packs.
+
+    `sample_ids` (R strings), `labels` (R,) int32, `views` (R,) int16, `contents` the blake3 of the images' bytes in hex, `groups` empty for
+    what stands alone, `sources` the files that hold the bytes.
+    """
+
+    sample_ids: Sequence[str]
+    labels: Array
+    views: Array
+    contents: Sequence[str]
+    groups: Sequence[str]
+    sources: Sequence[str]
+
+
+def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain: Packs, augmented: Packs) -> None:
+    """Write samples of one split whose features are in packs, as one Parquet file."""
+    table = pa.table(
+        {
+            "sample_id": pa.array(rows.sample_ids, pa.string()),
+            "split": pa.array([split] * len(rows.sample_ids), pa.string()),
+            "label": pa.array(rows.labels, pa.int32()),
+            "view": pa.array(rows.views, pa.int16()),
+            "content": pa.array([bytes.fromhex(content) for content in rows.contents], CONTENT.type),
+            "group": pa.array(rows.groups, GROUP.type),
+            "source": pa.array(rows.sources, SOURCE.type),
+        }
+    )
+    write_table(path, table, fingerprint, {PLAIN: plain.name, AUGMENTED: augmented.name})
+
+
+def makers_of(path: Path) -> tuple[str, str] | None:
+    """The makers of the plain and the augmented views of a table of samples; None where the table holds features itself.
+
+    Raises `ArtifactDamaged`.
+    """
+    footer = read_footer(path)
+    found = tuple(footer.get(name, "") for name in (PLAIN, AUGMENTED))
+    if not any(found):
+        return None
+    if not all(map(MAKER.fullmatch, found)):
+        raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
+    return found[0], found[1]
+
+
+def columns_of(path: Path) -> pa.Schema:
+    """The columns of a table of samples that say what a row is, beside its features. Raises `ArtifactDamaged`."""
+    if makers_of(path) is None:
+        return SAMPLES
+    return pa.schema([*REFERRING, GROUP]) if GROUP.name in read_schema(path).names else REFERRING
+
+
+def content_order(tables: Sequence[pa.Table]) -> Array:
+    """The order (R,) of rows of one view by content, then label, so that names have no say; as they are where no content is known."""
+    table = pa.concat_tables(tables)
+    if CONTENT.name not in table.column_names:
+        return np.arange(len(table))
+    return np.lexsort((table["label"].to_numpy(), column_keys(table["content"], table["view"])))
+
+
+def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[Packs, Array]]:
+    """The rows that image features refer to in those of their tables whose names are `wanted`, a maker and a table at a time.
+
+    Raises `ArtifactDamaged`.
+    """
+    for path in images.files(suffix=".parquet"):
+        if path.name != BAD_TABLE and wanted(path.name):
+            yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
+
+
+def references(path: Path) -> Iterator[tuple[str, Array]]:
+    """The rows that a table of samples refers to: a maker and what they are found by (`Packs.has`), for each maker.
+
+    Raises `ArtifactDamaged`.
+    """
+    makers = makers_of(path)
+    if makers is not None:
+        table = read_table(path, types=REFERRING)
+        plain = table["view"].to_numpy() == 0
+        keys = column_keys(table["content"], table["view"])
+        yield from ((maker, keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
