@@ -143,7 +143,7 @@ def stored_listing(images: Artifact) -> Listing | None:
     import numpy as np
 
     from xmap.store.formats.features import read_errors
-    from xmap.store.formats.samples import CONTENT, SAMPLES, makers_of
+    from xmap.store.formats.samples import columns_of
     from xmap.store.formats.tables import read_table
 
     counts, classes = images.summary.get("counts"), images.summary.get("classes")
@@ -155,8 +155,7 @@ def stored_listing(images: Artifact) -> Listing | None:
             if path.name == BAD:
                 found |= {row.sample_id: Seen(row.split, None) for row in read_errors(path)}
                 continue
-            split, types = path.name.rpartition("-")[0], SAMPLES if makers_of(path) is None else SAMPLES.append(CONTENT)
-            table = read_table(path, types=types)
+            split, table = path.name.rpartition("-")[0], read_table(path, types=columns_of(path))
             for row in table.take(np.flatnonzero(table["view"].to_numpy() == 0)).to_pylist():
                 content = row["content"].hex() if "content" in row else None
                 found[row["sample_id"]] = Seen(split, str(classes[row["label"]]), content)
