@@ -8,12 +8,13 @@ by an adapter that the rest has trained with the settings chosen already.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 import torch
 from torch import Tensor
 
 from xmap.stages.adapters.neighbors import BATCH, batches
+from xmap.stages.datasets.splits.groups import parties
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, rank
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
@@ -57,16 +58,23 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
 
 
 def folds(support: Support, seed: int) -> Iterator[Tensor]:
-    """Rows (H,) of the support to hold out together: a quarter of each class at a time, and none of a class with one sample."""
-    order = sorted(range(len(support)), key=lambda row: rank(seed, support.sample_ids[row], "temperature"))
-    labels, counts = support.labels.tolist(), support.segments.counts.tolist()
+    """Rows (H,) of the support to hold out together: a quarter of each class at a time, and none of a class with one sample.
+
+    What belongs together is held together, and not at all where it is the whole of a class.
+    """
+    order = sorted(range(len(support)), key=lambda row: rank(seed, support.units[row], "temperature"))
+    labels, counts, together = support.labels.tolist(), support.segments.counts.tolist(), parties(support.units, support.groups)
     seen: Counter[int] = Counter()
+    part_of: dict[Hashable, int] = {}
     parts: list[list[int]] = [[] for _ in range(FOLDS)]
     for row in order:
-        if counts[labels[row]] > 1:
-            parts[seen[labels[row]] % FOLDS].append(row)
-            seen[labels[row]] += 1
-    return (torch.tensor(sorted(rows), device=support.labels.device) for rows in parts if rows)
+        parts[part_of.setdefault(together[row], seen[labels[row]] % FOLDS)].append(row)
+        seen[labels[row]] += 1
+    for number, rows in enumerate(parts):
+        held = Counter(labels[row] for row in rows)
+        whole = {together[row] for row in rows if held[labels[row]] == counts[labels[row]]}
+        parts[number] = sorted(row for row in rows if together[row] not in whole)
+    return (torch.tensor(rows, device=support.labels.device) for rows in parts if rows)
 
 
 def score(module: Method, fitted: Fitted, cache: Cache, samples: Labelled) -> Tensor:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.worlds.few_shot import random_support
 from xmap.stages.fewshot.draw import rank
 from xmap.stages.fewshot.task import Support
+from xmap.stages.train.calibration import folds
 from xmap.stages.train.held_out import held_out
 
 # The class, the content and the group (empty for none) of each sample; a class has a content once, as supports do.
@@ -49,12 +50,14 @@ def test_a_quarter_of_each_class_is_held_out_by_rank() -> None:
 @given(samples, st.integers(0, 99))
 def test_no_content_and_no_group_is_held_and_left(found: list[Row], seed: int) -> None:
     names = [str(number) for number in range(len(found))]
-    chosen = held(found, names, seed)
-    kept = [row for name, row in zip(names, found, strict=True) if name not in chosen]
-    out = [row for name, row in zip(names, found, strict=True) if name in chosen]
-    assert {content for _, content, _ in kept}.isdisjoint({content for _, content, _ in out})
-    assert ({group for *_, group in kept} - {""}).isdisjoint({group for *_, group in out})
-    assert {label for label, *_ in kept} == {label for label, *_ in found}
+    support = support_of(found, names)
+    for rows in (held_out(support, seed), *folds(support, seed)):
+        chosen = {support.sample_ids[row] for row in rows.tolist()}
+        kept = [row for name, row in zip(names, found, strict=True) if name not in chosen]
+        out = [row for name, row in zip(names, found, strict=True) if name in chosen]
+        assert {content for _, content, _ in kept}.isdisjoint({content for _, content, _ in out})
+        assert ({group for *_, group in kept} - {""}).isdisjoint({group for *_, group in out})
+        assert {label for label, *_ in kept} == {label for label, *_ in found}
 
 
 @given(samples, st.integers(0, 99), st.permutations(range(24)), st.permutations(range(3)))
