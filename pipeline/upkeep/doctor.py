@@ -136,6 +136,8 @@ def _models(patient: Patient) -> Iterator[Finding]:
     for name, answer in zip(names, asked.get("models", [asked] * len(names)), strict=True):
         if "error" not in answer:
             yield Finding("model", "ok", f"{answer['name']} loads and encodes, width {answer['width']}")
+            if name == encoder.model:
+                yield from _batches(patient)
         elif name == TINY:
             yield Finding("model", "problem", str(answer["error"]), "pip install --force-reinstall open_clip_torch, and xmap itself")
         elif answer["kind"] == "InputError" and "cannot get the weights" in answer["error"]:
@@ -143,6 +145,28 @@ def _models(patient: Patient) -> Iterator[Finding]:
             yield Finding("model", "note", f"the weights of {name} are not on this machine", remedy)
         else:
             yield Finding("model", "problem", str(answer["error"]), "choose another --model or --pretrained")
+
+
+def _batches(patient: Patient) -> Iterator[Finding]:
+    """Whether rows of features may be taken from other batches: where not, from none but the very same ones."""
+    config = patient.config
+    answer = _probe("batches", config.run.device, str(config.extract.batch_size), config.encoder.model_dump_json())
+    if answer.get("kind") == "Timeout":
+        remedy = "an extraction tries it before it takes rows from a store; on a slow machine that takes minutes, once"
+        yield Finding("batches", "note", f"no answer within {PATIENCE_SECONDS} s whether rows depend on their neighbours", remedy)
+        return
+    if "error" in answer:
+        yield Finding("batches", "problem", str(answer["error"]), "choose another --device or --batch-size")
+        return
+    threads = int(answer["threads"])
+    where = f"on {answer['device']}" + (f" with {threads} thread{'s' * (threads != 1)}" if answer["device"] == "cpu" else "")
+    rows = f"a row of {answer['name']} in batches of {config.extract.batch_size} {where}"
+    alike = "" if answer["alike"] else "; one thread would give other last bits"
+    if answer["holds"]:
+        yield Finding("batches", "ok", f"{rows} does not depend on its neighbours{alike}")
+    else:
+        remedy = "features are taken from no extraction but one of the same batches; another --batch-size may not have this, 1 never has"
+        yield Finding("batches", "note", f"{rows} depends on its neighbours{alike}", remedy)
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:

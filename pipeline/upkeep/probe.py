@@ -2,6 +2,7 @@
 
 python -m xmap.pipeline.upkeep.probe libraries            torch and faiss together, as a run uses them
 python -m xmap.pipeline.upkeep.probe models ENCODER...    models loaded and asked, without the network; ENCODER is a config as JSON
+python -m xmap.pipeline.upkeep.probe batches DEVICE SIZE ENCODER    whether rows depend on their neighbours in a batch of SIZE
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xmap.stages.encoder.identity import EncoderIdentity
 
 KEYS, WIDTH = 4096, 64
 
@@ -35,15 +39,38 @@ def models(*configs: str) -> dict[str, Any]:
     return {"models": [_answer(_model, config) for config in configs]}
 
 
-def _model(config: str) -> dict[str, Any]:
+def batches(device: str, size: str, config: str) -> dict[str, Any]:
+    """Whether rows depend on their neighbours in a batch, and whether one thread would give others."""
     import torch
 
+    from xmap.stages.encoder.model import Encoder
+    from xmap.stages.extract.batch_law import holds, trial_rows
+    from xmap.stages.machine.kind import this_machine
+
+    sys.addaudithook(_refuse_network)
+    machine, identity = this_machine(device), _identity(config)
+    encoder = Encoder.load(identity, machine.device, texts=False)
+    kept, rows, threads = holds(encoder, int(size)), trial_rows(encoder, int(size)), torch.get_num_threads()
+    torch.set_num_threads(1)
+    alike = machine.device != "cpu" or trial_rows(encoder, int(size)).tobytes() == rows.tobytes()
+    return {"name": identity.name, "holds": kept, "device": machine.made_by["device"], "threads": threads, "alike": alike}
+
+
+def _identity(config: str) -> EncoderIdentity:
     from xmap.stages.config import EncoderConfig
-    from xmap.stages.encoder.model import Encoder, resolve
+    from xmap.stages.encoder.identity import resolve
     from xmap.store.memory.notes import Notes
 
     with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
-        identity = resolve(EncoderConfig.model_validate_json(config), Notes(Path(folder) / "hashes"), Path(folder))
+        return resolve(EncoderConfig.model_validate_json(config), Notes(Path(folder) / "hashes"), Path(folder))
+
+
+def _model(config: str) -> dict[str, Any]:
+    import torch
+
+    from xmap.stages.encoder.model import Encoder
+
+    identity = _identity(config)
     encoder = Encoder.load(identity, "cpu")
     image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
     return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}
@@ -64,7 +91,7 @@ def _answer(probe: Callable[..., dict[str, Any]], *arguments: str) -> dict[str, 
         return {"error": str(error), "kind": type(error).__name__}
 
 
-PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {"libraries": libraries, "models": models}
+PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {"libraries": libraries, "models": models, "batches": batches}
 
 
 def main() -> None:

@@ -28,10 +28,19 @@ NOBODY = -1
 
 def holds(model: Encoder, batch_size: int) -> bool:
     """Whether the encoder keeps the law in batches of this size, as far as five of them show it."""
-    height, width = model.identity.preprocess["size"]
-    images = np.random.default_rng(0).integers(0, 256, (2 * batch_size, height, width, 3), np.uint8)
-    rows = _encoded(model, images[:batch_size])
+    images, rows = _images(model, batch_size), trial_rows(model, batch_size)
     return all(_same(_encoded(model, _placed(images, places)), rows, places) for places in _arrangements(batch_size))
+
+
+def trial_rows(model: Encoder, batch_size: int) -> Array:
+    """The rows (batch_size, C) of the images of a trial, in one batch."""
+    return _encoded(model, _images(model, batch_size)[:batch_size])
+
+
+def _images(model: Encoder, batch_size: int) -> Pixels:
+    """Those whose rows are known, and as many strangers."""
+    height, width = model.identity.preprocess["size"]
+    return np.random.default_rng(0).integers(0, 256, (2 * batch_size, height, width, 3), np.uint8)
 
 
 def _arrangements(size: int) -> Iterator[Array]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import xmap.cli.doctor
+import xmap.pipeline.upkeep.doctor
 from tests.worlds.commands import call
-from xmap.pipeline.upkeep.doctor import Finding
+from xmap.pipeline.upkeep.doctor import CHECKS, Finding
 
 
 def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -> None:
@@ -30,6 +32,17 @@ def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -
     assert "it is not JSON; delete" in lines[-1]
     # Nothing is written.
     assert [path.name for path in own_store.rglob("*")] == ["images", "cut-00000000", "manifest.json"]
+
+
+@pytest.mark.usefixtures("own_store")
+def test_the_batch_law_is_tried_on_the_model_the_device_and_the_batch_size_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xmap.pipeline.upkeep.doctor, "CHECKS", {"the model": CHECKS["the model"]})
+    result = call("doctor", "--model", "xmap-tiny", "--device", "cpu", "--batch-size", "8")
+    assert result.exit_code == 0
+    (line,) = (line for line in result.stdout.splitlines() if " batches: " in line)
+    assert re.match(
+        r"ok       batches: a row of xmap-tiny in batches of 8 on cpu with \d+ threads? does not depend on its neighbours", line
+    )
 
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("note", 0), ("problem", 1)])

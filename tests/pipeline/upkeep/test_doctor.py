@@ -17,6 +17,7 @@ from xmap.pipeline.upkeep.doctor import (
     Check,
     Finding,
     Patient,
+    _batches,
     _disk,
     _faiss,
     _models,
@@ -121,6 +122,28 @@ def test_models_that_are_not_there(patient: Patient, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(xmap.pipeline.upkeep.doctor, "_probe", lambda *_: next(answers))
     for states in (["problem", "note"], ["ok", "problem"], ["problem", "problem"]):
         assert [finding.state for finding in _models(patient)] == states
+
+
+WHERE = {"name": "xmap-tiny", "device": "cpu", "threads": 2, "alike": True, "holds": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "said"),
+    [
+        (WHERE, "ok", "a row of xmap-tiny in batches of 64 on cpu with 2 threads does not depend on its neighbours"),
+        ({**WHERE, "alike": False}, "ok", "depend on its neighbours; one thread would give other last bits"),
+        ({**WHERE, "holds": False, "device": "H100"}, "note", "in batches of 64 on H100 depends on its neighbours"),
+        ({"error": "no answer within 180 s", "kind": "Timeout"}, "note", "no answer within 180 s whether rows depend"),
+        ({"error": "--device cuda: torch sees no GPU", "kind": "InputError"}, "problem", "torch sees no GPU"),
+    ],
+)
+def test_rows_that_may_depend_on_their_batch(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], state: str, said: str
+) -> None:
+    monkeypatch.setattr(xmap.pipeline.upkeep.doctor, "_probe", lambda *_: answer)
+    (finding,) = _batches(patient)
+    assert (finding.state, bool(finding.remedy)) == (state, state != "ok")
+    assert said in finding.found
 
 
 def test_little_room_and_no_permission(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
