@@ -152,7 +152,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.content.repeats import repeats, without_leaks
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.datasets.splits.groups import torn
-    from xmap.stages.encoder.identity import resolve
+    from xmap.stages.encoder.identity import at_hand, resolve
     from xmap.stages.encoder.names import said_of_weights
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
@@ -165,11 +165,13 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         return resolve(placed.encoder, notes, store.root / RECORDS)
 
     def contents(places: Iterable[Place]) -> Mapping[Place, str]:
-        # A slip in the model's name is told before a million files are read.
+        # What the hub does not have is told before a million files are read.
         named()
         hashes.update(hash_places(places, notes))
         return hashes
 
+    # A slip in the model's name is told before anything is read: listing tars reads all of them.
+    at_hand(placed.encoder)
     dataset = open_dataset(placed.data, notes, contents)
     encoder = named()
     if not hashes:

@@ -112,7 +112,7 @@ def resolve(config: EncoderConfig, notes: Notes, records: Path | None) -> Encode
     Raises `InputError` for an unknown model or tag, weights that cannot be had, a QuickGELU mismatch, a missing tokenizer, and a
     config that says more than sizes and options.
     """
-    found = _find(config, records)
+    found = at_hand(config) or _recorded(config, records)
     require_plain_config(found.name, found.model, found.preprocess)
     model = deepcopy(dict(found.model))
     model["quick_gelu"] = bool(config.force_quick_gelu or model.get("quick_gelu", False))
@@ -130,14 +130,18 @@ def resolve(config: EncoderConfig, notes: Notes, records: Path | None) -> Encode
     )
 
 
-def _find(config: EncoderConfig, records: Path | None) -> Found:
+def at_hand(config: EncoderConfig) -> Found | None:
+    """The model in `config` if it is on this machine by its name or file; None where open_clip has to be asked for its weights.
+
+    No weights are read, so that a slip in a name is told at once. Raises `InputError`.
+    """
     if config.model in BUNDLED:
         return _local(MODELS / config.model, config.model, "this installation is incomplete, install xmap again")
     if config.model.startswith(LOCAL):
         folder = Path(config.model.removeprefix(LOCAL)).expanduser()
         return _local(folder, folder.resolve().name, f"give --model {LOCAL}PATH a folder with {CONFIG_FILE} and weights")
     if config.model.startswith(HUB):
-        return _recorded(config, {}, records)
+        return None
     model = builtin_config(config.model)
     if not config.pretrained:
         raise InputError(f"model {config.model!r} needs weights; give --pretrained a tag or a weight file, or use --model {TINY}.")
@@ -146,7 +150,7 @@ def _find(config: EncoderConfig, records: Path | None) -> Found:
         return Found(f"{config.model}-{file.stem}", model, {}, _safe_weights(file), config.model, _openai(file))
     if len(file.parts) > 1 or file.suffix in (".pt", ".pth", ".bin", ".safetensors"):
         raise InputError(f"there is no weight file {file}; give --pretrained a tag or an existing file.")
-    return _recorded(config, model, records)
+    return None
 
 
 def _local(folder: Path, name: str, remedy: str) -> Found:
@@ -172,9 +176,10 @@ def _checkpoint(folder: Path, remedy: str) -> Path:
     return min(files, key=lambda path: (usual.get(path.name, len(usual)), path.suffix != ".safetensors", path.name))
 
 
-def _recorded(config: EncoderConfig, model: Mapping[str, Any], records: Path | None) -> Found:
+def _recorded(config: EncoderConfig, records: Path | None) -> Found:
     """A model whose weights open_clip finds or downloads: from the record of an earlier answer, or by asking now."""
     hub = config.model.startswith(HUB)
+    model = {} if hub else builtin_config(config.model)
     question = {"model": config.model, "tag": "" if hub else config.pretrained, "cache_dir": config.cache_dir}
     question["open_clip"] = version("open_clip_torch")
     name = config.model.removeprefix(HUB) if hub else f"{config.model}-{config.pretrained}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -109,6 +110,40 @@ def test_a_short_class_is_told_where_its_images_are(store: Store, tmp_path: Path
             path.unlink()
     with pytest.raises(InputError, match=message):
         make_plan(store, config(data__data=str(photos), cache__shots=3))
+
+
+def test_shots_are_counted_by_contents_as_they_are_drawn(store: Store, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", train=4)
+    for number in (2, 3):
+        shutil.copy(photos / "train" / "ant" / "0.png", photos / "train" / "ant" / f"{number}.png")
+    with pytest.raises(InputError, match=r"class 'ant' has 2 training images, fewer than 3 shots"):
+        make_plan(store, config(data__data=str(photos), cache__shots=3))
+    assert stages(store, config(data__data=str(photos), cache__shots=2))["cache"] == 2
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        ({"encoder.model": "ViT-B-23"}, "unknown model 'ViT-B-23'; near names: ViT-B-32"),
+        ({"encoder.model": "local-dir:gone"}, "there is no model folder"),
+        ({"encoder.model": "ViT-B-32", "encoder.pretrained": "gone.safetensors"}, "there is no weight file gone.safetensors"),
+        ({"encoder.model": "ViT-B-32", "encoder.pretrained": "opemai"}, "no pretrained tag 'opemai'; near tags: openai"),
+    ],
+)
+def test_a_slip_in_the_models_name_is_told_before_images_are_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slip: dict[str, str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_photos(tmp_path / "photos")
+    for split in ("val", "test"):
+        shutil.rmtree(photos / split)
+    # Splits are drawn by contents, so that these are asked for while the data set is opened.
+    monkeypatch.setattr("xmap.stages.datasets.content.hashing.hash_places", None)
+    if "opemai" not in slip.values():
+        # Tars and tables of images are read when they are listed.
+        monkeypatch.setattr("xmap.stages.datasets.open.open_dataset", None)
+    with pytest.raises(InputError, match=said):
+        make_plan(store, config(data__data=str(photos / "train")).override(slip))
 
 
 def test_a_remark_of_every_seed_is_said_once(store: Store, tmp_path: Path) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
+import xmap.stages.images.decode
+import xmap.stages.images.room
 from tests.worlds.extraction import Plan, Told
+from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images
@@ -57,3 +63,32 @@ def test_no_images_are_an_error(plan: Plan) -> None:
     job = plan()
     with pytest.raises(InputError, match="has no images"):
         replace(job, dataset=replace(job.dataset, samples=())).run()
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("refused", ["before", "while"])
+def test_an_image_for_which_memory_was_short_is_looked_at_again(
+    plan: Plan, photos: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """How much is free is a matter of the moment: a content that once did not fit is not bad for ever."""
+    Image.new("RGB", (300, 300), "red").save(photos / "train" / "cat" / "large.png")
+    with monkeypatch.context() as short:
+        if refused == "before":
+            short.setattr(xmap.stages.images.room, "LITTLE", 500_000)
+            short.setattr(xmap.stages.images.room, "available_bytes", lambda: 100_000)
+        else:
+            short.setattr(xmap.stages.images.decode, "rgb_of", partial(_short_of_memory, xmap.stages.images.decode.rgb_of))
+        first = plan().run()
+    assert [(row.sample_id, row.kind) for row in read_errors(first.file("errors.parquet"))] == [("train/cat/large.png", "too-large")]
+    picture(50).save(photos / "train" / "cat" / "new.png")
+    told = Told()
+    second = plan().run(progress=told)
+    assert told.encoded == 2
+    assert read_errors(second.file("errors.parquet")) == []
+
+
+def _short_of_memory(real: Any, image: Image.Image, *given: Any) -> Any:
+    if image.width == 300:
+        # As Pillow says it of a decoder.
+        raise OSError("out of memory when reading image file")
+    return real(image, *given)

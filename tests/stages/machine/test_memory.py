@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from xmap.stages.machine.memory import CLEAR, kept_memory, peak_memory
+import xmap.stages.machine.memory
+from xmap.stages.machine.memory import CLEAR, available_bytes, kept_memory, peak_memory
+from xmap.store.disk.memory_limit import unclaimed_bytes
 
 BIG = 200_000_000
 SIZE = 64 << 20
@@ -64,3 +68,18 @@ def test_a_gpu_or_an_error_inside_is_no_matter() -> None:
         pass
     with pytest.raises(ValueError, match="inside"), kept_memory("cpu"):
         raise ValueError("inside")
+
+
+def test_what_is_free_is_the_least_of_the_machine_and_the_groups_around_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").write_text("0::/box\n")
+    (tmp_path / "box").mkdir()
+    monkeypatch.setattr(xmap.stages.machine.memory, "unclaimed_bytes", partial(unclaimed_bytes, tmp_path, tmp_path / "own"))
+    free = available_bytes()
+    assert free
+    (tmp_path / "box" / "memory.current").write_text("3000\n")
+    for limit, left in (("4000", 1000), ("max", None), ("1000", 0)):
+        (tmp_path / "box" / "memory.max").write_text(f"{limit}\n")
+        found = available_bytes()
+        assert found == left if left is not None else found is not None and found > 4000

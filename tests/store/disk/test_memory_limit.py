@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import xmap.store.disk.headers
+from xmap.store.disk.headers import require_room
 from xmap.store.disk.memory_limit import memory_bytes, unclaimed_bytes
+from xmap.store.errors import NotPlain
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 STAT = "anon 100\ninactive_file 30\nactive_file 20\ntotal_inactive_file 30\ntotal_active_file 20\n"
@@ -59,3 +63,13 @@ def test_the_least_limit_holds(tmp_path: Path, own: str, groups: dict[str, str],
 def test_where_there_are_no_groups_the_machine_is_the_limit(tmp_path: Path) -> None:
     assert memory_bytes(tmp_path / "none", tmp_path / "nothing") == MACHINE
     assert unclaimed_bytes(tmp_path / "none", tmp_path / "nothing") is None
+
+
+def test_a_table_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = write(tmp_path, "0::/box\n", {"box/memory.max": "1000"})
+    monkeypatch.setattr(xmap.store.disk.headers, "memory_bytes", partial(memory_bytes, *where))
+    table = tmp_path / "table"
+    table.write_bytes(b"x" * 100)
+    require_room(table, 1000)
+    with pytest.raises(NotPlain, match=r"it would unpack from 100 bytes to 1,001"):
+        require_room(table, 1001)
