@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
+from xmap.cli.columns import METHOD, RESULTS
 from xmap.cli.console import plain
 from xmap.cli.slips import place_of, require_one
 from xmap.store.artifacts.artifact import Store
@@ -81,6 +82,16 @@ FormatOption = Annotated[
         "--format",
         metavar="FORMAT",
         help="table, csv, json, jsonl, markdown, latex, or parquet with -o. [that of FILE's suffix, else table]",
+        show_default=False,
+        rich_help_panel=GENERAL,
+    ),
+]
+ColumnsOption = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help=f"Columns of the table, of: {', '.join(name for name in RESULTS if name != METHOD)}. [a few of them]",
         show_default=False,
         rich_help_panel=GENERAL,
     ),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from xmap.cli.columns import INTERVAL, Column, chosen_columns, uneven
 from xmap.cli.console import interval, number, points, show, size
 from xmap.cli.formats import Sheet, rows_of
 from xmap.cli.tables import print_table
@@ -17,19 +18,19 @@ Rows = Sequence[Mapping[str, Any]]
 # The columns of a plain row before and after the ends of the interval.
 BEFORE = ("method", "shots", "accuracy_mean")
 AFTER = (
-    "ci_kind", "top5_mean", "ece_mean", "selected_on", "trials", "trainable_parameters", "train_seconds", "peak_bytes", "ms_per_query",
-    "stored_bytes", "text",
+    "ci_kind", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "raw_log_loss_mean", "brier_mean", "aurc_mean",
+    "balanced_accuracy_mean", "macro_f1_mean", "largest_share", "selected_on", "calibrated_on", "trials", "trainable_parameters",
+    "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text",
 )  # fmt: skip
 
 
-COLUMNS = ("method", "accuracy %", "95 % interval", "top-5 %", "ECE %", "trials", "selected on")
-
-
-def results_sheet(results: Rows, differences: Rows, facts: Mapping[str, Any]) -> Sheet:
-    """An evaluation in every format."""
-    shown = _shown(results, {})
-    shown["interval"] = [str(row["ci_kind"]) for row in results]
-    return Sheet(rows_of([plain_row(row) for row in results]), shown, COLUMNS[1:6], facts, partial(print_results, results, differences))
+def results_sheet(results: Rows, differences: Rows, facts: Mapping[str, Any], columns: str = "") -> Sheet:
+    """An evaluation in every format; `columns` are those that people see, by name."""
+    chosen = chosen_columns(columns, results)
+    shown, right = _shown(results, chosen, {}), _right(chosen)
+    if INTERVAL in chosen:
+        shown["interval"] = [str(row["ci_kind"]) for row in results]
+    return Sheet(rows_of([plain_row(row) for row in results]), shown, right, facts, partial(print_results, results, differences, columns))
 
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,11 +40,14 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in BEFORE} | ends | {name: row.get(name) for name in AFTER}
 
 
-def print_results(results: Rows, differences: Rows) -> None:
+def print_results(results: Rows, differences: Rows, columns: str = "") -> None:
     """Methods side by side with their intervals, then what they cost, then how they differ on the same samples."""
-    shown = _shown(results, marks_of(results))
-    rows = list(zip(*shown.values(), strict=True))
-    print_table(COLUMNS, rows, right=COLUMNS[1:6], spare=("trials", "top-5 %", "ECE %"), best=best_of(results))
+    chosen = chosen_columns(columns, results)
+    shown = _shown(results, chosen, marks_of(results))
+    spare = [column.title for column in reversed(chosen.values()) if column.spare]
+    print_table(list(shown), list(zip(*shown.values(), strict=True)), right=_right(chosen), spare=spare, best=best_of(results))
+    if uneven(results):
+        show(f"the largest class has {results[0]['largest_share']:.1f} % of the test images: naming it always would be right as often")
     if results:
         seeds = ", ".join(str(seed) for seed in results[0]["seeds"])
         show(f"{shots_of(results[0]['shots'])}; seeds {seeds}; intervals: {explained(marks_of(results))}")
@@ -58,20 +62,17 @@ def print_results(results: Rows, differences: Rows) -> None:
             show(f"{row['method']}: the choice of {', '.join(row['edges'])} lies at the edge of its grid.")
 
 
-def _shown(results: Rows, marks: Mapping[str, str]) -> dict[str, list[str]]:
-    rows = [
-        (
-            str(row["method"]),
-            f"{row['accuracy_mean']:.2f}",
-            f"{interval(row['accuracy_ci95'])}{marks.get(row['ci_kind'], '')}",
-            number(row.get("top5_mean"), 2),
-            number(row.get("ece_mean"), 1),
-            str(row["trials"]),
-            str(row["selected_on"]),
-        )
-        for row in results
-    ]
-    return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+def _shown(results: Rows, columns: Mapping[str, Column], marks: Mapping[str, str]) -> dict[str, list[str]]:
+    """The cells of each column under its title; intervals carry the sign of their kind."""
+    cells = {column.title: [column.cell(row) for row in results] for column in columns.values()}
+    if INTERVAL in columns:
+        title = columns[INTERVAL].title
+        cells[title] = [f"{cell}{marks.get(row['ci_kind'], '')}" for cell, row in zip(cells[title], results, strict=True)]
+    return cells
+
+
+def _right(columns: Mapping[str, Column]) -> list[str]:
+    return [column.title for column in columns.values() if not column.words]
 
 
 def shots_of(count: int) -> str:

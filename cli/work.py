@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
+from xmap.cli.columns import require_columns
 from xmap.cli.console import print_json, warn
 from xmap.cli.formats import Destination
 from xmap.cli.options import Settings
@@ -25,12 +26,13 @@ def work(settings: Settings, build: Collection[str]) -> None:
         print_json([{**asdict(outcome), "path": path, **changes.get(outcome.stage, {})} for outcome, path in rows])
 
 
-def evaluate(settings: Settings, build: Collection[str], form: str, output: str) -> None:
+def evaluate(settings: Settings, build: Collection[str], form: str, output: str, columns: str) -> None:
     """Build the stages `build`, of which the last is the evaluation, and show it; warnings on stderr in every format."""
     destination = Destination(form, output, settings.json)
+    require_columns(columns)
     result = _run(settings, build)
     said = answer_of(result)
-    destination.write(results_sheet(said.results, said.differences, said.model_dump(mode="json")))
+    destination.write(results_sheet(said.results, said.differences, said.model_dump(mode="json"), columns))
     for line in result.warnings:
         warn(f"warning: {line}")
 

@@ -133,8 +133,9 @@ def execute(
     for remark in plan.afterwards:
         progress.say(remark)
     adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
-    evaluated = any(artifact.stage == EVAL for artifact in artifacts.values())
-    return RunResult(tuple(outcomes), artifacts, tuple(warnings_of(store, adapters)) if evaluated else (), plan.doubts)
+    results = [artifact.summary.get("results", []) for artifact in artifacts.values() if artifact.stage == EVAL]
+    warnings = warnings_of(store, adapters, results[-1]) if results else ()
+    return RunResult(tuple(outcomes), artifacts, tuple(warnings), plan.doubts)
 
 
 class _Builder:

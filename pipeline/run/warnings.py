@@ -10,18 +10,31 @@ from typing import Any
 from xmap.stages.names import ADAPTER
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import safe_name
+from xmap.store.disk.plain import named
 
 # Standard errors beyond which a difference is no longer called luck.
 CLEARLY = 2.0
 SIDES = {"image_only": "image only (gamma 1)", "text_only": "text only (gamma 0)"}
 
 
-def warnings_of(store: Store, adapters: Sequence[Artifact]) -> list[str]:
-    """Warnings about the adapters of an evaluation, all seeds of a method taken together."""
+def warnings_of(store: Store, adapters: Sequence[Artifact], results: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Warnings about the results of an evaluation and its adapters, all seeds of a method taken together."""
     groups: dict[str, list[Artifact]] = {}
     for adapter in adapters:
         if "examination" in adapter.summary:
             groups.setdefault(str(adapter.summary["method"]), []).append(adapter)
+    return [*_no_better(results), *_of_adapters(store, groups)]
+
+
+def _no_better(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Where methods are right no more often than who names the largest class of the test images always."""
+    share = next((float(row["largest_share"]) for row in results if "largest_share" in row), 100.0)
+    poor = [str(row["method"]) for row in results if "largest_share" in row and row["accuracy_mean"] <= share]
+    if poor and len(set(results[0]["class_samples"])) > 1:
+        yield f"{named(poor)}: right no more often than naming the largest class always, which has {share:.1f} % of the test images."
+
+
+def _of_adapters(store: Store, groups: Mapping[str, Sequence[Artifact]]) -> list[str]:
     return [line for method, found in groups.items() for line in (*_useless_fusion(method, found), *_growing_gap(store, method, found))]
 
 

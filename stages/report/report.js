@@ -59,6 +59,8 @@ function bar() {
     picker("against", "Compare with", peers(), state.against, (series) => { state.against = series; draw(); }, "nothing"), theme);
 }
 
+const uneven = (series) => new Set(series.class_samples || []).size > 1;
+
 function headline() {
   const { shown, against } = state, run = report.runs[shown.run], task = report.tasks[shown.task], gap = against && difference(shown, against);
   const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, text));
@@ -68,7 +70,8 @@ function headline() {
     el("div", { class: "tiles" },
       tile(`${shown.accuracy.toFixed(2)} %`, `accuracy on test, 95 % interval ${shown.low.toFixed(2)} to ${shown.high.toFixed(2)} (${shown.ci_kind})`),
       gap && tile(`${signed(gap.difference)} points`, `against ${against.title}${shared ? ` on ${count(gap.images)} images` : ""}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)} (${gap.kind})${gap.tie ? ": a tie" : ""}`),
-      tile(`${shown.ece_mean.toFixed(1)} %`, "expected calibration error"),
+      uneven(shown) && tile(`${shown.largest_share.toFixed(1)} %`, `of the test images are of the largest class: naming it always would be right as often; mean of the classes: ${shown.balanced_accuracy_mean.toFixed(1)} %`),
+      tile(`${shown.ece_mean.toFixed(1)} %`, `expected calibration error${shown.raw_ece_mean === null ? "" : `, ${shown.raw_ece_mean.toFixed(1)} % before calibration`}`),
       tile(count(run.samples), `test images of ${count(task.classes.length)} classes, ${shown.seeds.length} ${shown.seeds.length === 1 ? "seed" : "seeds"}`),
       tile(count(shown.trainable_parameters), `trained numbers, ${fixed(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
     el("p", {}, `${shown.method} names the right class for ${shown.accuracy.toFixed(1)} % of the test images${words ? `, ${words}` : ""}.`),
@@ -79,9 +82,9 @@ function headline() {
 
 function methods() {
   const rows = report.series.filter((series) => series.task === state.shown.task);
-  const columns = ["method", "accuracy (%)", "95 % interval", "top-5 (%)", "calibration error (%)", "trained numbers", "training (s)", "per image (ms)", "chosen on"];
-  const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 8 ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", { class: row === state.shown ? "chosen" : "" },
-    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), count(row.trainable_parameters), fixed(row.train_seconds, 1), fixed(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
+  const columns = ["method", "accuracy (%)", "95 % interval", "top-5 (%)", "calibration error (%)", "log loss", "macro-F1 (%)", "trained numbers", "training (s)", "per image (ms)", "chosen on"];
+  const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 10 ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", { class: row === state.shown ? "chosen" : "" },
+    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), fixed(row.log_loss_mean, 3), fixed(row.macro_f1_mean, 1), count(row.trainable_parameters), fixed(row.train_seconds, 1), fixed(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
   const others = report.series.length - rows.length;
   return section("methods", "Methods side by side", "", fit((width) => methodsFigure(width, rows, state.shown, state.against, choose)), el("div", { class: "scroll" }, table),
     others > 0 && el("p", { class: "soft" }, `${others} more are of runs over other classes; choose one above to see them.`));
@@ -94,7 +97,13 @@ function classes() {
   const order = el("select", { id: "class-order", "aria-label": "Order", onchange: () => { state.classes = order.value; redraw("classes", classes); } }, Object.entries(orders).filter(([key]) => key !== "change" || state.against).map(([key, name]) => el("option", { value: key, selected: key === state.classes }, name)));
   const seen = state.shown.per_class.filter((value) => value !== null).length;
   return section("classes", "Accuracy of each class", "", el("div", { class: "filters" }, order, seen > 30 && el("button", { type: "button", onclick: () => { state.all = !state.all; redraw("classes", classes); } }, state.all ? "Show 30" : `Show all ${count(seen)}`)),
-    pairLegend(), fit((width) => classesFigure(width, task, state.shown, state.against, state.classes, state.all)));
+    pairLegend(), fit((width) => classesFigure(width, task, state.shown, state.against, state.classes, state.all)), state.shown.precision && classTable(task, state.shown));
+}
+
+function classTable(task, shown) {
+  const columns = ["class", "test images", "recall (%)", "precision (%)"];
+  const rows = task.classes.map((name, label) => el("tr", {}, el("td", {}, name), [count(shown.class_samples[label]), fixed(shown.per_class[label], 1), fixed(shown.precision[label], 1)].map((text) => el("td", { class: "number" }, text))));
+  return el("details", { class: "note" }, el("summary", {}, "Precision and recall of each class"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place ? "number" : "" }, name)))), el("tbody", {}, rows))));
 }
 
 function confusion() {
@@ -104,7 +113,7 @@ function confusion() {
   return section("confusion", "Confusion", `${state.shown.title}, mean over seeds`, fit((width) => confusionFigure(width, task, state.shown, pick)), list.length > 0 && [el("h3", {}, "Most frequent mistakes"), el("ol", {}, list)]);
 }
 
-const calibration = () => section("calibration", "Calibration", "", pairLegend(), fit((width) => calibrationFigure(width, state.shown, state.against)));
+const calibration = () => section("calibration", "Calibration", "", pairLegend(), fit((width) => calibrationFigure(width, state.shown, state.against)), state.shown.calibrated_on && el("p", { class: "soft" }, `Temperature ${state.shown.temperatures.map((value) => value.toFixed(2)).join(", ")}, fitted on ${state.shown.calibrated_on}. Risk against coverage, the error among the surest answers averaged over all their numbers: ${fixed(state.shown.aurc_mean, 2)} %; Brier score ${fixed(state.shown.brier_mean, 3)}.`));
 
 function distributions() {
   const found = Object.entries(state.shown.distributions);

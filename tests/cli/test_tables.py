@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from xmap.cli.columns import require_columns
 from xmap.cli.results import explained, marks_of, print_results
 from xmap.cli.tables import CUT, aligned, fitted, print_table
+from xmap.store.errors import InputError, UnknownName
 
 WORDS = st.text("abc漢é-/ ", max_size=30)
 COLUMNS = ("image", "class", "probability %", "zero-shot")
@@ -143,3 +145,27 @@ def test_two_kinds_of_intervals_are_told_apart_in_the_column(capsys: pytest.Capt
     assert printed.count("[49.00, 51.00]*") == 1
     assert "intervals: student-t over seeds; * bootstrap over test samples" in printed
     assert explained(marks_of(rows[1:])) == "student-t over seeds"
+
+
+def test_columns_are_chosen_by_name_and_uneven_classes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"class_samples": [1000, 500, 500], "largest_share": 50.0, "balanced_accuracy_mean": 33.333, "log_loss_mean": 1.25}
+    rows = [{**row("zero-shot", "bootstrap over test samples"), **counts}, row("a", "bootstrap over test samples")]
+    print_results(rows, [])
+    printed = capsys.readouterr().out
+    assert "balanced %" in printed
+    assert "33.33" in printed
+    assert "the largest class has 50.0 % of the test images: naming it always would be right as often" in printed
+    print_results(rows, [], "log-loss, largest")
+    head, _, first, *_ = (line for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert head.split() == ["method", "log", "loss", "largest", "class", "%"]
+    assert first.split() == ["zero-shot", "1.250", "50.0"]
+    print_results([row("a", "student-t over seeds")], [])
+    assert "largest class" not in capsys.readouterr().out
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(UnknownName, match=r"column 'accurate'.*accuracy"):
+        require_columns("accurate")
+    with pytest.raises(InputError, match="name columns"):
+        require_columns(" , ")
+    assert require_columns("") == ()

@@ -105,3 +105,16 @@ def test_eval_warns_of_a_useless_side(tmp_path: Path, own_store: Path) -> None:
     assert "warning: xmadapter-paper: on validation the fusion" in first.stderr
     again = run.invoke(app, [*words, *options, "--json"])
     assert "warning: xmadapter-paper: on validation the fusion" in again.stderr, "also where nothing is built"
+
+
+def test_a_method_that_is_no_better_than_the_largest_class_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def row(method: str, accuracy: float, counts: list[int]) -> dict[str, object]:
+        return {"method": method, "accuracy_mean": accuracy, "largest_share": 100.0 * max(counts) / sum(counts), "class_samples": counts}
+
+    uneven = [row("zero-shot", 49.0, [1000, 500, 500]), row("gda", 50.0, [1000, 500, 500]), row("clap", 51.0, [1000, 500, 500])]
+    (line,) = warnings_of(store, [], uneven)
+    assert line == "'zero-shot', 'gda': right no more often than naming the largest class always, which has 50.0 % of the test images."
+    assert warnings_of(store, [], [row("clap", 20.0, [5, 5, 5])]) == []
+    assert warnings_of(store, [], [{"method": "clap", "accuracy_mean": 20.0}]) == []
