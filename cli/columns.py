@@ -26,6 +26,9 @@ def _number(title: str, field: str, decimals: int, spare: bool = True) -> Column
     return Column(title, lambda row: number(row.get(field), decimals), spare=spare)
 
 
+# How many times its even share a class must have for a table to speak of it.
+UNEVENLY = 1.25
+SHARES = {"largest_share", "class_samples"}
 METHOD, INTERVAL, BALANCED = "method", "interval", "balanced"
 RESULTS: Mapping[str, Column] = {
     METHOD: Column("method", lambda row: str(row["method"]), words=True),
@@ -68,5 +71,7 @@ def require_columns(given: str) -> tuple[str, ...]:
 
 
 def uneven(results: Sequence[Row]) -> bool:
-    """Whether some class has more test images than another, as far as an evaluation says."""
-    return any(len(set(row.get("class_samples") or ())) > 1 for row in results)
+    """Whether one class has clearly more test images than its share, as far as an evaluation says."""
+    return any(
+        row["largest_share"] >= UNEVENLY * 100.0 / max(sum(map(bool, row["class_samples"])), 1) for row in results if SHARES <= row.keys()
+    )

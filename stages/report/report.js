@@ -59,7 +59,8 @@ function bar() {
     picker("against", "Compare with", peers(), state.against, (series) => { state.against = series; draw(); }, "nothing"), theme);
 }
 
-const uneven = (series) => new Set(series.class_samples || []).size > 1;
+// Whether one class has clearly more test images than its share (as the table on the command line says it).
+const uneven = (series) => series.class_samples && series.largest_share >= 125 / Math.max(series.class_samples.filter(Boolean).length, 1);
 
 function headline() {
   const { shown, against } = state, run = report.runs[shown.run], task = report.tasks[shown.task], gap = against && difference(shown, against);
