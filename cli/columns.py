@@ -73,5 +73,5 @@ def require_columns(given: str) -> tuple[str, ...]:
 def uneven(results: Sequence[Row]) -> bool:
     """Whether one class has clearly more test images than its share, as far as an evaluation says."""
     return any(
-        row["largest_share"] >= UNEVENLY * 100.0 / max(sum(map(bool, row["class_samples"])), 1) for row in results if SHARES <= row.keys()
+        row["largest_share"] >= UNEVENLY * 100.0 / max(sum(map(bool, row["class_samples"])), 1) for row in results if row.keys() >= SHARES
     )

@@ -88,6 +88,9 @@ def _print_settings(artifact: Artifact) -> None:
         ],
         right=("value",),
     )
+    calibration = artifact.summary.get("calibration")
+    if calibration:
+        show(f"temperature {calibration['temperature']:g}; fitted on: {calibration['calibrated_on']}")
 
 
 def _grids(options: Any) -> dict[str, list[float]]:

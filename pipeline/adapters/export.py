@@ -137,6 +137,7 @@ def _facts(adapter: Adapter) -> dict[str, Any]:
         "seed": summary["seed"],
         "settings": summary["settings"],
         "selected_on": summary["selection"]["selected_on"],
+        **({"calibration": summary["calibration"]} if "calibration" in summary else {}),
         "classes": list(adapter.classes),
         "encoder": texts.name,
         "encoder_weights": texts.fields.get("encoder", {}).get("weights"),
@@ -162,6 +163,13 @@ def _accuracy(adapter: Adapter) -> float | None:
 
 def _flags(adapter: Adapter) -> str:
     return named(stated_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+
+
+def _calibrated(facts: Mapping[str, Any]) -> str:
+    found = facts.get("calibration")
+    if not found or not found["samples"]:
+        return "Its probabilities are as trained, not calibrated."
+    return f"Its probabilities are calibrated: temperature {found['temperature']:g}, fitted on {found['calibrated_on']}."
 
 
 def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
@@ -204,7 +212,7 @@ print(adapter.predict("photo.jpg"{loaded})[0].top(3))
 | `texts/` | the text features of the classes and the prompts |
 | `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
 
-Settings were chosen on: {facts["selected_on"]}. It was made by
+Settings were chosen on: {facts["selected_on"]}. {_calibrated(facts)} It was made by
 
 ```sh
 {facts["command"]}

@@ -21,8 +21,8 @@ from xmap.store.sql.connection import Connection
 
 FACTS = (
     "accuracies", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "brier_mean", "aurc_mean", "balanced_accuracy_mean",
-    "macro_f1_mean", "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes",
-    "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
+    "macro_f1_mean", "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
+    "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes", "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
 )  # fmt: skip
 
 
