@@ -24,6 +24,8 @@ FACTS = (
     "macro_f1_mean", "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
     "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes", "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
 )  # fmt: skip
+# Of a run, those shown whose labels are doubted.
+SUSPECTS = 100
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,21 @@ class Run:
     @property
     def path(self) -> str:
         """Its name in the column `artifact` of the views."""
-        return f"{self.evaluation.path.parent.name}/{self.evaluation.path.name}"
+        return _path(self.evaluation)
 
     @property
     def images_path(self) -> str:
         """The images it was scored on in the column `artifact` of the views; empty where they are gone."""
-        return f"{self.images.path.parent.name}/{self.images.path.name}" if self.images else ""
+        return _path(self.images) if self.images else ""
 
     @property
     def seed(self) -> int:
         """The seed whose answers are listed sample by sample."""
         return int(self.evaluation.summary["results"][0]["seeds"][0])
+
+
+def _path(artifact: Artifact) -> str:
+    return f"{artifact.path.parent.name}/{artifact.path.name}"
 
 
 def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str, Any]:
@@ -74,12 +80,14 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
     for place, (classes, numbers) in enumerate(tasks.items()):
         members = [runs[number] for number in numbers]
         ids, total = samples.listed_ids(connection, [run.path for run in members], [run.seed for run in members], limit)
-        first = len(report["series"])
+        first, doubted = len(report["series"]), list[str]()
         for number, run in zip(numbers, members, strict=True):
-            report["runs"].append({"number": number, "task": place, **_facts(run)})
+            found = samples.suspects(connection, [_path(adapter) for adapter in run.adapters.values()], SUSPECTS)
+            report["runs"].append({"number": number, "task": place, **_facts(run), "suspects": found})
+            doubted += [row["sample"] for row in found]
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
         report["differences"] += _differences(connection, members, first)
-        shown = _shown(report["series"][first:], ids)
+        shown = _shown(report["series"][first:], [*ids, *doubted])
         report["tasks"].append({
             "classes": list(classes),
             "words": words_of(classes),
@@ -119,7 +127,7 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
     said = samples.answers(connection, run.path, run.seed, ids)
     confusions, bins = series.confusion(connection, run.path), series.calibration(connection, run.path)
     spread = series.distributions(connection, run.path)
-    trained = series.curves(connection, {f"adapter/{found.path.name}": str(found.summary["method"]) for found in run.adapters.values()})
+    trained = series.curves(connection, {_path(found): str(found.summary["method"]) for found in run.adapters.values()})
     rows = []
     for result in run.evaluation.summary["results"]:
         method, (low, high) = result["method"], result["accuracy_ci95"]

@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.log import AFFINITY, PREDICTIONS
+from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
 from xmap.store.formats.tables import Array, read_table, require_columns
 
 TEST_LOG, SAID = "affinity/test.parquet", "predictions.parquet"
 # One answer: a method, a seed, a sample.
 ANSWER = ("method", "seed", "sample_id")
+# No page shows what predictions lack that were written before probabilities were calibrated.
+SHOWN = pa.schema([field for field in PREDICTIONS if field.name not in RAW])
 LISTS = ("top5", "top5_probability", "top5_image", "top5_text")
 
 
@@ -24,7 +26,7 @@ def require_logs(evaluation: Artifact, classes: int) -> None:
     tables = evaluation.files("predictions", ".parquet") + evaluation.files("affinity/", ".parquet")
     said, test = evaluation.file(SAID), evaluation.file(TEST_LOG)
     problem = "its tables are not those of an evaluation" if set(tables) != {said, test} else None
-    predictions, log = (_answers(path, schema) for path, schema in ((said, PREDICTIONS), (test, AFFINITY)))
+    predictions, log = (_answers(path, schema) for path, schema in ((said, SHOWN), (test, AFFINITY)))
     problem = problem or _misfit(evaluation, predictions, log) or _out_of_range(predictions, classes)
     if problem:
         raise ArtifactDamaged(evaluation.path, problem, evaluation.remedy)

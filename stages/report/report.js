@@ -159,6 +159,11 @@ function samples() {
     rows.length > view.rows && el("div", { class: "more" }, el("button", { type: "button", id: "more", onclick: () => change({ rows: view.rows + MORE }, true) }, `Show ${count(Math.min(MORE, rows.length - view.rows))} more`), el("span", { class: "soft" }, `${count(view.rows)} of ${count(rows.length)} shown`))), { class: "long" }, []);
 }
 
+function suspects() {
+  const run = report.runs[state.shown.run], total = run.suspects.length;
+  return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} whose nearest cached images are all of another class: often a wrong label. Each with its class, among those of its neighbours.`, suspectCards(run));
+}
+
 function change(changes, keep) {
   state.view = { ...state.view, ...(keep ? {} : { rows: PAGE }), ...changes };
   redraw("samples", samples);
@@ -189,7 +194,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), suspects() || "", provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

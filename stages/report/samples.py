@@ -75,6 +75,25 @@ group by 1 having count(distinct content) = 1"""  # noqa: S608
     return dict(zip(table["sample_id"].to_pylist(), table["content"].to_pylist(), strict=True))
 
 
+def suspects(connection: Connection, adapters: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """At most `limit` training images whose nearest cached images are all of another class: `sample`, `label`, and their classes `near`.
+
+    Those furthest on the wrong side first, in the artifacts `adapters` that saw them.
+    """
+    if not adapters:
+        return []
+    here = f"artifact in ({', '.join(map(literal, adapters))}) and split = 'train'"
+    # Agreement is that with the cache, which no epoch changes; the last epoch lists the neighbours.
+    query = f"""
+with suspects as (
+  select sample_id, label, avg(margin) as margin from affinity where {here} and epoch <= 1 group by all having max(neighbor_agreement) = 0
+)
+select s.sample_id as sample, s.label, list_distinct(flatten(list({_each("a.neighbors", "e.label")}))) as near
+from suspects s join affinity a using (sample_id, label) where {here} and len(a.neighbors) > 0
+group by s.sample_id, s.label, s.margin order by s.margin, s.sample_id limit {limit}"""  # noqa: S608
+    return [{**row, "near": sorted(row["near"])} for row in connection.query(query).to_pylist()]
+
+
 def answers(connection: Connection, artifact: str, seed: int, ids: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """For each method of an evaluation, columns as long as `ids`: what it said with `seed`, None for a sample it did not see."""
     columns = ", ".join(f"{sql} as {name}" for name, sql in COLUMNS.items())

@@ -89,7 +89,20 @@ def test_a_person_corrects_labels_and_the_next_run_takes_them(chromium: Any, rep
     assert corrected[1] == blake3((reported.parent / sample).read_bytes()).hexdigest()
 
     (tmp_path / "labels.csv").write_bytes(files["desk"])
-    run = ("run", "--data", reported.parent / "images.csv", *RUN[:-3], "--seeds", "1", "--shots", "1", "--methods", "zero-shot")
+    run = (
+        "run",
+        "--data",
+        reported.parent / "images.csv",
+        *RUN[:-3],
+        "--seeds",
+        "1",
+        "--shots",
+        "4",
+        "--short",
+        "keep",
+        "--methods",
+        "zero-shot",
+    )
     done = call(*run, "--labels", tmp_path / "labels.csv", "--store", tmp_path / "store")
     assert done.exit_code == 0, done.output
     assert "corrects the labels of 1 images and leaves out 1" in " ".join(done.stderr.split())
@@ -102,6 +115,23 @@ def test_a_person_corrects_labels_and_the_next_run_takes_them(chromium: Any, rep
     visit.page.locator("#samples-table tbody tr").first.click()
     visit.page.locator("dialog .who .correct").select_option(index=1)
     assert f"This run took labels from {tmp_path}/labels.csv: add its rows" in visit.page.locator("dialog .corrections").text_content()
+    visit.leave()
+
+
+def test_training_images_among_other_classes_are_shown_to_be_corrected(chromium: Any, report: Path, reported: Path) -> None:
+    visit = Visit(chromium, report, **SIZES["phone"])
+    assert visit.page.locator("#suspects").count() == 0, "none is among others here"
+    sample = next(path.name for path in sorted(reported.parent.glob("train-*.png")))
+    visit.page.evaluate("(sample) => { report.runs[0].suspects = [{ sample, label: 0, near: [2, 1] }]; draw(); }", sample)
+    card = visit.page.locator("#suspects .nearest li")
+    names = sorted(CLASSES)
+    assert card.inner_text().split("\n")[:2] == [f"{names[0]}, among {names[2]}, {names[1]}", sample]
+    assert card.locator("option").all_inner_texts() == [f"{names[0]} (as it is)", names[2], names[1], "leave out"]
+    card.locator(".correct").select_option(index=1)
+    assert rows_of(downloaded(visit, "main > .corrections"))[1][::2] == [sample, names[2]]
+    visit.page.select_option("#shown", index=0)
+    assert card.locator(".correct").input_value() == "2", "a pick stays while other methods are looked at"
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
     visit.leave()
 
 

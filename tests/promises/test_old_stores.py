@@ -17,6 +17,7 @@ import pytest
 import xmap
 import xmap.store.artifacts.manifest
 from tests.promises.conftest import Commands
+from tests.worlds.commands import call
 from tests.worlds.runs import tree
 from xmap.pipeline.run.source import stated
 from xmap.stages.config import DataConfig, EncoderConfig
@@ -159,3 +160,11 @@ def test_another_version_is_refused_with_both_versions_and_the_command(old: Stor
     for folder, error in survey.damaged.items():
         command = json.loads((folder / "manifest.json").read_bytes())["command"]
         assert str(error) == (f"{folder} has schema version 1, this xmap reads 2; delete {folder} and run `{command}` to build it again.")
+
+
+@pytest.mark.promise
+@pytest.mark.failure("old store")
+def test_an_evaluation_of_the_first_version_has_a_report(old: Store, tmp_path: Path) -> None:
+    done = call("report", "--store", old.root, "-o", tmp_path / "report.html")
+    assert done.exit_code == 0, done.output
+    assert f'"samples":{one(old, "eval").summary["samples"]}' in (tmp_path / "report.html").read_text()
