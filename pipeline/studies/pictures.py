@@ -32,8 +32,8 @@ def pictures_of(store: Store, images: Artifact | None, data: str = "", max_pixel
         config = noted or _harmless(images)
         config = config.model_copy(update={"data": data}) if data else config
         # What a received store remembers of files is not believed either.
-        # Only ids and places are asked for: no split is drawn, and no label corrected.
-        config = config.model_copy(update={"labels": "", "train_per_class": None})
+        # Only ids and places are asked for: no label is corrected and no rule followed, which may be a stranger's that never ends.
+        config = config.model_copy(update={"labels": "", "train_per_class": None, "group_by": ""})
         dataset = open_dataset(config, Notes(store.root / HASHES) if noted else Notes(), lambda places: {})
     except XmapError as error:
         return Pictures(remarks=(f"the images are not shown: {error} {REMEDY}",))

@@ -29,8 +29,9 @@ def divide(dataset: Dataset, config: DataConfig, contents: Contents) -> Dataset:
         return dataset
     known = contents(sample.place for sample in dataset.samples)
     labelled = _labelled(dataset, dataset.samples, _together(dataset.samples, known))
-    splits, remarks = draw_splits(labelled, config.split_seed, config.val_share, config.test_share)
-    if any(sample.group for sample in dataset.samples):
+    grouped = any(sample.group for sample in dataset.samples)
+    splits, remarks = draw_splits(labelled, config.split_seed, config.val_share, config.test_share, grouped)
+    if grouped:
         _require_tests(splits.values())
     samples = [replace(sample, split=splits[sample.sample_id]) for sample in dataset.samples]
     samples.sort(key=lambda sample: (order(sample.split), sample.sample_id))

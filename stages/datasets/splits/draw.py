@@ -20,8 +20,10 @@ from xmap.store.errors import InputError
 Labelled = tuple[str, str, str]
 
 
-def draw_splits(labelled: Iterable[Labelled], seed: int, val_share: float, test_share: float) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The split of each sample of (sample id, class, unit), and remarks for people.
+def draw_splits(
+    labelled: Iterable[Labelled], seed: int, val_share: float, test_share: float, grouped: bool = False
+) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The split of each sample of (sample id, class, unit), and remarks for people, to whom units are images, or groups where `grouped`.
 
     Each class keeps at least one unit for training, then gives its shares of units, rounded, to test and to validation. A unit that several
     classes have goes where the first of them puts it, in an order that knows no names. Raises `InputError` where the shares leave nothing
@@ -47,7 +49,7 @@ def draw_splits(labelled: Iterable[Labelled], seed: int, val_share: float, test_
     splits = {sample_id: placed[unit] for sample_id, _, unit in samples}
     expected = (TEST, VAL) if val_share else (TEST,)
     without = {split: [name for name in sorted(ranked) if all(placed[unit] != split for unit in ranked[name])] for split in expected}
-    return splits, (_drawn(splits, seed), *(_lacking(split, names) for split, names in without.items() if names))
+    return splits, (_drawn(splits, seed), *(_lacking(split, names, grouped) for split, names in without.items() if names))
 
 
 def keep_few(labelled: Sequence[Labelled], seed: int, per_class: int) -> tuple[set[str], tuple[str, ...]]:
@@ -77,6 +79,7 @@ def _drawn(splits: Mapping[str, str], seed: int) -> str:
     return f"the data has no splits: drew {counts} with split_seed {seed}"
 
 
-def _lacking(split: str, names: Sequence[str]) -> str:
-    are = "class is" if len(names) == 1 else "classes are"
-    return f"{len(names)} {are} too small for a {split} image: {named(names)}"
+def _lacking(split: str, names: Sequence[str], grouped: bool) -> str:
+    one, several = ("class has", "classes have") if grouped else ("class is", "classes are")
+    why = "too few groups" if grouped else "too small"
+    return f"{len(names)} {one if len(names) == 1 else several} {why} for a {split} image: {named(names)}"

@@ -17,16 +17,17 @@ def test_pictures_are_found_without_reading_files_or_corrections(tmp_path: Path,
     names = [f"{name}/{number}.jpg" for name in ("ant", "bee") for number in range(6)]
     photos, labels = write_images(tmp_path / "photos", names), tmp_path / "right.csv"
     labels.write_text("sample_id,label\nant/0.jpg,bee\n")
-    config = settings(photos).override({"data.labels": str(labels), "data.train_per_class": 2})
+    config = settings(photos).override({"data.labels": str(labels), "data.train_per_class": 2, "data.group_by": "[0-9]"})
     store = Store(tmp_path / "store")
     run(store, config, build=("images", "texts"))
     (images,) = store.artifacts("images")
     labels.unlink()
 
     def read(*_: object) -> None:
-        raise AssertionError("a file is read")
+        raise AssertionError("a file is read, or a rule followed")
 
-    monkeypatch.setattr("xmap.stages.datasets.open.hash_places", read)
+    for name in ("hash_places", "with_groups"):
+        monkeypatch.setattr(f"xmap.stages.datasets.open.{name}", read)
     for data in ("", str(photos)):
         found = pictures_of(store, images, data)
         assert found.remarks == ()

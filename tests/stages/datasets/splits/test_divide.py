@@ -121,6 +121,24 @@ def test_of_data_with_splits_no_content_is_asked_for() -> None:
     assert keep(given_splits, DataConfig(), {}) is given_splits
 
 
+def test_of_tars_with_splits_a_few_are_kept_by_content(tmp_path: Path) -> None:
+    """Their listings tell the contents, so that no name has a say; of files with splits of their own names are ranked."""
+    for folder, name in (("before", "{:02d}.png"), ("after", "z{:02d}.png")):
+        pictures = [(name.format(9 * number % 16), PNG[number], "ab"[number % 2]) for number in range(16)]
+        members = [pair for file, data, key in pictures for pair in ((file, data), (f"{file[:-4]}.cls", key.encode()))]
+        write_tar(tmp_path / folder / "train" / "all.tar", members)
+        write_tar(tmp_path / folder / "test" / "all.tar", members)
+    before, after = (read(tmp_path / name, train_per_class=3) for name in ("before", "after"))
+    kept = [by_split(one, TRAIN) for one in (before, after)]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 6
+    # Labels that name contents do not change by what the few are drawn.
+    content = by_split(before, TEST)[0]
+    (tmp_path / "labels.csv").write_text(f"content,label\n{content},{before.classes[0]}\n")
+    corrected = read(tmp_path / "before", train_per_class=3, labels=str(tmp_path / "labels.csv"))
+    assert len({*kept[0]} & {*by_split(corrected, TRAIN)}) >= 5
+
+
 names = st.text("abcdefghij", min_size=1, max_size=6)
 
 
@@ -153,6 +171,11 @@ def test_a_folder_packed_as_a_tar_or_a_table_has_the_same_splits(tmp_path: Path)
     splits = [by_content(one) for one in found]
     assert splits[0] == splits[1] == splits[2]
     assert [len(found[0].split(split)) for split in (TRAIN, VAL, TEST)] == [8, 4, 4]
+
+
+def by_split(found: Dataset, split: str) -> list[str]:
+    contents = hash_places((sample.place for sample in found.samples), Notes())
+    return sorted(contents[sample.place] for sample in found.split(split))
 
 
 def by_content(found: Dataset) -> dict[str, str]:

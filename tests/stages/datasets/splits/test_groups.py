@@ -188,6 +188,8 @@ def test_a_class_that_is_one_group_leaves_nothing_to_test_on(tmp_path: Path) -> 
     touch(tmp_path, *(f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(9)))
     with pytest.raises(InputError, match="no group is left to test on"):
         read(tmp_path, group_by="parent")
+    touch(tmp_path, "dog/more/1.jpg", "dog/other/2.jpg")
+    assert "1 class has too few groups for a test image: 'cat'" in read(tmp_path, group_by="parent").remarks
 
 
 def test_splits_that_tear_groups_are_counted(tmp_path: Path) -> None:
