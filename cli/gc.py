@@ -32,29 +32,45 @@ def command(
             "--keep", min=1, metavar="N", help="Let evaluations go that are older than the newest N of their name.", show_default=False
         ),
     ] = None,
+    joined: Annotated[bool, typer.Option("--compact", help="Also join packs of few feature rows into full ones.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """Show what may go, then remove it: artifacts that nothing refers to, and folders of builds that were never finished.
 
     Evaluations stay, and what xmap.toml and the flags would use, and all that these were made from. Name an evaluation to let go
-    of it and of what only it needed, or give --keep. Without --yes nothing is removed unless you say so on a terminal.
+    of it and of what only it needed, or give --keep. Without --yes nothing is removed unless you say so on a terminal. Extractions of a
+    few images leave packs of few rows, which --compact joins; every row stays as it is.
 
     Example: xmap gc --data pets --yes
     """
+    from xmap.pipeline.upkeep.compact import compact, said, scattered
+    from xmap.pipeline.upkeep.packs import unused
+
     used = in_use(settings.store, settings.config)
-    entries = waste(settings.store, used, names or (), keep)
+    entries, spare = waste(settings.store, used, names or (), keep), unused(settings.store)
+    joinings = scattered(settings.store) if joined else []
     for damage in settings.store.survey().damaged.values():
         warn(f"{damage} What it names is kept.")
     if not settings.json:
         _show(settings, entries, used)
-    if entries and (yes or _agreed(settings)):
-        entries = remove(settings.store, used, names or (), keep)
-        say(f"removed {_counted(entries)}")
+        if spare:
+            say(f"images that have features here and are in no data set: {spare:,} (xmap sql 'from unused' lists them)")
+        if joinings:
+            typer.echo(f"{said(joinings)} may be joined")
+    if (entries or joinings) and (yes or _agreed(settings)):
+        if entries:
+            entries = remove(settings.store, used, names or (), keep)
+            say(f"removed {_counted(entries)}")
+        if joinings:
+            joinings = compact(settings.store)
+            say(f"joined {said(joinings)}")
         yes = True
-    elif entries and not settings.json:
+    elif (entries or joinings) and not settings.json:
         typer.echo("nothing was removed; give --yes to remove them")
     if settings.json:
-        print_json({"removed": yes, "waste": [_facts(item) for item in entries]})
+        facts = {"removed": yes, "waste": [_facts(item) for item in entries], "unused": spare}
+        packs = {"packs": sum(len(one.rows) for one in joinings), "into": len(joinings)}
+        print_json(facts | ({"joined": packs} if joined else {}))
 
 
 def _show(settings: Settings, entries: Sequence[Waste], used: Sequence[Identity]) -> None:

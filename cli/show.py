@@ -38,7 +38,11 @@ def command(
     if json:
         print_json(artifact.manifest)
         return
+    from xmap.store.formats.samples import shared_bytes
+
     manifest = artifact.manifest
+    shared = shared_bytes(artifact)
+    rows = [("features", f"{size(shared)} of rows in features/, which others may share")] if shared is not None else []
     show(f"{artifact.stage} {artifact.name}")
     typer.echo("")
     for label, value in (
@@ -46,6 +50,7 @@ def command(
         ("folder", artifact.path),
         ("made", f"{manifest['created']}, in {manifest['seconds']} s on {manifest['device']}"),
         ("again with", manifest["command"]),
+        *rows,
     ):
         typer.echo(plain(f"  {label:<12}{value}"))
     _print_inputs(artifact, Lineage.of(held.artifacts()))

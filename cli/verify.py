@@ -21,12 +21,14 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
     Example: xmap verify --store .xmap
     """
     from xmap.pipeline.upkeep.packs import wrong
+    from xmap.store.formats.packs import all_packs
 
     root = require_store(store_root(store or None))
     folders = sorted(path.parent for path in root.glob(f"*/*/{MANIFEST}"))
+    packs = sum(len(found.files()) for found in all_packs(Store(root)))
     problems: list[str] = []
     with progress_on_stderr(quiet) as progress:
-        progress.start("verify", len(folders))
+        progress.start("verify", len(folders) + packs)
         for folder in folders:
             try:
                 found: list[XmapError] = [explained(damage) for damage in read_artifact(folder).verify()]
@@ -35,7 +37,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
             # What another process removes meanwhile is not damaged.
             problems += [str(error) for error in found if not isinstance(error, ArtifactMissing)]
             progress.advance(1)
-        problems += [str(error) for error in wrong(Store(root))]
+        problems += [str(error) for error in wrong(Store(root), progress.advance)]
     if json:
         print_json({"artifacts": len(folders), "damaged": problems})
     else:

@@ -62,7 +62,7 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. Raises what `answering`
     raises for those `named`, and `InputError` for one that fits several or that something kept was made from.
     """
-    from xmap.pipeline.upkeep.packs import idle
+    from xmap.pipeline.upkeep.packs import STRAY, idle, removable, strays
 
     survey = store.survey()
     dropped = {_only(survey, name).path for name in named}
@@ -83,6 +83,7 @@ def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = ()
     if not any(folder.parent.name == IMAGES for folder in survey.damaged) and all(map(store.find, _of_images(used))):
         images = [artifact for artifact in survey.artifacts if artifact.stage == IMAGES and artifact.path in kept]
         found += [Waste(path, bytes_of(path), UNREFERENCED) for path in idle(store, images)]
+    found += [Waste(path, bytes_of(path), STRAY) for path in strays(store) if removable(path)]
     leftovers = (
         path for pattern in ("*", f"{SHARED}/*") for path in sorted(store.root.glob(f"{pattern}/.*{TEMPORARY}")) if is_abandoned(path)
     )
@@ -116,13 +117,13 @@ def _remove(store: Store, found: Waste) -> None:
         store.remove(found.artifact)
     elif found.why == LEFTOVER:
         remove_abandoned(found.path)
-    elif found.path.is_file():
-        found.path.unlink()
+    elif found.why == UNFINISHED:
+        shutil.rmtree(found.path)
+    else:
+        found.path.rmdir() if found.path.is_dir() and not found.path.is_symlink() else found.path.unlink()
         with suppress(OSError):
             # The last of its maker.
             found.path.parent.rmdir()
-    else:
-        shutil.rmtree(found.path)
 
 
 def _of_images(used: Sequence[Identity]) -> Iterator[Identity]:
@@ -188,7 +189,7 @@ def bytes_of(path: Path) -> int:
     """What a file, or all below a folder, takes."""
     # A walk passes over what another process removes meanwhile.
     inner = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(map(_size, inner)) if path.is_dir() else _size(path)
+    return sum(map(_size, inner)) if path.is_dir() and not path.is_symlink() else _size(path)
 
 
 def _size(path: Path | str) -> int:

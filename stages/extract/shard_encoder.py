@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,14 +28,14 @@ from xmap.store.formats.packs import Rows
 @dataclass(frozen=True)
 class Encoded:
     """What became of a shard: its rows, the images that are bad, in the order of the plan, the model's own logit scale, and how many
-    images were assumed to have values of so many bits.
+    bits the values of contents were assumed to have.
     """
 
     shard: Shard
     rows: Rows
     bad: tuple[tuple[Wanted, BadImage], ...]
     logit_scale: float
-    depths: Mapping[int, int]
+    depths: Mapping[str, int]
 
     @property
     def units(self) -> int:
@@ -73,18 +72,18 @@ class ShardEncoder:
         views = np.asarray([view for image in work.good for view in image.views], np.int16)
         features = np.concatenate(encoded)[: len(contents)] if encoded else np.empty((0, self._model.identity.width), np.float32)
         require_finite(features, self._model.identity)
-        return Encoded(shard, Rows(contents, views, features), tuple(work.bad), self._model.logit_scale, dict(work.depths))
+        return Encoded(shard, Rows(contents, views, features), tuple(work.bad), self._model.logit_scale, work.depths)
 
 
 @dataclass
 class _Work:
-    """The images of one shard as they are loaded: good ones, bad ones with the reason, and how many bits were assumed of how many."""
+    """The images of one shard as they are loaded: good ones, bad ones with the reason, and how many bits were assumed of which contents."""
 
     answers: Iterator[Loaded]
     advance: Advance
     good: list[Wanted] = field(default_factory=list)
     bad: list[tuple[Wanted, BadImage]] = field(default_factory=list)
-    depths: Counter[int] = field(default_factory=Counter)
+    depths: dict[str, int] = field(default_factory=dict)
 
     def pixels(self, shard: Shard) -> Iterator[Pixels]:
         """The views (V, H, W, 3) uint8 of each good image. Raises `InputError` for a changed file."""
@@ -98,7 +97,7 @@ class _Work:
                 continue
             self.good.append(image)
             if isinstance(answer, Deep):
-                self.depths[answer.depth] += 1
+                self.depths[str(image.content)] = answer.depth
             yield answer.pixels if isinstance(answer, Deep) else answer
 
 

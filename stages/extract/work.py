@@ -32,7 +32,7 @@ from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_texts
-from xmap.store.formats.packs import Reason
+from xmap.store.formats.packs import Reason, Rows
 from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
 from xmap.store.formats.shelf import Shelf
 
@@ -59,8 +59,8 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     work.run(machine, partial(ShardEncoder, encoder, config, machine, workplace.workers))
     rows = work.errors()
     _report(rows, dataset, workplace.progress)
-    if work.depths:
-        workplace.progress.say(assumed(work.depths))
+    if depths := work.depths():
+        workplace.progress.say(assumed(depths))
     write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
     counts = write_splits(draft, spec, library, {row.sample_id for row in rows})
     scale = work.logit_scale or _told_scale(workplace.store, encoder)
@@ -110,8 +110,8 @@ class _Extraction:
     spec: ExtractSpec
     library: Library
     bad: dict[str, Reason] = field(default_factory=dict)
-    depths: Counter[int] = field(default_factory=Counter)
     logit_scale: float | None = None
+    waiting: list[Rows] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         store, library = self.workplace.store, self.library
@@ -127,8 +127,11 @@ class _Extraction:
             return
         with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
             progress.start("encode images", len(images), done)
-            for encoded in answers:
-                self._keep(encoded)
+            try:
+                for encoded in answers:
+                    self._keep(encoded)
+            finally:
+                self._write_plain()
 
     def planned(self, machine: Machine) -> list[Shard]:
         """What the store lacks now. Others may plan the same: what both make is kept once."""
@@ -154,18 +157,33 @@ class _Extraction:
             if (key := key_of(sample, content_of(sample, self.spec))) in self.bad
         ]
 
+    def depths(self) -> Counter[int]:
+        """How many images were taken to have values of so many bits, now or when their rows were made."""
+        known = self.library.plain.depths()
+        return Counter(known[image.content] for image in wanted(self.spec) if image.content in known)
+
     def _keep(self, encoded: Encoded) -> None:
-        plain = encoded.rows.views == 0
-        for shelf, rows in ((self.plain, plain), (self.augmented, ~plain)):
-            if rows.any():
-                shelf.add(encoded.rows.take(np.flatnonzero(rows)))
+        plain, config = encoded.rows.views == 0, self.spec.config
+        if encoded.depths:
+            # Before the rows: once these are there, nobody looks at the image again.
+            self.plain.add_depths(encoded.depths)
+        if not plain.all():
+            self.augmented.add(encoded.rows.take(np.flatnonzero(~plain)))
+        # Of a shard with augmented views the plain ones are few: they wait for others, so that packs are not many and small.
+        self.waiting.append(encoded.rows.take(np.flatnonzero(plain)))
+        if self.library.by_batch or sum(map(len, self.waiting)) >= config.batch_size * config.shard_batches:
+            self._write_plain()
         reasons = {key_of(image.sample, image.content): (bad.kind, bad.message) for image, bad in encoded.bad}
         self.bad.update(reasons)
         lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind in LASTING}
         if lasting:
             self.plain.add_reasons(lasting)
         self.logit_scale = encoded.logit_scale
-        self.depths.update(encoded.depths)
+
+    def _write_plain(self) -> None:
+        waiting, self.waiting = [rows for rows in self.waiting if len(rows)], []
+        if waiting:
+            self.plain.add(Rows.joined(waiting))
 
 
 def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[str]) -> dict[str, Json]:

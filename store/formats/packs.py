@@ -2,7 +2,8 @@
 
 A maker is all that determines a row beside the image's bytes and the number of the view. Rows name no data set, no sample and no label:
 all data sets of a store share them, and no image is encoded twice. A pack is never changed, and its name is the hash of its bytes; the
-content columns of a maker's packs are the index, so that none can go stale. Beside them lie the contents that gave no image, and why.
+content columns of a maker's packs are the index, so that none can go stale. Beside them lie the contents that gave no image, and why, and
+those whose values were taken to have fewer bits than there is room for.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +31,14 @@ from xmap.store.errors import ArtifactDamaged, NotPlain
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
 
 DIGITS = 16
-BAD = "bad-"
+# How the names of files begin that hold no rows: what gave no image, and how deep the values of images were taken to be.
+BAD, DEEP = "bad-", "deep-"
+# In the footer of a pack that was joined of others their names: until these are removed, their rows are not seen twice.
+REPLACES = "xmap.replaces"
 MAKER = re.compile(rf"[^/\0\n]{{1,80}}-[0-9a-f]{{{DIGITS}}}")
-_PACK = re.compile(rf"(?:{BAD})?[0-9a-f]{{64}}\.parquet")
+PACK = re.compile(rf"({BAD}|{DEEP})?[0-9a-f]{{64}}\.parquet")
 ROWS = pa.schema([("content", pa.binary(32)), ("view", pa.int16())])
+DEPTHS = pa.schema([("content", pa.binary(32)), ("depth", pa.int16())])
 REASONS = pa.schema([("content", pa.binary(32)), ("kind", pa.string()), ("message", pa.string())])
 # A content (32 bytes) and a view (2, the higher byte first): one number to sort and search by.
 KEY = np.dtype("S34")
@@ -49,6 +56,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.contents)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of several, one after the other."""
+        contents = [content for part in parts for content in part.contents]
+        return cls(contents, *(np.concatenate([getattr(part, name) for part in parts]) for name in ("views", "features")))
 
     def take(self, rows: Array) -> Rows:
         """The given rows, in the given order."""
@@ -91,27 +104,33 @@ class Packs:
         return self.root / SHARED / self.name
 
     def paths(self, bad: bool = False) -> list[Path]:
-        """Its files by name: packs, or with `bad` what gave no image."""
-        found = (path for path in self.folder.glob("*.parquet") if _PACK.fullmatch(path.name))
-        return sorted(path for path in found if path.name.startswith(BAD) is bad)
+        """Its packs by name, or with `bad` the files of what gave no image."""
+        return self._beginning(BAD if bad else "")
+
+    def files(self) -> list[Path]:
+        """All its files by name."""
+        return sorted(path for path in self.folder.glob("*.parquet") if PACK.fullmatch(path.name))
 
     def sound(self) -> Iterator[Path]:
-        """Its packs that are Parquet files with the columns of one, by their footers."""
+        """Its packs that are Parquet files with the columns of one, by their footers, but those that another of them replaces."""
+        found, replaced = [], set()
         for path in self.paths():
             try:
-                require_columns(plain_file(path, self.root), ROWS, "feature")
+                labels = require_columns(plain_file(path, self.root), ROWS, "feature")
             except ArtifactDamaged:
                 continue
-            yield path
+            found.append(path)
+            replaced.update(labels.get(REPLACES, "").split())
+        yield from (path for path in found if path.stem not in replaced)
 
-    def write(self, rows: Rows) -> None:
-        """Keep rows, each once, whole or not at all. A pack that is there already is not written again."""
+    def write(self, rows: Rows, replaced: Sequence[Path] = ()) -> Path:
+        """Keep rows, each once, whole or not at all, in a pack that may take the place of others; one that is there stays."""
         first = np.unique(keys_of(rows.contents, rows.views), return_index=True)[1]
         if len(first) < len(rows):
             rows = rows.take(np.sort(first))
         contents = pa.array([bytes.fromhex(content) for content in rows.contents], ROWS.field("content").type)
         columns = {"content": contents, "view": pa.array(rows.views, pa.int16()), "feature": vectors_column(rows.features)}
-        self._write("", pa.table(columns))
+        return self._write("", pa.table(columns), {REPLACES: " ".join(path.stem for path in replaced)} if replaced else {})
 
     def write_reasons(self, reasons: Mapping[str, Reason]) -> None:
         """Keep why contents gave no image: a kind and a message each."""
@@ -119,16 +138,26 @@ class Packs:
         columns = [pa.array(column, field.type) for column, field in zip(zip(*listed, strict=True), REASONS, strict=True)]
         self._write(BAD, pa.table(columns, REASONS))
 
+    def write_depths(self, depths: Mapping[str, int]) -> None:
+        """Keep how many bits the values of contents were taken to have."""
+        columns = [pa.array([bytes.fromhex(content) for content in depths], pa.binary(32)), pa.array(list(depths.values()), pa.int16())]
+        self._write(DEEP, pa.table(columns, DEPTHS))
+
+    def depths(self) -> dict[str, int]:
+        """How many bits the values of contents (in hex) were taken to have, where there was a doubt."""
+        return {row["content"].hex(): row["depth"] for row in self._read(DEEP, DEPTHS)}
+
     def reasons(self) -> dict[str, Reason]:
         """Why contents (in hex) gave no image. A file that does not hold is left out: they are looked at again."""
-        found: dict[str, Reason] = {}
-        for path in self.paths(bad=True):
-            try:
-                rows = read_table(plain_file(path, self.root), types=REASONS).to_pylist()
-            except ArtifactDamaged:
-                continue
-            found.update({row["content"].hex(): (row["kind"], row["message"]) for row in rows})
-        return found
+        return {row["content"].hex(): (row["kind"], row["message"]) for row in self._read(BAD, REASONS)}
+
+    def _beginning(self, prefix: str) -> list[Path]:
+        return [path for path in self.files() if path.stem[:-64] == prefix]
+
+    def _read(self, prefix: str, types: pa.Schema) -> Iterator[dict[str, Any]]:
+        for path in self._beginning(prefix):
+            with suppress(ArtifactDamaged):
+                yield from read_table(plain_file(path, self.root), types=types).to_pylist()
 
     def has(self, keys: Array) -> Array:
         """Which rows (R,) bool are there. A pack that cannot be read has none."""
@@ -136,7 +165,16 @@ class Packs:
 
     def gather(self, keys: Array) -> Array:
         """The features (R, C) of rows, in the order asked for; each pack is read once. Raises `ArtifactDamaged` where one is not there."""
-        paths = tuple(self.paths())
+        while True:
+            paths = tuple(self.paths())
+            try:
+                return self._gathered(keys, paths)
+            except ArtifactDamaged:
+                # The rows of packs that were joined since they were listed lie elsewhere now.
+                if all(map(os.path.lexists, paths)):
+                    raise
+
+    def _gathered(self, keys: Array, paths: tuple[Path, ...]) -> Array:
         index = _index(self, paths)
         there, places = _found(index, keys)
         if not there.all():
@@ -146,7 +184,7 @@ class Packs:
         packs = index.packs[places]
         for number in np.unique(packs):
             wanted = np.flatnonzero(packs == number)
-            vectors = _vectors(paths[number])
+            vectors = pack_rows(paths[number])[1]
             if not features.size:
                 features = np.empty((len(keys), vectors.shape[1]), vectors.dtype)
             if vectors.shape[1:] != features.shape[1:] or vectors.dtype != features.dtype:
@@ -161,9 +199,9 @@ class Packs:
         views = np.ascontiguousarray(parts[:, 32:]).view(">i2").reshape(-1).astype(np.int16)
         return Rows([part.tobytes().hex() for part in parts[:, :32]], views, self.gather(wanted))
 
-    def _write(self, prefix: str, table: pa.Table) -> None:
+    def _write(self, prefix: str, table: pa.Table, labels: Mapping[str, str] | None = None) -> Path:
         whole = io.BytesIO()
-        encode_table(whole, table, self.name)
+        encode_table(whole, table, self.name, labels)
         data = whole.getvalue()
         path = self.folder / f"{prefix}{blake3(data).hexdigest()}.parquet"
         # What is written through a link would lie elsewhere.
@@ -172,6 +210,7 @@ class Packs:
         if not is_whole(self, path):
             write_bytes(path, data)
             _index.cache_clear()
+        return path
 
 
 @dataclass(frozen=True)
@@ -210,9 +249,10 @@ def _found(index: _Index, keys: Array) -> tuple[Array, Array]:
     return index.keys[places] == keys, places
 
 
-def _vectors(path: Path) -> Array:
+def pack_rows(path: Path) -> tuple[pa.Table, Array]:
+    """The keys of a pack's rows, as columns, and their features (R, C). Raises `ArtifactDamaged`."""
     try:
-        return read_vectors(path, ROWS)[1]
+        return read_vectors(path, ROWS)
     except ArtifactDamaged as error:
         remedy = "delete it, then run `xmap verify`, which names the command that makes its rows again."
         raise ArtifactDamaged(path, error.problem, remedy) from error
@@ -231,8 +271,7 @@ def plain_file(path: Path, root: Path) -> Path:
 
 def pack_keys(packs: Packs, path: Path) -> Array:
     """What the rows of one pack are found by. Raises `ArtifactDamaged`."""
-    table = read_table(plain_file(path, packs.root), types=ROWS)
-    return column_keys(table["content"], table["view"])
+    return column_keys(*read_table(plain_file(path, packs.root), types=ROWS).columns)
 
 
 def all_packs(store: Store) -> Iterator[Packs]:
@@ -244,12 +283,12 @@ def all_packs(store: Store) -> Iterator[Packs]:
 
 def altered(packs: Packs) -> Iterator[Path]:
     """The files whose bytes are not those they were written with; every byte is read."""
-    yield from (path for path in [*packs.paths(), *packs.paths(bad=True)] if not is_whole(packs, path) and os.path.lexists(path))
+    yield from (path for path in packs.files() if not is_whole(packs, path) and os.path.lexists(path))
 
 
 def is_whole(packs: Packs, path: Path) -> bool:
     """Whether a file is there with the bytes that it is named after."""
     try:
-        return hash_file(plain_file(path, packs.root)) == path.stem.removeprefix(BAD)
+        return hash_file(plain_file(path, packs.root)) == path.stem[-64:]
     except (ArtifactDamaged, OSError):
         return False

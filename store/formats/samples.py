@@ -6,6 +6,7 @@ One row a view of a sample. Rows keep the order in which they were planned, by s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name:
     for path in images.files(suffix=".parquet"):
         if path.name != BAD_TABLE and wanted(path.name):
             yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
+
+
+def shared_bytes(images: Artifact) -> int | None:
+    """The size of all rows of the makers that image features name; None where they name none."""
+    names = images.summary.get("features")
+    makers = [Packs(images.root, name) for name in names if MAKER.fullmatch(str(name))] if isinstance(names, list) else []
+    size = 0
+    for path in (path for packs in makers for path in packs.files()):
+        with suppress(FileNotFoundError):
+            size += path.lstat().st_size
+    return size if makers else None
 
 
 def references(path: Path) -> Iterator[tuple[str, Array]]:

@@ -54,6 +54,11 @@ class Shelf:
         with self.lock():
             self.packs.write_reasons(reasons)
 
+    def add_depths(self, depths: Mapping[str, int]) -> None:
+        """Keep how many bits the values of contents were taken to have."""
+        with self.lock():
+            self.packs.write_depths(depths)
+
     def _learn(self, path: Path) -> None:
         try:
             self._others = np.union1d(self._others, pack_keys(self.packs, path))

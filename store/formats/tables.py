@@ -102,8 +102,7 @@ def read_footer(path: Path) -> Mapping[str, str]:
     """The footer's key-value metadata. Raises `ArtifactDamaged`."""
     try:
         with open_plain(path) as file:
-            metadata = pq.read_metadata(file).metadata or {}
-        return {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(b"xmap.")}
+            return _labels(path, pq.read_metadata(file).metadata)
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
@@ -117,8 +116,18 @@ def read_schema(path: Path) -> pa.Schema:
         raise _unreadable(path, error) from error
 
 
-def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
-    """Raise `ArtifactDamaged` where a table has no columns of these types, or none of vectors called so; only its footer is read."""
+def _labels(path: Path, metadata: Mapping[bytes, bytes] | None) -> Mapping[str, str]:
+    try:
+        return {key.decode(): value.decode() for key, value in (metadata or {}).items() if key.startswith(b"xmap.")}
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from error
+
+
+def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> Mapping[str, str]:
+    """The labels of a table's footer, of which nothing else is read.
+
+    Raises `ArtifactDamaged` where the table has no columns of these types, or none of vectors called so.
+    """
     schema = read_schema(path)
     for field in types:
         places = schema.get_all_field_indices(field.name)
@@ -128,6 +137,7 @@ def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> None:
         kinds = [schema.field(place).type for place in schema.get_all_field_indices(vectors)]
         if len(kinds) != 1 or not _is_vectors(kinds[0]):
             raise ArtifactDamaged(path, f"it has no one column {vectors} of vectors", REMEDY)
+    return _labels(path, schema.metadata)
 
 
 @contextmanager

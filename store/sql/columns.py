@@ -1,6 +1,6 @@
 """The SQL views and their columns: names, types and meanings. `xmap sql` shows them, and an empty view has them too.
 
-`artifact` is in every view: the artifact's folder below the store, by which views join to `artifacts`.
+`artifact` is in every view but `unused`: the artifact's folder below the store, by which views join to `artifacts`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,14 @@ VIEWS: Mapping[str, View] = {
             "view": ("SMALLINT", "0 the plain crop, else an augmentation"),
             "feature": ("FLOAT[]", "the encoder's raw output"),
             **_NAMES,
+        },
+    ),
+    "unused": View(
+        "one row an image that has features in the store and is in no data set, and maker of these",
+        {
+            "content": ("VARCHAR", "blake3 of the file's bytes"),
+            "views": ("INTEGER", "how many of its views have features"),
+            "maker": ("VARCHAR", "folder of them below features/"),
         },
     ),
     "errors": View(
@@ -143,6 +151,7 @@ VIEWS: Mapping[str, View] = {
             "created": ("VARCHAR", "when, ISO 8601 in UTC"),
             "seconds": ("DOUBLE", "how long it took"),
             "bytes": ("BIGINT", "size of its files"),
+            "shared_bytes": ("BIGINT", "size of its makers' feature rows, which it shares with others; null where it refers to none"),
             "path": ("VARCHAR", "its folder below the store"),
             "artifact": _NAMES["artifact"],
         },

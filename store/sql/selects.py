@@ -12,13 +12,15 @@ from xmap.store.sql.views import Sources
 
 def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
-    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "errors", "affinity", "predictions", "neighbors")}
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "unused", "errors", "affinity", "predictions", "neighbors")}
     if found.files["images"]:
         own = sorted(set(found.files["images"]) - set(found.referring))
         samples = [_select("samples", files, "WHERE t.view = 0", **columns) for files, columns in _samples(found, own) if files]
         features = [_select("features", own)] if own else []
         features += [_referring(found)] if found.referring else []
         texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
+    if found.files["packs"]:
+        texts["unused"] = _unused(found)
     for name in ("errors", "affinity"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
@@ -54,12 +56,24 @@ def _neighbors() -> str:
 
 def _referring(found: Sources) -> str:
     """Rows whose features lie in packs: those of the maker that the table of the sample names."""
-    files = found.files["packs"]
+    used = {row[name] for row in found.file_rows for name in ("plain", "augmented")}
+    files = [Path(row["file"]) for row in found.pack_rows if row["maker"] in used]
     if not files:
         return VIEWS["features"].empty()
     packs = f"SELECT * FROM {_parquet(files)} p JOIN _packs k ON k.file = p._file"  # noqa: S608
     match = "p.content = t.content AND p.view = t.view AND p.maker = if(t.view = 0, f.plain, f.augmented)"
-    return _select("features", found.referring, joined=f" JOIN ({packs}) p ON {match}", feature="p.feature")
+    # True of every sample, which DuckDB cannot know: it takes the side that it thinks is smaller into memory, and vectors are large.
+    smaller = "WHERE length(t.sample_id) >= 0 AND length(t.split) >= 0"
+    return _select("features", found.referring, smaller, joined=f" JOIN ({packs}) p ON {match}", feature="p.feature")
+
+
+def _unused(found: Sources) -> str:
+    """The contents of packs that no table of samples refers to."""
+    sources = {"content": "lower(hex(p.content))", "views": "count(DISTINCT p.view)", "maker": "k.maker"}
+    columns = ", ".join(f"CAST({sources[column]} AS {kind}) AS {column}" for column, (kind, _) in VIEWS["unused"].columns.items())
+    listed = f" ANTI JOIN {_parquet(found.referring)} t ON t.content = p.content" if found.referring else ""
+    packs = f"{_parquet(found.files['packs'])} p JOIN _packs k ON k.file = p._file"
+    return f"SELECT {columns} FROM {packs}{listed} GROUP BY p.content, k.maker"  # noqa: S608
 
 
 def _parquet(files: Sequence[Path]) -> str:

@@ -20,7 +20,7 @@ from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
 from xmap.store.formats.features import ERRORS
 from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
 from xmap.store.formats.packs import all_packs
-from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of
+from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of, shared_bytes
 from xmap.store.formats.tables import read_schema, require_columns
 
 METRICS = "metrics.json"
@@ -72,8 +72,7 @@ def sources(store: Store) -> Sources:
             number = numbers[origin.fingerprint] if origin else None
             about = {"artifact": _path(artifact), "dataset": datasets[artifact.path], "plain": plain, "augmented": augmented}
             file_rows.append({"file": str(path), "origin": number, **about})
-    used = {row[name] for row in file_rows for name in ("plain", "augmented")}
-    packs = {path: found.name for found in all_packs(store) if found.name in used for path in found.sound()}
+    packs = {path: found.name for found in all_packs(store) for path in found.sound()}
     files["packs"] = list(packs)
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
@@ -195,8 +194,8 @@ def _dataset(artifact: Artifact) -> str | None:
 def _artifact_row(artifact: Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
     facts = {key: manifest[key] for key in ("stage", "name", "fingerprint", "created")}
-    size = sum(entry["size"] for entry in manifest["files"])
-    return {**facts, "seconds": float(manifest["seconds"]), "bytes": size, "path": _path(artifact), "artifact": _path(artifact)}
+    sizes = {"bytes": sum(entry["size"] for entry in manifest["files"]), "shared_bytes": shared_bytes(artifact)}
+    return {**facts, "seconds": float(manifest["seconds"]), **sizes, "path": _path(artifact), "artifact": _path(artifact)}
 
 
 def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Artifact]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,15 @@ def test_extraction_lists_what_is_odd_and_says_what_it_assumed(world: tuple[Path
         "dark/phone.HEIC": "damaged",
         "dark/thin.png": "too-large",
     }
+
+
+def test_what_was_assumed_is_said_of_rows_that_were_there(world: tuple[Path, Result], tmp_path: Path) -> None:
+    shutil.copytree(world[0] / "data/light", tmp_path / "other/light")
+    shutil.copytree(world[0] / "data/dark", tmp_path / "other/pale")
+    done = call("extract", "--data", tmp_path / "other", *RUN[:-3], "--store", world[0] / "store")
+    assert done.exit_code == 0, done.output
+    assert "18 images new: 1 to encode" in done.stderr, "the one that is too large is looked at again"
+    assert done.stderr.count("16 of 12 bits (--depth 16 takes them as they are)") == 1
 
 
 def test_prediction_goes_on_after_each_odd_image(world: tuple[Path, Result]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,37 @@ def test_what_is_damaged_is_named_and_nothing_else(world: World) -> None:
     lost = wrong(world.store)
     assert [(damage.path, damage.problem) for damage in lost] == [(str(second.path), "4 rows of features that it refers to are not there")]
     assert str(second.path / MANIFEST) in str(lost[0])
+
+
+STRAYS: dict[str, Callable[[Path], object]] = {
+    "note.txt": lambda path: path.write_text("mine"),
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("/etc"),
+    "empty": Path.mkdir,
+    f"{'0' * 64}.parquet.bak": lambda path: path.write_text("copied"),
+}
+
+
+@pytest.mark.timeout(60)
+def test_what_does_not_belong_among_rows_is_named_and_goes_where_nothing_is_lost(world: World) -> None:
+    kept, (pack,) = added(world, rows_of("train", 2))
+    odd = [folder / name for folder in (world.store.root / "features", pack.parent) for name in STRAYS]
+    for path in odd:
+        STRAYS[path.name](path)
+    full = world.store.root / "features/photos"
+    full.mkdir()
+    for path in (full / "mine.jpg", pack.parent / ".hidden", full.parent / ".DS_Store"):
+        path.write_text("mine")
+    read: list[int] = []
+    found = wrong(world.store, read.append)
+    assert {Path(damage.path) for damage in found} == {*odd, full}
+    assert {damage.problem for damage in found} == {"it is no file of feature rows"}
+    assert sum(read) == 1
+    shown = waste(world.store, [needs(kept)])
+    assert {entry.path for entry in shown} == set(odd)
+    assert max(entry.bytes for entry in shown) < 10_000
+    remove(world.store, [needs(kept)])
+    assert [Path(damage.path) for damage in wrong(world.store)] == [full]
+    assert pack.exists()
+    assert list(Path("/etc").iterdir())
+    assert (full / "mine.jpg").exists()

@@ -14,6 +14,7 @@ from tests.worlds.extraction import Plan, Told, stored_rows, tree
 from tests.worlds.pictures import picture
 from xmap.pipeline.upkeep.collect import UNREFERENCED, remove, waste
 from xmap.pipeline.upkeep.packs import idle, wrong
+from xmap.stages.config import ExtractConfig
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.formats.packs import Packs, Rows, all_packs
@@ -121,3 +122,12 @@ def test_no_table_is_read_through_a_link_to_say_what_is_wrong_or_idle(plan: Plan
     assert wrong(plan().store) == []
     assert list(idle(plan().store, [artifact])) == []
     assert [damage.path for damage in artifact.verify()] == [str(table)]
+
+
+def test_plain_rows_of_an_extraction_with_views_fill_packs(plan: Plan) -> None:
+    """Shards of few images, for their views count: the plain rows wait for others, whatever ends the work."""
+    job = plan(ExtractConfig(views=3, batch_size=4, shard_batches=2))
+    job.run()
+    plain, augmented = sorted(([len(rows_of(path)) for path in packs.paths()] for packs in all_packs(job.store)), key=sum)
+    assert len(plain) < len(augmented)
+    assert sum(size < 8 for size in plain) <= 1
