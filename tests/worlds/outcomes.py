@@ -87,7 +87,8 @@ def ran(root: Path, config: XmapConfig) -> Outcome:
     result = _run(root, config, told)
     if isinstance(result, str):
         return Outcome(result, {}, _encoded(told))
-    return Outcome("", _tree(root, result.artifacts.values()), _encoded(told), result.changes.to_encode if result.changes else None)
+    tree = _tree(root, result.artifacts.values()) | {"doubts": {"data": result.doubts, "results": result.warnings}}
+    return Outcome("", tree, _encoded(told), result.changes.to_encode if result.changes else None)
 
 
 def refusal(root: Path, config: XmapConfig) -> str:
