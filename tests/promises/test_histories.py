@@ -25,15 +25,14 @@ from tests.worlds.outcomes import Scratch
 PARTS, EXAMPLES, STEPS = 2, 30, 20
 EVERY_KIND = """
 state.begin(form='folder')
-state.images(change='add', to=0, which=20)
 state.killed(change='add class', collect=True, point=150, to=30, which=0)
 state.images(change='spoil', to=1, which=5)
 state.labels(change='correct', to=2, which=7)
 state.harm(how='flip', place=4000, which=9)
-state.setting(change='set', to=1, which=0)
+state.at_once(to=1, which=0)
 state.images(change='pack', to=0, which=4)
 state.move_store()
-state.collect(keep=1)
+state.collect(keep=1, point=None)
 state.back(which=1)
 """
 # Histories that did not hold once, as they were printed.

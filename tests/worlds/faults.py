@@ -125,6 +125,16 @@ KILL = send(signal.SIGKILL)
 
 def in_child(work: Callable[[], object]) -> int:
     """Run `work` in a forked child; its exit code, negative for the signal that killed it."""
+    return at_once(work)[0]
+
+
+def at_once(*works: Callable[[], object]) -> list[int]:
+    """Run each in a forked child of its own, all at the same time; their exit codes."""
+    children = [_forked(work) for work in works]
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def _forked(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
@@ -134,7 +144,7 @@ def in_child(work: Callable[[], object]) -> int:
         except BaseException as error:
             print(error, file=sys.stderr)
             os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
 
 
 def _alone() -> None:
