@@ -50,6 +50,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[History]]
         patch.setattr(open_clip.tokenizer, "SimpleTokenizer", functools.cache(open_clip.tokenizer.SimpleTokenizer))
         # What a killed process has written stays, synced or not.
         patch.setattr(os, "fsync", lambda descriptor: None)
+        # What this machine notes goes with each history, so that it has the same write points every time.
+        patch.setenv("XDG_STATE_HOME", str(place / "world" / "state"))
         # All files here are young; what is remembered of them must hold all the same.
         patch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)
         parts = {"place": place / "world", "model": place / "model", "scratch": Scratch(place / "scratch")}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -56,6 +57,7 @@ class LivingStore(RuleBasedStateMachine):
         super().__init__()
         shutil.rmtree(self.place, ignore_errors=True)
         self.stores = 0
+        self.steps: list[str] = []
         self.state, self.states = beginning(KINDS[0]), list[Living]()
         self.shelf, self.settled = NOTHING, False
         # The feature rows that image features refer to, by folder.
@@ -142,6 +144,15 @@ class LivingStore(RuleBasedStateMachine):
     def rows(self) -> set[tuple[str, Row]]:
         return {(maker, row) for maker, rows in self.shelf.rows.items() for row in rows}
 
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """A failure prints the history so far, as it is replayed."""
+        try:
+            yield
+        except Exception:
+            print("a history that does not hold:", *self.steps, sep="\n")
+            raise
+
     @invariant()
     def holds(self) -> None:
         """A run's outcome is that of a run from nothing, it encodes what is new, and nothing is lost or damaged."""
@@ -153,7 +164,7 @@ class LivingStore(RuleBasedStateMachine):
         if images & self.shelf.manifests.keys():
             # Image features that are there are not looked into again, whatever was collected or lost beside them.
             wanted = replace(wanted, rows={}, bad={})
-        with self.case():
+        with self.shown(), self.case():
             here = ran(self.store, self.config)
             assert here.error == outcome.error
             assert differing(here.tree, outcome.tree) == {}

@@ -139,9 +139,9 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
 
 
 def stored_files(root: Path) -> list[Path]:
-    """What a store keeps for good: no lock, and nothing that it merely remembers."""
+    """What a store keeps for good: no lock, nothing half written, and nothing that it merely remembers."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return [path for path in files if path.relative_to(root).parts[0] != LOCKS and not path.name.startswith(SIDE)]
+    return [path for path in files if path.relative_to(root).parts[0] != LOCKS and not path.name.startswith((SIDE, "."))]
 
 
 def verified(root: Path) -> list[str]:
