@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from blake3 import blake3
 
-from xmap.stages.datasets.dataset import TRAIN, Dataset, Sample
+from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset, Sample
 from xmap.stages.datasets.places.place import Place
+from xmap.store.errors import InputError
 
 Pair = tuple[Sample, Sample]
 # Files without a byte are bad images, not one image.
@@ -35,9 +36,19 @@ def repeats(dataset: Dataset, hashes: Mapping[Place, str]) -> tuple[str, ...]:
 
 
 def without_leaks(dataset: Dataset, hashes: Mapping[Place, str]) -> Dataset:
-    """The data set without the validation and test images whose bytes are in training too, and a remark that says how many."""
+    """The data set without the validation and test images whose bytes are in training too, and a remark that says how many.
+
+    Raises `InputError` where no test image would be left.
+    """
     seen = {hashes[sample.place] for sample in dataset.split(TRAIN) if sample.place in hashes} - {NOTHING}
     kept = tuple(sample for sample in dataset.samples if sample.split == TRAIN or hashes.get(sample.place) not in seen)
+    tested = len(dataset.split(TEST))
+    if tested and not any(sample.split == TEST for sample in kept):
+        them = "the one test image" if tested == 1 else f"all {tested:,} test images"
+        raise InputError(
+            f"--drop-leaks would leave out {them} of {dataset.name!r}, for they are in training too, byte for byte; "
+            "keep images apart for the test, or run without it."
+        )
     left_out = len(dataset.samples) - len(kept)
     remark = f"left out of validation and test, for they are in training too, byte for byte: {left_out:,}"
     return replace(dataset, samples=kept, remarks=(*dataset.remarks, *([remark] if left_out else [])))

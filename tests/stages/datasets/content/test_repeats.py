@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.worlds.inputs import write_photos
+from tests.worlds.inputs import COLOURS, write_photos
 from xmap.cli.main import app
 from xmap.stages.datasets.content.repeats import NOTHING, repeats, without_leaks
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
@@ -81,3 +82,15 @@ def test_leaks_are_left_out_of_validation_and_test_where_it_is_asked_for(leaks: 
     gone = {sample.sample_id for sample in others[2 : 2 + leaks]}
     assert {sample.sample_id for sample in found.samples} == {sample.sample_id for sample in (*train, *others, *empty)} - gone
     assert [remark.rpartition(" ")[2] for remark in found.remarks] == ([str(leaks)] if leaks else [])
+
+
+def test_leaking_test_images_are_not_all_left_out_in_silence(tmp_path: Path) -> None:
+    """The command ends before it encodes anything."""
+    root = write_photos(tmp_path / "photos", test=1)
+    for name in COLOURS:
+        (root / "test" / name / "0.png").write_bytes((root / "train" / name / "0.png").read_bytes())
+    result = CliRunner().invoke(app, ["run", "--data", str(root), "--model", "xmap-tiny", "--drop-leaks", "--workers", "0"])
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert "--drop-leaks would leave out all 3 test images of 'photos', for they are in training too, byte for byte" in told
+    assert not list(Path(os.environ["XMAP_STORE"]).glob("images/*"))
