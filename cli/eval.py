@@ -12,4 +12,4 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
 
     Example: xmap eval --data pets --methods tip-adapter,xmadapter --json
     """
-    evaluate(settings, ("eval",), form, output, columns)
+    evaluate(settings, ("pairs", "eval"), form, output, columns)

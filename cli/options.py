@@ -33,6 +33,7 @@ PANELS: Mapping[str, str] = {
     "text": "Class texts",
     "cache": "Support and caches",
     "eval": "Evaluation",
+    "pairs": "Near duplicates",
     "run": "Protocol and machine",
 }
 ESSENTIAL = frozenset({"data", "model", "pretrained", "templates", "shots", "methods", "seeds", "features"})

@@ -18,6 +18,7 @@ Depth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 # Which validation samples settings are chosen on.
 Protocol = Literal["few", "paper"]
 TopK = Literal["all"] | Annotated[int, Field(ge=1)]
+Near = Literal["auto"] | Annotated[float, Field(gt=0, le=1)]
 
 AUTO: Literal["auto"] = "auto"
 # Pillow's own bound for "this is a decompression bomb".
@@ -104,3 +105,9 @@ class EvalConfig(Config):
     )
     neighbors: int = Field(5, ge=1, le=1000, description="Nearest cached images logged for each test sample.")
     bins: int = Field(15, ge=2, description="Bins of the expected calibration error.")
+
+
+class PairsConfig(Config):
+    """Which images count as nearly the same. No result depends on it; `xmap sql leaks` and `duplicates` show them."""
+
+    near: Near = Field("auto", description="Cosine from which two images are near duplicates; auto: by how alike training images are.")

@@ -20,7 +20,7 @@ LAYERS = ("cli", "pipeline", "stages", "store")
 FLOORS = {
     "stages": (
         {"ablate", "report"},
-        {"train", "eval", "predict"},
+        {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "methods"},
         {"fewshot", "images", "names.py"},

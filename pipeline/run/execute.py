@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from html import escape
@@ -17,9 +17,9 @@ from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
 from xmap.pipeline.run.reasons import Reasons
 from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted
 from xmap.pipeline.run.trainings import Trained, train_away
-from xmap.pipeline.run.warnings import warnings_of
+from xmap.pipeline.run.warnings import leaks_of, warnings_of
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.names import ADAPTER, EVAL, IMAGES
+from xmap.stages.names import ADAPTER, EVAL, IMAGES, PAIRS
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Once, Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -132,10 +132,15 @@ def execute(
                 report(outcome)
     for remark in plan.afterwards:
         progress.say(remark)
-    adapters = [artifact for artifact in artifacts.values() if artifact.stage == ADAPTER]
-    results = [artifact.summary.get("results", []) for artifact in artifacts.values() if artifact.stage == EVAL]
-    warnings = warnings_of(store, adapters, results[-1]) if results else ()
-    return RunResult(tuple(outcomes), artifacts, tuple(warnings), plan.doubts)
+    return RunResult(tuple(outcomes), artifacts, tuple(_warnings(store, artifacts)), plan.doubts)
+
+
+def _warnings(store: Store, artifacts: Mapping[str, Artifact]) -> Iterator[str]:
+    """What should make one doubt an evaluation, where there is one."""
+    found = {stage: [artifact for artifact in artifacts.values() if artifact.stage == stage] for stage in (ADAPTER, PAIRS, EVAL)}
+    if found[EVAL]:
+        yield from warnings_of(store, found[ADAPTER], found[EVAL][-1].summary.get("results", []))
+        yield from (line for pairs in found[PAIRS] for line in leaks_of(pairs))
 
 
 class _Builder:

@@ -15,7 +15,8 @@ from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, TEXTS
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, PAIRS, TEXTS
+from xmap.stages.pairs.identity import pairs_identity
 from xmap.stages.train.identity import TrainSpec, adapter_identity
 from xmap.stages.tune_texts.identity import TuneSpec, coop_identity
 from xmap.stages.workplace.place import Workplace
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from xmap.stages.eval.scoring import Run
 
 FAITHFUL = "xmadapter-paper"
-STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL)
+STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         trainings = {pair: _training(features, config, caches[pair[1]].identity, *pair) for pair in pairs}
         remarks += _text_remarks(features, config)
         steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]
+    if depth >= STAGES.index(PAIRS):
+        steps += _pairs(features, config)
     if depth >= STAGES.index(EVAL):
         steps.append(_eval(features, config, {pair: training.identity for pair, training in trainings.items()}))
         remarks += _unused(config)
@@ -179,6 +182,21 @@ def _training(features: Features, config: XmapConfig, cache: Identity, method: s
     spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k)
     identity = adapter_identity(features.parts, cache, spec)
     return Training(identity, features.images.fingerprint, cache.inputs["texts"], cache.fingerprint, spec)
+
+
+def _pairs(features: Features, config: XmapConfig) -> list[Step]:
+    """What looks for images that are there twice, where there are images."""
+    command = features.parts.command("eval", config.cache.shots, config.run.methods, list(config.run.seeds))
+    identity = pairs_identity(features.parts, config.pairs, command)
+    if identity is None:
+        return []
+
+    def build(built: Built, workplace: Workplace) -> Artifact:
+        from xmap.stages.pairs.stage import find_pairs
+
+        return find_pairs(workplace, identity, built[features.images.fingerprint], config.pairs)
+
+    return [Step(identity, "compare images", build)]
 
 
 def _eval(features: Features, config: XmapConfig, adapters: Mapping[tuple[str, int], Identity]) -> Step:

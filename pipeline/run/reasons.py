@@ -20,7 +20,13 @@ CONTENT = "fields.content."
 # Of a method's settings those that were given, and so are not chosen.
 GIVEN = f"options.{GRIDS}."
 # What an input is to people.
-INPUTS = {"support": "training images", "validation": "validation images", "test": "test images", "texts": "class texts"}
+INPUTS = {
+    "support": "training images",
+    "training": "training images",
+    "validation": "validation images",
+    "test": "test images",
+    "texts": "class texts",
+}
 
 
 class Reasons:

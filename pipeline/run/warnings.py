@@ -1,4 +1,4 @@
-"""What should make a user doubt an evaluation, read from its adapters' manifests: nothing is scored again."""
+"""What should make a user doubt an evaluation, read from the manifests of its adapters and pairs: nothing is scored again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from glob import escape
 from typing import Any
 
+from xmap.stages.datasets.dataset import VAL
 from xmap.stages.names import ADAPTER
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import safe_name
@@ -36,6 +37,20 @@ def _no_better(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _of_adapters(store: Store, groups: Mapping[str, Sequence[Artifact]]) -> list[str]:
     return [line for method, found in groups.items() for line in (*_useless_fusion(method, found), *_growing_gap(store, method, found))]
+
+
+def leaks_of(pairs: Artifact) -> Iterator[str]:
+    """For each split that has some: how many of its images an earlier split has too."""
+    nearly = f"nearly, by a cosine of {pairs.summary['threshold']:.4g} or more"
+    for split, found in pairs.summary["leaks"].items():
+        total = found["exact"] + found["near"]
+        if total:
+            name, earlier = ("validation", "training") if split == VAL else (split, "training or validation")
+            how = [f"{found[kind]:,} {words}" for kind, words in (("exact", "byte for byte"), ("near", nearly)) if found[kind]]
+            yield (
+                f"{total:,} of {found['images']:,} {name} images {'is' if total == 1 else 'are'} in {earlier} too ({', '.join(how)}): "
+                "what they measure was seen before; `xmap sql leaks` lists them."
+            )
 
 
 def _useless_fusion(method: str, adapters: Sequence[Artifact]) -> Iterator[str]:

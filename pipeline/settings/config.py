@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
-from xmap.stages.config import CacheConfig, Config, DataConfig, Device, EncoderConfig, EvalConfig, ExtractConfig, Protocol, TextConfig
+from xmap.stages.config import (
+    CacheConfig,
+    Config,
+    DataConfig,
+    Device,
+    EncoderConfig,
+    EvalConfig,
+    ExtractConfig,
+    PairsConfig,
+    Protocol,
+    TextConfig,
+)
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.methods.searched import MethodOptions
@@ -80,6 +91,7 @@ class XmapConfig(Config):
     text: TextConfig = _defaults(TextConfig)
     cache: CacheConfig = _defaults(CacheConfig)
     eval: EvalConfig = _defaults(EvalConfig)
+    pairs: PairsConfig = _defaults(PairsConfig)
     run: RunConfig = _defaults(RunConfig)
     methods: Mapping[str, SerializeAsAny[MethodOptions]] = Field(default_factory=dict)
 
@@ -117,6 +129,7 @@ SECTIONS: Mapping[str, type[Config]] = {
     "text": TextConfig,
     "cache": CacheConfig,
     "eval": EvalConfig,
+    "pairs": PairsConfig,
     "run": RunConfig,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -13,9 +13,9 @@ from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_artifact, raise_damage
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import ADAPTER, EVAL
+from xmap.stages.names import ADAPTER, EVAL, PAIRS
 from xmap.stages.report.gather import Run, gather
-from xmap.stages.report.logs import require_logs, require_training_log
+from xmap.stages.report.logs import require_logs, require_pairs, require_training_log
 from xmap.stages.report.page import page
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.usable import usable
@@ -116,4 +116,17 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], l
     for adapter in adapters.values():
         require_training_log(adapter)
     pictures = pictures_of(store, images, data, max_pixels)
-    return Run(evaluation, texts, images, adapters, pictures, label, stated(evaluation, DataConfig).labels)
+    pairs = _pairs(evaluation, adapters.values(), by_print)
+    return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels)
+
+
+def _pairs(evaluation: Artifact, adapters: Iterable[Artifact], by_print: Mapping[str, Artifact]) -> Artifact | None:
+    """The newest pairs among the images that were scored and those that the adapters learned from."""
+    caches = (by_print.get(adapter.inputs["cache"]) for adapter in adapters)
+    learned = {cache.inputs.get("support") for cache in caches if cache is not None}
+    compared = (found for found in by_print.values() if found.stage == PAIRS and found.inputs.get("test") == evaluation.inputs["test"])
+    found = [pairs for pairs in compared if pairs.inputs.get("training") in learned]
+    if not found:
+        return None
+    require_pairs(found[-1])
+    return usable(found[-1])

@@ -13,6 +13,7 @@ from xmap.stages.datasets.sources.corrections import LEAVE_OUT, words_of
 from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
 from xmap.stages.fewshot.class_texts import read_class_texts
 from xmap.stages.report import samples, series
+from xmap.stages.report.pairs import pictured, twice
 from xmap.stages.report.thumbnails import Pictures, thumbnails
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.features import read_errors
@@ -40,6 +41,7 @@ class Run:
     images: Artifact | None
     adapters: Mapping[str, Artifact]
     pictures: Pictures
+    pairs: Artifact | None = None
     label: str = ""
     labels: str = ""
 
@@ -80,14 +82,15 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
     for place, (classes, numbers) in enumerate(tasks.items()):
         members = [runs[number] for number in numbers]
         ids, total = samples.listed_ids(connection, [run.path for run in members], [run.seed for run in members], limit)
-        first, doubted = len(report["series"]), list[str]()
+        first, beside = len(report["series"]), list[str]()
         for number, run in zip(numbers, members, strict=True):
-            found = samples.suspects(connection, [_path(adapter) for adapter in run.adapters.values()], SUSPECTS)
-            report["runs"].append({"number": number, "task": place, **_facts(run), "suspects": found})
-            doubted += [row["sample"] for row in found]
+            suspects = samples.suspects(connection, [_path(adapter) for adapter in run.adapters.values()], SUSPECTS)
+            pairs = twice(connection, run.pairs)
+            report["runs"].append({"number": number, "task": place, **_facts(run), "suspects": suspects, "pairs": pairs})
+            beside += [*(row["sample"] for row in suspects), *pictured(pairs)]
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
         report["differences"] += _differences(connection, members, first)
-        shown = _shown(report["series"][first:], [*ids, *doubted])
+        shown = _shown(report["series"][first:], [*ids, *beside])
         report["tasks"].append({
             "classes": list(classes),
             "words": words_of(classes),

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
+from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE
 from xmap.store.formats.tables import Array, read_table, require_columns
 
 TEST_LOG, SAID = "affinity/test.parquet", "predictions.parquet"
@@ -36,6 +37,11 @@ def require_training_log(adapter: Artifact) -> None:
     """Raise `ArtifactDamaged` where the rows of an adapter's log have no epoch or sample."""
     for path in adapter.files("affinity/", ".parquet"):
         _full(path, AFFINITY)
+
+
+def require_pairs(pairs: Artifact) -> None:
+    """Raise `ArtifactDamaged` where the table of pairs has other columns, or rows that lack a value."""
+    read_table(pairs.file(PAIRS_TABLE), types=PAIRS)
 
 
 def _answers(path: Any, schema: pa.Schema) -> pa.Table:

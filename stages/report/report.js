@@ -179,6 +179,15 @@ function openSample(place) {
   dialog.scrollTop = 0;
 }
 
+// Of an evaluation from before pairs were looked for nothing is said.
+function pairs() {
+  const found = report.runs[state.shown.run].pairs;
+  if (!found) return "";
+  const total = found.duplicates + Object.values(found.leaks).reduce((sum, of) => sum + of.exact + of.near, 0);
+  return section("pairs", "Images that are there twice", twiceText(found), pairsGrid(report.tasks[state.shown.task], found.rows),
+    found.rows.length < total && el("p", { class: "soft" }, `${count(found.rows.length)} pairs are shown; xmap sql leaks and xmap sql duplicates list more.`));
+}
+
 function provenance() {
   return el("footer", { id: "provenance" }, el("h2", {}, "Where this comes from"), report.runs.map((run) => el("details", { open: report.runs.length === 1 }, el("summary", {}, run.name),
     el("p", {}, `Evaluation ${run.artifact}, fingerprint ${run.fingerprint.slice(0, 16)}, made ${run.created}.`), el("p", {}, "Made again by: ", el("code", {}, run.command)),
@@ -194,7 +203,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), suspects() || "", provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

@@ -210,6 +210,22 @@ class Evaluated(About, total=False):
 
 
 @with_config(STRICT)
+class Leaks(TypedDict):
+    """Of a split's images those that an earlier split has too."""
+
+    images: Count
+    exact: Count
+    near: Count
+
+
+@with_config(STRICT)
+class Paired(About, total=False):
+    threshold: Real
+    duplicates: Count
+    leaks: dict[Word, Leaks]
+
+
+@with_config(STRICT)
 class Fields(TypedDict, total=False):
     """The declared fields that anybody reads by name."""
 
@@ -259,6 +275,7 @@ SUMMARIES: Mapping[str, Any] = {
     "coop": Tuned,
     "cache": Cached,
     "adapter": Adapted,
+    "pairs": Paired,
     "eval": Annotated[Evaluated, AfterValidator(_agreeing)],
 }
 

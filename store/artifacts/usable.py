@@ -15,6 +15,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "coop": ("classes", "logit_scale", "selection", "trainable_parameters", "train_seconds"),
     "cache": ("classes", "shots", "entries", "views", "index"),
     "adapter": ("method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes"),
+    "pairs": ("threshold", "leaks"),
     "eval": ("results", "differences", "samples"),
 }  # fmt: skip
 NEEDED_RESULTS = (

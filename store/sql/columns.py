@@ -142,6 +142,21 @@ VIEWS: Mapping[str, View] = {
             "artifact": _NAMES["artifact"],
         },
     ),
+    "pairs": View(
+        "one row an image and another that is the same, byte for byte or nearly; found by `xmap eval`",
+        {
+            **_SAMPLE,
+            "other_split": ("VARCHAR", "split of the other: the same or an earlier one"),
+            "other_id": ("VARCHAR", "the other image"),
+            "other_label": ("INTEGER", "index of the other's class"),
+            "cosine": ("FLOAT", "of the two images' features"),
+            "exact": ("BOOLEAN", "whether they are the same byte for byte"),
+            "class_name": _NAMES["class_name"],
+            "other_class": ("VARCHAR", "name of the other's class"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
     "artifacts": View(
         "one row an artifact",
         {

@@ -36,6 +36,14 @@ where mean_image > 0 and mean_text > 0 and {order}
 order by abs(relative_text - relative_image) desc, class_name limit 20"""  # noqa: S608
 
 
+# The newest images of each name, and the newest pairs: what was mended is no longer shown.
+NEWEST = """
+with newest as (
+  select artifact from artifacts where stage in ('images', 'pairs')
+  qualify row_number() over (partition by stage, name order by created desc, artifact) = 1
+)"""
+
+
 QUESTIONS: Mapping[str, Question] = {
     "methods": Question(
         "The methods side by side: accuracy (percent) with its 95 % interval, and what settings were chosen on.",
@@ -93,21 +101,36 @@ where p.predicted <> p.label group by p.artifact, p.method, p.class_name, p.pred
 order by count(*) desc, p.class_name limit 20""",
     ),
     "duplicates": Question(
-        "Images that are there more than once, byte for byte, in the images of one extraction.",
-        """
-select dataset, count(*) as images, string_agg(distinct split, ', ' order by split) as splits,
-  string_agg(distinct class_name, ', ' order by class_name) as classes, min(sample_id) as sample_id, max(sample_id) as also, artifact
-from samples where content is not null group by dataset, artifact, content having count(*) > 1
-order by count(*) desc, min(sample_id), artifact limit 1000""",
+        "Images that are there more than once in the newest images of a data set: byte for byte, or nearly, as far as `xmap eval` found.",
+        NEWEST
+        + """
+select dataset, 'exact' as kind, count(*) as images, string_agg(distinct split, ', ' order by split) as splits,
+  string_agg(distinct class_name, ', ' order by class_name) as classes, min(sample_id) as sample_id, max(sample_id) as also,
+  1.0 as cosine, artifact
+from samples semi join newest using (artifact) where content is not null group by dataset, artifact, content having count(*) > 1
+union all
+select dataset, 'near', 2, if(split = other_split, split, other_split || ', ' || split),
+  if(label = other_label, class_name, other_class || ', ' || class_name), other_id, sample_id, round(cosine::double, 4), artifact
+from pairs semi join newest using (artifact) where not exact
+order by kind, images desc, cosine desc, sample_id, also, artifact limit 1000""",
+        ("artifact",),
     ),
     "leaks": Question(
-        "Validation and test images that are in training too, byte for byte: what they measure was seen before.",
-        """
-select s.dataset, s.split, s.sample_id, any_value(s.class_name) as class_name, min(t.sample_id) as in_training,
-  min(t.class_name) as training_class, s.artifact
-from samples s join samples t on t.artifact = s.artifact and t.content = s.content
-where s.split in ('val', 'test') and t.split = 'train' group by s.dataset, s.artifact, s.split, s.sample_id
-order by s.dataset, s.artifact, s.split, s.sample_id limit 1000""",
+        "Validation and test images that an earlier split has too, byte for byte or nearly: what they measure was seen before. Given back "
+        "with --labels, the answer leaves them out.",
+        f"""{NEWEST}, found as (
+  select s.dataset, s.split, s.sample_id, s.class_name, 'exact' as kind, t.split as also_split, t.sample_id as also,
+    t.class_name as also_class, 1.0 as cosine, s.artifact
+  from samples s semi join newest using (artifact) join samples t on t.artifact = s.artifact and t.content = s.content
+  where (s.split in ('val', 'test') and t.split = 'train') or (s.split = 'test' and t.split = 'val')
+  union all
+  select dataset, split, sample_id, class_name, 'near', other_split, other_id, other_class, round(cosine::double, 4), artifact
+  from pairs semi join newest using (artifact) where not exact and split <> other_split
+)
+select dataset, split, sample_id, class_name, kind, also_split, also, also_class, cosine, 'leave-out' as label, artifact from found
+qualify row_number() over (partition by dataset, split, sample_id order by kind, cosine desc, also_split, also, artifact) = 1
+order by dataset, split, kind, cosine desc, sample_id""",  # noqa: S608
+        ("artifact", "label"),
     ),
     "label-suspects": Question(
         "Images whose nearest cached images are all of another class, in every run that saw them: often a wrong label.",

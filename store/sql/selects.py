@@ -9,10 +9,13 @@ from xmap.store.errors import QueryError
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.views import Sources
 
+# Columns that name the class of a label.
+NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label"}
+
 
 def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
-    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "unused", "errors", "affinity", "predictions", "neighbors")}
+    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "unused", "errors", "affinity", "predictions", "neighbors", "pairs")}
     if found.files["images"]:
         own = sorted(set(found.files["images"]) - set(found.referring))
         samples = [_select("samples", files, "WHERE t.view = 0", **columns) for files, columns in _samples(found, own) if files]
@@ -21,7 +24,7 @@ def definitions(found: Sources) -> dict[str, str]:
         texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
     if found.files["packs"]:
         texts["unused"] = _unused(found)
-    for name in ("errors", "affinity"):
+    for name in ("errors", "affinity", "pairs"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
     if found.files["predictions"]:
@@ -107,8 +110,11 @@ def pattern(path: Path) -> str:
 def _select(name: str, files: Sequence[Path], where: str = "", joined: str = "", **sources: str) -> str:
     """The columns of a view over `files`; `sources` say where those come from that are no column of the files."""
     view = VIEWS[name]
-    sources |= {"class_name": "c.class_name", "predicted_name": "n.class_name", "dataset": "f.dataset", "artifact": "f.artifact"}
+    sources |= {**{column: f"{column}.class_name" for column in NAMED}, "dataset": "f.dataset", "artifact": "f.artifact"}
     columns = ", ".join(f'CAST({sources.get(column, "t." + column)} AS {kind}) AS "{column}"' for column, (kind, _) in view.columns.items())
-    predicted = " LEFT JOIN _classes n ON n.origin = f.origin AND n.label = t.predicted" if "predicted_name" in view.columns else ""
-    classes = " LEFT JOIN _classes c ON c.origin = f.origin AND c.label = t.label" if "class_name" in view.columns else ""
-    return f"SELECT {columns} FROM {_parquet(files)} t JOIN _files f ON f.file = t._file{joined}{classes}{predicted} {where}"  # noqa: S608
+    names = (
+        f" LEFT JOIN _classes {column} ON {column}.origin = f.origin AND {column}.label = t.{label}"
+        for column, label in NAMED.items()
+        if column in view.columns
+    )
+    return f"SELECT {columns} FROM {_parquet(files)} t JOIN _files f ON f.file = t._file{joined}{''.join(names)} {where}"  # noqa: S608

@@ -20,6 +20,7 @@ from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
 from xmap.store.formats.features import ERRORS
 from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
 from xmap.store.formats.packs import all_packs
+from xmap.store.formats.pairs import PAIRS
 from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of, shared_bytes
 from xmap.store.formats.tables import read_schema, require_columns
 
@@ -29,6 +30,7 @@ TABLES = {
     "errors": ERRORS,
     "affinity": AFFINITY,
     "predictions": PREDICTIONS,
+    "pairs": PAIRS,
 }
 
 
@@ -125,6 +127,8 @@ def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
     if artifact.stage in ("adapter", "eval"):
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
         return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]
+    if artifact.stage == "pairs":
+        return [("pairs", path) for path in artifact.files(suffix=".parquet")]
     return ()
 
 

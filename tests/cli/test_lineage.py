@@ -33,8 +33,8 @@ def test_status_is_a_tree_with_every_artifact_once(store: Path) -> None:
     printed = call("status", "--store", store).stdout
     artifacts = Store(store).artifacts()
     rows = [line for line in printed.splitlines() if any(found.fingerprint[:8] in line.split() for found in artifacts)]
-    assert len(rows) == len(artifacts) == 16
-    depth = {"images": 0, "texts": 0, "cache": 1, "eval": 1, "adapter": 2}
+    assert len(rows) == len(artifacts) == 17
+    depth = {"images": 0, "texts": 0, "cache": 1, "pairs": 1, "eval": 1, "adapter": 2}
     for row in rows:
         stage = next(word for word in row.split() if word in depth)
         assert row.index(stage) == 1 + 3 * depth[stage]
@@ -54,6 +54,7 @@ def test_status_as_json_names_what_each_was_made_from(store: Path) -> None:
         "texts": [],
         "cache": ["images", "texts"],
         "adapter": ["cache", "images", "texts"],
+        "pairs": ["images"],
         "eval": ["adapter", "images", "texts"],
     }
 

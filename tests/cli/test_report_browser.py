@@ -109,6 +109,17 @@ def test_a_confusion_and_a_mark_lead_to_their_images(visit: Visit) -> None:
     page.click("dialog [data-close]")
 
 
+def test_images_that_are_there_twice_are_shown_side_by_side(visit: Visit) -> None:
+    rows = visit.page.evaluate("report.runs[state.shown.run].pairs.rows")
+    assert rows, "two of the noisy pictures are near each other"
+    shown = visit.page.locator("#pairs .twice li")
+    assert shown.count() == len(rows)
+    assert visit.page.locator("#pairs .twice img").count() == 2 * len(rows)
+    first = shown.first.inner_text()
+    assert all(text in first for text in (f"cosine {rows[0]['cosine']:.4f}", rows[0]["sample"], rows[0]["other"]))
+    assert "1 pair within a split" in visit.page.locator("#pairs").inner_text()
+
+
 def test_runs_and_methods_are_chosen_and_compared(visit: Visit) -> None:
     page = visit.page
     titles = page.locator("#shown option").all_inner_texts()

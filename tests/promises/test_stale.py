@@ -26,10 +26,10 @@ from xmap.stages.config import Config
 from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Store
 
-IMAGES, TEXTS, COOP, CACHE, ADAPTER, EVAL = "images", "texts", "coop", "cache", "adapter", "eval"
+IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL = "images", "texts", "coop", "cache", "adapter", "pairs", "eval"
 LATER = {CACHE, ADAPTER, EVAL}
-FEATURES = {IMAGES, *LATER}
-ALL = {IMAGES, TEXTS, *LATER}
+FEATURES = {IMAGES, PAIRS, *LATER}
+ALL = {*FEATURES, TEXTS}
 # Settings of CoOp, which reach what there is only where it tunes the texts.
 TUNED = {COOP, *LATER}
 
@@ -71,6 +71,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "eval.top_k": (("all", 3), {ADAPTER, EVAL}),
     "eval.neighbors": ((5, 2), {EVAL}),
     "eval.bins": ((15, 10), {EVAL}),
+    "pairs.near": (("auto", 0.9, 0.99), {PAIRS}),
     "run.methods": ((["zero-shot"], ["zero-shot", "tip-adapter"]), {ADAPTER, EVAL}),
     "run.seeds": (([1], [2], [1, 2]), LATER),
     "run.protocol": (("few", "paper"), {ADAPTER, EVAL}),
@@ -190,6 +191,7 @@ GOLDEN = {
     TEXTS: "bef625289e1e3e2721ac2314ab1bde01f092543300a5d6384b71e559e8d8e87e",
     CACHE: "45a1691e585818fe23024a53cab4de2c869f9195785321c795a2b6a3c39b1077",
     ADAPTER: "ded967efe543ad4d22af507b6c22c0c7f801e99d10e48ea9ff55252c1065d458",
+    PAIRS: "d19059b5a060756e0d480d43b43be6b2473b9dd986a0e422a06d6996d6a71981",
     EVAL: "9e0bf5e0b9f83026f716f3f492ecd670fe22237629c1ce866b3b978764bcd324",
 }
 
@@ -253,7 +255,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], set[str]]] = {
 
 
 def rebuilt(stderr: str) -> Iterator[str]:
-    words = {"image": IMAGES, "text": TEXTS, "build-cache,": CACHE, "train": ADAPTER, "eval": EVAL}
+    words = {"image": IMAGES, "text": TEXTS, "build-cache,": CACHE, "train": ADAPTER, "compare": PAIRS, "eval": EVAL}
     return (words[line.split()[1]] for line in stderr.splitlines() if line.startswith("built "))
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.formats.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
 from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
 from xmap.store.sql.connection import Connection
 
 CLASSES = ["cat", 'it\'s a "dog"; <b>']
@@ -71,7 +73,15 @@ def fill_store(root: Path) -> dict[str, Artifact]:
 
     inputs = {"texts": texts.fingerprint, "adapter xmadapter seed 1": adapter.fingerprint}
     evaluation = built(root, Identity("eval", "pets", {}, inputs), evaluate, {"results": [result]})
-    return {"images": images, "texts": texts, "adapter": adapter, "eval": evaluation}
+    row = ("test", "b/2.jpg", 1, "train", "b/2.jpg", 1, 1.0, True)
+    pairs = pa.table([pa.array([value], field.type) for value, field in zip(row, PAIRS, strict=True)], PAIRS)
+    compared = built(
+        root,
+        Identity("pairs", "pets", {}),
+        lambda folder: write_pairs(folder / PAIRS_TABLE, pairs, "f"),
+        {"classes": CLASSES, "dataset": "pets"},
+    )
+    return {"images": images, "texts": texts, "adapter": adapter, "pairs": compared, "eval": evaluation}
 
 
 def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:

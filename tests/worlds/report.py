@@ -14,7 +14,7 @@ CLASSES = ("<script>alert(1)</script>", 'a "quoted" class', "bee & <b>wasp</b>")
 NAMES = ('it\'s "{}" <img src=x onerror=alert(2)>.png', "plain {}.png")
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 PER_SPLIT = {"train": 4, "val": 2, "test": 8}
-RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "8", "--workers", "0", "--seeds", "1,2", "--quiet")
+RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "8", "--workers", "0", "--seeds", "1,2", "--near", "0.997", "--quiet")
 FEW = ("--methods", "zero-shot,tip-adapter,xmadapter", "--set", "methods.xmadapter.min_steps=6", "--set", "methods.xmadapter.epochs=3")
 
 

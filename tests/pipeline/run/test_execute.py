@@ -93,12 +93,12 @@ def test_a_changed_test_image_retrains_nothing(tmp_path: Path) -> None:
     run(store, settings(photos))
     repaint(photos / "test" / "ant" / "0.png")
     result = run(store, settings(photos))
-    assert built(result) == {"images", "eval"}
+    assert built(result) == {"images", "pairs", "eval"}
     assert reasons(result)["eval"] == "test images changed"
     assert any("test images changed" in why for why in reasons(result).values())
     repaint(photos / "train" / "ant" / "0.png")
     result = run(store, settings(photos))
-    assert built(result) == {"images", "cache", "adapter", "eval"}
+    assert built(result) == {"images", "cache", "adapter", "pairs", "eval"}
     assert reasons(result)["build-cache, seed 1"] == "training images changed"
     assert {outcome.state for outcome in run(store, settings(photos)).outcomes} == {"reused"}
 
@@ -124,13 +124,13 @@ def test_workers_and_device_change_nothing(finished: tuple[Store, Path, RunResul
 
 def test_a_stage_alone_names_what_comes_first(tmp_path: Path) -> None:
     photos, store = write_photos(tmp_path / "photos"), Store(tmp_path / "store")
-    for stage, command in (("cache", "xmap extract"), ("adapter", "xmap extract"), ("eval", "xmap extract")):
+    for stage, command in (("cache", "xmap extract"), ("adapter", "xmap extract"), ("pairs", "xmap extract"), ("eval", "xmap extract")):
         with pytest.raises(ArtifactMissing, match=command):
             run(store, settings(photos), build=(stage,))
     run(store, settings(photos), build=("images", "texts"))
     with pytest.raises(ArtifactMissing, match=r"xmap build-cache .*--seeds 1"):
         run(store, settings(photos), build=("adapter",))
-    for stage in ("cache", "adapter", "eval"):
+    for stage in ("cache", "adapter", "pairs", "eval"):
         assert built(run(store, settings(photos), build=(stage,))) == {stage}
 
 

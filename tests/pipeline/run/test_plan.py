@@ -44,12 +44,26 @@ def stages(store: Store, settings: XmapConfig, last: str = "eval") -> Counter[st
 def test_steps_are_in_the_order_they_run(store: Store, tmp_path: Path) -> None:
     settings = config(data__data=str(write_photos(tmp_path / "photos")))
     steps = make_plan(store, settings).steps
-    assert [step.stage for step in steps] == ["images", "texts", "cache", "cache", "adapter", "adapter", "adapter", "adapter", "eval"]
+    assert [step.stage for step in steps] == [
+        "images",
+        "texts",
+        "cache",
+        "cache",
+        "adapter",
+        "adapter",
+        "adapter",
+        "adapter",
+        "pairs",
+        "eval",
+    ]
     assert stages(store, settings, "texts") == {"images": 1, "texts": 1}
     assert stages(store, settings, "cache") == {"images": 1, "texts": 1, "cache": 2}
     known = {step.identity.fingerprint for step in steps}
     inputs = {
-        name: digest for step in steps for name, digest in step.identity.inputs.items() if name not in ("support", "validation", "test")
+        name: digest
+        for step in steps
+        for name, digest in step.identity.inputs.items()
+        if name not in ("support", "training", "validation", "test")
     }
     assert set(inputs.values()) <= known
 

@@ -31,7 +31,7 @@ def test_all_that_a_plan_builds_states_its_source_outside_its_identity(tmp_path:
     photos = write_photos(tmp_path / "photos")
     config = settings(photos)
     result = run(Store(tmp_path / "store"), config)
-    assert {found.stage for found in result.artifacts.values()} == {"images", "texts", "cache", "adapter", "eval"}
+    assert {found.stage for found in result.artifacts.values()} == {"images", "texts", "cache", "adapter", "pairs", "eval"}
     for found in result.artifacts.values():
         assert found.manifest["source"] == source_of(config)
         assert stated(found, DataConfig) == config.data.model_copy(update={"templates": DataConfig().templates})

@@ -167,6 +167,9 @@ def test_what_goes_is_exactly_what_no_result_reaches(shape: Shape) -> None:
         for number, (stage, _) in enumerate(shape):
             if stage == RESULT:
                 visit(number)
+        # Pairs stay beside all the images that they are of.
+        asked = {other for number in reached for other in shape[number][1]}
+        reached |= {number for number, (stage, inputs) in enumerate(shape) if stage == "pairs" and inputs and asked.issuperset(inputs)}
         gone = {item.path for item in remove(Store(root))}
         assert gone == {artifacts[number].path for number in range(len(shape)) if number not in reached}
         there = {artifact.fingerprint for artifact in Store(root).artifacts()}

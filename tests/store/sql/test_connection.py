@@ -163,7 +163,7 @@ def test_all_else_is_refused_in_one_sentence_and_changes_nothing(
 def test_an_unknown_table_is_answered_with_the_views(open_store: Connection) -> None:
     with pytest.raises(
         QueryError,
-        match=r"nope does not exist; the views are samples, features, unused, errors, affinity, predictions, neighbors, artifacts, runs\.",
+        match=r"nope does not exist; the views are samples, features, unused, errors, affinity, predictions, neighbors, pairs, artifacts, runs\.",
     ):
         open_store.query("SELECT * FROM nope")
     with pytest.raises(QueryError, match=r'"labl" not found.*Candidate bindings.*"label"'):
