@@ -53,6 +53,7 @@ bench: install
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.changes
+	$(BIN)/python -m benchmarks.leaks
 	$(BIN)/python -m benchmarks.load 200000
 	$(BIN)/python -m benchmarks.load 1000000 keys
 	$(BIN)/python -m benchmarks.million
