@@ -9,13 +9,14 @@ from xmap.store.errors import QueryError
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.views import Sources
 
-# Columns that name the class of a label.
+# Views of what manifests say, and columns that name the class of a label.
+FACTS = ("artifacts", "runs")
 NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label"}
 
 
 def definitions(found: Sources) -> dict[str, str]:
     """The SELECT of each view that reads Parquet files."""
-    texts = {name: VIEWS[name].empty() for name in ("samples", "features", "unused", "errors", "affinity", "predictions", "neighbors", "pairs")}
+    texts = {name: view.empty() for name, view in VIEWS.items() if name not in FACTS}
     if found.files["images"]:
         own = sorted(set(found.files["images"]) - set(found.referring))
         samples = [_select("samples", files, "WHERE t.view = 0", **columns) for files, columns in _samples(found, own) if files]

@@ -14,6 +14,7 @@ import pytest
 from tests.worlds.questions import UNREAD, add_images, rows
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import QueryError
+from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.connection import Connection, connect
 
 
@@ -163,7 +164,7 @@ def test_all_else_is_refused_in_one_sentence_and_changes_nothing(
 def test_an_unknown_table_is_answered_with_the_views(open_store: Connection) -> None:
     with pytest.raises(
         QueryError,
-        match=r"nope does not exist; the views are samples, features, unused, errors, affinity, predictions, neighbors, pairs, artifacts, runs\.",
+        match=rf"nope does not exist; the views are {', '.join(VIEWS)}\.",
     ):
         open_store.query("SELECT * FROM nope")
     with pytest.raises(QueryError, match=r'"labl" not found.*Candidate bindings.*"label"'):
