@@ -24,6 +24,7 @@ import pyarrow as pa
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.artifacts.root import store_root
+from xmap.store.disk.memory_limit import memory_bytes
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from xmap.store.sql.columns import VIEWS, View
 from xmap.store.sql.questions import QUESTIONS
@@ -193,8 +194,8 @@ def connect(root: Path | str | None = None) -> Connection:
 
 
 def memory_limit() -> int:
-    """The bytes that a query may take: half of the machine's, at most 4 GiB."""
-    return min(MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    """The bytes that a query may take: half of what there are, at most 4 GiB."""
+    return min(MEMORY, memory_bytes() // 2)
 
 
 def late_sentence(seconds: float) -> str:
