@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from xmap.store.formats.packs import Packs, Rows
     from xmap.store.formats.tables import Array
 
+# Rows of a pack where adapters are trained. They come in the order of the tables, each of which then reads a pack or two.
+PACK = 1 << 14
+
 
 @dataclass(frozen=True)
 class Training:
@@ -77,10 +80,13 @@ class Trainer:
         self._folder = tempfile.TemporaryDirectory(prefix="xmap-train-")
         self._workplace = Workplace(Store(Path(self._folder.name)), device=device)
         laid = (lay_out(parcel, self._workplace.store) for parcel in parcels)
+        import numpy as np
+
         from xmap.store.formats.packs import Packs
 
         for maker, shared in rows.items():
-            Packs(self._workplace.store.root, maker).write(shared)
+            for start in range(0, len(shared), PACK):
+                Packs(self._workplace.store.root, maker).write(shared.take(np.arange(start, min(start + PACK, len(shared)))))
         self._built = {artifact.fingerprint: artifact for artifact in laid}
 
     def work(self, trainings: Sequence[Training], advance: Advance) -> Generator[Trained]:

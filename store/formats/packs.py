@@ -193,8 +193,8 @@ class Packs:
         return features
 
     def take(self, keys: Array) -> Rows:
-        """The rows asked for, each once, to be written elsewhere. Raises `ArtifactDamaged` where one is not there."""
-        wanted = np.unique(keys)
+        """The rows asked for, each once, in that order, to be written elsewhere. Raises `ArtifactDamaged` where one is not there."""
+        wanted = keys[np.sort(np.unique(keys, return_index=True)[1])]
         parts = np.frombuffer(wanted.tobytes(), np.uint8).reshape(-1, KEY.itemsize)
         views = np.ascontiguousarray(parts[:, 32:]).view(">i2").reshape(-1).astype(np.int16)
         return Rows([part.tobytes().hex() for part in parts[:, :32]], views, self.gather(wanted))

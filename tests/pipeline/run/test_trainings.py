@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.inputs import write_layout, write_photos
+from xmap.pipeline.run import trainings as training_module
 from xmap.pipeline.run.execute import execute, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.trainings import Trained, Trainer, Training, _not_test, train_away
@@ -24,6 +25,7 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.parcel import pack
 from xmap.store.errors import XmapError
 from xmap.store.formats.features import read_images
+from xmap.store.formats.packs import all_packs
 
 SETTINGS = {"run.features": "mine", "cache.shots": 2, "run.methods": "tip-adapter,taskres", "run.seeds": "1"}
 
@@ -83,8 +85,9 @@ def test_a_worker_is_handed_no_test_features(store: Store) -> None:
 
 
 @pytest.mark.promise
-def test_features_by_content_go_along_and_those_of_test_images_stay(tmp_path: Path) -> None:
+def test_features_by_content_go_along_and_those_of_test_images_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that lie in packs: workers elsewhere see no store."""
+    monkeypatch.setattr(training_module, "PACK", 5)
     photos, engine = write_photos(tmp_path / "photos", train=2, val=1, test=2), AwayEngine()
     extract = {"data.data": str(photos), "encoder.model": "xmap-tiny", "extract.views": 1, "run.workers": 0}
     config = XmapConfig().override({**SETTINGS, **extract, "run.features": ""})
@@ -98,6 +101,8 @@ def test_features_by_content_go_along_and_those_of_test_images_stay(tmp_path: Pa
 
     (images,) = (artifact for artifact in built.values() if artifact.stage == "images")
     worker = engine.made()
+    plain, augmented = (packs.paths() for packs in all_packs(worker._workplace.store))
+    assert sorted((len(plain), len(augmented))) == [2, 2]
     found = vectors(worker._workplace.store.root)
     for split, there in (("train", True), ("val", True), ("test", False)):
         rows = {feature.tobytes() for feature in read_images(images.files(prefix=f"{split}-")).features}

@@ -74,6 +74,16 @@ def test_the_same_rows_are_one_file_and_no_file_is_ever_another(packs: Packs) ->
     assert list(altered(packs)) == []
 
 
+def test_rows_to_be_written_elsewhere_keep_their_order_each_once(packs: Packs) -> None:
+    every = [(content, view) for content in CONTENTS for view in (0, 256)]
+    packs.write(rows_of(every))
+    asked = [every[place] for place in (7, 2, 7, 0, 11, 2)]
+    found = packs.take(keys(asked))
+    once = list(dict.fromkeys(asked))
+    assert list(zip(found.contents, found.views.tolist(), strict=True)) == once
+    assert found.features.tolist() == [feature(row) for row in once]
+
+
 def test_makers_are_apart(tmp_path: Path) -> None:
     one, other = (Packs.of(tmp_path, "a/../b", {"version": number}) for number in (1, 2))
     one.write(rows_of([(CONTENTS[0], 0)]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.worlds.questions import UNREAD, fill_store
 from xmap.store.artifacts.artifact import Artifact
+from xmap.store.formats.packs import Packs, Rows
 from xmap.store.sql.connection import Connection, connect
 
 
@@ -16,6 +18,7 @@ from xmap.store.sql.connection import Connection, connect
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Artifact]]:
     root = tmp_path_factory.mktemp("filled") / "store"
     artifacts = fill_store(root)
+    Packs.of(root, "model", {}).write(Rows(["ab" * 32], np.zeros(1, np.int16), np.ones((1, 4), np.float32)))
     (root / "secret.csv").write_text(UNREAD)
     return root, artifacts
 
