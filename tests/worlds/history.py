@@ -82,7 +82,7 @@ class History(LivingStore):
         assert self.shelf <= after <= as_here(after, wanted) | self.shelf | wanted
         self.shelf = after
         if collect:
-            self.collect(1, None)
+            self.collected(1, None)
 
     @step(which=NUMBER, to=NUMBER)
     def at_once(self, which: int, to: int) -> None:
@@ -98,7 +98,11 @@ class History(LivingStore):
 
     @step(keep=st.sampled_from([None, 1, 2]), point=st.none() | st.integers(0, 60))
     def collect(self, keep: int | None, point: int | None) -> None:
-        """`gc`, perhaps killed: whatever is in use stays, and all that it was made from."""
+        """`gc`, perhaps killed."""
+        self.collected(keep, point)
+
+    def collected(self, keep: int | None, point: int | None) -> None:
+        """What is in use stays, and all that it was made from."""
         store = Store(self.store)
         try:
             used = in_use(store, self.config)
