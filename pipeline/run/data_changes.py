@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class AtHand:
     """The images of a data set as they are now: their listing, and how many a store lacks features of (None: it cannot be told here)."""
 
-    listing: Callable[[], Listing]
+    listing: Callable[[], Listing | None]
     lacking: Callable[[], int | None]
 
     @classmethod
@@ -80,7 +80,8 @@ def data_changes(store: Store, identity: Identity, dataset: str, at_hand: AtHand
         images: ImageChanges | None = ImageChanges()
     else:
         before = stored_listing(newest) if newest else {}
-        images = None if before is None else image_changes(before, at_hand.listing())
+        now = None if before is None else at_hand.listing()
+        images = None if before is None or now is None else image_changes(before, now)
     return None if images is None and to_encode is None else DataChanges(dataset, newest, images, to_encode)
 
 

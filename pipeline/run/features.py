@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import remember_source
 
 if TYPE_CHECKING:
-    from xmap.stages.datasets.places.place import Place
+    from xmap.stages.datasets.places.columns import Array, Places
     from xmap.stages.encoder.identity import EncoderIdentity
 
 # What the store remembers of encoders; no fingerprint includes it.
@@ -148,7 +147,7 @@ def _gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
-    from xmap.stages.datasets.content.hashing import hash_places
+    from xmap.stages.datasets.content.hashing import hash_places, with_contents
     from xmap.stages.datasets.content.repeats import repeats, without_leaks
     from xmap.stages.datasets.open import open_dataset
     from xmap.stages.datasets.splits.groups import torn
@@ -158,30 +157,26 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
 
     notes = Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine_of(config.run).away else config
-    hashes: dict[Place, str] = {}
 
     @cache
     def named() -> EncoderIdentity:
         return resolve(placed.encoder, notes, store.root / RECORDS)
 
-    def contents(places: Iterable[Place]) -> Mapping[Place, str]:
+    def contents(places: Places) -> Array:
         # What the hub does not have is told before a million files are read.
         named()
-        hashes.update(hash_places(places, notes))
-        return hashes
+        return hash_places(places, notes)
 
     # A slip in the model's name is told before anything is read: listing tars reads all of them.
     at_hand(placed.encoder)
-    dataset = open_dataset(placed.data, notes, contents)
+    dataset = with_contents(open_dataset(placed.data, notes, contents), contents)
     encoder = named()
-    if not hashes:
-        contents(sample.place for sample in dataset.samples)
     if config.data.drop_leaks:
-        dataset = without_leaks(dataset, hashes)
-    doubts = *repeats(dataset, hashes), *torn(dataset)
+        dataset = without_leaks(dataset)
+    doubts = *repeats(dataset), *torn(dataset)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
     command = f"xmap extract {config.flags()}".strip()
-    spec, source = ExtractSpec(dataset, hashes, encoder, config.extract), source_of(config)
+    spec, source = ExtractSpec(dataset, encoder, config.extract), source_of(config)
     made = image_identity(spec, command), text_identity(spec, command)
     images, texts = (replace(identity, source=source) for identity in made)
     remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
@@ -203,7 +198,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         Parts(images.name, parts(images), config.flags(), source),
         build_images,
         build_texts,
-        _counts(dataset, hashes),
+        _counts(dataset),
         (*dataset.remarks, *said_of_weights(config.encoder)),
         encoder,
         dataset.name,
@@ -226,10 +221,16 @@ def grounded(config: XmapConfig) -> XmapConfig:
     return config.override(whole)
 
 
-def _counts(dataset: Dataset, hashes: Mapping[Place, str]) -> Mapping[str, Mapping[str, int]]:
+def _counts(dataset: Dataset) -> Mapping[str, Mapping[str, int]]:
     """The images of each class in each split that has any, those of one content counted once, as draws do."""
-    splits = [split for split in SPLITS if dataset.split(split)]
-    units: dict[tuple[int, str], set[str]] = defaultdict(set)
-    for sample in dataset.samples:
-        units[sample.label, sample.split].add(hashes.get(sample.place, sample.sample_id))
-    return {name: {split: len(units[label, split]) for split in splits} for label, name in enumerate(dataset.classes)}
+    import numpy as np
+
+    from xmap.stages.datasets.splits.units import Units
+
+    samples, splits = dataset.samples, len(SPLITS)
+    units = Units.of_samples(samples, nothing=b"")
+    cells = samples.labels * np.int64(splits) + samples.splits
+    once = np.unique(cells * len(units) + units.numbers) // len(units)
+    counts = np.bincount(once, minlength=len(dataset.classes) * splits).reshape(-1, splits)
+    there = [place for place in range(splits) if len(samples.split(SPLITS[place]))]
+    return {name: {SPLITS[place]: int(row[place]) for place in there} for name, row in zip(dataset.classes, counts, strict=True)}

@@ -127,11 +127,18 @@ def _single(names: Collection[str]) -> list[str]:
     return [name for name in names if count[PurePosixPath(name).name] == 1]
 
 
-def listing_of(spec: ExtractSpec) -> Listing:
-    """The images of a data set as they are now."""
-    dataset = spec.dataset
+def listing_of(spec: ExtractSpec) -> Listing | None:
+    """The images of a data set as they are now; None where there are too many."""
+    from xmap.stages.datasets.dataset import known_contents
+    from xmap.store.memory.hashes import hexes
+
+    samples, classes = spec.dataset.samples, spec.dataset.classes
+    if len(samples) > MOST:
+        return None
+    contents = hexes(known_contents(samples))
     return {
-        sample.sample_id: Seen(sample.split, dataset.classes[sample.label], spec.hashes.get(sample.place)) for sample in dataset.samples
+        sample.sample_id: Seen(sample.split, classes[sample.label], content if content.strip("0") else None)
+        for sample, content in zip(samples, contents, strict=True)
     }
 
 

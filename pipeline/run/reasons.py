@@ -71,7 +71,8 @@ class Reasons:
     def _images(self, before: Artifact) -> str:
         """Which images came and went; nothing where that cannot be told."""
         known = stored_listing(before) if self._at_hand else None
-        changes = image_changes(known, self._at_hand.listing()) if known and self._at_hand else None
+        now = self._at_hand.listing() if known and self._at_hand else None
+        changes = image_changes(known, now) if known and now else None
         return str(changes) if changes else ""
 
 

@@ -5,6 +5,7 @@ What a store itself says of places is never followed: it may have been received,
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import ValidationError
 
 from xmap.pipeline.run.source import stated
@@ -15,6 +16,7 @@ from xmap.stages.images.decode import RULES, Rules, rules_of
 from xmap.stages.report.thumbnails import Pictures
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import XmapError
+from xmap.store.memory.hashes import DIGEST
 from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import recall_source
 
@@ -34,7 +36,7 @@ def pictures_of(store: Store, images: Artifact | None, data: str = "", max_pixel
         # What a received store remembers of files is not believed either.
         # Only ids and places are asked for: no label is corrected and no rule followed, which may be a stranger's that never ends.
         config = config.model_copy(update={"labels": "", "train_per_class": None, "group_by": ""})
-        dataset = open_dataset(config, Notes(store.root / HASHES) if noted else Notes(), lambda places: {})
+        dataset = open_dataset(config, Notes(store.root / HASHES) if noted else Notes(), lambda places: np.zeros(len(places), DIGEST))
     except XmapError as error:
         return Pictures(remarks=(f"the images are not shown: {error} {REMEDY}",))
     return Pictures({sample.sample_id: sample.place for sample in dataset.samples}, shown(config.data), _rules(images, max_pixels))

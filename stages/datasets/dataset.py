@@ -1,10 +1,15 @@
-"""The one shape every data source is brought into."""
+"""The one shape every data source is brought into: samples in columns, and what their classes are called."""
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import eq
 
+import numpy as np
+
+from xmap.stages.datasets.places.columns import Array, Places, column, places_of
 from xmap.stages.datasets.places.place import Place, unit
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -47,6 +52,71 @@ class Sample:
         return self.sample_id.removesuffix(f"/{inside}") if inside else self.sample_id
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Many samples in columns (n,); a row read by itself is a `Sample`.
+
+    `ids` and `groups` `TEXT`, `labels` int32, `splits` int8 as `order` numbers them, `contents` the blake3 of their bytes (`DIGEST`, zeros
+    for what cannot be read), once these were asked for.
+    """
+
+    ids: Array
+    places: Places
+    labels: Array
+    splits: Array
+    groups: Array
+    contents: Array | None = None
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Samples:
+        """The columns of these samples, in their order."""
+        listed = list(samples)
+        return cls(
+            column(sample.sample_id for sample in listed),
+            places_of(sample.place for sample in listed),
+            np.asarray([sample.label for sample in listed], np.int32),
+            np.asarray([order(sample.split) for sample in listed], np.int8),
+            column(sample.group for sample in listed),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> Sample:
+        split = int(self.splits[row])
+        return Sample(self.ids[row], self.places[row], int(self.labels[row]), "" if split < 0 else SPLITS[split], self.groups[row])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the samples are the same ones, in the same order."""
+        return isinstance(other, Samples) and len(self) == len(other) and all(map(eq, self, other))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[row] for row in range(len(self)))
+
+    def take(self, rows: Array) -> Samples:
+        """Some of the samples, in the given order."""
+        columns = self.ids[rows], self.places.take(rows), self.labels[rows], self.splits[rows], self.groups[rows]
+        return Samples(*columns, None if self.contents is None else self.contents[rows])
+
+    def ordered(self) -> Samples:
+        """The samples by split, and by id within each."""
+        splits, ids = self.splits, self.ids
+        later = (splits[1:] > splits[:-1]) | ((splits[1:] == splits[:-1]) & (ids[1:] >= ids[:-1]))
+        if later.all():
+            return self
+        if not (ids[1:] >= ids[:-1]).all():
+            return self.take(np.argsort(ids, kind="stable")).ordered()
+        return self.take(np.argsort(splits, kind="stable"))
+
+    def grouped(self) -> bool:
+        """Whether any of them belong together."""
+        return bool((self.groups != "").any())
+
+    def split(self, name: str) -> Array:
+        """The rows of one split."""
+        return np.flatnonzero(self.splits == order(name))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Samples sorted by id within each split, class names in label order, and prompts.
@@ -55,11 +125,28 @@ class Dataset:
     """
 
     name: str
-    samples: tuple[Sample, ...]
+    samples: Samples
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
-    def split(self, name: str) -> tuple[Sample, ...]:
+    def split(self, name: str) -> Samples:
         """The samples of one split, sorted by id."""
-        return tuple(sample for sample in self.samples if sample.split == name)
+        return self.samples.take(self.samples.split(name))
+
+    def taking(self, rows: Array, *remarks: str) -> Dataset:
+        """The data set of some of its samples, and more remarks."""
+        return replace(self, samples=self.samples.take(rows), remarks=(*self.remarks, *remarks))
+
+
+def known_contents(samples: Samples) -> Array:
+    """The contents of samples, which were asked for."""
+    if samples.contents is None:
+        raise TypeError("the contents of these samples were not asked for")
+    return samples.contents
+
+
+def rows_of(items: Sequence[Item], keys: Sequence[str]) -> Samples:
+    """The samples of items that a reader found one by one; their labels number `keys`."""
+    labels = {key: label for label, key in enumerate(keys)}
+    return Samples.of(Sample(item.sample_id, item.place, labels[item.key], item.split, item.group) for item in items)

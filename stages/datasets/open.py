@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
-from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.hashing import Contents, hash_places
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.places.place import Location, Place, location, unit
+from xmap.stages.datasets.places.place import Location, location
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
 from xmap.stages.datasets.sources.folder import FolderSource
@@ -21,7 +20,7 @@ from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
 from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
 from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
-from xmap.stages.datasets.splits.divide import Contents, divide, keep
+from xmap.stages.datasets.splits.divide import divide, keep
 from xmap.stages.datasets.splits.groups import with_groups
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
@@ -58,22 +57,12 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     `InputError`.
     """
     read = contents or partial(hash_places, notes=notes or Notes())
-    known: dict[Place, str] = {}
-
-    def asked(places: Iterable[Place]) -> Mapping[Place, str]:
-        known.update(read(places))
-        return known
-
     found = _read(config, notes or Notes())
     grouped = with_groups(found, config.group_by) if config.group_by else found
-    divided = divide(grouped, config, asked)
+    divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
-    right = corrected(divided, config.labels, asked) if config.labels else divided
-    if config.train_per_class is None:
-        return right
-    drawn = divided is not grouped
-    # The contents of tars and tables are in their listings: nothing is read for them.
-    return keep(right, config, known if drawn else read(sample.place for sample in found.samples if unit(sample.place)))
+    right = corrected(divided, config.labels, read) if config.labels else divided
+    return keep(right, config)
 
 
 def _read(config: DataConfig, notes: Notes) -> Dataset:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 from xmap.stages.config import ExtractConfig
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Sample
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, Samples, known_contents
+from xmap.stages.datasets.places.columns import texts
 from xmap.stages.datasets.places.pictures import HEIC
-from xmap.stages.datasets.places.place import Place
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.images.heif import has_heif
 from xmap.stages.names import IMAGES, TEXTS
-from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
+from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint, list_fingerprint, quoted
 from xmap.store.artifacts.identity import Identity
+from xmap.store.memory.hashes import DIGEST, hexes
 
 # Raise when the same declared fields would give other rows: another augmentation, another crop. Prompts have a version of their own.
 VERSION = 2
@@ -22,19 +24,14 @@ TABLES_VERSION = 1
 TEXT_VERSION = 1
 TEXT_BATCH = 64
 COMMAND = "xmap extract"
-
-Hashes = Mapping[Place, str]
+UNKNOWN = "00" * DIGEST.itemsize
 
 
 @dataclass(frozen=True)
 class ExtractSpec:
-    """Which features to make: the images and prompts of `dataset` through `encoder`.
-
-    `hashes` are the blake3 of the sample files; a file without one is unreadable.
-    """
+    """Which features to make: the images, whose contents are known, and prompts of `dataset` through `encoder`."""
 
     dataset: Dataset
-    hashes: Hashes
     encoder: EncoderIdentity
     config: ExtractConfig
 
@@ -55,7 +52,7 @@ def image_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
         "view_seed": config.view_seed if config.views else None,
         "batch_size": config.batch_size,
         "classes": list(dataset.classes),
-        "content": {split: _content(dataset.split(split), spec.hashes) for split in SPLITS if dataset.split(split)},
+        "content": {split: _content(dataset.split(split)) for split in SPLITS if len(dataset.samples.split(split))},
         **decoding(config),
         **_unread(dataset),
     }
@@ -87,7 +84,7 @@ def decoding(extract: ExtractConfig) -> Fields:
 
 def _unread(dataset: Dataset) -> dict[str, Json]:
     """What cannot be read here and now, so that it is read once the extra is installed."""
-    heif = any(sample.sample_id.lower().endswith(HEIC) for sample in dataset.samples)
+    heif = any(sample_id.lower().endswith(HEIC) for sample_id in texts(dataset.samples.ids))
     return {"without": ["heic"]} if heif and not has_heif() else {}
 
 
@@ -113,8 +110,11 @@ def parts(identity: Identity) -> dict[str, str]:
     return {split: fingerprint({**(fields if split == TRAIN else plain), "content": digest}) for split, digest in content.items()}
 
 
-def _content(samples: Sequence[Sample], hashes: Hashes) -> str:
+def _content(samples: Samples) -> str:
     """The hash of what the table of a split says of samples; of groups nothing is said where there are none."""
-    groups = [[sample.group] for sample in samples] if any(sample.group for sample in samples) else [[]] * len(samples)
-    said = ([sample.sample_id, sample.label, hashes.get(sample.place), *group] for sample, group in zip(samples, groups, strict=True))
-    return fingerprint(list(said))
+    ids, hashes = map(quoted, texts(samples.ids)), hexes(known_contents(samples))
+    groups: Iterable[str] = map(",".__add__, map(quoted, texts(samples.groups))) if samples.grouped() else repeat("")
+    rows = zip(ids, map(str, samples.labels.tolist()), hashes, groups, strict=False)
+    return list_fingerprint(
+        f"[{name},{label},{'null' if content == UNKNOWN else quoted(content)}{group}]" for name, label, content, group in rows
+    )

@@ -16,6 +16,7 @@ from xmap.stages.machine.kind import Machine
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Json, fingerprint
+from xmap.store.formats.packs import keys_of
 from xmap.store.memory.notes import HASHES, Notes
 
 # Batches to encode of which a trial is a small part.
@@ -43,7 +44,7 @@ def library_of(workplace: Workplace, spec: ExtractSpec, machine: Machine) -> Lib
 def _is_to_be_tried(store: Store, spec: ExtractSpec, library: Library, machine: Machine) -> bool:
     """Whether there are rows to take, or so many to make that a later extraction will not have to wait for the trial."""
     images = wanted(spec)
-    rows, lacked = (sum(len(image.views) for image in listed) for listed in (images, lacking(images, library, {})))
+    rows, lacked = (int(listed.views.sum()) for listed in (images, lacking(images, library, {})))
     if lacked < rows or lacked > MANY * spec.config.batch_size:
         return True
     return any(True for _ in Version1(store, spec, dict(machine.made_by)).rows())
@@ -57,16 +58,14 @@ def _batches(spec: ExtractSpec) -> str:
 
 def take_over(workplace: Workplace, spec: ExtractSpec, library: Library, machine: Machine) -> None:
     """Keep by content what features of version 1 hold of these images."""
-    contents = sorted(set(spec.hashes.values()))
-    known = {content for content, there in zip(contents, library.has(contents, 0), strict=True) if there}
-    before = len(known)
-    old = Version1(workplace.store, spec, dict(machine.made_by))
+    old, taken = Version1(workplace.store, spec, dict(machine.made_by)), 0
     for rows in old.rows():
-        new = {content: row for row, content in enumerate(rows.contents) if content not in known}
-        known.update(new)
+        there = library.plain.has(keys_of(rows.contents, rows.views))
+        new = {content: row for row, content in enumerate(rows.contents) if not there[row]}
+        taken += len(new)
         if new:
             library.plain.write(rows.take(np.asarray(list(new.values()))))
-    if len(known) > before:
-        workplace.progress.say(f"{len(known) - before:,} images have their features from a store of version 1, which are taken over")
+    if taken:
+        workplace.progress.say(f"{taken:,} images have their features from a store of version 1, which are taken over")
     elif old.refused:
         workplace.progress.say(f"features of version 1 of {old.refused:,} images are not those that would be made here and now")

@@ -18,7 +18,7 @@ def extract_images(workplace: Workplace, identity: Identity, spec: ExtractSpec) 
     Bad images are listed in errors.parquet. Raises `InputError` where there is no readable image, where files change during the
     work, and for what `Encoder.load` refuses.
     """
-    if not spec.dataset.samples:
+    if not len(spec.dataset.samples):
         raise InputError(f"dataset {spec.dataset.name!r} has no images; point --data at a folder of class folders.")
     with workplace.build(identity) as held:
         if isinstance(held, Artifact):

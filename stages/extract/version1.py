@@ -7,7 +7,8 @@ over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 
 from xmap.stages.config import AUTO
 from xmap.stages.datasets.content.wide import has_wide
+from xmap.stages.datasets.dataset import known_contents
+from xmap.stages.datasets.places.columns import texts
 from xmap.stages.extract.identity import ExtractSpec, decoding
 from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
@@ -24,6 +27,7 @@ from xmap.store.formats.features import ImageFeatures, read_errors, read_images
 from xmap.store.formats.packs import Rows, plain_file
 from xmap.store.formats.samples import BAD_TABLE, makers_of
 from xmap.store.formats.tables import read_footer
+from xmap.store.memory.hashes import DIGEST
 from xmap.store.memory.notes import Notes
 
 VERSION = 1
@@ -36,7 +40,6 @@ class Version1:
 
     def __init__(self, store: Store, spec: ExtractSpec, made_by: Fields) -> None:
         self._store, self._spec = store, spec
-        self._samples = {sample.sample_id: sample for sample in spec.dataset.samples}
         self._fields: Fields = {
             "version": VERSION,
             "encoder": spec.encoder.fields,
@@ -46,6 +49,11 @@ class Version1:
             **decoding(spec.config),
         }
         self.refused = 0
+
+    @cached_property
+    def _rows(self) -> Mapping[str, int]:
+        """The row of each sample; asked for where there are such tables."""
+        return {sample_id: row for row, sample_id in enumerate(texts(self._spec.dataset.samples.ids))}
 
     def rows(self) -> Iterator[Rows]:
         """The plain rows of images at hand, made as they would be made now, a table at a time."""
@@ -61,7 +69,7 @@ class Version1:
         found = read_images([path])
         plain = np.flatnonzero(found.views == 0)
         ids = [found.sample_ids[row] for row in plain.tolist()]
-        at_hand = [self._spec.hashes.get(self._samples[name].place) if name in self._samples else None for name in ids]
+        at_hand = [self._content(name) if name in self._rows else None for name in ids]
         contents = [content for content in at_hand if content is not None]
         if len(contents) == len(ids) > 0 and self._is_of(path, ids, found):
             yield Rows(contents, found.views[plain], found.features[plain])
@@ -82,20 +90,21 @@ class Version1:
                 return True
             if fingerprint(about) == footer:
                 # Before depths were asked for, values of more than 8 bits were read too dark.
-                return not has_wide((self._samples[name].place for name in ids), footer, Notes())
+                return not has_wide((self._spec.dataset.samples.places[self._rows[name]] for name in ids), footer, Notes())
         return False
 
     def _bad(self, folder: Path, split: str) -> list[str]:
         """The images of a split that were bad and are at hand, by name."""
         if not (folder / BAD_TABLE).is_file():
             return []
-        return sorted(row.sample_id for row in read_errors(folder / BAD_TABLE) if row.split == split and row.sample_id in self._samples)
+        return sorted(row.sample_id for row in read_errors(folder / BAD_TABLE) if row.split == split and row.sample_id in self._rows)
 
     def _content(self, name: str) -> str | None:
-        return self._spec.hashes.get(self._samples[name].place)
+        content = known_contents(self._spec.dataset.samples)[self._rows[name]]
+        return content.ljust(DIGEST.itemsize, b"\0").hex() if content else None
 
     def _label(self, name: str) -> int:
-        return self._samples[name].label
+        return int(self._spec.dataset.samples.labels[self._rows[name]])
 
 
 def _with_bad(ids: Sequence[str], bad: Sequence[str]) -> Iterator[list[str]]:

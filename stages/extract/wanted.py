@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
-from xmap.stages.datasets.dataset import TRAIN, Sample
+from xmap.stages.datasets.dataset import TRAIN, Sample, Samples, known_contents, order
+from xmap.stages.datasets.places.columns import Array
 from xmap.stages.datasets.places.pictures import unread
 from xmap.stages.extract.identity import ExtractSpec, makers
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields
-from xmap.store.formats.packs import Packs, Reason, keys_of
+from xmap.store.formats.packs import Packs, Reason, digest_keys
+from xmap.store.memory.hashes import DIGEST
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,52 @@ class Wanted:
     views: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Images(Sequence[Wanted]):
+    """Some views of many images in columns: a row (m,) of `samples` each, whose contents they are known by, and views (m, V) bool."""
+
+    samples: Samples
+    rows: Array
+    views: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def contents(self) -> Array:
+        """The contents (m,), zeros for what has none."""
+        return known_contents(self.samples)[self.rows]
+
+    @overload
+    def __getitem__(self, place: int) -> Wanted: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Images: ...
+
+    def __getitem__(self, place: int | slice) -> Wanted | Images:
+        if isinstance(place, slice):
+            return self.take(np.arange(len(self))[place])
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        row = int(self.rows[place])
+        content = known_contents(self.samples)[row : row + 1]
+        known = content.tobytes().hex() if content[0] else None
+        return Wanted(self.samples[row], known, tuple(np.flatnonzero(self.views[place]).tolist()))
+
+    def take(self, places: Array) -> Images:
+        """Some of the images, in the given order."""
+        return Images(self.samples, self.rows[places], self.views[places])
+
+    def apart(self) -> Images:
+        """The same with no samples but their own, to be sent elsewhere."""
+        return Images(self.samples.take(self.rows), np.arange(len(self)), self.views)
+
+
 @dataclass(frozen=True)
 class Shard:
     """Images whose rows are encoded and kept together."""
 
-    images: tuple[Wanted, ...]
+    images: Sequence[Wanted]
 
 
 @dataclass(frozen=True)
@@ -54,27 +98,32 @@ class Library:
         plain, augmented = makers(spec, made_by, batches)
         return cls(Packs.of(root, spec.encoder.name, plain), Packs.of(root, spec.encoder.name, augmented), bool(batches))
 
-    def has(self, contents: Sequence[str], view: int) -> Sequence[bool]:
-        """Of which contents that view is there."""
+    def has(self, contents: Array, view: int) -> Array:
+        """Of which contents (n,) `DIGEST` that view is there (n,) bool."""
         packs = self.augmented if view else self.plain
-        found: list[bool] = packs.has(keys_of(contents, np.full(len(contents), view))).tolist()
-        return found
+        return packs.has(digest_keys(contents, np.full(len(contents), view)))
 
 
-def wanted(spec: ExtractSpec) -> list[Wanted]:
+def wanted(spec: ExtractSpec) -> Images:
     """The images of a data set, each content once, in the order of its first sample; only training images have augmented views."""
-    images: dict[str, Wanted] = {}
-    plain, every = (0,), tuple(range(1 + spec.config.views))
-    for sample in spec.dataset.samples:
-        content = content_of(sample, spec)
-        # What cannot be read has no content: each file of the kind is looked at for itself.
-        key, views = key_of(sample, content), every if sample.split == TRAIN else plain
-        known = images.get(key)
-        if known is None:
-            images[key] = Wanted(sample, content, views)
-        elif len(views) > len(known.views):
-            images[key] = replace(known, views=views)
-    return list(images.values())
+    samples = readable(spec.dataset.samples)
+    contents = known_contents(samples)
+    known = np.flatnonzero(contents != b"")
+    _, first, of = np.unique(contents[known], return_index=True, return_inverse=True)
+    # What cannot be read has no content: each file of the kind is looked at for itself.
+    rows = np.concatenate([known[first], np.flatnonzero(contents == b"")])
+    trained = samples.splits == order(TRAIN)
+    augmented = np.concatenate([np.bincount(of, trained[known], len(first)) > 0, trained[rows[len(first) :]]])
+    places = np.argsort(rows)
+    views = np.ones((len(rows), 1 + spec.config.views), bool)
+    views[:, 1:] = augmented[places, None]
+    return Images(samples, rows[places], views)
+
+
+def readable(samples: Samples) -> Samples:
+    """The samples, without the contents of those whose names say that they are none of a picture that is read."""
+    others = np.fromiter((bool(unread(name)) for name in samples.places.names()), bool, len(samples))
+    return replace(samples, contents=np.where(others, b"", known_contents(samples))) if others.any() else samples
 
 
 def key_of(sample: Sample, content: str | None) -> str:
@@ -82,22 +131,23 @@ def key_of(sample: Sample, content: str | None) -> str:
     return content or f"{sample.split}\0{sample.sample_id}"
 
 
-def content_of(sample: Sample, spec: ExtractSpec) -> str | None:
-    """The blake3 of a sample's bytes; None where these cannot be read, or its name says that they are none of a picture that is read."""
-    return None if unread(sample.place.name) else spec.hashes.get(sample.place)
+def bad_of(samples: Samples, bad: Mapping[str, Reason]) -> dict[int, Reason]:
+    """Why samples, by row and in order, are of images that are known to be bad."""
+    contents = known_contents(samples)
+    digests = np.asarray([bytes.fromhex(key) for key in bad if "\0" not in key], DIGEST)
+    asked = np.flatnonzero((contents == b"") | np.isin(contents, digests))
+    keys = ((row, key_of(samples[row], contents[row : row + 1].tobytes().hex() if contents[row] else None)) for row in asked.tolist())
+    return {row: bad[key] for row, key in keys if key in bad}
 
 
-def lacking(images: Sequence[Wanted], library: Library, bad: dict[str, Reason]) -> list[Wanted]:
+def lacking(images: Images, library: Library, bad: Mapping[str, Reason]) -> Images:
     """What of `images` is not in the library, with the views that it lacks; those that are known to be `bad` are not looked at again."""
-    listed = [image.content for image in images if image.content is not None]
-    most = max((image.views[-1] for image in images), default=0)
-    there = {view: dict(zip(listed, library.has(listed, view), strict=True)) for view in range(most + 1)}
-    found = []
-    for image in images:
-        views = image.views if image.content is None else tuple(view for view in image.views if not there[view][image.content])
-        if views and image.content not in bad:
-            found.append(replace(image, views=views))
-    return found
+    contents, views = images.contents, images.views.copy()
+    known = np.flatnonzero(contents != b"")
+    for view in np.flatnonzero(views.any(axis=0)).tolist():
+        views[known, view] &= ~library.has(contents[known], view)
+    views[np.isin(images.rows, list(bad_of(images.samples, bad)))] = False
+    return Images(images.samples, images.rows, views).take(np.flatnonzero(views.any(axis=1)))
 
 
 def lacked(store: Store, spec: ExtractSpec, made_by: Mapping[str, str]) -> int:
@@ -106,21 +156,17 @@ def lacked(store: Store, spec: ExtractSpec, made_by: Mapping[str, str]) -> int:
     return len(lacking(wanted(spec), library, library.plain.reasons()))
 
 
-def shards_of(images: Sequence[Wanted], rows: int) -> Iterator[Shard]:
+def shards_of(images: Images, rows: int) -> Iterator[Shard]:
     """Shards of at most so many rows; an image is never divided."""
-    part: list[Wanted] = []
-    count = 0
-    for image in images:
-        if part and count + len(image.views) > rows:
-            yield Shard(tuple(part))
-            part, count = [], 0
-        part.append(image)
-        count += len(image.views)
-    if part:
-        yield Shard(tuple(part))
+    ends, start = np.cumsum(images.views.sum(axis=1)), 0
+    while start < len(images):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + rows, "right")))
+        yield Shard(images[start:stop].apart())
+        start = stop
 
 
-def whole_shards(images: Sequence[Wanted], pending: Sequence[Wanted], rows: int) -> Iterator[Shard]:
+def whole_shards(images: Images, pending: Images, rows: int) -> Iterator[Shard]:
     """The shards of all images that hold one that is pending."""
     keys = {key_of(image.sample, image.content) for image in pending}
     shards = shards_of(images, rows)

@@ -7,7 +7,7 @@ and ends with the rows it would have had, whatever engine encodes and in whateve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,14 +15,15 @@ from functools import partial
 import numpy as np
 
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset
+from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, known_contents
+from xmap.stages.datasets.places.columns import Array
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
 from xmap.stages.extract.reuse import library_of, take_over
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
-from xmap.stages.extract.wanted import Library, Shard, content_of, key_of, lacking, shards_of, wanted, whole_shards
+from xmap.stages.extract.wanted import Library, Shard, bad_of, key_of, lacking, readable, shards_of, wanted, whole_shards
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import Machine, this_machine
 from xmap.stages.names import IMAGES
@@ -35,6 +36,7 @@ from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, wr
 from xmap.store.formats.packs import Reason, Rows
 from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
 from xmap.store.formats.shelf import Shelf
+from xmap.store.memory.hashes import hexes
 
 # How many bad images are named on the spot.
 NAMED = 10
@@ -57,12 +59,13 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     library = library_of(workplace, spec, machine)
     work = _Extraction(workplace, spec, library)
     work.run(machine, partial(ShardEncoder, encoder, config, machine, workplace.workers))
-    rows = work.errors()
-    _report(rows, dataset, workplace.progress)
+    bad = bad_of(readable(dataset.samples), work.bad)
+    rows = [error_row(dataset.samples[row], *reason) for row, reason in bad.items()]
+    _report(rows, dataset, np.asarray(list(bad), np.int64), workplace.progress)
     if depths := work.depths():
         workplace.progress.say(assumed(depths))
     write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
-    counts = write_splits(draft, spec, library, {row.sample_id for row in rows})
+    counts = write_splits(draft, spec, library, bad)
     scale = work.logit_scale or _told_scale(workplace.store, encoder)
     if scale is None:
         scale = engine.call(_logit_scale, encoder, machine.device)
@@ -144,23 +147,16 @@ class _Extraction:
             pending = lacking(images, self.library, self.bad)
             if self.library.by_batch:
                 return list(whole_shards(images, pending, rows))
-            if pending:
+            if len(pending):
                 take_over(self.workplace, self.spec, self.library, machine)
                 pending = lacking(images, self.library, self.bad)
             return list(shards_of(pending, rows))
 
-    def errors(self) -> list[ErrorRow]:
-        """All bad images, in the order of the data set: each sample of a content that gave none."""
-        return [
-            error_row(sample, *self.bad[key])
-            for sample in self.spec.dataset.samples
-            if (key := key_of(sample, content_of(sample, self.spec))) in self.bad
-        ]
-
     def depths(self) -> Counter[int]:
         """How many images were taken to have values of so many bits, now or when their rows were made."""
         known = self.library.plain.depths()
-        return Counter(known[image.content] for image in wanted(self.spec) if image.content in known)
+        contents = hexes(wanted(self.spec).contents) if known else ()
+        return Counter(known[content] for content in contents if content in known)
 
     def _keep(self, encoded: Encoded) -> None:
         plain, config = encoded.rows.views == 0, self.spec.config
@@ -186,8 +182,8 @@ class _Extraction:
             self.plain.add(Rows.joined(waiting))
 
 
-def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[str]) -> dict[str, Json]:
-    """Write the table of each split's samples but those that are lost; how many each has.
+def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[int]) -> dict[str, Json]:
+    """Write the table of each split's samples but those in `lost` rows; how many each has.
 
     The tables hold so many samples each that reading one with its features takes little memory.
     """
@@ -195,25 +191,21 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
     for path in draft.path.glob("*-*.parquet"):
         path.unlink()
     for split in SPLITS:
-        samples = spec.dataset.split(split)
-        good = [sample for sample in samples if sample.sample_id not in lost]
-        if not samples:
+        rows = spec.dataset.samples.split(split)
+        good = np.setdiff1d(rows, np.asarray(list(lost), np.int64))
+        if not len(rows):
             continue
         counts[split] = len(good)
         views = 1 + (spec.config.views if split == TRAIN else 0)
         for number, start in enumerate(range(0, max(1, len(good)), TABLE)):
             part = good[start : start + TABLE]
-            every = [sample for sample in part for _ in range(views)]
-            rows = Samples(
-                [sample.sample_id for sample in every],
-                np.asarray([sample.label for sample in every], np.int32),
-                np.tile(np.arange(views, dtype=np.int16), len(part)),
-                [str(spec.hashes[sample.place]) for sample in every],
-                [sample.group for sample in every],
-                [sample.source for sample in every],
-            )
+            every = spec.dataset.samples.take(part.repeat(views))
+            numbers = np.tile(np.arange(views, dtype=np.int16), len(part))
+            sources = [sample.source for sample in every]
+            contents = list(hexes(known_contents(every)))
+            table = Samples(every.ids.tolist(), every.labels, numbers, contents, every.groups.tolist(), sources)
             path = draft.path / f"{split}-{number:05d}.parquet"
-            write_samples(path, rows, split, draft.identity.fingerprint, library.plain, library.augmented)
+            write_samples(path, table, split, draft.identity.fingerprint, library.plain, library.augmented)
     return counts
 
 
@@ -237,16 +229,17 @@ def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
     }
 
 
-def _report(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:
-    """Say how many images were bad, and name the first. Raises `InputError` where all were, or all of a class."""
+def _report(rows: Sequence[ErrorRow], dataset: Dataset, places: Array, progress: Progress) -> None:
+    """Say how many images, at `places`, were bad, and name the first. Raises `InputError` where all were, or all of a class."""
     images = len(dataset.samples)
     if len(rows) == images:
         raise InputError(f"none of the {images} images can be used: {_why(rows[0])}; check --data.")
-    bad = {row.sample_id: row for row in rows}
-    for label, name in _without_images(dataset, bad):
-        lost = [bad[sample.sample_id] for sample in dataset.samples if sample.label == label]
+    labels = dataset.samples.labels
+    for label in np.setdiff1d(labels[places], np.delete(labels, places)).tolist():
+        lost = np.flatnonzero(labels[places] == label)
         raise InputError(
-            f"none of the {len(lost)} images of class {name!r} can be used: {_why(lost[0])}; put sound ones there, or remove the class."
+            f"none of the {len(lost)} images of class {dataset.classes[label]!r} can be used: {_why(rows[lost[0]])}; put sound ones there, "
+            "or remove the class."
         )
     if rows:
         listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
@@ -255,13 +248,6 @@ def _report(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> N
             progress.say(f"  {row.path}: {row.kind}, {row.message}")
         more = f"{len(rows) - NAMED:,} more are" if len(rows) > NAMED else "they are"
         progress.say(f"{more} in `xmap sql 'from errors'`")
-
-
-def _without_images(dataset: Dataset, bad: Mapping[str, ErrorRow]) -> list[tuple[int, str]]:
-    """The classes that have samples, all of them bad."""
-    labels = {sample.label for sample in dataset.samples}
-    labels -= {sample.label for sample in dataset.samples if sample.sample_id not in bad}
-    return [(label, dataset.classes[label]) for label in sorted(labels)]
 
 
 def _why(row: ErrorRow) -> str:

@@ -22,7 +22,7 @@ def in_time(work: Callable[[Item], Made], items: Sequence[Item], threads: int, a
     together = _Together(work, items, max(1, ahead), TIMEOUT_SECONDS)
     together.start(min(max(1, threads), len(items)))
     try:
-        for _ in items:
+        for _ in range(len(items)):
             yield together.next()
     finally:
         together.stop()

@@ -7,8 +7,10 @@ no time. What is not declared cannot change it, and what is declared can be show
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from json.encoder import encode_basestring_ascii
 
 from blake3 import blake3
 
@@ -16,6 +18,11 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Fields = Mapping[str, Json]
 
 SHORT = 8
+# Items of a list that are put together.
+MANY = 1 << 14
+
+# A text as canonical JSON.
+quoted = encode_basestring_ascii
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,15 @@ def canonical(value: Json) -> bytes:
 def fingerprint(fields: Json) -> str:
     """The fingerprint of declared fields: 64 hex digits."""
     return blake3(canonical(fields)).hexdigest()
+
+
+def list_fingerprint(items: Iterable[str]) -> str:
+    """The fingerprint of a list of which each item is given as its canonical JSON: however long, it is never whole in memory."""
+    digest, start, left = blake3(b"["), "", iter(items)
+    while part := list(islice(left, MANY)):
+        digest.update((start + ",".join(part)).encode("ascii"))
+        start = ","
+    return digest.update(b"]").hexdigest()
 
 
 def explain(before: Json, after: Json) -> list[Change]:

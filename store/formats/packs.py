@@ -73,6 +73,11 @@ def keys_of(contents: Sequence[str], views: Array) -> Array:
     return _keys(bytes.fromhex("".join(contents)), views)
 
 
+def digest_keys(contents: Array, views: Array) -> Array:
+    """What rows are found by (R,), of contents as 32 bytes each (R,) and the numbers of views (R,)."""
+    return _keys(contents.tobytes(), views)
+
+
 def column_keys(contents: pa.ChunkedArray, views: pa.ChunkedArray) -> Array:
     """What rows are found by (R,), of a column of contents and one of views."""
     joined = b"".join(

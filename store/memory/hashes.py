@@ -67,6 +67,13 @@ def hash_known(path: Path, notes: Notes) -> str | None:
     return digest.tobytes().hex() if digest[0] else None
 
 
+def hexes(digests: Array) -> Iterator[str]:
+    """Hashes (n,) `DIGEST` in hex, not all of them as texts at once."""
+    for start in range(0, len(digests), MANY):
+        part = digests[start : start + MANY].tobytes().hex()
+        yield from (part[place : place + 64] for place in range(0, len(part), 64))
+
+
 def file_stamp(path: Path) -> tuple[str, bool]:
     """What changes when a regular file does (size, times, inode), and whether that lasts: a file just written may change unseen.
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from tests.worlds.contents import hashes_of
 from xmap.stages.config import DataConfig, Device, EncoderConfig, ExtractConfig
-from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.hashing import hash_places, with_contents
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import Place
@@ -59,13 +61,16 @@ class Job:
 
     store: Store
     dataset: Dataset
-    hashes: dict[Place, str]
     encoder: EncoderIdentity
     config: ExtractConfig
 
     @property
     def spec(self) -> ExtractSpec:
-        return ExtractSpec(self.dataset, self.hashes, self.encoder, self.config)
+        return ExtractSpec(self.dataset, self.encoder, self.config)
+
+    @property
+    def hashes(self) -> dict[Place, str]:
+        return hashes_of(self.dataset)
 
     @property
     def identity(self) -> Identity:
@@ -86,7 +91,7 @@ def plan_job(root: Path, model: Path | str, store: Path, config: ExtractConfig =
     notes = Notes(store / "hashes.sqlite")
     dataset = open_dataset(DataConfig(data=str(root), **data))
     encoder = resolve(EncoderConfig(model=f"local-dir:{model}"), notes, store / "encoders")
-    return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], notes), encoder, config)
+    return Job(made, with_contents(dataset, partial(hash_places, notes=notes)), encoder, config)
 
 
 def planner(root: Path, model: Path | str, folder: Path, config: ExtractConfig = SMALL) -> Plan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+from tests.worlds.contents import hashes_of
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Sample
 from xmap.stages.datasets.places.place import unit
 from xmap.stages.extract.identity import ExtractSpec
@@ -40,10 +41,11 @@ def plan_shards(spec: ExtractSpec, fields: Fields) -> Iterator[Shard]:
     for split in SPLITS:
         views = config.views if split == TRAIN else 0
         step = max(1, config.batch_size * config.shard_batches // (1 + views))
-        for samples in _units(spec.dataset.split(split)):
+        hashes = hashes_of(spec.dataset)
+        for samples in _units(list(spec.dataset.split(split))):
             for start in range(0, len(samples), step):
                 part = samples[start : start + step]
-                yield Shard(split, part, tuple(spec.hashes.get(sample.place) for sample in part), views, fields)
+                yield Shard(split, part, tuple(hashes.get(sample.place) for sample in part), views, fields)
 
 
 def _units(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, Item
-from xmap.stages.datasets.places.place import Location, relative
+from xmap.stages.datasets.places.images import Images
+from xmap.stages.datasets.places.place import relative
 from xmap.stages.datasets.places.scan import Scan
 from xmap.store.disk.files import read_plain
 from xmap.store.disk.plain import named
@@ -144,7 +145,7 @@ def _target(entry: Benchmark, root: Path, folders: dict[str, str]) -> tuple[Item
     return items
 
 
-def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, list[Location]]:
+def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, Images]:
     """The images of each class of `keys` (folder name: class key). Raises `InputError` for a class that is not among them."""
     found = Scan(folder).classes(folder)
     unknown = sorted(name for name, images in found.items() if images and name not in keys)
@@ -153,7 +154,7 @@ def _class_folders(folder: Path, keys: dict[str, str]) -> dict[str, list[Locatio
     return {keys[name]: images for name, images in found.items() if images}
 
 
-def _items(base: Path, found: dict[str, list[Location]], split: str) -> tuple[Item, ...]:
+def _items(base: Path, found: dict[str, Images], split: str) -> tuple[Item, ...]:
     listed = ((key, path) for key, paths in found.items() for path in paths)
     items = (Item(unicodedata.normalize("NFC", relative(base, path)), path, key, split) for key, path in listed)
     return _distinct(base, items)

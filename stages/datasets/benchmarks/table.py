@@ -22,7 +22,7 @@ from xmap.stages.datasets.benchmarks.layouts import (
     read_split,
     read_target,
 )
-from xmap.stages.datasets.dataset import SPLITS, TEST, Dataset
+from xmap.stages.datasets.dataset import SPLITS, TEST, Dataset, rows_of
 from xmap.stages.datasets.places.place import Location
 from xmap.store.errors import InputError, UnknownName
 from xmap.store.memory.notes import Notes
@@ -137,7 +137,7 @@ class CoopSource:
         if missing:
             raise InputError(f"{entry.title} is not complete: no {missing[0]}; see `xmap datasets check {entry.name} --root {root}`.")
         listing = entry.reader(entry, root)
-        dataset = assemble(entry.name, listing.items, listing.keys, config, (), listing.names)
+        dataset = assemble(entry.name, rows_of(listing.items, listing.keys), listing.keys, config, (), listing.names)
         default = DataConfig.model_fields["templates"].default
         return replace(dataset, templates=entry.templates) if config.templates == default else dataset
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 from blake3 import blake3
 
-from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Member, Place, Remote
+from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.places.columns import Array, Files, Places, places_of
+from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Member, Remote
 from xmap.stages.datasets.places.remote import AHEAD, MISSING, RemoteError, open_remote, read_bytes
-from xmap.store.memory.hashes import Folder, hash_folders
+from xmap.store.memory.hashes import DIGEST, Folder, hash_folders
 from xmap.store.memory.notes import Notes
 
 # Remote files are waited for, not worked on.
@@ -19,31 +23,68 @@ AT_ONCE = 16
 # So that an interrupted run goes on where it was.
 REMEMBERED_AT_ONCE = 512
 
+# The blake3 of what lies at places: `DIGEST`, zeros for what cannot be read.
+Contents = Callable[[Places], Array]
 
-def hash_places(places: Iterable[Place], notes: Notes) -> dict[Place, str]:
-    """The blake3 of each image that can be read; others are left out, extraction reports them.
+
+def with_contents(dataset: Dataset, contents: Contents) -> Dataset:
+    """The data set with the contents of its samples, which are asked for once."""
+    if dataset.samples.contents is not None:
+        return dataset
+    return replace(dataset, samples=replace(dataset.samples, contents=contents(dataset.samples.places)))
+
+
+def hash_places(places: Places, notes: Notes) -> Array:
+    """The blake3 of each image that can be read (n,) `DIGEST`; zeros for others, extraction reports them.
 
     What `notes` know is not read; of tars and tables their listing told it. Raises `RemoteError` where a storage does not answer, or
     not to us.
     """
-    files: dict[str, list[Path]] = {}
-    remote: list[Remote] = []
-    hashes: dict[Place, str] = {}
-    for place in places:
-        if isinstance(place, Path):
-            files.setdefault(os.path.dirname(place), []).append(place)
-        elif isinstance(place, Remote):
-            remote.append(place)
-        elif isinstance(place, Member | Cell) and place.content is not None:
-            hashes[place] = place.content
-    asked = [Folder(folder, [path.name for path in inside]) for folder, inside in files.items()]
-    for inside, digests in zip(files.values(), hash_folders(asked, notes), strict=True):
-        hashes.update((path, digest.hex()) for path, digest in zip(inside, digests.view("V32").tolist(), strict=True) if any(digest))
-    hashes.update(_hash_remote(remote, notes))
-    return hashes
+    return _hash_files(places, notes) if isinstance(places, Files) else _hash_listed(places, notes)
 
 
-def _hash_remote(places: Sequence[Remote], notes: Notes) -> dict[Place, str]:
+def _hash_files(files: Files, notes: Notes) -> Array:
+    found = np.zeros(len(files), DIGEST)
+    folders = list(files.folders())
+    asked = (
+        Folder(os.path.join(files.root, folder), [path[len(folder) :] for path in files.paths[rows].tolist()]) for folder, rows in folders
+    )
+    for (_, rows), digests in zip(folders, hash_folders(asked, notes), strict=True):
+        found[rows] = digests
+    return found
+
+
+def told(places: Places) -> Array:
+    """The blake3 (n,) of those images of which a listing told it; zeros for others, which are not read."""
+    if isinstance(places, Files):
+        return np.zeros(len(places), DIGEST)
+    listed = (places[row] for row in range(len(places)))
+    hexadecimal = (place.content or "" if isinstance(place, Member | Cell) else "" for place in listed)
+    return np.asarray([bytes.fromhex(content) for content in hexadecimal], DIGEST)
+
+
+def _hash_listed(places: Places, notes: Notes) -> Array:
+    found = told(places)
+    local: list[int] = []
+    remote: list[int] = []
+    listed: list[Any] = [places[row] for row in range(len(places))]
+    for row, place in enumerate(listed):
+        if not isinstance(place, Member | Cell):
+            (remote if isinstance(place, Remote) else local).append(row)
+    files = places_of([listed[row] for row in local])
+    found[local] = _hash_files(files, notes) if isinstance(files, Files) else _hash_odd(files, notes)
+    for row, digest in zip(remote, _hash_remote([listed[row] for row in remote], notes), strict=True):
+        found[row] = digest
+    return found
+
+
+def _hash_odd(files: Places, notes: Notes) -> Array:
+    """The hashes of files whose names are bytes that are no text."""
+    paths = (os.path.split(str(files[row])) for row in range(len(files)))
+    return np.concatenate(list(hash_folders((Folder(folder, [name]) for folder, name in paths), notes)))
+
+
+def _hash_remote(places: Sequence[Remote], notes: Notes) -> list[bytes]:
     stamps = {_key(place): place.stamp for place in places}
     known = notes.recall(stamps)
     missing = [place for place in places if _key(place) not in known]
@@ -53,7 +94,7 @@ def _hash_remote(places: Sequence[Remote], notes: Notes) -> dict[Place, str]:
             fresh = {_key(place): digest for place, digest in zip(part, pool.map(_digest, part), strict=True) if digest is not None}
             notes.remember(stamps, fresh)
             known.update(fresh)
-    return {place: known[_key(place)] for place in places if _key(place) in known}
+    return [bytes.fromhex(known.get(_key(place), "")) for place in places]
 
 
 def _key(place: Remote) -> str:

@@ -5,27 +5,24 @@ Every image is hashed anyway. Nothing is dropped unless somebody asks for it: wh
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from blake3 import blake3
 
-from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset, Sample
-from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset, Sample, known_contents, order
+from xmap.stages.datasets.places.columns import Array
 from xmap.store.errors import InputError
 
 Pair = tuple[Sample, Sample]
 # Files without a byte are bad images, not one image.
-NOTHING = blake3().hexdigest()
+EMPTY = blake3().digest()
 
 
-def repeats(dataset: Dataset, hashes: Mapping[Place, str]) -> tuple[str, ...]:
-    """One sentence for each way in which images of `dataset` repeat; `hashes` are the blake3 of those that can be read."""
-    found: dict[str, list[Sample]] = defaultdict(list)
-    for sample in dataset.samples:
-        found[hashes.get(sample.place, NOTHING)].append(sample)
-    groups = [group for content, group in found.items() if len(group) > 1 and content != NOTHING]
+def repeats(dataset: Dataset) -> tuple[str, ...]:
+    """One sentence for each way in which images of `dataset`, whose contents are known, repeat."""
+    samples = dataset.samples
+    groups = [[samples[row] for row in rows] for rows in _alike(known_contents(samples))]
     said = []
     for pick, sentence in KINDS:
         pairs = [pair for pair in map(pick, groups) if pair]
@@ -35,23 +32,37 @@ def repeats(dataset: Dataset, hashes: Mapping[Place, str]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def without_leaks(dataset: Dataset, hashes: Mapping[Place, str]) -> Dataset:
+def _alike(contents: Array) -> list[list[int]]:
+    """The rows of each content that several have, in order."""
+    if not len(contents):
+        return []
+    rows = np.argsort(contents, kind="stable")
+    same = contents[rows[1:]] == contents[rows[:-1]]
+    same &= (contents[rows[1:]] != b"") & (contents[rows[1:]] != EMPTY)
+    inside = np.concatenate([same, [False]]) | np.concatenate([[False], same])
+    first = np.flatnonzero(inside & ~np.concatenate([[False], same]))[1:]
+    groups = np.split(rows[inside], np.searchsorted(np.flatnonzero(inside), first))
+    return sorted(group.tolist() for group in groups if len(group))
+
+
+def without_leaks(dataset: Dataset) -> Dataset:
     """The data set without the validation and test images whose bytes are in training too, and a remark that says how many.
 
     Raises `InputError` where no test image would be left.
     """
-    seen = {hashes[sample.place] for sample in dataset.split(TRAIN) if sample.place in hashes} - {NOTHING}
-    kept = tuple(sample for sample in dataset.samples if sample.split == TRAIN or hashes.get(sample.place) not in seen)
-    tested = len(dataset.split(TEST))
-    if tested and not any(sample.split == TEST for sample in kept):
-        them = "the one test image" if tested == 1 else f"all {tested:,} test images"
+    samples, contents = dataset.samples, known_contents(dataset.samples)
+    seen = np.unique(contents[samples.split(TRAIN)])
+    stay = (samples.splits == order(TRAIN)) | ~np.isin(contents, seen[(seen != b"") & (seen != EMPTY)])
+    tested = samples.split(TEST)
+    if len(tested) and not stay[tested].any():
+        them = "the one test image" if len(tested) == 1 else f"all {len(tested):,} test images"
         raise InputError(
             f"--drop-leaks would leave out {them} of {dataset.name!r}, for they are in training too, byte for byte; "
             "keep images apart for the test, or run without it."
         )
-    left_out = len(dataset.samples) - len(kept)
+    left_out = len(samples) - int(stay.sum())
     remark = f"left out of validation and test, for they are in training too, byte for byte: {left_out:,}"
-    return replace(dataset, samples=kept, remarks=(*dataset.remarks, *([remark] if left_out else [])))
+    return dataset.taking(np.flatnonzero(stay), *([remark] if left_out else []))
 
 
 def _across_splits(group: Sequence[Sample]) -> Pair | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
-from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, is_left_behind, is_text, suffix_of, unread
+from xmap.stages.datasets.places.images import Classes, Images, Inside
+from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES, PICTURE_SUFFIXES, is_left_behind, is_text, suffix_of, unread
 from xmap.stages.datasets.places.place import Location
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
-Classes = Mapping[str, list[Location]]
+# The suffixes of pictures that are read, as most files have them.
+PLAIN = frozenset((*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES)))
 
 
 class Scan:
@@ -33,16 +35,23 @@ class Scan:
         """Another walk over the same folders."""
         return Scan(self.root)
 
-    def entries(self, folder: Location) -> tuple[list[Location], list[Location]]:
+    def entries(self, folder: Location) -> tuple[list[Location], Inside]:
         """The folders and the would-be images directly in `folder`, sorted. Raises `InputError` where it cannot be listed."""
+        folders: list[Location] = []
+        images: list[str] = []
+        others: list[os.DirEntry[str]] = []
         try:
             with os.scandir(str(folder)) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                for entry in listing:
+                    name = entry.name
+                    # Most names by far end so, and nothing that systems leave behind does.
+                    if name[name.rfind(".") :] in PLAIN and name.isascii() and name[0] != "." and entry.is_file(follow_symlinks=False):
+                        images.append(name)
+                    else:
+                        others.append(entry)
         except OSError as error:
             raise InputError(f"cannot list {folder}: {error.strerror}; make it readable or move it out of the data.") from error
-        folders: list[Location] = []
-        images: list[Location] = []
-        for entry in entries:
+        for entry in sorted(others, key=lambda entry: entry.name):
             if self._leave(entry.name):
                 continue
             if not is_text(entry.name):
@@ -50,17 +59,19 @@ class Scan:
             elif _is_folder(entry):
                 folders.append(Path(entry.path))
             elif suffix_of(entry.name) in PICTURE_SUFFIXES:
-                images.append(Path(entry.path))
+                images.append(entry.name)
             else:
                 self.ignored[suffix_of(entry.name) or "no suffix"] += 1
-        return folders, self._without_doubles(images)
+        return folders, Inside(folder, self._without_doubles(sorted(images), [entry.name for entry in others]))
 
-    def _without_doubles(self, images: Sequence[Location]) -> list[Location]:
-        """The images of a folder, without pictures that are not read and lie beside a readable one of their name."""
-        readable = {image.stem for image in images if not unread(image.name)}
-        doubles = {image for image in images if unread(image.name) and image.stem in readable}
-        self.ignored.update(suffix_of(image.name) for image in doubles)
-        return [image for image in images if image not in doubles] if doubles else list(images)
+    def _without_doubles(self, images: list[str], odd: Sequence[str]) -> list[str]:
+        """The images of a folder, without those of the `odd` ones that are not read and lie beside a readable one of their name."""
+        if not any(map(unread, odd)):
+            return images
+        readable = {_stem(name) for name in images if not unread(name)}
+        doubles = {name for name in images if unread(name) and _stem(name) in readable}
+        self.ignored.update(map(suffix_of, doubles))
+        return [name for name in images if name not in doubles]
 
     def _leave(self, name: str) -> bool:
         """Whether a name is none of the user's own; those that are not hidden are counted."""
@@ -70,7 +81,7 @@ class Scan:
 
     def classes(self, folder: Location) -> Classes:
         """The class folders in `folder`, NFC, each with the images anywhere below it."""
-        by_class: dict[str, list[Location]] = {}
+        by_class: dict[str, Images] = {}
         folders, stray = self.entries(folder)
         self.strays.update(stray)
         for path in folders:
@@ -87,9 +98,9 @@ class Scan:
     def _files_left_out(self) -> Counter[str]:
         return self.ignored + Counter({"of names that are not UTF-8": len(self.nameless)})
 
-    def below(self, folder: Location) -> list[Location]:
+    def below(self, folder: Location) -> Images:
         """The images anywhere below `folder`; links to folders are followed, but never into a folder they lie in."""
-        images: list[Location] = []
+        found: list[Inside] = []
         waiting = [(folder, frozenset[tuple[int, int]]())]
         while waiting:
             path, above = waiting.pop()
@@ -99,9 +110,9 @@ class Scan:
                 self.loops.add(os.path.relpath(str(path), str(self.root)))
                 continue
             folders, inside = self.entries(path)
-            images += inside
+            found += [inside] if inside else []
             waiting += [(inner, above | {here}) for inner in folders]
-        return images
+        return Images(found)
 
     def found(self) -> str:
         """What was found instead of images, in words."""
@@ -126,6 +137,10 @@ class Scan:
         if self.loops:
             lines.append(f"{len(self.loops)} links back to a folder they lie in were left out: {named(sorted(self.loops))}")
         return tuple(lines)
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

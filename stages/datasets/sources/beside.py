@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.places.files import contents
+from xmap.stages.datasets.places.images import Classes
 from xmap.stages.datasets.places.place import Location, relative
-from xmap.stages.datasets.places.scan import Classes
 from xmap.stages.datasets.sources.table_files import TABLES, read_table
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xmap.stages.datasets.classes.labels import label_of
-from xmap.stages.datasets.dataset import Dataset, Sample
+from xmap.stages.datasets.content.hashing import Contents, with_contents
+from xmap.stages.datasets.dataset import Dataset, known_contents
+from xmap.stages.datasets.places.columns import texts
 from xmap.stages.datasets.places.place import location, shown
 from xmap.stages.datasets.sources.columns import CONTENT, CORRECTIONS, DATASET, LABEL, PATH
 from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
-from xmap.stages.datasets.splits.divide import Contents
 from xmap.stages.datasets.splits.names import says_splits
 from xmap.store.disk.plain import FORMULA, named
 from xmap.store.errors import InputError
+from xmap.store.memory.hashes import hexes
 
 # In place of a class: the image is no part of the data set.
 LEAVE_OUT = "leave-out"
-SEVERAL = -1
+SEVERAL, GONE = -1, -2
 FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or content: the blake3 of a file) and label"
 
 
@@ -35,19 +39,16 @@ def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
     """
     name = shown(labels)
     wanted, others = _read(dataset, labels, contents)
-    samples, changed, left_out = [], 0, 0
-    for sample in dataset.samples:
-        label = wanted.get(sample.sample_id, sample.label)
-        if label is None:
-            left_out += 1
-            continue
-        changed += label != sample.label
-        samples.append(replace(sample, label=label))
-    if len({sample.label for sample in samples}) < 2:
+    labelled = dataset.samples.labels.copy()
+    # The number of no class.
+    labelled[list(wanted)] = [GONE if label is None else label for label in wanted.values()]
+    stay = np.flatnonzero(labelled != GONE)
+    changed, left_out = int((labelled != dataset.samples.labels)[stay].sum()), len(labelled) - len(stay)
+    if len(np.unique(labelled[stay])) < 2:
         raise InputError(f"--labels {name} leaves images of one class or none, and with one class every answer is right; correct it.")
     remark = f"{name} corrects the labels of {changed:,} images and leaves out {left_out:,}"
     remark += f"; its rows of other data sets were passed over: {named(others)}" if others else ""
-    return replace(dataset, samples=tuple(samples), remarks=(*dataset.remarks, remark))
+    return replace(dataset, samples=replace(dataset.samples, labels=labelled)).taking(stay, remark)
 
 
 def words_of(classes: Sequence[str]) -> list[str]:
@@ -59,24 +60,25 @@ def words_of(classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _read(dataset: Dataset, labels: str, contents: Contents) -> tuple[dict[str, int | None], list[str]]:
-    """The label of each sample that the table names, None for those that are left out; and the other data sets that it has rows of."""
+def _read(dataset: Dataset, labels: str, contents: Contents) -> tuple[dict[int, int | None], list[str]]:
+    """The label of each row of samples that the table names, None for those that are left out; and the other data sets in it."""
     path, name = location(labels), shown(labels)
     if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
         raise InputError(f"--labels {name} is no table that is there; {FORM}.")
-    finder, classes = _Finder.of(dataset, contents), _classes(dataset)
-    wanted: dict[str, tuple[int, int | None]] = {}
+    finder, classes = _Finder(dataset, contents), _classes(dataset)
+    wanted: dict[int, tuple[int, int | None]] = {}
     table = read_table(path, CORRECTIONS)
     others = _others(table, dataset, name)
     for number, row in table.rows:
         if others and _text(row[DATASET]) in others:
             continue
         label = _label(f"{name} row {number}", row[LABEL], classes)
-        for sample in finder.find(f"{name} row {number}", row.get(PATH), row.get(CONTENT)):
-            first, known = wanted.setdefault(sample.sample_id, (number, label))
+        for place in finder.find(f"{name} row {number}", row.get(PATH), row.get(CONTENT)):
+            first, known = wanted.setdefault(place, (number, label))
             if known != label:
-                raise InputError(f"{name} row {number} gives {sample.sample_id!r} another label than row {first}; keep one of them.")
-    return {sample_id: label for sample_id, (_, label) in wanted.items()}, others
+                sample_id = dataset.samples.ids[place]
+                raise InputError(f"{name} row {number} gives {sample_id!r} another label than row {first}; keep one of them.")
+    return {place: label for place, (_, label) in wanted.items()}, others
 
 
 def _others(table: Table, dataset: Dataset, name: str) -> list[str]:
@@ -130,25 +132,21 @@ def _label(row: str, value: Any, classes: Mapping[str, int | None]) -> int | Non
     return classes[text]
 
 
-@dataclass(frozen=True)
 class _Finder:
-    """Samples by what a table may call them: an id or a path at once, a content once one is asked for."""
+    """Rows of samples by what a table may call them: an id or a path at once, a content once one is asked for."""
 
-    samples: tuple[Sample, ...]
-    names: Mapping[str, Sample]
-    contents: Contents
-    by_content: dict[str, list[Sample]]
+    def __init__(self, dataset: Dataset, contents: Contents) -> None:
+        samples = dataset.samples
+        paths = (str(samples.places[row]) for row in range(len(samples)))
+        self.names = {name: row for names in (paths, texts(samples.ids)) for row, name in enumerate(names)}
+        self._dataset, self._contents = dataset, contents
+        self._by_content: dict[str, list[int]] = defaultdict(list)
 
-    @classmethod
-    def of(cls, dataset: Dataset, contents: Contents) -> _Finder:
-        paths = {str(sample.place): sample for sample in dataset.samples}
-        return cls(dataset.samples, {**paths, **{sample.sample_id: sample for sample in dataset.samples}}, contents, defaultdict(list))
-
-    def find(self, row: str, name: Any, content: Any) -> list[Sample]:
+    def find(self, row: str, name: Any, content: Any) -> list[int]:
         """The samples that a row's cells name. Raises `InputError` for none."""
         text, digest = _meant(_text(name), self.names), _text(content).strip().lower()
         # A file's name may begin or end with a space.
-        found = self.names.get(text) or self.names.get(text.strip())
+        found = self.names.get(text, self.names.get(text.strip()))
         if found is not None and not digest:
             return [found]
         alike = self._alike(digest or text.strip().lower())
@@ -162,11 +160,11 @@ class _Finder:
             raise InputError(f"{row} names {unknown}; give its sample id, as `xmap sql` shows it.")
         return [found] if found in alike else alike
 
-    def _alike(self, digest: str) -> list[Sample]:
+    def _alike(self, digest: str) -> list[int]:
         """The samples with these bytes."""
-        if len(digest) == 64 and not self.by_content:
-            hashes = self.contents(sample.place for sample in self.samples)
-            for sample in self.samples:
-                if sample.place in hashes:
-                    self.by_content[hashes[sample.place]].append(sample)
-        return self.by_content.get(digest, [])
+        if len(digest) == 64 and not self._by_content:
+            for row, content in enumerate(hexes(known_contents(with_contents(self._dataset, self._contents).samples))):
+                self._by_content[content].append(row)
+            # What cannot be read.
+            self._by_content.pop("0" * 64, None)
+        return self._by_content.get(digest, [])

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from xmap.stages.datasets.dataset import SPLITS, TRAIN
-from xmap.stages.datasets.places.place import Location, relative
-from xmap.stages.datasets.places.scan import Classes, Scan
+from xmap.stages.datasets.places.images import Classes, Images, Inside
+from xmap.stages.datasets.places.place import Location
+from xmap.stages.datasets.places.scan import Scan
 from xmap.stages.datasets.splits.names import is_split, meanings, meanings_inside, read_as, split_inside
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
@@ -33,12 +34,13 @@ def divide(scan: Scan) -> tuple[Mapping[str, Classes], tuple[str, ...]]:
     inside = _splits_inside(scan.root, classes)
     if not inside:
         return {UNDIVIDED: classes}, ()
-    found: dict[str, dict[str, list[Location]]] = {split: {name: [] for name in classes} for split in SPLITS if split in inside.values()}
+    found: dict[str, dict[str, list[Inside]]] = {split: {name: [] for name in classes} for split in SPLITS if split in inside.values()}
     for name, images in classes.items():
-        for image in images:
-            found[inside[_way(scan.root, image)[1]]][name].append(image)
+        for part, way in zip(images.parts, images.ways(scan.root), strict=True):
+            found[inside[way[1]]][name].append(part)
     listed = named(sorted(inside))
-    return found, (f"read the folders {listed} inside the classes as splits", *read_as(sorted(inside.items())))
+    by_split = {split: {name: Images(parts) for name, parts in classes.items()} for split, classes in found.items()}
+    return by_split, (f"read the folders {listed} inside the classes as splits", *read_as(sorted(inside.items())))
 
 
 def _splits_above(scan: Scan, folders: Sequence[Location]) -> dict[str, Location]:
@@ -97,7 +99,7 @@ def _refuse_mixed(scan: Scan, splits: Sequence[Location], others: Sequence[Locat
 
 def _splits_inside(root: Location, classes: Classes) -> dict[str, str]:
     """What the folders inside class folders mean, where some class has several that are splits."""
-    ways = {name: [_way(root, image) for image in images] for name, images in classes.items() if images}
+    ways = {name: images.ways(root) for name, images in classes.items() if images}
     words = {name: {way[1] for way in inside if len(way) > 2 and is_split(way[1])} for name, inside in ways.items()}
     meant = meanings({word for inside in words.values() for word in inside})
     if len(ways) < 2:
@@ -124,7 +126,3 @@ def _refuse_deeper(root: Location, ways: Mapping[str, list[list[str]]]) -> None:
         if len(set(meanings(deep).values())) > 1:
             shown = sorted("/".join(way[: way.index(word) + 1]) for word, way in deep.items())
             raise InputError(f"{root} has split folders deep inside its classes, such as {named(shown)}; move them up, to CLASS/SPLIT/.")
-
-
-def _way(root: Location, image: Location) -> list[str]:
-    return relative(root, image).split("/")

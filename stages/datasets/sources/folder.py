@@ -7,16 +7,22 @@ file. What looks like an image by its suffix stays a sample even when it is a br
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import TRAIN, Dataset, Item
+from xmap.stages.datasets.dataset import TRAIN, Dataset, Samples, order
+from xmap.stages.datasets.places.columns import Array, Files, column, places_of, texts
+from xmap.stages.datasets.places.images import Classes
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, relative
-from xmap.stages.datasets.places.scan import Classes, Scan
+from xmap.stages.datasets.places.scan import Scan
 from xmap.stages.datasets.sources.beside import refuse_other_labels, tables_beside
 from xmap.stages.datasets.sources.division import UNDIVIDED, divide
 from xmap.stages.datasets.sources.one_class import refuse_holders, refuse_one_folder, said_of_inner
@@ -53,8 +59,7 @@ class FolderSource:
             refuse_holders(data, by_split[UNDIVIDED])
             refuse_other_labels(data, by_split[UNDIVIDED])
             said = (*said, *said_of_inner(data, by_split[UNDIVIDED]))
-        items = _items(data, by_split)
-        return assemble(name, items, keys, config, (*said, *remarks, *scan.remarks()))
+        return assemble(name, _found(data, by_split, keys), keys, config, (*said, *remarks, *scan.remarks()))
 
     def scan(self, root: Location) -> Scan:
         """A walk over the folders in `root`."""
@@ -106,13 +111,30 @@ def _require_training(by_split: Mapping[str, Classes], filled: Sequence[str]) ->
         raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
 
 
-def _items(root: Location, by_split: Mapping[str, Classes]) -> list[Item]:
-    items: dict[str, Item] = {}
-    for split, classes in by_split.items():
-        for key, images in classes.items():
-            for path in images:
-                sample_id = unicodedata.normalize("NFC", relative(root, path))
-                if sample_id in items:
-                    raise InputError(f"two files are both {sample_id!r} after Unicode normalisation; rename one of them.")
-                items[sample_id] = Item(sample_id, path, key, split)
-    return list(items.values())
+def _found(root: Location, by_split: Mapping[str, Classes], keys: Sequence[str]) -> Samples:
+    """The samples of all folders. Raises `InputError` where two files are one after Unicode normalisation."""
+    parts = [
+        (order(split), f"{relative(root, part.folder)}/", label, part)
+        for split, classes in by_split.items()
+        for label, key in enumerate(keys)
+        for part in (classes[key].parts if key in classes else ())
+    ]
+    # Mostly this is the order of all ids.
+    parts.sort(key=lambda found: found[:2])
+    paths = np.concatenate([column(above + name for name in part.names) for _, above, _, part in parts])
+    ids = _normal(paths)
+    splits, labels = (np.repeat([part[place] for part in parts], [len(part[3]) for part in parts]) for place in (0, 2))
+    remote = [place for *_, part in parts for place in part.remote]
+    places = places_of(remote) if remote else Files(str(root), paths)
+    return Samples(ids, places, labels.astype(np.int32), splits.astype(np.int8), column([""]).repeat(len(ids)))
+
+
+def _normal(paths: Array) -> Array:
+    """The ids of images: their paths, in one form of Unicode."""
+    if all(map(partial(unicodedata.is_normalized, "NFC"), texts(paths))):
+        return paths
+    ids = [unicodedata.normalize("NFC", path) for path in texts(paths)]
+    twice = next((sample_id for sample_id, times in Counter(ids).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f"two files are both {twice!r} after Unicode normalisation; rename one of them.")
+    return column(ids)

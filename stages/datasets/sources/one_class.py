@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xmap.stages.datasets.classes.labels import WHY_SEVERAL
-from xmap.stages.datasets.places.place import Location, relative
-from xmap.stages.datasets.places.scan import Classes
+from xmap.stages.datasets.places.images import Classes, Images
+from xmap.stages.datasets.places.place import Location
 from xmap.stages.datasets.sources.beside import tables_beside
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
@@ -21,7 +21,7 @@ def refuse_one_folder(data: Location, by_split: Mapping[str, Classes], keys: Seq
     holding = [(split, images) for split, classes in by_split.items() for images in classes.values() if images]
     count = sum(len(images) for _, images in holding)
     split, images = holding[0]
-    top = relative(data, images[0]).split("/")[: 2 if split else 1]
+    top = images.ways(data)[0][: 2 if split else 1]
     folder, inner = _inside(data, images, top)
     ways = []
     if inner and split:
@@ -48,7 +48,7 @@ def refuse_holders(data: Location, classes: Classes) -> None:
 
 def said_of_inner(data: Location, classes: Classes) -> tuple[str, ...]:
     """A remark where each class folder holds several folders and no image itself: the classes may be those."""
-    ways = [[relative(data, image).split("/") for image in images] for images in classes.values() if images]
+    ways = [images.ways(data) for images in classes.values() if images]
     inner = [sorted({way[1] for way in inside if len(way) > 2}) for inside in ways]
     if not ways or any(len(way) < 3 for inside in ways for way in inside) or any(len(names) < 2 for names in inner):
         return ()
@@ -58,9 +58,9 @@ def said_of_inner(data: Location, classes: Classes) -> tuple[str, ...]:
     )
 
 
-def _inside(data: Location, images: Sequence[Location], top: Sequence[str]) -> tuple[Location, list[str]]:
+def _inside(data: Location, images: Images, top: Sequence[str]) -> tuple[Location, list[str]]:
     """The first folder from `top` on in which several folders have images, and these; no folders where there is none."""
-    ways = [relative(data, image).split("/") for image in images]
+    ways = images.ways(data)
     depth = len(top)
     while all(len(way) > depth + 1 for way in ways):
         names = sorted({way[depth] for way in ways})

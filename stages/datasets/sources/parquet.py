@@ -13,7 +13,7 @@ from typing import Any
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import Dataset, Item
+from xmap.stages.datasets.dataset import Dataset, Item, rows_of
 from xmap.stages.datasets.places.files import opened
 from xmap.stages.datasets.places.place import Cell, Container, Location
 from xmap.stages.datasets.sources.containers import Found, find_containers, splits_said
@@ -57,7 +57,7 @@ class ParquetSource:
         items, said = with_splits(items)
         require_one_way(items, str(data), "rows")
         keys, remarks = _classes([table["names"] for _, table in listed], {item.key for item in items}, str(data))
-        return assemble(name, items, keys, config, (*check_splits(items), *splits_said(tables), *said, *remarks))
+        return assemble(name, rows_of(items, keys), keys, config, (*check_splits(items), *splits_said(tables), *said, *remarks))
 
 
 def _list(found: Found) -> dict[str, Any] | None:

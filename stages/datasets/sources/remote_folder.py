@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xmap.stages.datasets.places.images import Images, Inside
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote, relative
 from xmap.stages.datasets.places.remote import files_below, look
@@ -38,19 +39,21 @@ class RemoteScan(Scan):
     def again(self) -> Scan:
         return RemoteScan(self.root, self._all) if isinstance(self.root, Remote) else Scan(self.root)
 
-    def entries(self, folder: Location) -> tuple[list[Location], list[Location]]:
+    def entries(self, folder: Location) -> tuple[list[Location], Inside]:
         inside = relative(self.root, folder)
-        images: list[Location] = []
+        images: dict[str, Remote] = {}
         for file in self._files.get(inside, []):
             if self._leave(file.name):
                 continue
             if file.suffix.lower() in PICTURE_SUFFIXES:
-                images.append(file)
+                images[file.name] = file
             else:
                 self.ignored[file.suffix.lower() or "no suffix"] += 1
         # A key such as a//b.jpg has a folder without a name, which no path leads to.
-        return [folder / name for name in self._folders.get(inside, {}) if name and not self._leave(name)], self._without_doubles(images)
+        folders = [folder / name for name in self._folders.get(inside, {}) if name and not self._leave(name)]
+        names = self._without_doubles(list(images), list(images))
+        return folders, Inside(folder, names, [images[name] for name in names])
 
-    def below(self, folder: Location) -> list[Location]:
-        folders, images = self.entries(folder)
-        return images + [image for inner in folders for image in self.below(inner)]
+    def below(self, folder: Location) -> Images:
+        folders, inside = self.entries(folder)
+        return Images([*([inside] if inside else []), *(part for inner in folders for part in self.below(inner).parts)])

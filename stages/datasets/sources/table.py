@@ -14,7 +14,7 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.labels import NONE, group_of, label_of
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import SPLITS, Dataset, Item
+from xmap.stages.datasets.dataset import SPLITS, Dataset, Item, rows_of
 from xmap.stages.datasets.places.files import as_file, contents, everything_below
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote
@@ -49,7 +49,8 @@ class TableSource:
         paths = TablePaths.of(data, (row[PATH] for _, row in table.rows if isinstance(row[PATH], str) and "\0" not in row[PATH]))
         items, said = with_splits(whole_numbers(_looked_up(_items(data, table, paths))))
         remarks = (*said, *check_splits(items), *said_of_names(items), *table.remarks, *paths.remarks)
-        return assemble(name, items, in_order({item.key for item in items}), config, remarks)
+        keys = in_order({item.key for item in items})
+        return assemble(name, rows_of(items, keys), keys, config, remarks)
 
 
 class FolderTableSource:

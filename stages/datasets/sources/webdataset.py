@@ -14,7 +14,7 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.classes.order import all_numbers, in_order
-from xmap.stages.datasets.dataset import Dataset, Item
+from xmap.stages.datasets.dataset import Dataset, Item, rows_of
 from xmap.stages.datasets.places.files import as_file, opened
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Container, Location, Member
@@ -72,7 +72,7 @@ class TarSource:
         remarks += classes.remarks * (not config.classes)
         return assemble(
             name,
-            items,
+            rows_of(items, classes.keys),
             classes.keys,
             config,
             (*said, *check_splits(items), *said_of_names(items), *splits_said(tars), *remarks),

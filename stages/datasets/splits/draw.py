@@ -7,23 +7,40 @@ planning draws splits in milliseconds.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from blake3 import blake3
 
-from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL
+from xmap.stages.datasets.dataset import SPLITS, TEST, TRAIN, VAL, order
+from xmap.stages.datasets.places.columns import Array
+from xmap.stages.datasets.splits.units import Units
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
+from xmap.store.memory.hashes import DIGEST
 
-# A sample's id, its class, and what it is drawn by.
-Labelled = tuple[str, str, str]
+
+@dataclass(frozen=True)
+class Ranked:
+    """The units of each class in the order in which they are drawn: `units` (p,) by number, class by class.
+
+    `starts` (N + 1,) says where the classes begin, `of` (n,) which of the p is that of a sample.
+    """
+
+    units: Array
+    starts: Array
+    of: Array
+
+    def blocks(self) -> dict[int, Array]:
+        """The units of each class that has any, by its label."""
+        return {label: block for label, block in enumerate(np.split(self.units, self.starts[1:-1])) if len(block)}
 
 
 def draw_splits(
-    labelled: Iterable[Labelled], seed: int, val_share: float, test_share: float, grouped: bool = False
-) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The split of each sample of (sample id, class, unit), and remarks for people, to whom units are images, or groups where `grouped`.
+    labels: Array, units: Units, classes: Sequence[str], seed: int, val_share: float, test_share: float, grouped: bool = False
+) -> tuple[Array, tuple[str, ...]]:
+    """The split (n,) of each sample as `order` numbers them, and remarks for people, to whom units are images, or groups where `grouped`.
 
     Each class keeps at least one unit for training, then gives its shares of units, rounded, to test and to validation. A unit that several
     classes have goes where the first of them puts it, in an order that knows no names. Raises `InputError` where the shares leave nothing
@@ -31,42 +48,47 @@ def draw_splits(
     """
     if val_share + test_share >= 1:
         raise InputError(f"val_share {val_share} and test_share {test_share} leave no training images; choose shares whose sum is below 1.")
-    samples = list(labelled)
-    classes: dict[str, set[str]] = defaultdict(set)
-    for _, name, unit in samples:
-        classes[name].add(unit)
-    ranked = {name: _ranked(units, seed, "split") for name, units in classes.items()}
-    order = sorted(ranked, key=ranked.__getitem__)
-    placed: dict[str, str] = {}
-    for name in order:
-        test, val = _shares(len(ranked[name]), val_share, test_share)
-        for place, unit in enumerate(ranked[name]):
-            placed.setdefault(unit, TEST if place < test else VAL if place < test + val else TRAIN)
-    for name in order:
+    ranked = rank(labels, units, len(classes), seed, "split")
+    blocks, words = ranked.blocks(), units.places().astype(">u4")
+    first = sorted(blocks, key=lambda label: words[blocks[label]].tobytes())
+    placed = np.full(len(units), -1, np.int8)
+    for label in first:
+        block = blocks[label]
+        test, val = _shares(len(block), val_share, test_share)
+        given = np.repeat(np.asarray([order(TEST), order(VAL), order(TRAIN)], np.int8), [test, val, len(block) - test - val])
+        placed[block] = np.where(placed[block] < 0, given, placed[block])
+    for label in first:
         # Other classes may have put all of its units elsewhere.
-        if not any(placed[unit] == TRAIN for unit in ranked[name]):
-            placed[ranked[name][-1]] = TRAIN
-    splits = {sample_id: placed[unit] for sample_id, _, unit in samples}
+        if not (placed[blocks[label]] == order(TRAIN)).any():
+            placed[blocks[label][-1]] = order(TRAIN)
+    splits: Array = placed[units.numbers]
     expected = (TEST, VAL) if val_share else (TEST,)
-    without = {split: [name for name in sorted(ranked) if all(placed[unit] != split for unit in ranked[name])] for split in expected}
+    without = {
+        split: sorted(classes[label] for label, block in blocks.items() if not (placed[block] == order(split)).any()) for split in expected
+    }
     return splits, (_drawn(splits, seed), *(_lacking(split, names, grouped) for split, names in without.items() if names))
 
 
-def keep_few(labelled: Sequence[Labelled], seed: int, per_class: int) -> tuple[set[str], tuple[str, ...]]:
-    """The ids of samples that are left out so that each class keeps `per_class` units, and remarks for people."""
-    classes: dict[str, set[str]] = defaultdict(set)
-    for _, name, unit in labelled:
-        classes[name].add(unit)
-    kept_units = {name: set(_ranked(units, seed, "kept")[:per_class]) for name, units in classes.items()}
-    left_out = {sample_id for sample_id, name, unit in labelled if unit not in kept_units[name]}
-    kept = len(labelled) - len(left_out)
-    remark = f"kept {kept:,} of {len(labelled):,} training images, at most {per_class} a class, drawn with split_seed {seed}"
-    return left_out, (remark,) if left_out else ()
+def keep_few(labels: Array, units: Units, classes: int, seed: int, per_class: int) -> tuple[Array, tuple[str, ...]]:
+    """Which samples (n,) bool stay so that each of the classes keeps `per_class` units, and remarks for people."""
+    ranked = rank(labels, units, classes, seed, "kept")
+    kept: Array = ranked.of - ranked.starts[labels] < per_class
+    remark = f"kept {kept.sum():,} of {len(kept):,} training images, at most {per_class} a class, drawn with split_seed {seed}"
+    return kept, () if kept.all() else (remark,)
 
 
-def _ranked(units: Iterable[str], seed: int, what: str) -> list[str]:
+def rank(labels: Array, units: Units, classes: int, seed: int, what: str) -> Ranked:
+    """The units of each class by the hash of (what, seed, unit)."""
     # The word keeps this order apart from the one by which shots are drawn: equal seeds must not pick the same images for both.
-    return sorted(units, key=lambda unit: blake3(f"{what}\0{seed}\0{unit}".encode()).hexdigest())
+    hashes = bytearray()
+    for unit in units:
+        hashes += blake3(f"{what}\0{seed}\0{unit}".encode()).digest()
+    by_hash = np.argsort(np.frombuffer(hashes, DIGEST), kind="stable")
+    places = np.empty(len(units), np.int64)
+    places[by_hash] = np.arange(len(units))
+    found, of = np.unique(labels * np.int64(len(units)) + places[units.numbers], return_inverse=True)
+    starts = np.searchsorted(found, np.arange(classes + 1) * np.int64(len(units)))
+    return Ranked(by_hash[found % max(len(units), 1)], starts, of.reshape(-1))
 
 
 def _shares(count: int, val_share: float, test_share: float) -> tuple[int, int]:
@@ -74,8 +96,8 @@ def _shares(count: int, val_share: float, test_share: float) -> tuple[int, int]:
     return test, min(int(count * val_share + 0.5), count - 1 - test)
 
 
-def _drawn(splits: Mapping[str, str], seed: int) -> str:
-    counts = ", ".join(f"{sum(found == split for found in splits.values())} {split}" for split in SPLITS)
+def _drawn(splits: Array, seed: int) -> str:
+    counts = ", ".join(f"{(splits == order(split)).sum()} {split}" for split in SPLITS)
     return f"the data has no splits: drew {counts} with split_seed {seed}"
 
 

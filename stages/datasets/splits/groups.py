@@ -10,7 +10,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from xmap.stages.datasets.dataset import Dataset, Sample
+import numpy as np
+
+from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.places.columns import column, texts
 from xmap.store.errors import InputError
 
 # The rule by which the folder of an image is its group; any other rule is a regular expression.
@@ -23,11 +26,11 @@ def with_groups(dataset: Dataset, rule: str) -> Dataset:
     Raises `InputError` for what is no regular expression, and for a rule that fits no image.
     """
     group = _rule(rule)
-    samples = tuple(replace(sample, group=group(sample.sample_id)) for sample in dataset.samples)
-    alone = sum(not sample.group for sample in samples)
-    if samples and alone == len(samples):
-        raise InputError(f"--group-by {rule} fits no image: sample ids are such as {samples[0].sample_id!r}.")
-    count = len({sample.group for sample in samples} - {""})
+    samples = replace(dataset.samples, groups=column(map(group, texts(dataset.samples.ids))))
+    alone = int((samples.groups == "").sum())
+    if len(samples) and alone == len(samples):
+        raise InputError(f"--group-by {rule} fits no image: sample ids are such as {samples.ids[0]!r}.")
+    count = len(set(texts(samples.groups)) - {""})
     remark = f"--group-by {rule}: {len(samples) - alone:,} images in {count:,} groups" + f", {alone:,} stand alone" * bool(alone)
     return replace(dataset, samples=samples, remarks=(*dataset.remarks, remark))
 
@@ -74,15 +77,15 @@ def joined(units: Sequence[str], groups: Sequence[str]) -> list[int]:
 
 def torn(dataset: Dataset) -> tuple[str, ...]:
     """A sentence on groups that stand in several splits, as splits that the data says may have them."""
-    where: dict[str, dict[str, Sample]] = {}
-    for sample in dataset.samples:
-        if sample.group:
-            where.setdefault(sample.group, {}).setdefault(sample.split, sample)
-    found: Mapping[str, Mapping[str, Sample]] = {group: splits for group, splits in where.items() if len(splits) > 1}
+    samples = dataset.samples
+    where: dict[str, dict[int, str]] = {}
+    for row in np.flatnonzero(samples.groups != "").tolist():
+        where.setdefault(samples.groups[row], {}).setdefault(int(samples.splits[row]), samples.ids[row])
+    found: Mapping[str, Mapping[int, str]] = {group: splits for group, splits in where.items() if len(splits) > 1}
     if not found:
         return ()
     group, splits = next(iter(found.items()))
-    one, other, *_ = (sample.sample_id for sample in splits.values())
+    one, other, *_ = splits.values()
     groups = "1 group is" if len(found) == 1 else f"{len(found):,} groups are"
     return (
         f"{groups} in several splits, such as {group!r} with {one!r} and {other!r}: what is tested belongs to what was seen before; "

@@ -12,6 +12,7 @@ from PIL import Image
 
 import xmap.stages.images.decode
 import xmap.stages.images.room
+from tests.worlds.contents import having
 from tests.worlds.extraction import Plan, Told
 from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import TRAIN
@@ -62,7 +63,7 @@ def test_a_class_of_bad_images_alone_is_an_error(plan: Plan, bad_photos: Path) -
 def test_no_images_are_an_error(plan: Plan) -> None:
     job = plan()
     with pytest.raises(InputError, match="has no images"):
-        replace(job, dataset=replace(job.dataset, samples=())).run()
+        replace(job, dataset=replace(job.dataset, samples=having([], []))).run()
 
 
 @pytest.mark.promise

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.worlds.contents import having
 from tests.worlds.datasets import read
 from tests.worlds.extraction import ONE, Plan, Told, planner, tree
 from tests.worlds.pictures import picture
 from tests.worlds.tars import encoded, samples, write_shards, write_tar
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
-from xmap.stages.datasets.places.place import Container, Place
+from xmap.stages.datasets.places.place import Container
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import InputError
@@ -82,8 +83,8 @@ def test_where_tars_end_is_no_part_of_the_identity(plan: Plan) -> None:
     """The same ids and bytes in one tar give the same rows, so the same features."""
     job = plan()
     moved = [replace(sample, place=replace(sample.place, container=Container(Path("one.tar")))) for sample in job.dataset.samples]
-    hashes: dict[Place, str] = {sample.place: sample.place.content for sample in moved}
-    other = replace(job, dataset=replace(job.dataset, samples=tuple(moved)), hashes=hashes)
+    samples = having(moved, (sample.place.content for sample in moved))
+    other = replace(job, dataset=replace(job.dataset, samples=samples))
     assert job.identity == other.identity
 
 

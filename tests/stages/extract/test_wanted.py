@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.worlds.contents import having
 from tests.worlds.extraction import SMALL, Plan, stored_rows
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
-from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample, known_contents
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.identity import ExtractSpec, makers
-from xmap.stages.extract.wanted import Library, Wanted, content_of, lacking, shards_of, wanted
+from xmap.stages.extract.wanted import Images, Library, Wanted, lacking, readable, shards_of, wanted
 from xmap.store.formats.packs import Packs, Rows
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
@@ -22,13 +23,12 @@ A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 
 def spec_of(samples: list[tuple[str, str, str | None]], views: int = 2) -> ExtractSpec:
     """A data set of (name, split, content)."""
-    made = tuple(Sample(name, Path(name), 0, split) for name, split, _ in samples)
-    hashes: dict[Place, str] = {Path(name): content for name, _, content in samples if content is not None}
+    made = having((Sample(name, Path(name), 0, split) for name, split, _ in samples), (content for *_, content in samples))
     encoder = EncoderIdentity.__new__(EncoderIdentity)
-    return ExtractSpec(Dataset("d", made, ("a",), ("{}",), ()), hashes, encoder, SMALL.model_copy(update={"views": views}))
+    return ExtractSpec(Dataset("d", made, ("a",), ("{}",), ()), encoder, SMALL.model_copy(update={"views": views}))
 
 
-def shown(images: list[Wanted]) -> list[tuple[str, str | None, tuple[int, ...]]]:
+def shown(images: Iterable[Wanted]) -> list[tuple[str, str | None, tuple[int, ...]]]:
     return [(image.sample.sample_id, image.content, image.views) for image in images]
 
 
@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_looked_at_file_by_file() -> None:
 def test_a_name_that_is_not_read_has_no_content_whatever_its_bytes() -> None:
     """The same bytes under a name that is read are encoded, and the other file is still told as bad."""
     spec = spec_of([("a.psd", TRAIN, A), ("b.png", TRAIN, A)])
-    assert [content_of(sample, spec) for sample in spec.dataset.samples] == [None, A]
+    assert known_contents(readable(spec.dataset.samples)).tolist() == [b"", bytes.fromhex(A)]
     assert shown(wanted(spec)) == [("a.psd", None, (0, 1, 2)), ("b.png", A, (0, 1, 2))]
 
 
@@ -64,7 +64,7 @@ def keep(packs: Packs, *rows: tuple[str, int]) -> None:
 def test_only_what_is_not_there_is_lacking(tmp_path: Path) -> None:
     found = library(tmp_path)
     images = wanted(spec_of([("a.png", TRAIN, A), ("b.png", TEST, B), ("c.png", TRAIN, C), ("d.png", VAL, None)]))
-    assert lacking(images, found, {}) == images
+    assert shown(lacking(images, found, {})) == shown(images)
     assert shown(lacking(images, found, {C: ("damaged", "")})) == [("a.png", A, (0, 1, 2)), ("b.png", B, (0,)), ("d.png", None, (0,))]
     keep(found.plain, (A, 0), (B, 0))
     keep(found.augmented, (C, 1))
@@ -72,15 +72,17 @@ def test_only_what_is_not_there_is_lacking(tmp_path: Path) -> None:
     # A plain row among the augmented ones is nobody's.
     keep(found.augmented, (C, 0), (A, 1), (A, 2))
     assert shown(lacking(images, found, {})) == [("c.png", C, (0, 2)), ("d.png", None, (0,))]
-    assert lacking([], found, {}) == []
+    assert shown(lacking(wanted(spec_of([])), found, {})) == []
 
 
 @given(st.lists(st.integers(1, 5), max_size=12), st.integers(1, 8))
 def test_shards_hold_whole_images_in_order_and_no_more_rows_than_may_be(counts: list[int], rows: int) -> None:
-    images = [Wanted(Sample(str(number), Path(str(number)), 0, TRAIN), A, tuple(range(count))) for number, count in enumerate(counts)]
+    samples = having((Sample(str(number), Path(str(number)), 0, TRAIN) for number in range(len(counts))), [A] * len(counts))
+    images = Images(samples, np.arange(len(counts)), np.arange(5) < np.asarray(counts, int)[:, None])
     shards = list(shards_of(images, rows))
-    assert [image for shard in shards for image in shard.images] == images
-    assert all(shard.images for shard in shards)
+    assert [image for shard in shards for image in shard.images] == list(images)
+    assert [image.views for image in images] == [tuple(range(count)) for count in counts]
+    assert all(len(shard.images) for shard in shards)
     assert all(sum(len(image.views) for image in shard.images) <= rows for shard in shards if len(shard.images) > 1)
 
 
@@ -105,8 +107,8 @@ def test_makers_are_all_that_determines_a_row(plan: Plan) -> None:
     assert "view_seed" not in plain
     assert augmented == {**plain, "view_seed": SMALL.view_seed}
     assert makers(spec, {"torch": "2"})[0] != plain
-    other = ExtractSpec(spec.dataset, {}, spec.encoder, SMALL.model_copy(update={"views": 7, "shard_batches": 5}))
+    other = ExtractSpec(spec.dataset, spec.encoder, SMALL.model_copy(update={"views": 7, "shard_batches": 5}))
     assert makers(other, {"torch": "1"}) == (plain, augmented)
     for change in ({"batch_size": 8}, {"max_pixels": 1000}, {"depth": 12}):
-        changed = ExtractSpec(spec.dataset, spec.hashes, spec.encoder, SMALL.model_copy(update=change))
+        changed = ExtractSpec(spec.dataset, spec.encoder, SMALL.model_copy(update=change))
         assert makers(changed, {"torch": "1"})[0] != plain, change

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.worlds.contents import digest, having
 from tests.worlds.inputs import COLOURS, write_photos
 from xmap.cli.main import app
-from xmap.stages.datasets.content.repeats import NOTHING, repeats, without_leaks
+from xmap.stages.datasets.content.repeats import EMPTY, repeats, without_leaks
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
-from xmap.stages.datasets.places.place import Place
+
+NOTHING = EMPTY.hex()
 
 SPLITS = "{} in several splits, byte for byte, such as {}: what is tested was seen before; keep each in one split, or give --drop-leaks"
 CLASSES = "{} in several classes, byte for byte, such as {}; keep each in the right one"
@@ -21,8 +23,9 @@ TWICE = "{} in one class more than once, byte for byte, such as {}; in a draw th
 
 def said(*rows: tuple[str, str, int, str]) -> tuple[str, ...]:
     """What is said of (id, split, label, content) rows."""
-    samples = tuple(Sample(name, Path(name), label, split) for name, split, label, _ in rows)
-    return repeats(Dataset("x", samples, ("a", "b"), ()), {Path(name): content for name, *_, content in rows if content})
+    samples = (Sample(name, Path(name), label, split) for name, split, label, _ in rows)
+    contents = [content and (content if content == NOTHING else digest(content)) for *_, content in rows]
+    return repeats(Dataset("x", having(samples, contents), ("a", "b"), ()))
 
 
 @pytest.mark.failure("wrong layout")
@@ -73,12 +76,11 @@ def test_leaks_are_left_out_of_validation_and_test_where_it_is_asked_for(leaks: 
     train = [Sample(f"t{number}", Path(f"t{number}"), number % 2, TRAIN) for number in range(4)]
     others = [Sample(f"{split}{number}", Path(f"{split}{number}"), number % 2, split) for split in (VAL, TEST) for number in range(4)]
     empty = [Sample(f"empty {split}", Path(f"empty {split}"), 0, split) for split in (TRAIN, TEST)]
-    hashes: dict[Place, str] = {sample.place: sample.sample_id for sample in (*train, *others)} | {
-        sample.place: NOTHING for sample in empty
-    }
+    hashes = {sample.sample_id: digest(sample.sample_id) for sample in (*train, *others)} | {sample.sample_id: NOTHING for sample in empty}
     for number in range(leaks):
-        hashes[others[number + 2].place] = train[number].sample_id
-    found = without_leaks(Dataset("d", (*train, *others, *empty), ("a", "b"), ("{}",)), hashes)
+        hashes[others[number + 2].sample_id] = digest(train[number].sample_id)
+    samples = having((*train, *others, *empty), hashes.values())
+    found = without_leaks(Dataset("d", samples, ("a", "b"), ("{}",)))
     gone = {sample.sample_id for sample in others[2 : 2 + leaks]}
     assert {sample.sample_id for sample in found.samples} == {sample.sample_id for sample in (*train, *others, *empty)} - gone
     assert [remark.rpartition(" ")[2] for remark in found.remarks] == ([str(leaks)] if leaks else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tests.worlds.pixels import colours, encoded, wide_png, wide_tiff
 from xmap.stages.config import DataConfig, ExtractConfig
-from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.hashing import hash_places, with_contents
 from xmap.stages.datasets.content.wide import _is_wide, has_wide
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.extract.identity import ExtractSpec, image_identity, parts
@@ -73,9 +74,9 @@ def identity(folder: Path, extract: ExtractConfig = USUAL) -> Identity:
     class Encoder:
         name, fields = "encoder", {"name": "encoder"}
 
-    dataset = open_dataset(DataConfig(data=str(folder)))
-    hashes = hash_places((sample.place for sample in dataset.samples), Notes(folder.parent / "hashes"))
-    return image_identity(ExtractSpec(dataset, hashes, Encoder(), extract))  # type: ignore[arg-type]
+    contents = partial(hash_places, notes=Notes(folder.parent / "hashes"))
+    dataset = with_contents(open_dataset(DataConfig(data=str(folder))), contents)
+    return image_identity(ExtractSpec(dataset, Encoder(), extract))  # type: ignore[arg-type]
 
 
 def fill(folder: Path, data: bytes, suffix: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.worlds.extraction import SMALL, Job, Plan
 from xmap.stages.config import DataConfig, EncoderConfig, ExtractConfig
-from xmap.stages.datasets.content.hashing import hash_places
+from xmap.stages.datasets.content.hashing import hash_places, with_contents
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.encoder.model import resolve
 from xmap.store.artifacts.artifact import Store
@@ -23,6 +24,6 @@ def plan(tiny_model_dir: Path, tmp_path: Path) -> Plan:
         made, notes = Store(tmp_path / store), Notes(tmp_path / store / "hashes.sqlite")
         dataset = open_dataset(DataConfig(data=str(data)), notes=notes)
         encoder = resolve(EncoderConfig(model=f"local-dir:{tiny_model_dir}"), notes, tmp_path / store / "encoders")
-        return Job(made, dataset, hash_places([sample.place for sample in dataset.samples], notes), encoder, config)
+        return Job(made, with_contents(dataset, partial(hash_places, notes=notes)), encoder, config)
 
     return planned

@@ -112,7 +112,7 @@ def test_credentials_that_run_out_make_no_image_bad(
         with pytest.raises(InputError, match=r"cannot be reached any more \(Unable to locate credentials\); run the same command again"):
             job.run(workers)
         with pytest.raises(InputError, match="Unable to locate credentials"):
-            hash_places([sample.place for sample in job.dataset.samples], Notes(Path("none")))
+            hash_places(job.dataset.samples.places, Notes(Path("none")))
     S3FileSystem.clear_instance_cache()
     assert tree(job.run(workers)) == tree(plan(photos, "local").run())
 

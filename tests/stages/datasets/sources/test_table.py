@@ -12,6 +12,7 @@ from tests.worlds.datasets import read
 from xmap.stages.datasets.content.hashing import hash_places
 from xmap.stages.datasets.content.wide import has_wide
 from xmap.stages.datasets.dataset import TEST, TRAIN
+from xmap.stages.datasets.places.columns import places_of
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.read import read_place
 from xmap.store.errors import EmptyInput, InputError
@@ -93,7 +94,7 @@ def test_what_cannot_be_used_is_refused_with_its_row(tmp_path: Path, text: str, 
 def test_a_path_that_no_file_system_takes_is_a_missing_image(tmp_path: Path, name: str) -> None:
     found = read(csv_file(tmp_path, f"path,label,split\n{name},x,train\nb.jpg,y,train\n"))
     place = next(sample.place for sample in found.samples if sample.sample_id != "b.jpg")
-    assert hash_places([place], Notes()) == {}
+    assert not hash_places(places_of([place]), Notes())[0]
     assert not has_wide([place], "", Notes())
     bad = read_place(place)
     assert isinstance(bad, BadImage)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.worlds.contents import digest, digests
 from tests.worlds.datasets import counts, read, touch
 from tests.worlds.parquet import PNG, write
 from tests.worlds.tars import write_tar
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.content.hashing import hash_places
-from xmap.stages.datasets.content.repeats import NOTHING
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
-from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.content.repeats import EMPTY
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample, Samples
+from xmap.stages.datasets.places.columns import Array, Places
 from xmap.stages.datasets.splits.divide import divide, keep
+from xmap.store.memory.hashes import hexes
 from xmap.store.memory.notes import Notes
 
 CLASSES = ("ant", "bee", "cat")
@@ -31,14 +32,14 @@ Image = tuple[int, str]
 
 def dataset(found: list[Image], names: Iterable[object], split: str = "", classes: tuple[str, ...] = CLASSES) -> Dataset:
     samples = [Sample(str(name), Path(str(name)), label, split) for name, (label, _) in zip(names, found, strict=True)]
-    return Dataset("x", tuple(samples), classes, ("{}",))
+    return Dataset("x", Samples.of(samples), classes, ("{}",))
 
 
 def drawn(found: list[Image], names: Iterable[object], **config: object) -> dict[str, str]:
     """The split of each sample, by its name."""
     listed = list(names)
-    contents = {Path(str(name)): blake3(data.encode()).hexdigest() for name, (_, data) in zip(listed, found, strict=True)}
-    divided = divide(dataset(found, listed), DataConfig.model_validate(config), lambda places: {place: contents[place] for place in places})
+    contents = digests(digest(data) for _, data in found)
+    divided = divide(dataset(found, listed), DataConfig.model_validate(config), lambda _: contents)
     return {sample.sample_id: sample.split for sample in divided.samples}
 
 
@@ -79,13 +80,9 @@ def test_a_content_that_two_classes_have_goes_to_one_side() -> None:
 def test_classes_of_one_name_are_drawn_apart() -> None:
     """As ImageNet's two cranes, a bird and a machine."""
     found = [(label, f"{label} {number}") for label in (0, 1) for number in range(10)]
-    contents: dict[Place, str] = {Path(str(number)): data for number, (_, data) in enumerate(found)}
+    contents = digests(digest(data) for _, data in found)
     undivided = dataset(found, range(20), classes=("crane", "crane"))
-    divided = keep(
-        divide(undivided, DataConfig(), lambda places: {place: contents[place] for place in places}),
-        DataConfig(train_per_class=2),
-        contents,
-    )
+    divided = keep(divide(undivided, DataConfig(), lambda _: contents), DataConfig(train_per_class=2))
     assert [counts(divided, split) for split in (TRAIN, VAL, TEST)] == [{0: 2, 1: 2}, {0: 2, 1: 2}, {0: 3, 1: 3}]
 
 
@@ -98,27 +95,26 @@ def test_names_to_show_have_no_say(tmp_path: Path) -> None:
         assert {sample.sample_id: sample.split for sample in plain.samples} == {sample.sample_id: sample.split for sample in shown.samples}
 
 
-@pytest.mark.parametrize("unknown", [None, NOTHING])
+@pytest.mark.parametrize("unknown", [None, EMPTY.hex()])
 def test_files_without_a_content_are_drawn_by_their_ids(unknown: str | None) -> None:
     """Those that cannot be read, and empty ones, which are bad images and not one image."""
     found = [(0, "")] * 10
     samples = dataset(found, range(10))
-    contents = {} if unknown is None else {sample.place: unknown for sample in samples.samples}
-    divided = divide(samples, DataConfig(), lambda _: contents)
+    divided = divide(samples, DataConfig(), lambda _: digests([unknown] * 10))
     assert [len(divided.split(split)) for split in (TRAIN, VAL, TEST)] == [5, 2, 3]
 
 
 def test_of_data_with_splits_no_content_is_asked_for() -> None:
     """Reading a million images to keep a few of them would take hours."""
 
-    def asked(places: Iterable[Place]) -> Mapping[Place, str]:
-        raise AssertionError(list(places))
+    def asked(places: Places) -> Array:
+        raise AssertionError(list(places.names()))
 
     found = [(number % 2, "") for number in range(20)]
     given_splits = dataset(found, range(20), TRAIN)
     assert divide(given_splits, DataConfig(), asked) is given_splits
-    assert counts(keep(given_splits, DataConfig(train_per_class=3), {}), TRAIN) == {0: 3, 1: 3}
-    assert keep(given_splits, DataConfig(), {}) is given_splits
+    assert counts(keep(given_splits, DataConfig(train_per_class=3)), TRAIN) == {0: 3, 1: 3}
+    assert keep(given_splits, DataConfig()) is given_splits
 
 
 def test_of_tars_with_splits_a_few_are_kept_by_content(tmp_path: Path) -> None:
@@ -174,13 +170,12 @@ def test_a_folder_packed_as_a_tar_or_a_table_has_the_same_splits(tmp_path: Path)
 
 
 def by_split(found: Dataset, split: str) -> list[str]:
-    contents = hash_places((sample.place for sample in found.samples), Notes())
-    return sorted(contents[sample.place] for sample in found.split(split))
+    return sorted(hexes(hash_places(found.split(split).places, Notes())))
 
 
 def by_content(found: Dataset) -> dict[str, str]:
-    contents = hash_places((sample.place for sample in found.samples), Notes())
-    return {contents[sample.place]: sample.split for sample in found.samples}
+    contents = hexes(hash_places(found.samples.places, Notes()))
+    return {content: sample.split for content, sample in zip(contents, found.samples, strict=True)}
 
 
 def test_splits_stay_what_they_were(tmp_path: Path) -> None:

@@ -6,19 +6,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.worlds.contents import digest, digests
 from tests.worlds.datasets import counts, read, touch
 from tests.worlds.parquet import write
 from tests.worlds.tars import write_tar
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample
-from xmap.stages.datasets.places.place import Place
+from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample, Samples
 from xmap.stages.datasets.splits.divide import divide
 from xmap.stages.datasets.splits.groups import joined, torn
 from xmap.store.errors import InputError
@@ -32,14 +32,12 @@ Row = tuple[int, int | None, str]
 
 def dataset(found: Sequence[Row], names: Sequence[str]) -> Dataset:
     samples = [Sample(name, Path(name), label, "", group) for name, (label, _, group) in zip(names, found, strict=True)]
-    return Dataset("x", tuple(samples), CLASSES, ("{}",))
+    return Dataset("x", Samples.of(samples), CLASSES, ("{}",))
 
 
 def drawn(found: Sequence[Row], names: Sequence[str], seed: int) -> list[str] | None:
     """The split of each row; None where groups leave nothing to test on."""
-    contents: dict[Place, str] = {
-        Path(name): blake3(str(data).encode()).hexdigest() for name, (_, data, _) in zip(names, found, strict=True) if data is not None
-    }
+    contents = digests(data if data is None else digest(str(data)) for _, data, _ in found)
     try:
         divided = divide(dataset(found, names), DataConfig(split_seed=seed), lambda _: contents)
     except InputError:
@@ -201,7 +199,7 @@ def test_splits_that_tear_groups_are_counted(tmp_path: Path) -> None:
     found = read(tmp_path / "t.csv")
     (said,) = torn(found)
     assert said.startswith("2 groups are in several splits, such as ")
-    one = tuple(sample for sample in found.samples if sample.group != "rent")
+    one = found.samples.take(np.flatnonzero(found.samples.groups != "rent"))
     (said,) = torn(Dataset("x", one, found.classes, found.templates))
     assert said.startswith("1 group is in several splits, such as 'torn' with '12.jpg' and '13.jpg': what is tested belongs to")
     assert torn(Dataset("x", found.split(TRAIN), found.classes, found.templates)) == ()
