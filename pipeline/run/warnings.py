@@ -41,7 +41,7 @@ def _of_adapters(store: Store, groups: Mapping[str, Sequence[Artifact]]) -> list
 
 def leaks_of(pairs: Artifact) -> Iterator[str]:
     """For each split that has some: how many of its images an earlier split has too."""
-    nearly = f"nearly, by a cosine of {pairs.summary['threshold']:.4g} or more"
+    nearly = f"nearly, by a cosine of {pairs.summary['threshold']:.5g} or more"
     for split, found in pairs.summary["leaks"].items():
         total = found["exact"] + found["near"]
         if total:

@@ -8,5 +8,5 @@ function pairsGrid(task, rows) {
 function twiceText(found) {
   const leaks = Object.entries(found.leaks).filter(([, of]) => of.exact + of.near > 0).map(([split, of]) => `${count(of.exact + of.near)} of ${count(of.images)} ${split === "val" ? "validation" : split} images ${of.exact + of.near === 1 ? "is" : "are"} in an earlier split too (${count(of.exact)} byte for byte, ${count(of.near)} nearly)`);
   const said = leaks.length ? `${leaks.join("; ")}: what they measure was seen before.` : "No validation or test image was found in an earlier split.";
-  return `${said} ${found.duplicates ? `${plural(found.duplicates, "pair")} within a split.` : "None is twice in one split."} Nearly the same means a cosine of their features of ${found.threshold.toFixed(4)} or more.`;
+  return `${said} ${found.duplicates ? `${plural(found.duplicates, "pair")} within a split.` : "None is twice in one split."} Nearly the same means a cosine of their features of ${found.threshold.toFixed(5)} or more.`;
 }

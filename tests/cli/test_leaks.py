@@ -51,7 +51,7 @@ def ask(store: Path, question: str) -> list[dict[str, Any]]:
 def test_a_run_warns_with_counts_and_the_threshold(run: tuple[Path, Path, str]) -> None:
     _, store, said = run
     threshold = json.loads(call("show", "pairs/photos-xmap-tiny", "--json", "--store", store).stdout)["summary"]["threshold"]
-    nearly = f"1 nearly, by a cosine of {threshold:.4g} or more"
+    nearly = f"1 nearly, by a cosine of {threshold:.5g} or more"
     assert f"2 of 8 validation images are in training too (1 byte for byte, {nearly}): what they measure was seen before" in said
     assert f"3 of 9 test images are in training or validation too (2 byte for byte, {nearly}): what they measure was seen before" in said
     assert "`xmap sql leaks` lists them" in said

@@ -29,7 +29,7 @@ SECONDS, MEMORY = 30, 4 << 30
 WORDS = "the words of somebody else"
 QUERIES = (
     *(f"from {view}" for view in ("samples", "features", "errors", "affinity", "neighbors", "predictions", "artifacts", "runs")),
-    *("methods", "confusions", "label-suspects", "gamma-by-class", "hardest-samples", "confident-mistakes"),
+    *("methods", "confusions", "label-suspects", "gamma-by-class", "hardest-samples", "confident-mistakes", "leaks", "duplicates"),
 )
 EPOCHS = ["--set", "methods.tip-adapter-f.epochs=2", "--set", "methods.xmadapter.epochs=2", "--set", "text.context_epochs=1"]
 RUNS = (
