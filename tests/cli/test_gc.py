@@ -47,7 +47,7 @@ def test_a_named_evaluation_goes_and_a_damaged_neighbour_is_said(arguments: list
     (evaluation,) = own_store.glob("eval/*")
     gone = json.loads(call("gc", evaluation.name, "--yes", "--json").stdout)
     assert gone["removed"] is True
-    assert {item["stage"] for item in gone["waste"]} == {"eval", "adapter", "cache", "images", "features"}
+    assert {item["stage"] for item in gone["waste"]} == {"eval", "adapter", "cache", "images", "pairs", "features"}
     result = call("gc")
     assert "is damaged: it is not JSON" in result.stderr
     assert "nothing in" in result.stdout
