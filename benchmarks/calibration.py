@@ -9,41 +9,34 @@ python -m benchmarks.calibration [FOLDER]        rewrites docs/calibration.md's 
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from benchmarks.page import replace_between
-from xmap.pipeline.adapters.adapter import Adapter
-from xmap.pipeline.run.execute import run
-from xmap.pipeline.run.plan import STAGES
-from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.config import EvalConfig
-from xmap.stages.datasets.dataset import TEST
 from xmap.stages.eval.metrics import calibration_error
-from xmap.stages.extract.imported import import_tip_adapter
-from xmap.stages.extract.tensor_files import read_tensor
-from xmap.stages.fewshot.draw import feature_files
-from xmap.stages.fewshot.load import labelled
+from xmap.stages.extract.tensor_files import read_labels, read_matrix
+from xmap.stages.fewshot.draw import CALIBRATION_MOST, VALIDATION_SHOTS, SplitIndex
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
+from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS
-from xmap.stages.names import ADAPTER
-from xmap.stages.workplace.progress import Silent
-from xmap.store.artifacts.artifact import Store
-from xmap.store.formats.features import read_images
+from xmap.stages.train.calibration import calibrate_on, score
+from xmap.stages.train.stage import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, PAGE = ROOT.parent / "shared" / "data" / "caltech69-b32", ROOT / "docs" / "calibration.md"
 COMMAND = "python -m benchmarks.calibration"
-FOLDS, DRAWS = 4, 5
+FOLDS, DRAWS, SEED = 4, 5, 1
 FEW = (10, 25, 50, 100)
 SPREADS = (0.1, SPREAD, 1.0, 10.0)
 BINS = EvalConfig().bins
@@ -58,38 +51,64 @@ class Kept:
     temperature: float
 
 
-def layouts(folder: Path, work: Path) -> Iterator[Path]:
-    """The folder once for each fold: its validation rows without the fold, and the fold in place of test."""
-    features, labels = (read_tensor(folder / f"val_{kind}.pt") for kind in "fl")
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
-    for number in range(FOLDS):
-        kept = torch.zeros(len(labels), dtype=torch.bool)
-        kept[order[number::FOLDS]] = True
-        place = work / f"fold{number}"
-        place.mkdir()
-        for path in (*folder.glob("keys_*"), *folder.glob("values_*"), folder / "text_weights.pt", folder / "classnames.json"):
-            shutil.copyfile(path, place / path.name)
-        for split, rows in (("val", ~kept), ("test", kept)):
-            torch.save(features[rows], place / f"{split}_f.pt")
-            torch.save(labels[rows], place / f"{split}_l.pt")
-        yield place
+@dataclass(frozen=True)
+class Data:
+    """Features in Tip-Adapter's layout, without test."""
+
+    folder: Path
+
+    @property
+    def shots(self) -> list[int]:
+        return sorted(int(path.name.removeprefix("keys_").removesuffix("shots.pt")) for path in self.folder.glob("keys_*shots.pt"))
+
+    @cached_property
+    def text(self) -> Text:
+        weights = normalize(read_matrix(self.folder / "text_weights.pt").T.float(), dim=-1)
+        return Text(tuple(map(str, range(len(weights)))), weights, 100.0)
+
+    @cached_property
+    def validation(self) -> Labelled:
+        features = normalize(read_matrix(self.folder / "val_f.pt").float(), dim=-1)
+        labels = read_labels(self.folder / "val_l.pt", len(features), self.text.classes)
+        return Labelled(tuple(f"{row:05d}" for row in range(len(labels))), labels, features)
+
+    def support(self, count: int) -> Support:
+        keys, values = read_matrix(self.folder / f"keys_{count}shots.pt").T.float(), read_matrix(self.folder / f"values_{count}shots.pt")
+        return Support.of([f"{row:05d}" for row in range(len(keys))], values.argmax(1), keys[:, None], count, self.text.classes)
+
+    def without(self, fold: int) -> tuple[Labelled, Labelled]:
+        """The validation rows that are given when a fold is kept back, and the fold."""
+        kept = torch.zeros(len(self.validation), dtype=torch.bool)
+        kept[torch.from_numpy(np.random.default_rng(0).permutation(len(kept))[fold::FOLDS])] = True
+        return taken(self.validation, torch.nonzero(~kept)[:, 0]), taken(self.validation, torch.nonzero(kept)[:, 0])
 
 
-def scored(layout: Path, shots: Sequence[int]) -> dict[tuple[str, int], Kept]:
-    """What every method says of the rows kept back, by method and shots."""
-    store = Store(layout / "store")
-    images, _ = import_tip_adapter(store, layout, layout.name, 100.0, Silent())
-    rows, found = labelled(read_images(feature_files(images, TEST))), {}
-    for count in shots:
-        config = XmapConfig().override(
-            {"run.features": layout.name, "run.methods": tuple(METHODS), "run.seeds": (1,), "cache.shots": count}
-        )
-        for artifact in run(store, config, build=STAGES[: STAGES.index(ADAPTER) + 1]).artifacts.values():
-            if artifact.stage == ADAPTER:
-                scorer = Adapter(store, artifact).scorer
-                kept = Kept(scorer.scores(rows.features).logits, rows.labels, scorer.fitted.calibration.temperature)
-                found[str(artifact.summary["method"]), count] = kept
-        print(f"{layout.name}: {count} shots", file=sys.stderr, flush=True)
+def taken(samples: Labelled, rows: Tensor) -> Labelled:
+    """Some of the samples."""
+    return Labelled(tuple(samples.sample_ids[row] for row in rows.tolist()), samples.labels[rows], samples.features[rows])
+
+
+def drawn(samples: Labelled, index: SplitIndex) -> Labelled:
+    """Those of the samples that a draw names."""
+    named = set(index.sample_ids)
+    return taken(samples, torch.tensor([row for row, one in enumerate(samples.sample_ids) if one in named]))
+
+
+def scored(data: Data, fold: int) -> dict[tuple[str, int], Kept]:
+    """What every method says of the rows kept back, by method and shots; draws are those of a training."""
+    given, kept = data.without(fold)
+    index = SplitIndex(given.sample_ids, given.labels.numpy().astype(np.int32), given.sample_ids)
+    some, found = drawn(given, index.some(CALIBRATION_MOST, SEED)), {}
+    for count in data.shots:
+        few = drawn(given, index.few(min(count, VALIDATION_SHOTS), SEED))
+        task = FewShotTask(data.text, data.support(count), few, SEED, "validation")
+        for name, entry in METHODS.items():
+            module = method(name)
+            with repeatable(SEED, "cpu"):
+                fitted = fit(module, task, entry.options(), NoLog())
+                fitted = replace(fitted, calibration=calibrate_on(module, fitted, task, some, "validation"))
+                found[name, count] = Kept(score(module, fitted, Cache.of(task), kept), kept.labels, fitted.calibration.temperature)
+        print(f"fold {fold}: {count} shots", file=sys.stderr, flush=True)
     return found
 
 
@@ -108,17 +127,17 @@ def tables(folds: Sequence[Mapping[tuple[str, int], Kept]], shots: Sequence[int]
     """Calibration error and log loss, before and after, of the rows of all folds together."""
     head = [f"| method | {' | '.join(f'{count} shots' if count > 1 else '1 shot' for count in shots)} |", f"|---|{'---|' * len(shots)}"]
     errors, losses = list(head), list(head)
-    for method in METHODS:
+    for name in METHODS:
         for lines, measure, digits in ((errors, ece, 1), (losses, log_loss, 3)):
             cells = []
             for count in shots:
-                kept = [fold[method, count] for fold in folds]
+                kept = [fold[name, count] for fold in folds]
                 labels = torch.cat([one.labels for one in kept])
                 raw, said = (torch.cat([one.logits / scale for one, scale in zip(kept, scales, strict=True)]) for scales in (
                     [1.0] * len(kept), [one.temperature for one in kept],
                 ))  # fmt: skip
                 cells.append(f"{measure(raw, labels):.{digits}f} → {measure(said, labels):.{digits}f}")
-            lines.append(f"| `{method}` | {' | '.join(cells)} |")
+            lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return errors, losses
 
 
@@ -146,10 +165,9 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
     if not folder.is_dir():
         sys.exit(f"{folder} is not there; name a folder of features in Tip-Adapter's layout.")
-    shots = sorted(int(path.name.removeprefix("keys_").removesuffix("shots.pt")) for path in folder.glob("keys_*shots.pt"))
-    with tempfile.TemporaryDirectory(prefix="xmap-") as work:
-        folds = [scored(layout, shots) for layout in layouts(folder, Path(work))]
-    errors, losses = tables(folds, shots)
+    data = Data(folder)
+    folds = [scored(data, fold) for fold in range(FOLDS)]
+    errors, losses = tables(folds, data.shots)
     replace_between(PAGE, COMMAND, {"calibration error": errors, "log loss": losses, "few samples": few_lines(folds[0])})
 
 
