@@ -97,7 +97,7 @@ def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache)
     with torch.no_grad():
         logits = load_method(name).scores(fitted, cache, cache.text.weights[:PROBED]).logits
     whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())
-    if not whole or not bool(torch.isfinite(logits).all()):
+    if not whole or not bool(torch.isfinite(logits / fitted.calibration.temperature).all()):
         raise ArtifactDamaged(artifact.path / ADAPTER, "its scores are not finite numbers", artifact.remedy)
 
 
