@@ -165,6 +165,8 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
     if not folder.is_dir():
         sys.exit(f"{folder} is not there; name a folder of features in Tip-Adapter's layout.")
+    # All is small: threads would wait for each other.
+    torch.set_num_threads(1)
     data = Data(folder)
     folds = [scored(data, fold) for fold in range(FOLDS)]
     errors, losses = tables(folds, data.shots)
