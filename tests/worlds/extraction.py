@@ -115,11 +115,11 @@ Row = tuple[str, int]
 
 
 def stored_rows(store: Store) -> dict[str, dict[Row, bytes]]:
-    """The bytes of every feature row in a store's packs, by maker, content and view. None may be there twice."""
+    """The bytes of every feature row in a store's packs, by maker, content and view. None is twice in packs that none replaces."""
     found: dict[str, dict[Row, bytes]] = {}
     for packs in all_packs(store):
         rows = found.setdefault(packs.name, {})
-        for path in packs.paths():
+        for path in packs.sound():
             table = pq.read_table(path)
             for content, view, feature in zip(*(table[name].to_pylist() for name in ("content", "view", "feature")), strict=True):
                 row = content.hex(), view

@@ -24,6 +24,7 @@ from tests.worlds.outcomes import (
     verified,
 )
 from xmap.pipeline.upkeep.collect import in_use, remove, waste
+from xmap.pipeline.upkeep.compact import compact, scattered
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import SHARED
@@ -127,6 +128,18 @@ class History(LivingStore):
         there = {(maker, row) for maker, rows in after.rows.items() for row in rows}
         assert needed & self.rows() <= there
         self.shelf = after
+
+    @step(point=st.none() | st.integers(0, 60))
+    def compact(self, point: int | None) -> None:
+        """Packs of few rows are joined, perhaps by a process that is killed: each row is there as it was."""
+        store = Store(self.store)
+        if point is None:
+            compact(store)
+            assert scattered(store) == []
+        else:
+            self.killing(lambda: compact(store), point)
+        assert Shelf.of(self.store) == self.shelf
+        self.settled = False
 
     @step(which=st.integers(0, 9999), place=st.integers(0, 99_999), how=st.sampled_from([*HARMS, LOSE]))
     def harm(self, which: int, place: int, how: str) -> None:

@@ -126,11 +126,11 @@ class LivingStore(RuleBasedStateMachine):
         return [path] if (self.store / stage / name / MANIFEST).exists() else []
 
     def referring(self, path: Path) -> list[Path]:
-        """The image features that refer to a row in a file."""
+        """The image features that refer to a row that no other file has."""
         if path.parent.parent.name != SHARED or path.name.startswith(BAD):
             return []
         packs = Packs(self.store, path.parent.name)
-        keys = {key.tobytes().ljust(KEY.itemsize, b"\0") for key in pack_keys(packs, path)}
+        keys = _keys(packs, path).difference(*(_keys(packs, other) for other in packs.paths() if other != path))
         hit = (folder for folder, rows in self.referred.items() if any(maker == packs.name and _key(row) in keys for maker, row in rows))
         return [self.store / folder for folder in hit if folder in self.shelf.manifests]
 
@@ -179,6 +179,10 @@ class LivingStore(RuleBasedStateMachine):
         self.referred |= dict.fromkeys(images, rows)
         self.shelf, self.settled = after, True
         self.states.append(self.state)
+
+
+def _keys(packs: Packs, path: Path) -> set[bytes]:
+    return {key.tobytes().ljust(KEY.itemsize, b"\0") for key in pack_keys(packs, path)}
 
 
 def _key(row: Row) -> bytes:
