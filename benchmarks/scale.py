@@ -48,8 +48,6 @@ def sample(keys: int) -> int:
 # What each cost grows with, as a function of the number of images or keys.
 DRIVERS: Mapping[str, tuple[str, Callable[[int], float]]] = {
     "extract, s": ("images", float),
-    "plan, s": ("images", float),
-    "plan, MB": ("images", float),
     "features, bytes": ("keys", float),
     "index, bytes": ("keys", float),
     "build, s": ("keys met in building", lambda keys: float(lists(keys) * (keys + ROUNDS * min(keys, sample(keys))))),
@@ -77,12 +75,11 @@ class Line:
 
 
 def extraction(folder: Path, count: int) -> dict[str, float]:
-    """Extract `count` small images with xmap-tiny, then plan it again: what a run costs besides a large model."""
+    """Extract `count` small images with xmap-tiny: what a run costs besides a large model."""
     write_small_images(folder / "data", count)
     words = ["extract", "--data", str(folder / "data"), "--model", "xmap-tiny", "--views", "0", "--quiet"]
     words += ["--store", str(folder / "store")]
-    first, again = measure(words), measure(words)
-    return {"extract, s": first.seconds, "plan, s": again.seconds, "plan, MB": again.peak / 1e6}
+    return {"extract, s": measure(words).seconds}
 
 
 def index(folder: Path, count: int) -> dict[str, float]:
@@ -147,7 +144,6 @@ def carried(lines: Mapping[str, Line], forward: float, listed: float) -> list[st
     """The model at a billion images."""
     images = lines["extract, s"].each + forward
     days = BILLION * images / 86_400
-    plan, memory = lines["plan, s"], lines["plan, MB"]
     manifest = BILLION // SHARD * listed / 1e6
     found = {
         "images, read twice: hashed, then decoded": f"{2 * BILLION * IMAGE_BYTES / 1e12:,.0f} TB at {IMAGE_BYTES / 1000:.0f} kB an image",
@@ -159,7 +155,6 @@ def carried(lines: Mapping[str, Line], forward: float, listed: float) -> list[st
         },
         "feature files, float32": f"{BILLION * lines['features, bytes'].each / 1e12:,.2f} TB in {BILLION // SHARD:,} shards",
         "their manifest": f"{manifest:,.0f} MB; {manifest / 16:,.0f} MB with --shard-batches 256",
-        "planning, on one machine": f"{BILLION * plan.each / 3600:,.1f} hours, {BILLION * memory.each / 1000:,.0f} GB of memory",
         f"index {factory(BILLION)}, at most {MEMORY:.0f} GB": f"{lines['build, s'].at(BILLION) / 86_400:,.1f} days to build on one machine",
         f"a query of {PROBES} lists of it": f"{lines['query, ms'].at(BILLION):,.1f} ms",
     }

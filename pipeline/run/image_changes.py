@@ -129,16 +129,16 @@ def _single(names: Collection[str]) -> list[str]:
 
 def listing_of(spec: ExtractSpec) -> Listing | None:
     """The images of a data set as they are now; None where there are too many."""
-    from xmap.stages.datasets.dataset import known_contents
+    from xmap.stages.datasets.dataset import SPLITS, known_contents
+    from xmap.stages.datasets.places.columns import texts
     from xmap.store.memory.hashes import hexes
 
     samples, classes = spec.dataset.samples, spec.dataset.classes
     if len(samples) > MOST:
         return None
-    contents = hexes(known_contents(samples))
+    rows = zip(texts(samples.ids), samples.splits.tolist(), samples.labels.tolist(), hexes(known_contents(samples)), strict=True)
     return {
-        sample.sample_id: Seen(sample.split, classes[sample.label], content if content.strip("0") else None)
-        for sample, content in zip(samples, contents, strict=True)
+        sample_id: Seen(SPLITS[split], classes[label], content if content.strip("0") else None) for sample_id, split, label, content in rows
     }
 
 

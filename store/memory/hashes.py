@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ DIGEST = np.dtype("S32")
 # The form of a note, and what a file was: size, times of its bytes and of its inode, and the inode, cut to 63 bits.
 FORM, STAMP = "1", 4
 MOST = 2**63 - 1
+NO_FILE = (-1,) * STAMP
 
 Array = npt.NDArray[Any]
 
@@ -158,15 +160,18 @@ class _Files:
 
 def _stamps(base: str, names: Sequence[str]) -> Array:
     """What the files were (n, STAMP); a size of -1 for all but regular ones."""
-    found = np.full((len(names), STAMP), -1, np.int64)
-    for row, name in enumerate(names):
+    found = array("q")
+    for name in names:
         try:
             status = os.stat(base + name)
         except OSError:
+            found.extend(NO_FILE)
             continue
         if stat.S_ISREG(status.st_mode):
-            found[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & MOST
-    return found
+            found.extend((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & MOST))
+        else:
+            found.extend(NO_FILE)
+    return np.frombuffer(found, np.int64).reshape(-1, STAMP)
 
 
 def _lasting(stamps: Array) -> Array:
