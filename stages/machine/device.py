@@ -32,11 +32,12 @@ def repeatable(seed: int, device: str) -> Iterator[None]:
     if device == "cuda":
         # cuBLAS reads this when its first handle is made; later it is too late, and torch then warns.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    strict, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    # Not by use_deterministic_algorithms, which imports torch's compiler: that takes as long as torch itself.
+    mode = torch.get_deterministic_debug_mode()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device == "cuda" else []):
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_deterministic_debug_mode("warn")
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(mode)

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 from xmap.stages.fewshot.task import FewShotTask, Retrieved, Segments
 from xmap.stages.methods import tip_adapter
 from xmap.stages.methods.ape import channel_order, kept
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, adam, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.optimisers import adam
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, choose_after, train_and_choose
 from xmap.stages.methods.maths.affinity import affinity, at_keys, class_sums, key_sums
 from xmap.stages.methods.options import ApeTOptions, TipAdapterOptions

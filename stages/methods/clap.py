@@ -19,7 +19,8 @@ from torch.nn.functional import normalize
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import class_weights
 from xmap.stages.methods.class_weights import train_weights
-from xmap.stages.methods.fitting.epochs import SGD, Schedule
+from xmap.stages.methods.fitting.epochs import Schedule
+from xmap.stages.methods.fitting.optimisers import SGD
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import ClapOptions
 from xmap.stages.methods.protocol import Fitted, Settings, TrainLog

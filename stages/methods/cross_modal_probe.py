@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask, Retrieved
-from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, adam, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.optimisers import adam
 from xmap.stages.methods.fitting.trials import AfterEpoch, Point, Trainer, train_and_choose
 from xmap.stages.methods.options import CrossModalOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Scores, Settings, TrainLog

@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import tip_adapter
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, adam, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.optimisers import adam
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.maths.affinity import affinity, class_sums
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums

@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments, Text
 from xmap.stages.methods import tip_adapter
-from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, adam, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.optimisers import adam
 from xmap.stages.methods.fitting.search import quality, search
 from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from xmap.stages.methods.maths.hard_samples import Means, disagreement, sample_weights, weighted_mean

@@ -26,7 +26,8 @@ from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, 
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import peak_memory
-from xmap.stages.methods.fitting.epochs import SGD, Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.epochs import Batch, BestEpoch, Schedule, Step, run_epochs
+from xmap.stages.methods.fitting.optimisers import SGD
 from xmap.stages.methods.fitting.search import quality
 from xmap.stages.methods.protocol import NoLog
 from xmap.stages.tune_texts.identity import TuneSpec

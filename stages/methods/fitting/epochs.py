@@ -1,4 +1,4 @@
-"""The training loop of every trained method: shuffled batches of support queries, an optimiser of torch's, a rate that decays.
+"""The training loop of every trained method: shuffled batches of support queries, an optimiser, a rate that decays.
 
 A query is one stored view of a support image, drawn anew each epoch (imported features have one view). Draws go over the
 samples' contents, so renaming, renumbering classes or reordering rows changes nothing.
@@ -9,29 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from xmap.stages.fewshot.task import Support
 from xmap.stages.methods.columns import columns_of
+from xmap.stages.methods.fitting.optimisers import ADAM, MakeOptimiser
 from xmap.stages.methods.protocol import TrainLog
 
 Decay = Callable[[int, int], float]
-MakeOptimiser = Callable[..., Optimizer]
-SGD = partial(torch.optim.SGD, momentum=0.9)
-
-
-def adam(epsilon: float = 1e-8, weight_decay: float = 0.0) -> MakeOptimiser:
-    """AdamW, which without decay is Adam."""
-    return partial(AdamW, eps=epsilon, weight_decay=weight_decay)
-
-
-ADAM = adam()
 
 
 def cosine(done: int, steps: int) -> float:
@@ -89,19 +77,19 @@ def run_epochs(
     `queries(rows, generator)` gives the unit features (B, C) of support rows; by default one stored view drawn at random.
     """
     generator = torch.Generator().manual_seed(schedule.seed)
-    optimiser = schedule.optimiser(parameters, lr=schedule.learning_rate)
+    optimiser, done = schedule.optimiser(parameters), 0
     steps = schedule.epochs * math.ceil(len(support) / schedule.batch_size)
-    rate = LambdaLR(optimiser, lambda done: schedule.decay(done, steps))
     draw = queries or (lambda rows, generator: view_queries(support, rows, generator))
     for epoch in range(1, schedule.epochs + 1):
         shuffled = support.by_unit[torch.randperm(len(support), generator=generator).to(support.labels.device)]
         for rows in torch.split(shuffled, schedule.batch_size):
             batch = Batch(rows, draw(rows, generator), support.labels[rows], epoch)
             result = step(batch)
-            optimiser.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None
             result.loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            rate.step()
+            optimiser.step(schedule.learning_rate * schedule.decay(done, steps))
+            done += 1
             log.add(epoch, rows, columns_of(result.logits.detach(), batch.labels, result.columns))
         with torch.no_grad():
             after_epoch(epoch)
