@@ -19,6 +19,8 @@ from xmap.store.artifacts.fingerprint import Json, fingerprint
 from xmap.store.formats.packs import keys_of
 from xmap.store.memory.notes import HASHES, Notes
 
+# Raise when what is remembered of batches means something else.
+VERSION = "1"
 # Batches to encode of which a trial is a small part.
 MANY = 200
 
@@ -28,7 +30,7 @@ def library_of(workplace: Workplace, spec: ExtractSpec, machine: Machine) -> Lib
     root, encoder, size, made_by = workplace.store.root, spec.encoder, spec.config.batch_size, dict(machine.made_by)
     notes, library = Notes(root / HASHES), Library.of(root, spec, made_by)
     found = recall_law(notes, encoder, size, machine)
-    if found is None and _is_to_be_tried(workplace.store, spec, library, machine):
+    if found is None and _is_to_be_tried(workplace.store, spec, library, machine, notes):
         workplace.progress.say("trying once whether a row of features depends on its neighbours in a batch here")
         found = workplace.engine.call(try_law, encoder, size, machine)
         remember_law(notes, encoder, size, machine, found)
@@ -41,13 +43,29 @@ def library_of(workplace: Workplace, spec: ExtractSpec, machine: Machine) -> Lib
     return library
 
 
-def _is_to_be_tried(store: Store, spec: ExtractSpec, library: Library, machine: Machine) -> bool:
-    """Whether there are rows to take, or so many to make that a later extraction will not have to wait for the trial."""
+def _is_to_be_tried(store: Store, spec: ExtractSpec, library: Library, machine: Machine, notes: Notes) -> bool:
+    """Whether there are rows to take of other batches, or so many to make that a later extraction will not have to wait for the trial."""
     images = wanted(spec)
     rows, lacked = (int(listed.views.sum()) for listed in (images, lacking(images, library, {})))
+    # As after a correction of labels.
+    place = _made_place(spec, library)
+    if not lacked and notes.recall({place: VERSION}):
+        return False
     if lacked < rows or lacked > MANY * spec.config.batch_size:
         return True
     return any(True for _ in Version1(store, spec, dict(machine.made_by)).rows())
+
+
+def remember_made(store: Store, spec: ExtractSpec, library: Library, machine: Machine) -> None:
+    """Keep that all rows of an extraction were made by it, as long as no trial tells more: who wants them in these batches has them."""
+    notes = Notes(store.root / HASHES)
+    if recall_law(notes, spec.encoder, spec.config.batch_size, machine) is None:
+        place = _made_place(spec, library)
+        notes.remember({place: VERSION}, {place: library.plain.name})
+
+
+def _made_place(spec: ExtractSpec, library: Library) -> str:
+    return f"made at once {library.plain.name} {library.augmented.name} {spec.config.batch_size} {_batches(spec)}"
 
 
 def _batches(spec: ExtractSpec) -> str:

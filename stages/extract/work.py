@@ -21,7 +21,7 @@ from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
-from xmap.stages.extract.reuse import library_of, take_over
+from xmap.stages.extract.reuse import library_of, remember_made, take_over
 from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.wanted import Library, Shard, bad_of, key_of, lacking, readable, shards_of, wanted, whole_shards
 from xmap.stages.images.depths import assumed
@@ -59,6 +59,8 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     library = library_of(workplace, spec, machine)
     work = _Extraction(workplace, spec, library)
     work.run(machine, partial(ShardEncoder, encoder, config, machine, workplace.workers))
+    if work.whole:
+        remember_made(workplace.store, spec, library, machine)
     bad = bad_of(readable(dataset.samples), work.bad)
     rows = [error_row(dataset.samples[row], *reason) for row, reason in bad.items()]
     _report(rows, dataset, np.asarray(list(bad), np.int64), workplace.progress)
@@ -115,6 +117,8 @@ class _Extraction:
     bad: dict[str, Reason] = field(default_factory=dict)
     logit_scale: float | None = None
     waiting: list[Rows] = field(default_factory=list)
+    # Whether every row was made here: none was in the store.
+    whole: bool = False
 
     def __post_init__(self) -> None:
         store, library = self.workplace.store, self.library
@@ -135,6 +139,7 @@ class _Extraction:
                     self._keep(encoded)
             finally:
                 self._write_plain()
+        self.whole = sum(len(image.views) for shard in shards for image in shard.images) == int(images.views.sum())
 
     def planned(self, machine: Machine) -> list[Shard]:
         """What the store lacks now. Others may plan the same: what both make is kept once."""

@@ -136,6 +136,23 @@ def test_the_law_is_tried_once_and_only_before_rows_are_taken(plan: Plan, photos
     assert trials == [4]
 
 
+@pytest.mark.promise
+@pytest.mark.usefixtures("broken")
+def test_the_rows_of_the_very_same_batches_are_taken_without_a_trial(plan: Plan, trials: list[int], tmp_path: Path) -> None:
+    """As after a correction of labels. One image left out, and the batches are others."""
+    first = plan().run()
+    labels = tmp_path / "labels.csv"
+    labels.write_text("sample_id,label\ntrain/cat/0.jpg,dog\n")
+    told = Told()
+    relabelled = plan(labels=str(labels)).run(progress=told)
+    assert (told.encoded, trials) == (0, [])
+    assert features(relabelled) == features(first)
+    labels.write_text("sample_id,label\ntrain/cat/0.jpg,leave-out\n")
+    fewer = plan(labels=str(labels)).run()
+    assert trials == [4]
+    assert features(fewer) == features(plan(labels=str(labels), store="scratch").run())
+
+
 def test_a_long_extraction_tries_it_at_once(plan: Plan, trials: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xmap.stages.extract.reuse, "MANY", 3)
     plan().run()
