@@ -14,24 +14,34 @@ import numpy as np
 
 from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.datasets.places.columns import column, texts
+from xmap.stages.datasets.splits.alarm import Late, within
 from xmap.store.errors import InputError
 
 # The rule by which the folder of an image is its group; any other rule is a regular expression.
 PARENT = "parent"
+# A million ids take some seconds; a rule such as `(a+)+$` may try ways without end on a single one.
+SECONDS = 120
 
 
 def with_groups(dataset: Dataset, rule: str) -> Dataset:
     """The data set with the groups that `rule` makes of sample ids, in place of its own, and a remark that counts them.
 
-    Raises `InputError` for what is no regular expression, and for a rule that fits no image.
+    Raises `InputError` for what is no regular expression, for one that takes too long, and for a rule that fits no image.
     """
     group = _rule(rule)
-    samples = replace(dataset.samples, groups=column(map(group, texts(dataset.samples.ids))))
+    try:
+        with within(SECONDS):
+            samples = replace(dataset.samples, groups=column(map(group, texts(dataset.samples.ids))))
+    except Late as error:
+        raise InputError(
+            f"--group-by {rule:.200} was not done with {len(dataset.samples):,} sample ids after {SECONDS} s; "
+            "write it without repetitions of repetitions, such as (a+)+."
+        ) from error
     alone = int((samples.groups == "").sum())
     if len(samples) and alone == len(samples):
-        raise InputError(f"--group-by {rule} fits no image: sample ids are such as {samples.ids[0]!r}.")
+        raise InputError(f"--group-by {rule:.200} fits no image: sample ids are such as {samples.ids[0]!r}.")
     count = len(set(texts(samples.groups)) - {""})
-    remark = f"--group-by {rule}: {len(samples) - alone:,} images in {count:,} groups" + f", {alone:,} stand alone" * bool(alone)
+    remark = f"--group-by {rule:.200}: {len(samples) - alone:,} images in {count:,} groups" + f", {alone:,} stand alone" * bool(alone)
     return replace(dataset, samples=samples, remarks=(*dataset.remarks, remark))
 
 
@@ -42,7 +52,7 @@ def _rule(rule: str) -> Callable[[str], str]:
     try:
         pattern = re.compile(rule)
     except (re.error, RecursionError, OverflowError) as error:
-        raise InputError(f"--group-by {rule!r} is neither {PARENT!r} nor a regular expression: {error}.") from error
+        raise InputError(f"--group-by {rule!r:.200} is neither {PARENT!r} nor a regular expression: {error}.") from error
 
     def found(sample_id: str) -> str:
         match = pattern.search(sample_id)

@@ -203,3 +203,10 @@ def test_splits_that_tear_groups_are_counted(tmp_path: Path) -> None:
     (said,) = torn(Dataset("x", one, found.classes, found.templates))
     assert said.startswith("1 group is in several splits, such as 'torn' with '12.jpg' and '13.jpg': what is tested belongs to")
     assert torn(Dataset("x", found.split(TRAIN), found.classes, found.templates)) == ()
+
+
+def test_a_rule_that_tries_ways_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmap.stages.datasets.splits.groups.SECONDS", 0.2)
+    root = touch(tmp_path / "data", f"cat/{'a' * 60}!.png", "dog/1.png")
+    with pytest.raises(InputError, match=r"not done with 2 sample ids.*repetitions"):
+        read(root, group_by="(a+)+$")
