@@ -105,7 +105,7 @@ def test_a_person_corrects_labels_and_the_next_run_takes_them(chromium: Any, rep
     )
     done = call(*run, "--labels", tmp_path / "labels.csv", "--store", tmp_path / "store")
     assert done.exit_code == 0, done.output
-    assert "corrects the labels of 1 images and leaves out 1" in " ".join(done.stderr.split())
+    assert "corrects the labels of 1 image and leaves out 1" in " ".join(done.stderr.split())
     with xmap.connect(tmp_path / "store") as connection:
         classes = {row["sample_id"]: row["class_name"] for row in connection.query("select * from samples").to_pylist()}
     assert classes[sample] == corrected[2]

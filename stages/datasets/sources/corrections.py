@@ -6,6 +6,7 @@ these bytes, else those that have them now. Rows that name another data set are 
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
@@ -46,7 +47,8 @@ def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
     changed, left_out = int((labelled != dataset.samples.labels)[stay].sum()), len(labelled) - len(stay)
     if len(np.unique(labelled[stay])) < 2:
         raise InputError(f"--labels {name} leaves images of one class or none, and with one class every answer is right; correct it.")
-    remark = f"{name} corrects the labels of {changed:,} images and leaves out {left_out:,}"
+    images = "1 image" if changed == 1 else f"{changed:,} images"
+    remark = f"{name} corrects the labels of {images} and leaves out {left_out:,}"
     remark += f"; its rows of other data sets were passed over: {named(others)}" if others else ""
     return replace(dataset, samples=replace(dataset.samples, labels=labelled)).taking(stay, remark)
 
@@ -101,6 +103,10 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 def _meant(text: str, known: Container[str]) -> str:
     """A text as it was before `xmap sql -o FILE.csv` or the report kept a spreadsheet from calculating it."""
     return text[1:] if text not in known and text[:1] == "'" and FORMULA.match(text[1:]) else text
@@ -137,14 +143,15 @@ class _Finder:
 
     def __init__(self, dataset: Dataset, contents: Contents) -> None:
         samples = dataset.samples
-        paths = (str(samples.places[row]) for row in range(len(samples)))
+        # Ids are NFC; paths are as the file system has them, and Macs copy the names of files decomposed.
+        paths = (_nfc(str(samples.places[row])) for row in range(len(samples)))
         self.names = {name: row for names in (paths, texts(samples.ids)) for row, name in enumerate(names)}
         self._dataset, self._contents = dataset, contents
         self._by_content: dict[str, list[int]] = defaultdict(list)
 
     def find(self, row: str, name: Any, content: Any) -> list[int]:
         """The samples that a row's cells name. Raises `InputError` for none."""
-        text, digest = _meant(_text(name), self.names), _text(content).strip().lower()
+        text, digest = _meant(_nfc(_text(name)), self.names), _text(content).strip().lower()
         # A file's name may begin or end with a space.
         found = self.names.get(text, self.names.get(text.strip()))
         if found is not None and not digest:

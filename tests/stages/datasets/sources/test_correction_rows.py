@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,13 @@ def test_each_class_has_a_word_that_is_read_as_it() -> None:
     assert words_of(("crane", "bee", "crane", "nan", " x")) == ["0", "bee", "2", "3", "4"]
     assert words_of(("7", "bee", "bee")) == ["7", "", ""]
     assert words_of(("ant", LEAVE_OUT)) == ["", ""], "such a data set takes no corrections"
+
+
+@pytest.mark.parametrize("by", ["sample_id", "path"])
+def test_names_are_met_in_every_unicode_form(tmp_path: Path, by: str) -> None:
+    """A Mac's file lists are decomposed; ids are composed, and look the same."""
+    root = touch(tmp_path / "data", *(f"{name}/{unicodedata.normalize('NFD', 'é')}.jpg" for name in CLASSES))
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, f"{root}/ant/é.jpg" if by == "path" else "ant/é.jpg")
+        (tmp_path / "right.csv").write_text(f"{by},label\n{name},bee\n")
+        assert labels_of(read(root, labels=str(tmp_path / "right.csv")))[unicodedata.normalize("NFC", "ant/é.jpg")] == "bee"

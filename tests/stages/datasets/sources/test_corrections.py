@@ -145,7 +145,7 @@ def test_a_table_of_suspects_is_read_as_it_was_written(root: Path) -> None:
     (root.parent / "suspects.csv").write_text("\n".join(["dataset,split,sample_id,label,predicted,runs,margin", *rows, ""]))
     found = read(root, labels=str(root.parent / "suspects.csv"))
     assert labels_of(found) == {**labels_of(read(root)), "train/ant/0.jpg": "bee"}
-    assert found.remarks == (f"{root.parent}/suspects.csv corrects the labels of 1 images and leaves out 0",)
+    assert found.remarks == (f"{root.parent}/suspects.csv corrects the labels of 1 image and leaves out 0",)
 
 
 def test_saying_the_same_twice_is_no_mistake(root: Path) -> None:
