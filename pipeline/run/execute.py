@@ -137,10 +137,10 @@ def execute(
 
 def _warnings(store: Store, artifacts: Mapping[str, Artifact]) -> Iterator[str]:
     """What should make one doubt an evaluation, where there is one."""
-    found = {stage: [artifact for artifact in artifacts.values() if artifact.stage == stage] for stage in (ADAPTER, PAIRS, EVAL)}
+    found = {stage: [artifact for artifact in artifacts.values() if artifact.stage == stage] for stage in (IMAGES, ADAPTER, PAIRS, EVAL)}
     if found[EVAL]:
         yield from warnings_of(store, found[ADAPTER], found[EVAL][-1].summary.get("results", []))
-        yield from (line for pairs in found[PAIRS] for line in leaks_of(pairs))
+        yield from (line for pairs in found[PAIRS] for line in leaks_of(store, pairs, found[IMAGES]))
 
 
 class _Builder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from glob import escape
 from typing import Any
 
@@ -39,8 +39,8 @@ def _of_adapters(store: Store, groups: Mapping[str, Sequence[Artifact]]) -> list
     return [line for method, found in groups.items() for line in (*_useless_fusion(method, found), *_growing_gap(store, method, found))]
 
 
-def leaks_of(pairs: Artifact) -> Iterator[str]:
-    """For each split that has some: how many of its images an earlier split has too."""
+def leaks_of(store: Store, pairs: Artifact, images: Iterable[Artifact]) -> Iterator[str]:
+    """For each split of `images` that has some: how many of its images an earlier split has too."""
     nearly = f"nearly, by a cosine of {pairs.summary['threshold']:.5g} or more"
     for split, found in pairs.summary["leaks"].items():
         total = found["exact"] + found["near"]
@@ -49,8 +49,20 @@ def leaks_of(pairs: Artifact) -> Iterator[str]:
             how = [f"{found[kind]:,} {words}" for kind, words in (("exact", "byte for byte"), ("near", nearly)) if found[kind]]
             yield (
                 f"{total:,} of {found['images']:,} {name} images {'is' if total == 1 else 'are'} in {earlier} too ({', '.join(how)}): "
-                "what they measure was seen before; `xmap sql leaks` lists them."
+                f"what they measure was seen before; `{_listing(store, pairs, images)}` lists them."
             )
+
+
+def _listing(store: Store, pairs: Artifact, images: Iterable[Artifact]) -> str:
+    """The command that shows them: `leaks` is of the newest of each name, and a run may come back to older ones."""
+    if all(_is_newest(store, found) for found in (pairs, *images)):
+        return "xmap sql leaks"
+    return f"xmap sql \"from pairs where artifact = '{pairs.stage}/{pairs.path.name}' and split <> other_split\""
+
+
+def _is_newest(store: Store, artifact: Artifact) -> bool:
+    alike = store.matching(artifact.stage, f"{escape(safe_name(artifact.name))}-*")
+    return all(other.manifest["created"] <= artifact.manifest["created"] for other in alike if other.name == artifact.name)
 
 
 def _useless_fusion(method: str, adapters: Sequence[Artifact]) -> Iterator[str]:
