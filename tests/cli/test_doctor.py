@@ -34,6 +34,7 @@ def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -
     assert [path.name for path in own_store.rglob("*")] == ["images", "cut-00000000", "manifest.json"]
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("own_store")
 def test_the_batch_law_is_tried_on_the_model_the_device_and_the_batch_size_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xmap.pipeline.upkeep.doctor, "CHECKS", {"the model": CHECKS["the model"]})
