@@ -95,7 +95,9 @@ class Samples:
 
     def take(self, rows: Array) -> Samples:
         """Some of the samples, in the given order."""
-        columns = self.ids[rows], self.places.take(rows), self.labels[rows], self.splits[rows], self.groups[rows]
+        ids = self.ids[rows]
+        groups = self.groups[rows] if self.grouped() else ungrouped(len(ids))
+        columns = ids, self.places.take(rows), self.labels[rows], self.splits[rows], groups
         return Samples(*columns, None if self.contents is None else self.contents[rows])
 
     def ordered(self) -> Samples:
@@ -110,7 +112,7 @@ class Samples:
 
     def grouped(self) -> bool:
         """Whether any of them belong together."""
-        return bool((self.groups != "").any())
+        return self.groups.strides != (0,) and bool((self.groups != "").any())
 
     def split(self, name: str) -> Array:
         """The rows of one split."""
@@ -137,6 +139,11 @@ class Dataset:
     def taking(self, rows: Array, *remarks: str) -> Dataset:
         """The data set of some of its samples, and more remarks."""
         return replace(self, samples=self.samples.take(rows), remarks=(*self.remarks, *remarks))
+
+
+def ungrouped(count: int) -> Array:
+    """So many empty groups (count,), in the memory of one."""
+    return np.broadcast_to(column([""]), count)
 
 
 def known_contents(samples: Samples) -> Array:

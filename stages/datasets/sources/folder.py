@@ -17,7 +17,7 @@ import numpy as np
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import TRAIN, Dataset, Samples, order
+from xmap.stages.datasets.dataset import TRAIN, Dataset, Samples, order, ungrouped
 from xmap.stages.datasets.places.columns import Array, Files, column, places_of, texts
 from xmap.stages.datasets.places.images import Classes
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
@@ -126,7 +126,7 @@ def _found(root: Location, by_split: Mapping[str, Classes], keys: Sequence[str])
     splits, labels = (np.repeat([part[place] for part in parts], [len(part[3]) for part in parts]) for place in (0, 2))
     remote = [place for *_, part in parts for place in part.remote]
     places = places_of(remote) if remote else Files(str(root), paths)
-    return Samples(ids, places, labels.astype(np.int32), splits.astype(np.int8), column([""]).repeat(len(ids)))
+    return Samples(ids, places, labels.astype(np.int32), splits.astype(np.int8), ungrouped(len(ids)))
 
 
 def _normal(paths: Array) -> Array:
