@@ -55,8 +55,8 @@ class DataChanges:
             said = "nothing changed"
         else:
             left = [] if self.to_encode is None else [f"{self.to_encode:,} to encode" if self.to_encode else "nothing to encode"]
-            said = ": ".join([*([] if self.images is None else [str(self.images)]), *left])
-        return f"since the last extraction of {self.dataset}: {said}" if self.since else f"no extraction of {self.dataset} before: {said}"
+            said = (": " if self.since else ", ").join([*([] if self.images is None else [str(self.images)]), *left])
+        return f"{'since the last' if self.since else 'first'} extraction of {self.dataset}: {said}"
 
     def facts(self) -> dict[str, Any]:
         """The same for programs: counts by kind."""

@@ -32,7 +32,7 @@ def test_status_and_extract_say_the_same_before_the_work(tmp_path: Path, own_sto
         assert told("extract").endswith(said)
         assert told("status").endswith("since the last extraction of photos: nothing changed")
 
-    both("no extraction of photos before: 12 images new: 12 to encode")
+    both("first extraction of photos: 12 images new, 12 to encode")
     shutil.copy(photos / "train/ant/0.png", photos / "train/ant/again.png")
     both("photos: 1 image new: nothing to encode")
     (photos / "train/ant/again.png").rename(photos / "train/ant/other.png")
