@@ -54,6 +54,8 @@ bench: install
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.changes
 	$(BIN)/python -m benchmarks.leaks
+	$(BIN)/python -m benchmarks.corrections
+	$(BIN)/python -m benchmarks.planning
 	$(BIN)/python -m benchmarks.load 200000
 	$(BIN)/python -m benchmarks.load 1000000 keys
 	$(BIN)/python -m benchmarks.million
