@@ -56,7 +56,7 @@ def command(
         if spare:
             say(f"images that have features here and are in no data set: {spare:,} (xmap sql 'from unused' lists them)")
         if joinings:
-            typer.echo(f"{said(joinings)} may be joined")
+            typer.echo(plain(f"{said(joinings)} may be joined"))
     if (entries or joinings) and (yes or _agreed(settings)):
         if entries:
             entries = remove(settings.store, used, names or (), keep)
@@ -66,7 +66,7 @@ def command(
             say(f"joined {said(joinings)}")
         yes = True
     elif (entries or joinings) and not settings.json:
-        typer.echo("nothing was removed; give --yes to remove them")
+        typer.echo("nothing was removed; give --yes to remove them" if entries else "nothing was joined; give --yes to join them")
     if settings.json:
         facts = {"removed": yes, "waste": [_facts(item) for item in entries], "unused": spare}
         packs = {"packs": sum(len(one.rows) for one in joinings), "into": len(joinings)}
