@@ -150,7 +150,7 @@ def test_the_command_says_how_many_and_asks(own_store: Path, monkeypatch: pytest
     assert "may be joined" not in call("gc").stdout
     shown = call("gc", "--compact")
     assert "2 packs of few rows into 1 may be joined" in shown.stdout
-    assert "nothing was removed" in shown.stdout
+    assert "nothing was joined" in shown.stdout
     assert len(scattered(world.store)) == 1
     done = call("gc", "--compact", "--yes", "--json")
     assert json.loads(done.stdout)["joined"] == {"packs": 2, "into": 1}
