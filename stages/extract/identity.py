@@ -73,7 +73,9 @@ def makers(spec: ExtractSpec, made_by: Fields, batches: str = "") -> tuple[Field
         **({"batches": batches} if batches else {}),
         **decoding(spec.config),
     }
-    return plain, {**plain, "view_seed": spec.config.view_seed}
+    # A seed that no view is drawn with makes no difference, here as in the identity of image features.
+    seeded = spec.config if spec.config.views else ExtractConfig()
+    return plain, {**plain, "view_seed": seeded.view_seed}
 
 
 def decoding(extract: ExtractConfig) -> Fields:

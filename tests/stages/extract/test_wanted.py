@@ -109,6 +109,8 @@ def test_makers_are_all_that_determines_a_row(plan: Plan) -> None:
     assert makers(spec, {"torch": "2"})[0] != plain
     other = ExtractSpec(spec.dataset, spec.encoder, SMALL.model_copy(update={"views": 7, "shard_batches": 5}))
     assert makers(other, {"torch": "1"}) == (plain, augmented)
+    unseen = [ExtractSpec(spec.dataset, spec.encoder, SMALL.model_copy(update={"views": 0, "view_seed": seed})) for seed in (1, 2)]
+    assert makers(unseen[0], {"torch": "1"}) == makers(unseen[1], {"torch": "1"})
     for change in ({"batch_size": 8}, {"max_pixels": 1000}, {"depth": 12}):
         changed = ExtractSpec(spec.dataset, spec.encoder, SMALL.model_copy(update=change))
         assert makers(changed, {"torch": "1"})[0] != plain, change
