@@ -74,8 +74,8 @@ def makers(spec: ExtractSpec, made_by: Fields, batches: str = "") -> tuple[Field
         **decoding(spec.config),
     }
     # A seed that no view is drawn with makes no difference, here as in the identity of image features.
-    seeded = spec.config if spec.config.views else ExtractConfig()
-    return plain, {**plain, "view_seed": seeded.view_seed}
+    seed = spec.config.view_seed if spec.config.views else ExtractConfig.model_fields["view_seed"].default
+    return plain, {**plain, "view_seed": seed}
 
 
 def decoding(extract: ExtractConfig) -> Fields:
