@@ -66,7 +66,7 @@ def test_what_was_assumed_is_said_of_rows_that_were_there(world: tuple[Path, Res
     shutil.copytree(world[0] / "data/dark", tmp_path / "other/pale")
     done = call("extract", "--data", tmp_path / "other", *RUN[:-3], "--store", world[0] / "store")
     assert done.exit_code == 0, done.output
-    assert "18 images new: 1 to encode" in done.stderr, "the one that is too large is looked at again"
+    assert "18 images new, 1 to encode" in done.stderr, "the one that is too large is looked at again"
     assert done.stderr.count("16 of 12 bits (--depth 16 takes them as they are)") == 1
 
 
