@@ -78,7 +78,7 @@ def main() -> None:
     """Measure, print and write the table."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(name)
-        start = measure(complete(Store(Path(name) / "few"), write_files(root / "few", FEW)))
+        start = measure(complete(Store(Path(name) / "store-few"), write_files(root / "few", FEW)))
         lines = []
         for count in SIZES:
             data = write_files(root / f"files-{count}", count)
