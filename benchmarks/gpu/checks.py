@@ -151,6 +151,12 @@ def training(device: str) -> Iterator[Check]:
 
 
 def _step(device: str) -> tuple[float, tuple[torch.Tensor, torch.Tensor]]:
+    step = training_step(device)
+    return timed(lambda: [part.cpu() for part in step()], REPEATS if device != "cpu" else 3)
+
+
+def training_step(device: str) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+    """A step of the image branch at random keys: the class sums (B, K) and the gradient of the keys (M, C), on the device."""
     draw = torch.Generator().manual_seed(1)
     features = normalize(torch.randn(BATCH, WIDTH, generator=draw), dim=-1).to(device)
     keys = normalize(torch.randn(CLASSES * SHOTS, WIDTH, generator=draw), dim=-1).to(device).requires_grad_()
@@ -161,9 +167,9 @@ def _step(device: str) -> tuple[float, tuple[torch.Tensor, torch.Tensor]]:
     def step() -> tuple[torch.Tensor, torch.Tensor]:
         sums = sums_of(features, keys)
         (gradient,) = torch.autograd.grad((sums * upstream).sum(), keys)
-        return sums.detach().cpu(), gradient.cpu()
+        return sums.detach(), gradient
 
-    return timed(step, REPEATS if device != "cpu" else 3)
+    return step
 
 
 def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:

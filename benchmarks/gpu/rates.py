@@ -11,14 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from benchmarks.extraction import extraction, write_model
-from benchmarks.gpu.checks import BATCH, CLASSES, SHOTS, WIDTH, image_features, timed
+from benchmarks.gpu.checks import BATCH, CLASSES, SHOTS, image_features, timed, training_step
 from benchmarks.photographs import SIZE, write_photographs
 from xmap.pipeline.settings.config import RunConfig
-from xmap.stages.fewshot.task import Segments
-from xmap.stages.methods.maths.trained_keys import TrainedKeySums
 
 IMAGES, ENCODED = 8_192, 256
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -74,36 +71,22 @@ def step_rates(_: Path, device: str = "cuda") -> Iterator[str]:
     yield f"| a step, {CLASSES * SHOTS:,} keys, batch {BATCH} | ms | steps/s beside float32 | error of the keys' gradient |"
     yield "|---|---|---|---|"
     found: dict[str, tuple[float, torch.Tensor]] = {}
-    step = _step(device)
+    step = training_step(device)
     for name, mode in modes.items():
         with mode():
-            found[name] = _mean_seconds(step, device)
+            found[name] = _mean_seconds(step)
         seconds, gradient = found[name]
         least, exact = found["float32"]
         error = float((gradient - exact).abs().max() / exact.abs().max())
         yield f"| {name} | {1000 * seconds:.2f} | {least / seconds:.2f} | {error:.1g} |"
 
 
-def _step(device: str) -> Callable[[], torch.Tensor]:
-    draw = torch.Generator().manual_seed(1)
-    features = normalize(torch.randn(BATCH, WIDTH, generator=draw), dim=-1).to(device)
-    keys = normalize(torch.randn(CLASSES * SHOTS, WIDTH, generator=draw), dim=-1).to(device).requires_grad_()
-    upstream = torch.randn(BATCH, CLASSES, generator=draw).to(device)
-    labels = torch.arange(CLASSES).repeat_interleave(SHOTS).to(device)
-    sums_of = TrainedKeySums(Segments.of(labels, CLASSES, SHOTS), 2.0, unit=True)
-
-    def step() -> torch.Tensor:
-        (gradient,) = torch.autograd.grad((sums_of(features, keys) * upstream).sum(), keys)
-        return gradient
-
-    return step
-
-
-def _mean_seconds(step: Callable[[], torch.Tensor], device: str, repeats: int = 50) -> tuple[float, torch.Tensor]:
-    """Mean seconds of a step, all of them queued before the device is waited for, and the last gradient."""
-    gradient = step().float().cpu()
+def _mean_seconds(step: Callable[[], tuple[torch.Tensor, torch.Tensor]], repeats: int = 50) -> tuple[float, torch.Tensor]:
+    """Mean seconds of a step, all of them queued before the device is waited for, and the last gradient of the keys."""
+    _, gradient = step()
+    gradient.cpu()
     started = time.perf_counter()
     for _ in range(repeats):
-        last = step()
-    gradient = last.float().cpu()
-    return (time.perf_counter() - started) / repeats, gradient
+        _, gradient = step()
+    last = gradient.float().cpu()
+    return (time.perf_counter() - started) / repeats, last
