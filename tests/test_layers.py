@@ -19,7 +19,7 @@ LAYERS = ("cli", "pipeline", "stages", "store")
 # The highest first: a room imports from lower floors alone. A room is a folder or a file right below the package.
 FLOORS = {
     "stages": (
-        {"ablate", "report"},
+        {"ablate", "choose", "report"},
         {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "methods"},

@@ -1,0 +1,1 @@
+"""What to label next: which images of a pool teach an adapter most."""
