@@ -1,24 +1,21 @@
 """Which samples a run may see: the few-shot support and the few validation samples beside it.
 
-Draws rank the samples of a class by the hash of (seed, content), of imported features (seed, sample id): they depend neither on file
-order nor on names nor on how classes are numbered, and a larger draw contains the smaller one. Samples of one content count once.
-Unreadable images are not in the feature table and are never drawn.
-Nothing here opens the test split.
+How they are drawn is in `split_index`. Unreadable images are not in the feature table and are never drawn. Nothing here opens the test
+split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-from blake3 import blake3
 
 from xmap.stages.config import CacheConfig, Protocol
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
-from xmap.stages.datasets.splits.groups import parties
+from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures, join, read_parts
@@ -29,73 +26,15 @@ SUPPORT = "support-"
 VALIDATION_SHOTS = 4
 # Enough to know one number.
 CALIBRATION_MOST = 1000
+KEPT_MOST = 1000
 NOTHING = "nothing (fixed defaults)"
+NOTHING_KEPT = "nothing kept apart"
 WORDS = {VAL: "validation", TRAIN: "train remainder"}
-
-
-def rank(seed: int, unit: str, word: str = "shots") -> str:
-    """Where a draw by `seed` places a content, or the id of a sample without one, among others: hex digits to sort by.
-
-    The word keeps orders apart: this one from that by which splits are drawn (`stages.datasets.splits.draw`), and one use from another.
-    """
-    return blake3(f"{word}\0{seed}\0{unit}".encode()).hexdigest()
 
 
 def even_rows(total: int, most: int) -> Array:
     """Of `total` rows all, or `most` of them at even steps, rising."""
     return np.unique(np.linspace(0, total - 1, min(total, most)).astype(np.int64))
-
-
-@dataclass(frozen=True)
-class SplitIndex:
-    """The samples of one split without their features: ids (S), `labels` (S,) int32, by what each is drawn (S), and groups (S) if any.
-
-    They are in the order of contents, else in that of the files.
-    """
-
-    sample_ids: tuple[str, ...]
-    labels: Array
-    units: tuple[str, ...]
-    groups: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.sample_ids)
-
-    def without(self, ids: Collection[str]) -> SplitIndex:
-        """The samples that are none of `ids`, under whatever id, and belong to none of them."""
-        joined = parties(self.units, self.groups)
-        taken = {party for sample, party in zip(self.sample_ids, joined, strict=True) if sample in ids}
-        return self._take([row for row, party in enumerate(joined) if party not in taken])
-
-    def few(self, per_class: int, seed: int) -> SplitIndex:
-        """At most `per_class` samples of each class, drawn by `seed`."""
-        by_class: dict[int, dict[str, int]] = {}
-        for row, (label, unit) in enumerate(zip(self.labels.tolist(), self.units, strict=True)):
-            by_class.setdefault(label, {}).setdefault(unit, row)
-        ranked = ([rows[unit] for unit in _ranked(rows, seed)] for rows in by_class.values())
-        return self._take(sorted(row for found in ranked for row in found[:per_class]))
-
-    def some(self, most: int, seed: int) -> SplitIndex:
-        """At most `most` samples whatever their class, drawn by `seed` apart from those that `few` draws."""
-        first = {unit: row for row, unit in reversed([*enumerate(self.units)])}
-        ranked = sorted(first, key=lambda unit: rank(seed, unit, "temperature"))
-        return self._take(sorted(first[unit] for unit in ranked[:most]))
-
-    def _take(self, rows: Sequence[int]) -> SplitIndex:
-        ids, units, groups = (tuple(listed[row] for row in rows) if listed else () for listed in (self.sample_ids, self.units, self.groups))
-        return SplitIndex(ids, self.labels[list(rows)], units, groups)
-
-    def counts(self, classes: int) -> Array:
-        """Samples of each class (N,) int64. Raises `InputError` for a label that no class has."""
-        if len(self) and (int(self.labels.min()) < 0 or int(self.labels.max()) >= classes):
-            raise InputError(
-                f"label {int(self.labels.max())} in the image features, but the texts name {classes} classes; extract both again."
-            )
-        return np.bincount(self.labels, minlength=classes)
-
-
-def _ranked(units: Iterable[str], seed: int) -> list[str]:
-    return sorted(units, key=lambda unit: rank(seed, unit))
 
 
 @dataclass(frozen=True)
@@ -173,12 +112,12 @@ def draw_validation(
     """The samples that settings are chosen on (plain views), and in words what they are; None where there are none.
 
     "few" draws `min(shots, 4, available)` of each class from the val split: a user with K labelled images a class does not
-    have hundreds more to tune on. "paper" takes the whole val split, as many papers do. Without a val split both take
-    training samples that are not in the support.
+    have hundreds more to tune on; those of `draw_kept` are not among them. "paper" takes the whole val split, as many papers do.
+    Without a val split both take training samples that are not in the support.
     """
     split, index = _beside(images, support)
-    whole = protocol == "paper" and split == VAL
-    chosen = index if whole else index.few(min(shots, VALIDATION_SHOTS), seed)
+    whole = _takes_all(protocol, split)
+    chosen = index if whole else index.without(set(index.half(KEPT_MOST, seed).sample_ids)).few(min(shots, VALIDATION_SHOTS), seed)
     if not len(chosen):
         return None, NOTHING
     what = f"all {len(chosen)}" if whole else _per_class(chosen.counts(classes))
@@ -197,6 +136,23 @@ def draw_calibration(images: Artifact, seed: int, support: Collection[str]) -> t
         return None, NOTHING
     what = f"{WORDS[split]}, {len(chosen):,} of {len(index):,} samples"
     return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), what
+
+
+def draw_kept(images: Artifact, seed: int, support: Collection[str], protocol: Protocol = "few") -> tuple[ImageFeatures | None, str]:
+    """The samples that are kept apart from all choices (plain views), and in words what they are; None where there are none.
+
+    They are drawn before those that settings are chosen on, whatever their class: so they are exchangeable with new ones. What a draw
+    evenly by class leaves would not be, as it lacks the small classes. Where "paper" chooses on the whole val split, none are kept.
+    """
+    split, index = _beside(images, support)
+    chosen = index.half(KEPT_MOST, seed)
+    if _takes_all(protocol, split) or not len(chosen):
+        return None, NOTHING_KEPT
+    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), f"{WORDS[split]} kept apart"
+
+
+def _takes_all(protocol: Protocol, split: str) -> bool:
+    return protocol == "paper" and split == VAL
 
 
 def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex]:

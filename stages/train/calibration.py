@@ -13,9 +13,11 @@ from collections.abc import Hashable, Iterator
 import torch
 from torch import Tensor
 
+from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept
 from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.datasets.splits.groups import parties
-from xmap.stages.fewshot.draw import CALIBRATION_MOST, rank
+from xmap.stages.fewshot.draw import CALIBRATION_MOST
+from xmap.stages.fewshot.split_index import rank
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
 from xmap.stages.methods.fitting.threads import product_size, threads_for
@@ -36,9 +38,12 @@ def calibrate_on(module: Method, fitted: Fitted, task: FewShotTask, samples: Lab
     return Calibration(fit_temperature(logits, samples.labels), len(samples), words)
 
 
-def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions) -> Calibration:
-    """The temperature of an adapter on its own support, scored out of sample; 1 where no class has two samples, or keys are in an index."""
-    found: list[tuple[Tensor, Tensor]] = []
+def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions) -> tuple[Calibration, Kept | None]:
+    """The temperature of an adapter on its own support, scored out of sample, and these scores.
+
+    The temperature is 1 and there are no scores where no class has two samples, or keys are in an index.
+    """
+    found: list[tuple[Labelled, Tensor]] = []
     for held in folds(task.support, task.seed) if task.index is None else ():
         fold = task.fold(held)
         # Each as the adapter itself was trained: by the task's seed.
@@ -46,15 +51,15 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
         with threads_for(product_size(fold, options)):
             trained = module.fit(fold.without_validation(), options, fitted.settings, NoLog())
         samples = task.support.plain(held)
-        found.append((score(module, trained, Cache.of(fold), samples), samples.labels))
-        if sum(len(labels) for _, labels in found) >= CALIBRATION_MOST:
+        found.append((samples, score(module, trained, Cache.of(fold), samples)))
+        if sum(len(part) for part, _ in found) >= CALIBRATION_MOST:
             break
     if not found:
-        return Calibration()
-    logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Calibration(
-        fit_temperature(logits, labels, FOLDS_SPREAD), len(labels), f"support, {len(labels):,} of {len(task.support):,} out of sample"
-    )
+        return Calibration(), None
+    ids = [sample for part, _ in found for sample in part.sample_ids]
+    labels, logits = torch.cat([part.labels for part, _ in found]), torch.cat([scored for _, scored in found])
+    words = f"support, {len(ids):,} of {len(task.support):,} out of sample"
+    return Calibration(fit_temperature(logits, labels, FOLDS_SPREAD), len(ids), words), Kept.of(OUT_OF_SAMPLE, ids, labels, logits)
 
 
 def folds(support: Support, seed: int) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import torch
 
 from xmap.stages.datasets.splits.groups import parties
-from xmap.stages.fewshot.draw import rank
+from xmap.stages.fewshot.split_index import rank
 from xmap.stages.fewshot.task import Support
 
 

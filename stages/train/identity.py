@@ -10,7 +10,7 @@ from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.names import ADAPTER, Parts
 from xmap.store.artifacts.identity import Identity
 
-ADAPTER_SCHEMA = 3
+ADAPTER_SCHEMA = 4
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,18 @@ from dataclasses import asdict, replace
 import torch
 
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
+from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import draw_calibration, draw_validation
+from xmap.stages.fewshot.draw import draw_calibration, draw_kept, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
 from xmap.stages.methods.fitting.threads import product_size, threads_for
-from xmap.stages.methods.protocol import Calibration, Fitted, Method, NoLog, TrainLog
+from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on
+from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on, score
 from xmap.stages.train.examination import examine
 from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
@@ -36,6 +37,9 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures
 
+# Samples, or none, and in words what they are.
+Drawn = tuple[ImageFeatures | None, str]
+Judged = tuple[Calibration, Kept]
 # A dense support is in memory as views and as keys, and once more while these are made.
 COPIES = 3
 
@@ -60,21 +64,23 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         task = assemble(images, opened, spec)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
-        drawn = draw_calibration(images, spec.seed, opened.values.sample_ids)
+        support = opened.values.sample_ids
+        beside, apart = draw_calibration(images, spec.seed, support), draw_kept(images, spec.seed, support, spec.protocol)
         recorder, placed = Recorder(), task.to(device)
         with repeatable(spec.seed, device), peak_memory(device) as memory:
             started = time.monotonic()
             fitted = fit(module, placed, spec.options, recorder)
             seconds = time.monotonic() - started
-            calibration = _calibrate(module, fitted, placed, spec.options, drawn)
+            calibration, kept = _judge(module, fitted, placed, spec.options, beside, apart)
         fitted = on_device(replace(fitted, calibration=calibration), "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
         facts = adapter_facts(spec.method, fitted, spec.options)
         stored = write_adapter(held.path, fitted, facts, str(cache.summary["index"]), cache.summary.get("effort"))
+        write_kept(held.path, kept, identity.fingerprint)
         write_log(held, spec, recorder, task, fitted, opened)
         progress.advance(1)
-        summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts}
+        summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts, "kept": kept.facts}
         summary |= {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
         return held.commit({**summary, "examination": examine(module, fitted, task)}, device=device)
 
@@ -113,13 +119,22 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
     return replace(final, selection=chosen.selection)
 
 
-def _calibrate(
-    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, drawn: tuple[ImageFeatures | None, str]
-) -> Calibration:
-    rows, what = drawn
+def _judge(
+    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, beside: Drawn, apart: Drawn
+) -> tuple[Calibration, Kept]:
+    """The temperature of an adapter by samples `beside` its support, and its scores of those kept `apart` from all choices.
+
+    Where there are none beside, both are of its own support, scored out of sample.
+    """
+    device, rows = str(task.text.weights.device), apart[0]
+    if beside[0] is None:
+        calibration, folded = calibrate_by_folds(module, fitted, task, options)
+        return calibration, folded or Kept.none(apart[1])
+    calibration = calibrate_on(module, fitted, task, labelled(beside[0]).to(device), beside[1])
     if rows is None:
-        return calibrate_by_folds(module, fitted, task, options)
-    return calibrate_on(module, fitted, task, labelled(rows).to(str(task.text.weights.device)), what)
+        return calibration, Kept.none(apart[1])
+    samples = labelled(rows).to(device)
+    return calibration, Kept.of(apart[1], samples.sample_ids, samples.labels, score(module, fitted, Cache.of(task), samples))
 
 
 def require_room(method: str, cache: Artifact, width: int) -> None:

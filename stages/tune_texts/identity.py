@@ -13,7 +13,7 @@ from xmap.store.artifacts.identity import Identity
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity
 
-COOP_SCHEMA = 1
+COOP_SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,14 @@ class Calibrated(TypedDict):
 
 
 @with_config(STRICT)
+class KeptApart(TypedDict):
+    """The samples that chose nothing of an adapter."""
+
+    samples: Count
+    source: Word
+
+
+@with_config(STRICT)
 class Examined(TypedDict, total=False):
     correct: Count
     samples: Count
@@ -118,6 +126,7 @@ class Adapted(About, total=False):
     selection: Chosen
     examination: dict[Word, Examined]
     calibration: Calibrated
+    kept: KeptApart
 
 
 @with_config(STRICT)

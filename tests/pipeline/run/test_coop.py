@@ -62,7 +62,7 @@ def test_the_cost_is_reported(finished: tuple[Store, Path, RunResult]) -> None:
     assert summary["trainable_parameters"] == summary["context"] * 32 > 0
     assert summary["train_seconds"] > 0
     assert summary["peak_bytes"] > 1e7
-    assert summary["selection"]["selected_on"].startswith("validation, 2 a class")
+    assert summary["selection"]["selected_on"].startswith("validation, 1 a class")
     row = result.results[0]
     assert row["text"] == "coop"
     assert row["text_parameters"] == summary["trainable_parameters"]

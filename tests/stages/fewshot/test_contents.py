@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.worlds.few_shot import SCALE, World
 from xmap.stages.config import CacheConfig
-from xmap.stages.fewshot.draw import SplitIndex, draw_support, draw_validation, index_split, take_samples
+from xmap.stages.fewshot.draw import draw_kept, draw_support, draw_validation, index_split, take_samples
+from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.packs import Packs, Rows, keys_of
@@ -139,15 +140,33 @@ def test_what_is_drawn_by_is_the_content_and_features_are_found_by_it(world: Wor
 @pytest.mark.parametrize("protocol", ["few", "paper"])
 def test_what_settings_are_chosen_on_has_no_copy_of_the_support(world: World, protocol: str) -> None:
     """Without a validation split: the rest of the training images, but for those whose content is in the support."""
-    rows = rows_of("train", 6, copies=6)
+    rows = rows_of("train", 12, copies=12)
     found = stored(world, {"train": rows})
     data = {name: content for name, _, content in rows}
     for seed in range(5):
         support = draw_support(found, CacheConfig(shots=3), world.names, seed).index.sample_ids
-        chosen, what = draw_validation(found, 3, seed, protocol, support, 4)  # type: ignore[arg-type]
+        chosen, what = draw_validation(found, 1, seed, protocol, support, 4)  # type: ignore[arg-type]
         assert chosen is not None
         assert {data[name] for name in chosen.sample_ids}.isdisjoint({data[name] for name in support})
-        assert what == "train remainder, 3 a class"
+        assert what == "train remainder, 1 a class"
+
+
+def test_of_what_belongs_together_one_sample_is_kept_and_nothing_chooses(world: World) -> None:
+    """Exchangeable with new images are groups, not frames of one: half of the groups are drawn, whatever their size, one image of each."""
+    rows = rows_of("val", 12, copies=2)
+    groups = {name: "large" if int(data.split()[1]) > 5 else data for name, _, data in rows}
+    images = stored(world, {"val": rows}, groups=groups)
+    drawn = []
+    for seed in range(60):
+        kept, chosen = draw_kept(images, seed, ())[0], draw_validation(images, 4, seed, "few", (), 4)[0]
+        assert kept is not None
+        assert chosen is not None
+        found = [groups[name] for name in kept.sample_ids]
+        # 24 contents and a group of 24 images are 25 parties.
+        assert len(found) == len(set(found)) == 12
+        assert not {groups[name] for name in chosen.sample_ids} & set(found)
+        drawn += found
+    assert 12 < drawn.count("large") < 48
 
 
 def test_what_settings_are_chosen_on_belongs_to_nothing_in_the_support(world: World) -> None:

@@ -13,14 +13,15 @@ from xmap.stages.fewshot import draw
 from xmap.stages.fewshot.draw import (
     Drawn,
     draw_calibration,
+    draw_kept,
     draw_support,
     draw_validation,
     fixed_shots,
     index_split,
-    rank,
     split_files,
     take_samples,
 )
+from xmap.stages.fewshot.split_index import rank
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
 from xmap.store.formats.features import ImageFeatures
@@ -101,7 +102,7 @@ def test_a_fixed_support_is_its_whole_split(world: World) -> None:
 
 @pytest.mark.parametrize(("shots", "each"), [(1, 1), (2, 2), (8, 4)])
 def test_few_validation_samples_as_a_user_would_have(world: World, shots: int, each: int) -> None:
-    images = with_splits(world, world.rows("train", 8), val=world.rows("val", 6))
+    images = with_splits(world, world.rows("train", 8), val=world.rows("val", 16))
     rows, what = draw_validation(images, shots, 1, "few", (), 4)
     assert rows is not None
     assert np.bincount(rows.labels).tolist() == [each] * 4
@@ -112,10 +113,12 @@ def test_few_validation_samples_as_a_user_would_have(world: World, shots: int, e
 
 
 def test_validation_takes_what_there_is_and_says_so(world: World) -> None:
-    images = with_splits(world, world.rows("train", 8), val=world.rows("val", [6, 1, 0, 2]))
+    images = with_splits(world, world.rows("train", 8), val=world.rows("val", [20, 1, 0, 2]))
     rows, what = draw_validation(images, 4, 1, "few", (), 4)
     assert rows is not None
-    assert np.bincount(rows.labels, minlength=4).tolist() == [4, 1, 0, 2]
+    found = np.bincount(rows.labels, minlength=4).tolist()
+    assert found[0] == 4
+    assert (found[1] <= 1, found[2], found[3] <= 2) == (True, 0, True)
     assert what == "validation, 0 to 4 a class"
 
 
@@ -140,10 +143,41 @@ def test_a_temperature_is_fitted_on_samples_as_they_come(world: World, monkeypat
     assert set(other.sample_ids) != set(few.sample_ids)
 
 
+def test_half_of_what_is_beside_the_support_is_kept_apart_and_chooses_nothing(world: World) -> None:
+    images = with_splits(world, world.rows("train", 8), val=world.rows("val", [30, 6, 4, 1], views=2))
+    for seed in range(5):
+        kept, source = draw_kept(images, seed, ())
+        chosen, _ = draw_validation(images, 16, seed, "few", (), 4)
+        assert kept is not None
+        assert chosen is not None
+        assert (len(kept), set(kept.views.tolist()), source) == (20, {0}, "validation kept apart")
+        assert not set(kept.sample_ids) & set(chosen.sample_ids)
+    assert draw_kept(images, 1, (), "paper") == (None, "nothing kept apart")
+    remainder = with_splits(world, world.rows("train", 8))
+    support = drawn(world, remainder, 4).index.sample_ids
+    for protocol in ("few", "paper"):
+        kept, source = draw_kept(remainder, 1, support, protocol)  # type: ignore[arg-type]
+        assert kept is not None
+        assert (len(kept), source) == (8, "train remainder kept apart")
+        assert not set(kept.sample_ids) & set(support)
+    assert draw_kept(with_splits(world, world.rows("train", 4), val=world.rows("val", [1, 0, 0, 0])), 1, ())[0] is None
+
+
+def test_no_more_are_kept_than_a_promise_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = with_splits(world, world.rows("train", 8), val=world.rows("val", 9))
+    whole = draw_kept(images, 1, ())[0]
+    monkeypatch.setattr(draw, "KEPT_MOST", 10)
+    few = draw_kept(images, 1, ())[0]
+    assert whole is not None
+    assert few is not None
+    assert len(few) == 10
+    assert set(few.sample_ids) < set(whole.sample_ids)
+
+
 def test_without_validation_the_train_remainder_serves(world: World) -> None:
-    images = with_splits(world, world.rows("train", 8, views=3))
+    images = with_splits(world, world.rows("train", 16, views=3))
     support = drawn(world, images, 6)
-    rows, what = draw_validation(images, 6, 1, "few", support.index.sample_ids, 4)
+    rows, what = draw_validation(images, 2, 1, "few", support.index.sample_ids, 4)
     assert rows is not None
     assert what == "train remainder, 2 a class"
     assert not set(rows.sample_ids) & set(support.index.sample_ids)

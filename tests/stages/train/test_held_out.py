@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worlds.few_shot import random_support
-from xmap.stages.fewshot.draw import rank
+from xmap.stages.fewshot.split_index import rank
 from xmap.stages.fewshot.task import Support
 from xmap.stages.train.calibration import folds
 from xmap.stages.train.held_out import held_out

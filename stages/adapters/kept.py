@@ -1,0 +1,105 @@
+"""The samples of an adapter that chose nothing of it, and how badly each fits its own class: what sets with a promise stand on.
+
+One table beside the tensors, one row a sample. It holds nonconformities, not thresholds: any coverage may be asked for later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import Json
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.tables import Array, read_table, write_table
+
+KEPT = "kept.parquet"
+# Where no sample could be kept apart, and those of the support were scored by what the others had trained.
+OUT_OF_SAMPLE = "support out of sample"
+ROWS = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("predicted", pa.int32(), nullable=False),
+        pa.field("nonconformity", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Kept samples: ids (n), `labels` and `predicted` (n,) int32, `nonconformity` (n,) float64 of the true class; `source` in words."""
+
+    source: str
+    sample_ids: tuple[str, ...]
+    labels: Array
+    predicted: Array
+    nonconformity: Array
+
+    @classmethod
+    def of(cls, source: str, sample_ids: Sequence[str], labels: Tensor, logits: Tensor) -> Kept:
+        """What samples with labels (n,) and raw logits (n, N) are kept as."""
+        own = nonconformity(logits).gather(1, labels[:, None])[:, 0]
+        found = (labels.cpu().numpy().astype(np.int32), logits.argmax(1).cpu().numpy().astype(np.int32))
+        return cls(source, tuple(sample_ids), *found, own.cpu().numpy())
+
+    @classmethod
+    def none(cls, source: str) -> Kept:
+        """No samples; `source` says why."""
+        return cls(source, (), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64))
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """What the manifest says of them."""
+        return {"samples": len(self), "source": self.source}
+
+
+def nonconformity(logits: Tensor) -> Tensor:
+    """How badly each class fits (B, N) float64, by raw logits (B, N): `logsumexp(z) - z_y`, which is `-log p` of the class untempered.
+
+    It rises as the probability falls, but does not saturate where that is nearly 1.
+    """
+    exact = logits.double()
+    return exact.logsumexp(1, keepdim=True) - exact
+
+
+def write_kept(folder: Path, kept: Kept, fingerprint: str) -> None:
+    """Write the table into the folder of an adapter."""
+    columns = (list(kept.sample_ids), kept.labels, kept.predicted, kept.nonconformity)
+    write_table(folder / KEPT, pa.table(list(columns), schema=ROWS), fingerprint)
+
+
+def read_kept(artifact: Artifact, classes: int) -> Kept | None:
+    """The kept samples of an adapter of so many classes; None for one that was trained before samples were kept apart.
+
+    Raises `ArtifactDamaged` for a table that training does not write.
+    """
+    facts = artifact.summary.get("kept")
+    if facts is None:
+        return None
+    path = artifact.file(KEPT)
+    table = read_table(path, types=ROWS)
+    columns = {name: table[name].to_numpy() for name in ROWS.names[1:]}
+    ids = table["sample_id"].to_pylist()
+    problem = _oddity(ids, columns, classes) or (None if len(ids) == facts["samples"] else f"its manifest tells of {facts['samples']:,}")
+    if problem:
+        raise ArtifactDamaged(path, problem, artifact.remedy)
+    return Kept(facts["source"], tuple(ids), columns["label"], columns["predicted"], columns["nonconformity"])
+
+
+def _oddity(ids: Sequence[str], columns: dict[str, Array], classes: int) -> str | None:
+    """What of the rows training would not have written, in words."""
+    for name in ("label", "predicted"):
+        if ((columns[name] < 0) | (columns[name] >= classes)).any():
+            return f"its column {name} names classes beyond {classes:,}"
+    if not (np.isfinite(columns["nonconformity"]) & (columns["nonconformity"] >= 0)).all():
+        return "its column nonconformity holds what is no distance"
+    return "it holds a sample twice" if len(set(ids)) < len(ids) else None
