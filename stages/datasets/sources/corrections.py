@@ -1,4 +1,6 @@
-"""Corrected labels, which lie over the data's own: a table of images and their right classes. No file is moved and nothing encoded again.
+"""Corrected labels, which lie over the data's own: tables of images and their right classes. No file is moved and nothing encoded again.
+
+Of two tables that name an image the later one counts: whoever corrects a second time gives both, and loses nothing.
 
 A row names an image by its sample id or path, by the blake3 of its bytes, or by both: then the image of that id is meant as long as it has
 these bytes, else those that have them now. Rows that name another data set are passed over: the suspects of a store are of all.
@@ -18,7 +20,7 @@ import numpy as np
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.content.hashing import Contents, with_contents
 from xmap.stages.datasets.dataset import Dataset, known_contents
-from xmap.stages.datasets.places.columns import texts
+from xmap.stages.datasets.places.columns import Array, texts
 from xmap.stages.datasets.places.place import location, shown
 from xmap.stages.datasets.sources.columns import CONTENT, CORRECTIONS, DATASET, LABEL, PATH
 from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
@@ -27,30 +29,66 @@ from xmap.store.disk.plain import FORMULA, named
 from xmap.store.errors import InputError
 from xmap.store.memory.hashes import hexes
 
+Words = Mapping[str, int]
+
 # In place of a class: the image is no part of the data set.
 LEAVE_OUT = "leave-out"
+# The numbers of no class: of a word that means several, and of an image that is left out.
 SEVERAL, GONE = -1, -2
 FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or content: the blake3 of a file) and label"
 
 
-def corrected(dataset: Dataset, labels: str, contents: Contents) -> Dataset:
-    """The data set with the labels of the table `labels` in place of its own, and without the images that it leaves out.
+def corrected(dataset: Dataset, tables: Sequence[str], contents: Contents) -> Dataset:
+    """The data set with the labels of `tables` in place of its own, without the images that they leave out and the classes that they empty.
 
-    Raises `InputError` for a file that is no such table, for an image or a class that the data has not, and where an image has two labels.
+    Raises `InputError` for a file that is no such table, for an image or a class that the data has not, where a table gives an image two
+    labels, and where one class is left.
     """
-    name = shown(labels)
-    wanted, others = _read(dataset, labels, contents)
-    labelled = dataset.samples.labels.copy()
-    # The number of no class.
-    labelled[list(wanted)] = [GONE if label is None else label for label in wanted.values()]
+    if not tables:
+        return dataset
+    classes, finder = _classes(dataset), _Finder(dataset, contents)
+    labelled, remarks, words = dataset.samples.labels.copy(), [], set[str]()
+    for table in tables:
+        wanted, others = _read(dataset, table, classes, finder)
+        before = labelled.copy()
+        labelled[list(wanted)] = [classes[word] for word in wanted.values()]
+        words.update(wanted.values())
+        remarks.append(_said(shown(table), before, labelled, others))
     stay = np.flatnonzero(labelled != GONE)
-    changed, left_out = int((labelled != dataset.samples.labels)[stay].sum()), len(labelled) - len(stay)
+    names = " and ".join(map(shown, tables))
     if len(np.unique(labelled[stay])) < 2:
-        raise InputError(f"--labels {name} leaves images of one class or none, and with one class every answer is right; correct it.")
+        raise InputError(f"--labels {names} leaves images of one class or none, and with one class every answer is right; correct it.")
+    found = replace(dataset, samples=replace(dataset.samples, labels=labelled)).taking(stay, *remarks)
+    return _without_emptied(found, dataset.samples.labels, names, words)
+
+
+def _said(name: str, before: Array, after: Array, others: Sequence[str]) -> str:
+    """What a table did to the labels (n,), and which of its rows it did nothing with."""
+    changed, left_out = ((before != after) & (after != GONE)).sum(), ((before != after) & (after == GONE)).sum()
     images = "1 image" if changed == 1 else f"{changed:,} images"
     remark = f"{name} corrects the labels of {images} and leaves out {left_out:,}"
-    remark += f"; its rows of other data sets were passed over: {named(others)}" if others else ""
-    return replace(dataset, samples=replace(dataset.samples, labels=labelled)).taking(stay, remark)
+    return remark + (f"; its rows of other data sets were passed over: {named(others)}" if others else "")
+
+
+def _without_emptied(dataset: Dataset, before: Array, names: str, words: Container[str]) -> Dataset:
+    """The data set without the classes that corrections emptied, `before` which they had images: no answer can be one of them.
+
+    Raises `InputError` where a word is a class's number: these are others afterwards.
+    """
+    labels, count = dataset.samples.labels, len(dataset.classes)
+    emptied = (np.bincount(before, minlength=count) > 0) & (np.bincount(labels, minlength=count) == 0)
+    gone = [name for name, empty in zip(dataset.classes, emptied, strict=True) if empty]
+    if not gone:
+        return dataset
+    if any(str(label) in words and str(label) not in dataset.classes for label in range(count)):
+        raise InputError(
+            f"--labels {names} leaves no image of {named(gone)}, and names classes by numbers, which are others without it; write their "
+            "names (--classes gives each one of its own), or leave an image of it."
+        )
+    left = tuple(name for name, empty in zip(dataset.classes, emptied, strict=True) if not empty)
+    numbers = (np.cumsum(~emptied) - 1).astype(labels.dtype)
+    remark = f"{names} leaves no image of {named(gone)}: no class of this run; to keep a class, leave one of its images in it"
+    return replace(dataset, samples=replace(dataset.samples, labels=numbers[labels]), classes=left, remarks=(*dataset.remarks, remark))
 
 
 def words_of(classes: Sequence[str]) -> list[str]:
@@ -62,25 +100,24 @@ def words_of(classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _read(dataset: Dataset, labels: str, contents: Contents) -> tuple[dict[int, int | None], list[str]]:
-    """The label of each row of samples that the table names, None for those that are left out; and the other data sets in it."""
+def _read(dataset: Dataset, labels: str, classes: Words, finder: _Finder) -> tuple[dict[int, str], list[str]]:
+    """What the table calls the class of each row of samples that it names; and the other data sets in it."""
     path, name = location(labels), shown(labels)
     if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
         raise InputError(f"--labels {name} is no table that is there; {FORM}.")
-    finder, classes = _Finder(dataset, contents), _classes(dataset)
-    wanted: dict[int, tuple[int, int | None]] = {}
+    wanted: dict[int, tuple[int, str]] = {}
     table = read_table(path, CORRECTIONS)
     others = _others(table, dataset, name)
     for number, row in table.rows:
         if others and _text(row[DATASET]) in others:
             continue
-        label = _label(f"{name} row {number}", row[LABEL], classes)
+        word = _word(f"{name} row {number}", row[LABEL], classes)
         for place in finder.find(f"{name} row {number}", row.get(PATH), row.get(CONTENT)):
-            first, known = wanted.setdefault(place, (number, label))
-            if known != label:
+            first, known = wanted.setdefault(place, (number, word))
+            if classes[known] != classes[word]:
                 sample_id = dataset.samples.ids[place]
                 raise InputError(f"{name} row {number} gives {sample_id!r} another label than row {first}; keep one of them.")
-    return {place: label for place, (_, label) in wanted.items()}, others
+    return {place: word for place, (_, word) in wanted.items()}, others
 
 
 def _others(table: Table, dataset: Dataset, name: str) -> list[str]:
@@ -112,22 +149,22 @@ def _meant(text: str, known: Container[str]) -> str:
     return text[1:] if text not in known and text[:1] == "'" and FORMULA.match(text[1:]) else text
 
 
-def _classes(dataset: Dataset) -> Mapping[str, int | None]:
+def _classes(dataset: Dataset) -> Words:
     if LEAVE_OUT in dataset.classes:
         raise InputError(f"a class is called {LEAVE_OUT!r}, which in --labels means that an image is left out; rename it with --classes.")
     return _words(dataset.classes)
 
 
-def _words(classes: Sequence[str]) -> Mapping[str, int | None]:
+def _words(classes: Sequence[str]) -> Words:
     """The class that a word in the column `label` means."""
     count = Counter(classes)
     names = {name: label for label, name in enumerate(classes) if count[name] == 1}
     # Where classes are called by numbers, a number is a name.
     numbers = {} if any(name.isdecimal() for name in names) else {str(label): label for label in range(len(classes))}
-    return {**numbers, **names, **dict.fromkeys((name for name, times in count.items() if times > 1), SEVERAL), LEAVE_OUT: None}
+    return {**numbers, **names, **dict.fromkeys((name for name, times in count.items() if times > 1), SEVERAL), LEAVE_OUT: GONE}
 
 
-def _label(row: str, value: Any, classes: Mapping[str, int | None]) -> int | None:
+def _word(row: str, value: Any, classes: Words) -> str:
     text, why = label_of(value)
     text = _meant(text, classes)
     if why or text not in classes:
@@ -135,7 +172,7 @@ def _label(row: str, value: Any, classes: Mapping[str, int | None]) -> int | Non
         raise InputError(f"{row} has label {value!r:.80}, which is no class of the data{why}; write one of {names}, or {LEAVE_OUT}.")
     if classes[text] == SEVERAL:
         raise InputError(f"{row} has label {text!r}, which several classes are called; give the number of the one that is meant.")
-    return classes[text]
+    return text
 
 
 class _Finder:
