@@ -47,7 +47,8 @@ FLOORS = {
     "store": (
         {"sql"},
         {"formats"},
-        {"artifacts", "memory"},
+        {"artifacts"},
+        {"memory"},
         {"disk"},
         {"errors.py"},
     ),
