@@ -20,6 +20,7 @@ LAYERS = ("cli", "pipeline", "stages", "store")
 FLOORS = {
     "stages": (
         {"ablate", "choose", "report"},
+        {"enough"},
         {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "methods"},

@@ -1,0 +1,1 @@
+"""How accuracy grows with the labels, and what more of them would bring."""
