@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Studies": {
         "bench": ("bench", "Run datasets x shots x seeds x methods, and print the grid beside published numbers."),
+        "enough": ("enough", "Say whether more labels would help, and for which classes."),
         "ablate": ("ablate", "Vary one part of XMAdapter at a time, and measure it on validation samples."),
         "datasets": ("datasets", "List the benchmarks, and check what is there of one."),
     },

@@ -19,25 +19,31 @@ def supports_of(images: Artifact, most: int) -> list[int]:
     `InputError` where that makes fewer than two.
     """
     fixed = fixed_shots(images)
-    support_split(images, fixed[0] if fixed else 1)
-    found = [shots for shots in fixed if shots <= most] if fixed else _doubled(_counts(images, most))
+    if fixed:
+        found = [shots for shots in fixed if shots <= most]
+        if len(found) < LEAST:
+            raise InputError(
+                f"features {images.name!r} hold supports of {', '.join(map(str, fixed))} shots, {len(found)} of them within --most {most}; "
+                f"a curve wants {LEAST}: import features with more of them."
+            )
+        return found
+    support_split(images, 1)
+    counts, share = _counts(images), 1 if VAL in splits_of(images) else 2
+    found = _doubled([min(count // share, most) for count in counts])
     if len(found) < LEAST:
-        has = f"supports of {', '.join(map(str, fixed)) or '1'} shots up to {most}" if fixed or most < LEAST else "too few training images"
-        left = "" if fixed or VAL in splits_of(images) else ", half of which are left to measure on"
+        left = ", of which half are left to measure on" if share > 1 else ""
         raise InputError(
-            f"features {images.name!r} hold {has}{left}; a curve wants at least {LEAST} numbers of shots: label more images a class, or "
-            f"raise --most above {most}."
+            f"features {images.name!r} have {max(counts)} training images of a class at most{left}; a curve wants {LEAST} numbers of "
+            f"shots: label at least {LEAST * share} images a class."
         )
     return found
 
 
-def _counts(images: Artifact, most: int) -> list[int]:
-    """How many training images each class may give."""
+def _counts(images: Artifact) -> list[int]:
+    """How many training images each class has; a draw counts images of one content once."""
     index = index_split(images, TRAIN)
-    share = 1 if VAL in splits_of(images) else 2
-    # A draw counts images of one content once.
-    counts = index.few(len(index), 0).counts(len(images.summary["classes"]))
-    return [min(count // share, most) for count in counts.tolist()]
+    counts: list[int] = index.few(len(index), 0).counts(len(images.summary["classes"])).tolist()
+    return counts
 
 
 def _doubled(counts: list[int]) -> list[int]:
