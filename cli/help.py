@@ -19,6 +19,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
         "predict": ("predict", "Classify new images with a trained adapter, and say why."),
     },
+    "Label": {
+        "next": ("next", "Choose which images without labels to label next."),
+    },
     "One stage at a time": {
         "init": ("init", "Write an xmap.toml with every setting and what it means."),
         "extract": ("extract", "Compute the features of images and prompts, once."),

@@ -11,11 +11,9 @@ from typing import Any
 import typer
 
 from xmap.cli.console import json_line, plain
-from xmap.store.disk.plain import FORMULA
+from xmap.store.disk.plain import CONTROLS, FORMULA
 
 QUOTED = re.compile("[\",\t\r\n]|^[ ']| $")
-# Harmful to a terminal and of no use to a spreadsheet. Breaks, tabs and marks of direction are of use.
-_CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def print_row(cells: Iterable[Any]) -> None:
@@ -29,7 +27,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, Number):
         return str(value)
     text = json_line(value) if isinstance(value, list | tuple | dict) else str(value)
-    text = plain(text) if sys.stdout.isatty() else _CONTROLS.sub(lambda found: plain(found[0]), text)
+    text = plain(text) if sys.stdout.isatty() else CONTROLS.sub(lambda found: plain(found[0]), text)
     if FORMULA.match(text):
         text = f"'{text}"
     return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text

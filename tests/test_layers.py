@@ -48,8 +48,7 @@ FLOORS = {
     "store": (
         {"sql"},
         {"formats"},
-        {"artifacts"},
-        {"memory"},
+        {"artifacts", "memory"},
         {"disk"},
         {"errors.py"},
     ),

@@ -19,6 +19,7 @@ from xmap.store.formats.tables import Array
 from xmap.store.sql.views import dataset_of, providers_of
 
 if TYPE_CHECKING:
+    from xmap.stages.encoder.identity import EncoderIdentity
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
     from xmap.stages.images.read import Given
@@ -62,9 +63,14 @@ class Adapter:
         In an exported folder it is the one that lies there, unless `model` names another. Raises `InputError` where it is another or
         cannot be had.
         """
-        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of, is_exported
         from xmap.stages.encoder.model import Encoder
         from xmap.stages.machine.device import resolve_device
+
+        return Encoder.load(self.encoder_identity(model, pretrained, cache_dir), resolve_device(device), texts=False)
+
+    def encoder_identity(self, model: str = "", pretrained: str = "", cache_dir: str = "") -> EncoderIdentity:
+        """Which encoder `encoder` loads. Raises what that raises."""
+        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of, is_exported
 
         config = encoder_config(self.store, self.texts, model, pretrained, cache_dir)
         identity = encoder_of(self.store, self.texts, config)
@@ -73,7 +79,7 @@ class Adapter:
             raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
         if is_exported(self.store) and not model and identity.hosted:
             raise InputError(f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with --model.")
-        return Encoder.load(identity, resolve_device(device), texts=False)
+        return identity
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import eq
 
 import numpy as np
 
-from xmap.stages.datasets.places.columns import Array, Places, column, places_of
+from xmap.stages.datasets.places.columns import Array, Places, column, joined_places, places_of
 from xmap.stages.datasets.places.place import Place, unit
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -100,6 +100,17 @@ class Samples:
         columns = ids, self.places.take(rows), self.labels[rows], self.splits[rows], groups
         return Samples(*columns, None if self.contents is None else self.contents[rows])
 
+    def joined(self, others: Samples, contents: Callable[[Places], Array]) -> Samples:
+        """These samples and others after them, whose contents are asked for where these have them."""
+        return Samples(
+            np.concatenate([self.ids, others.ids]),
+            joined_places(self.places, others.places),
+            np.concatenate([self.labels, others.labels]),
+            np.concatenate([self.splits, others.splits]),
+            np.concatenate([self.groups, others.groups]),
+            None if self.contents is None else np.concatenate([self.contents, contents(others.places)]),
+        )
+
     def ordered(self) -> Samples:
         """The samples by split, and by id within each."""
         splits, ids = self.splits, self.ids
@@ -151,6 +162,11 @@ def known_contents(samples: Samples) -> Array:
     if samples.contents is None:
         raise TypeError("the contents of these samples were not asked for")
     return samples.contents
+
+
+def unlabelled(name: str, samples: Samples, remarks: Sequence[str]) -> Dataset:
+    """A data set of images that have neither label nor split: there is no class, and each label is 0."""
+    return Dataset(name, samples.ordered(), (), (), tuple(remarks))
 
 
 def rows_of(items: Sequence[Item], keys: Sequence[str]) -> Samples:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
@@ -14,7 +15,7 @@ from xmap.stages.datasets.dataset import Dataset
 from xmap.stages.datasets.places.place import Location, location
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
-from xmap.stages.datasets.sources.folder import FolderSource
+from xmap.stages.datasets.sources.folder import FlatFolderSource, FolderSource
 from xmap.stages.datasets.sources.parquet import ParquetSource
 from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
 from xmap.stages.datasets.sources.table import FolderTableSource, TableSource
@@ -26,16 +27,28 @@ from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
 FORMS = "a folder of class folders, a CSV or Parquet table, or a folder of WebDataset tars or Parquet files with images"
+POOL_FORMS = "a folder of images, a table with a column path, or tars or Parquet files with images"
 
 
-class Source(Protocol):
-    """A kind of data: what it looks like and how it is read."""
+class Kind(Protocol):
+    """A kind of data by what it looks like."""
 
     def matches(self, data: Location) -> bool:
         """Whether `data` is of this kind: something that exists, a pattern, or a name with a scheme of its own."""
 
+
+class Source(Kind, Protocol):
+    """A kind of data, and how it is read."""
+
     def read(self, config: DataConfig, data: Location, name: str, notes: Notes) -> Dataset:
         """The dataset at `data`, called `name`; `notes` remember what is costly to read. Raises `InputError`."""
+
+
+class Pool(Kind, Protocol):
+    """A kind of data, and how it is read where nobody has labelled it."""
+
+    def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
+        """All images of `data`, called `name`, without labels and splits. Raises `InputError`."""
 
 
 # The first that matches reads.
@@ -48,6 +61,8 @@ SOURCES: tuple[Source, ...] = (
     FolderSource(),
     RemoteFolderSource(),
 )
+POOLS: tuple[Pool, ...] = (FlatFolderSource(), TarSource(), ParquetSource(), TableSource(), FolderSource(), RemoteFolderSource())
+Some = TypeVar("Some", bound=Kind)
 
 
 def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Contents | None = None) -> Dataset:
@@ -57,29 +72,35 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     `InputError`.
     """
     read = contents or partial(hash_places, notes=notes or Notes())
-    found = _read(config, notes or Notes())
+    if not config.data:
+        raise InputError(f"no data is given; point --data at {FORMS}.")
+    found = _read(config.data, SOURCES, FORMS, lambda source, data: source.read(config, data, _name(data), notes or Notes()))
     grouped = with_groups(found, config.group_by) if config.group_by else found
     divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
-    right = corrected(divided, config.labels, read)
+    right = corrected(divided, config.labels, read) if config.labels else divided
     return keep(right, config)
 
 
-def _read(config: DataConfig, notes: Notes) -> Dataset:
-    if not config.data:
-        raise InputError(f"no data is given; point --data at {FORMS}.")
-    data = location(config.data)
+def open_pool(data: str, notes: Notes) -> Dataset:
+    """The images at `data`, whatever their labels: none are read, and without classes there are no splits. Raises `InputError`."""
+    return _read(data, POOLS, POOL_FORMS, lambda source, found: source.read_unlabelled(found, _name(found), notes))
+
+
+def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some, Location], Dataset]) -> Dataset:
+    """What the first of the sources that matches reads."""
+    data = location(given)
     try:
-        for source in SOURCES:
+        for source in sources:
             if source.matches(data):
-                return source.read(config, data, _name(data), notes)
+                return read(source, data)
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
         raise InputError(f"--data {data!s:.80} ... has a name that is too long for the file system; correct it.") from error
     if isinstance(data, Path) and not data.exists():
-        raise InputError(f"--data {data} does not exist; give {FORMS}.")
-    raise InputError(f"--data {data} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {FORMS}.")
+        raise InputError(f"--data {data} does not exist; give {forms}.")
+    raise InputError(f"--data {data} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {forms}.")
 
 
 def _name(data: Location) -> str:

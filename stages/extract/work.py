@@ -7,7 +7,7 @@ and ends with the rows it would have had, whatever engine encodes and in whateve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,32 +54,57 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
 
     Returns the artifact's summary and the device that was used.
     """
-    dataset, encoder, config, engine = spec.dataset, spec.encoder, spec.config, workplace.engine
-    machine = engine.call(this_machine, workplace.device)
-    library = library_of(workplace, spec, machine)
-    work = _Extraction(workplace, spec, library)
-    work.run(machine, partial(ShardEncoder, encoder, config, machine, workplace.workers))
-    if work.whole:
-        remember_made(workplace.store, spec, library, machine)
-    bad = bad_of(readable(dataset.samples), work.bad)
-    rows = [error_row(dataset.samples[row], *reason) for row, reason in bad.items()]
-    _report(rows, dataset, np.asarray(list(bad), np.int64), workplace.progress)
-    if depths := work.depths():
-        workplace.progress.say(assumed(depths))
+    kept = keep_rows(workplace, spec)
+    rows, library = list(kept.bad.values()), kept.library
+    _require_classes(rows, spec.dataset, np.asarray(list(kept.bad), np.int64))
+    say_bad(rows, spec.dataset, workplace.progress)
+    if rows:
+        more = f"{len(rows) - NAMED:,} more are" if len(rows) > NAMED else "they are"
+        workplace.progress.say(f"{more} in `xmap sql 'from errors'`")
     write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
-    counts = write_splits(draft, spec, library, bad)
-    scale = work.logit_scale or _told_scale(workplace.store, encoder)
+    counts = write_splits(draft, spec, library, kept.bad)
+    scale = kept.logit_scale or _told_scale(workplace.store, spec.encoder)
     if scale is None:
-        scale = engine.call(_logit_scale, encoder, machine.device)
+        scale = workplace.engine.call(_logit_scale, spec.encoder, kept.device)
     return {
         **_about(spec, scale),
         "counts": counts,
         "bad": len(rows),
         "bad_kinds": _kinds(rows),
-        "views": config.views,
+        "views": spec.config.views,
         "features": [library.plain.name, library.augmented.name],
-        "remarks": list(dataset.remarks),
-    }, machine.device
+        "remarks": list(spec.dataset.remarks),
+    }, kept.device
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an extraction left in the store: where the rows lie, and which samples, by row, are bad; `logit_scale` if a model was asked."""
+
+    library: Library
+    bad: Mapping[int, ErrorRow]
+    logit_scale: float | None
+    device: str
+
+
+def keep_rows(workplace: Workplace, spec: ExtractSpec) -> Kept:
+    """Have the store hold the rows of all images, of which it encodes those that it lacks, and say what is bad.
+
+    Raises `InputError` where all images are bad, and what encoding raises.
+    """
+    dataset = spec.dataset
+    machine = workplace.engine.call(this_machine, workplace.device)
+    library = library_of(workplace, spec, machine)
+    work = _Extraction(workplace, spec, library)
+    work.run(machine, partial(ShardEncoder, spec.encoder, spec.config, machine, workplace.workers))
+    if work.whole:
+        remember_made(workplace.store, spec, library, machine)
+    bad = {row: error_row(dataset.samples[row], *reason) for row, reason in bad_of(readable(dataset.samples), work.bad).items()}
+    if len(bad) == len(dataset.samples):
+        raise InputError(f"none of the {len(bad)} images can be used: {_why(next(iter(bad.values())))}; check --data.")
+    if depths := work.depths():
+        workplace.progress.say(assumed(depths))
+    return Kept(library, bad, work.logit_scale, machine.device)
 
 
 def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
@@ -234,11 +259,8 @@ def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
     }
 
 
-def _report(rows: Sequence[ErrorRow], dataset: Dataset, places: Array, progress: Progress) -> None:
-    """Say how many images, at `places`, were bad, and name the first. Raises `InputError` where all were, or all of a class."""
-    images = len(dataset.samples)
-    if len(rows) == images:
-        raise InputError(f"none of the {images} images can be used: {_why(rows[0])}; check --data.")
+def _require_classes(rows: Sequence[ErrorRow], dataset: Dataset, places: Array) -> None:
+    """Raise `InputError` where all images of a class are among the bad ones, at `places`."""
     labels = dataset.samples.labels
     for label in np.setdiff1d(labels[places], np.delete(labels, places)).tolist():
         lost = np.flatnonzero(labels[places] == label)
@@ -246,13 +268,15 @@ def _report(rows: Sequence[ErrorRow], dataset: Dataset, places: Array, progress:
             f"none of the {len(lost)} images of class {dataset.classes[label]!r} can be used: {_why(rows[lost[0]])}; put sound ones there, "
             "or remove the class."
         )
+
+
+def say_bad(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:
+    """Say how many images are bad, and name the first."""
     if rows:
         listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
-        progress.say(f"{len(rows)} of {images} images could not be used: {listed}")
+        progress.say(f"{len(rows)} of {len(dataset.samples)} images could not be used: {listed}")
         for row in rows[:NAMED]:
             progress.say(f"  {row.path}: {row.kind}, {row.message}")
-        more = f"{len(rows) - NAMED:,} more are" if len(rows) > NAMED else "they are"
-        progress.say(f"{more} in `xmap sql 'from errors'`")
 
 
 def _why(row: ErrorRow) -> str:

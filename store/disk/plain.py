@@ -11,6 +11,8 @@ TURNING = "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"
 _HARMFUL = re.compile(f"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{TURNING}]")
 # With these begins what spreadsheets calculate, or drop and calculate what follows; an apostrophe before it says that it is text.
 FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+# Harmful to a terminal and of no use to a spreadsheet, so that no CSV holds them. Breaks, tabs and marks of direction are of use.
+CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Of a list in a sentence.
 SHOWN = 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -100,6 +101,14 @@ def places_of(places: Iterable[Place]) -> Places:
     objects = np.empty(len(listed), object)
     objects[:] = listed
     return Listed(objects)
+
+
+def joined_places(first: Places, others: Places) -> Places:
+    """The places of two columns, one after the other; those of files stay a column of paths."""
+    if isinstance(first, Files) and isinstance(others, Files):
+        whole = column(os.path.abspath(others[row]) for row in range(len(others)))
+        return Files(first.root, np.concatenate([first.paths, whole]))
+    return places_of(part[row] for part in (first, others) for row in range(len(part)))
 
 
 def column(words: Iterable[str]) -> Array:

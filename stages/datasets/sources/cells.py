@@ -27,20 +27,21 @@ AT_ONCE = 64
 MAX_GROUP = 4 << 30
 
 
-def list_cells(file: BinaryIO, place: str) -> dict[str, Any] | None:
+def list_cells(file: BinaryIO, place: str, labelled: bool = True) -> dict[str, Any] | None:
     """What the table `file`, called `place`, holds, as JSON values; None where it has no column of images.
 
     `column` is that of the images; `names` are its class names, if it has any; `rows` are [row group, row in it, blake3, label, split,
-    group].
+    group]. Where they are not `labelled` no label is read, and none is missed.
     Raises `ArtifactDamaged`, and `InputError` for a table whose columns or labels cannot be used.
     """
     with open_foreign(file, place) as table:
         column = _image_column(table.schema_arrow, place)
         if column is None:
             return None
-        label = _require(table, column, place)
-        names = _class_names(table.schema_arrow, label, place)
-        labels = _labels(table, label, names, place)
+        _require_groups(table, column, place)
+        label = _label_column(table, column, place) if labelled else None
+        names = _class_names(table.schema_arrow, label, place) if label else None
+        labels = _labels(table, label, names, place) if label else [""] * table.metadata.num_rows
         return {"column": column, "names": names, "rows": list(_rows(table, column, labels, place))}
 
 
@@ -76,8 +77,8 @@ def _bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.struct_field(column, BYTES) if pa.types.is_struct(column.type) else column
 
 
-def _require(table: Any, column: str, place: str) -> str:
-    """The column of labels. Raises `InputError` where there is none, and for what cannot be read a row group at a time."""
+def _label_column(table: Any, column: str, place: str) -> str:
+    """The column of labels. Raises `InputError` where there is none or another is there twice."""
     names = table.schema_arrow.names
     labels = roles_of([name for name in names if name != column]).get(LABEL)
     if labels is None:
@@ -87,13 +88,17 @@ def _require(table: Any, column: str, place: str) -> str:
     doubled = label if len(labels) > 1 else next((name for name in (column, SPLIT, GROUP) if names.count(name) > 1), None)
     if doubled:
         raise InputError(f"{place} has several columns {doubled!r}; rename all but one.")
+    return label
+
+
+def _require_groups(table: Any, column: str, place: str) -> None:
+    """Raise `InputError` for a table that cannot be read a row group at a time."""
     for number in range(table.num_row_groups):
         group = table.metadata.row_group(number)
         parts = (group.column(index) for index in range(group.num_columns))
         size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
         if size > MAX_GROUP:
             raise InputError(f"{place}: row group {number} holds {size:,} bytes of images; write row groups of 1,000 rows or fewer.")
-    return label
 
 
 def _class_names(schema: pa.Schema, column: str, place: str) -> list[str] | None:

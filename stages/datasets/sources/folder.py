@@ -17,7 +17,7 @@ import numpy as np
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import TRAIN, Dataset, Samples, order, ungrouped
+from xmap.stages.datasets.dataset import TRAIN, Dataset, Samples, order, ungrouped, unlabelled
 from xmap.stages.datasets.places.columns import Array, Files, column, places_of, texts
 from xmap.stages.datasets.places.images import Classes
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
@@ -61,9 +61,24 @@ class FolderSource:
             said = (*said, *said_of_inner(data, by_split[UNDIVIDED]))
         return assemble(name, _found(data, by_split, keys), keys, config, (*said, *remarks, *scan.remarks()))
 
+    def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
+        """All images anywhere below `data`: what its folders are called says nothing. Raises `InputError` without images."""
+        scan = self.scan(data)
+        images = scan.below(data)
+        if not images:
+            raise InputError(f"0 images under {data}; looked for {' '.join(IMAGE_SUFFIXES)}; found {scan.found()}.")
+        return unlabelled(name, _found(data, {UNDIVIDED: {"": images}}, [""]), scan.remarks())
+
     def scan(self, root: Location) -> Scan:
         """A walk over the folders in `root`."""
         return Scan(root)
+
+
+class FlatFolderSource(FolderSource):
+    """The entry for folders that hold images themselves, whatever lies beside these: without labels there are no class folders."""
+
+    def matches(self, data: Location) -> bool:
+        return super().matches(data) and bool(Scan(data).entries(data)[1])
 
 
 def _refuse_flat(data: Location, scan: Scan, count: int) -> None:
@@ -114,7 +129,7 @@ def _require_training(by_split: Mapping[str, Classes], filled: Sequence[str]) ->
 def _found(root: Location, by_split: Mapping[str, Classes], keys: Sequence[str]) -> Samples:
     """The samples of all folders. Raises `InputError` where two files are one after Unicode normalisation."""
     parts = [
-        (order(split), f"{relative(root, part.folder)}/", label, part)
+        (order(split), _above(root, part.folder), label, part)
         for split, classes in by_split.items()
         for label, key in enumerate(keys)
         for part in (classes[key].parts if key in classes else ())
@@ -127,6 +142,12 @@ def _found(root: Location, by_split: Mapping[str, Classes], keys: Sequence[str])
     remote = [place for *_, part in parts for place in part.remote]
     places = places_of(remote) if remote else Files(str(root), paths)
     return Samples(ids, places, labels.astype(np.int32), splits.astype(np.int8), ungrouped(len(ids)))
+
+
+def _above(root: Location, folder: Location) -> str:
+    """What stands before the names of the images in a folder: nothing for `root` itself."""
+    inside = relative(root, folder)
+    return "" if inside in ("", ".") else f"{inside}/"
 
 
 def _normal(paths: Array) -> Array:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import Dataset, Item, rows_of
+from xmap.stages.datasets.dataset import Dataset, Item, rows_of, unlabelled
 from xmap.stages.datasets.places.files import opened
 from xmap.stages.datasets.places.place import Cell, Container, Location
 from xmap.stages.datasets.sources.containers import Found, find_containers, splits_said
@@ -44,28 +46,46 @@ class ParquetSource:
         """
         tables = find_containers(data, PARQUET)
         listed = list_all(tables, _list, notes, KIND)
-        bare = [found.name for found, (_, table) in zip(tables, listed, strict=True) if table is None]
-        if bare and len(tables) == 1:
+        if _is_of_paths(listed):
             return TableSource().read(config, tables[0].where, name, notes)
-        if bare:
-            raise InputError(f"{data}: {named(bare)} holds no images; give tables with image bytes alone, or one of paths.")
-        items = [item for found, (container, table) in zip(tables, listed, strict=True) for item in _items(found, container, table)]
-        if not items:
-            raise EmptyInput(str(data), "rows", "tables without rows")
-        items = whole_numbers(items)
-        refuse_twins(items)
-        items, said = with_splits(items)
+        items, said = with_splits(whole_numbers(_all_items(data, tables, listed)))
         require_one_way(items, str(data), "rows")
         keys, remarks = _classes([table["names"] for _, table in listed], {item.key for item in items}, str(data))
         return assemble(name, rows_of(items, keys), keys, config, (*check_splits(items), *splits_said(tables), *said, *remarks))
 
+    def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
+        """The images of the tables that `data` names; no label in them is read. Raises `EmptyInput` and `InputError`, as `read`."""
+        tables = find_containers(data, PARQUET)
+        listed = list_all(tables, partial(_list, labelled=False), notes, f"{KIND} unlabelled")
+        if _is_of_paths(listed):
+            return TableSource().read_unlabelled(tables[0].where, name, notes)
+        items = [replace(item, split="", group="") for item in _all_items(data, tables, listed)]
+        return unlabelled(name, rows_of(items, [""]), ())
 
-def _list(found: Found) -> dict[str, Any] | None:
+
+def _is_of_paths(listed: Sequence[tuple[Container, Any]]) -> bool:
+    """Whether it is one table, without images."""
+    return len(listed) == 1 and listed[0][1] is None
+
+
+def _all_items(data: Location, tables: Sequence[Found], listed: Sequence[tuple[Container, Any]]) -> list[Item]:
+    """The images of tables as they were listed. Raises `EmptyInput`, and `InputError` for a table without images."""
+    bare = [found.name for found, (_, table) in zip(tables, listed, strict=True) if table is None]
+    if bare:
+        raise InputError(f"{data}: {named(bare)} holds no images; give tables with image bytes alone, or one of paths.")
+    items = [item for found, (container, table) in zip(tables, listed, strict=True) for item in _items(found, container, table)]
+    if not items:
+        raise EmptyInput(str(data), "rows", "tables without rows")
+    refuse_twins(items)
+    return items
+
+
+def _list(found: Found, labelled: bool = True) -> dict[str, Any] | None:
     from xmap.stages.datasets.sources.cells import list_cells
 
     try:
         with opened(found.where) as file:
-            return list_cells(file, str(found.where))
+            return list_cells(file, str(found.where), labelled)
     except ArtifactDamaged as error:
         raise InputError(f"cannot read the table {found.where}: {error.problem}; give a Parquet file.") from error
 

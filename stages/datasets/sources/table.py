@@ -14,12 +14,12 @@ from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.labels import NONE, group_of, label_of
 from xmap.stages.datasets.classes.order import in_order
-from xmap.stages.datasets.dataset import SPLITS, Dataset, Item, rows_of
+from xmap.stages.datasets.dataset import SPLITS, Dataset, Item, rows_of, unlabelled
 from xmap.stages.datasets.places.files import as_file, contents, everything_below
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Location, Remote
 from xmap.stages.datasets.places.remote import look_up
-from xmap.stages.datasets.sources.columns import GROUP, LABEL, PATH, SPLIT
+from xmap.stages.datasets.sources.columns import GROUP, LABEL, PATH, SPLIT, UNLABELLED
 from xmap.stages.datasets.sources.items import said_of_names, whole_numbers
 from xmap.stages.datasets.sources.table_files import TABLES, Table, read_table
 from xmap.stages.datasets.sources.table_paths import TablePaths
@@ -52,6 +52,17 @@ class TableSource:
         keys = in_order({item.key for item in items})
         return assemble(name, rows_of(items, keys), keys, config, remarks)
 
+    def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
+        """The images that the table `data` names; no other column is read. Raises `EmptyInput` and `InputError`, as `read`."""
+        table = read_table(data, UNLABELLED)
+        if not table.rows:
+            raise EmptyInput(str(data), "rows", "a table without rows")
+        written = [(number, _path(data, number, row[PATH])) for number, row in table.rows]
+        paths = TablePaths.of(data, (path for _, path in written))
+        places = dict(paths.find(number, path) for number, path in written)
+        items = _looked_up([Item(sample_id, place, "", "") for sample_id, place in places.items()])
+        return unlabelled(name, rows_of(items, [""]), (*table.remarks, *paths.remarks))
+
 
 class FolderTableSource:
     """The entry for a folder of images with a table of them beside, as Hugging Face has it; class folders are what they are."""
@@ -79,9 +90,7 @@ def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
     bare: list[tuple[int, object]] = []
     divided, grouped = (role in table.columns for role in (SPLIT, GROUP))
     for number, row in table.rows:
-        path = row[PATH]
-        if not isinstance(path, str) or not path.strip() or "\0" in path:
-            raise _unusable(data, number, PATH, path)
+        path = _path(data, number, row[PATH])
         key, why = label_of(row[LABEL], path)
         if why == NONE:
             bare.append((number, row[LABEL]))
@@ -99,6 +108,12 @@ def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
         more = f", nor have {len(bare) - 1:,} other rows" * (len(bare) > 1)
         raise _unusable(data, number, LABEL, value, NONE + more)
     return [item for _, item in items.values()]
+
+
+def _path(data: Location, number: int, value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise _unusable(data, number, PATH, value)
+    return value
 
 
 def _unusable(data: Location, number: int, column: str, value: object, why: str = "") -> InputError:

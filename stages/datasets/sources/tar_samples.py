@@ -27,13 +27,14 @@ SPLIT = "split"
 MAX_LABEL = 1 << 20
 
 
-def list_tar(file: BinaryIO, place: str) -> dict[str, Any]:
+def list_tar(file: BinaryIO, place: str, labelled: bool = True) -> dict[str, Any]:
     """What the tar `file`, called `place`, holds, as JSON values.
 
     `images` are [name, offset, size, blake3, label, split]; `bare` are keys with a label and no image; `left_out` counts the suffixes of
     all other members. Raises `InputError` for what `entries` refuses, and for an image without a label, of two, or a name used twice.
+    Where they are not `labelled` no label is read, and none is missed.
     """
-    samples = _Samples(place)
+    samples = _Samples(place, labelled)
     for entry in entries(file, place):
         samples.take(file, entry)
     return samples.listed()
@@ -44,6 +45,7 @@ class _Samples:
     """What has been read of one tar: images and labels by key."""
 
     place: str
+    labelled: bool = True
     names: set[str] = field(default_factory=set)
     images: dict[str, list[tuple[Entry, str]]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class _Samples:
         if suffix.endswith(PICTURE_SUFFIXES):
             content = blake3(read_member(file, entry, self.place)).hexdigest()
             self.images.setdefault(key, []).append((entry, content))
-        elif suffix in (LABEL, FACTS):
+        elif self.labelled and suffix in (LABEL, FACTS):
             self._tell(key, suffix, entry, self._text(file, entry))
         else:
             self.left_out[suffix or "no suffix"] += 1
@@ -78,9 +80,9 @@ class _Samples:
         images = []
         for key, found in self.images.items():
             entry, content = self._one(key, found)
-            if key not in labels:
+            if self.labelled and key not in labels:
                 raise InputError(f"{self.place}: {key!r} has an image and no label; add {key + LABEL!r}, or a label to {key + FACTS!r}.")
-            images.append([entry.name, entry.offset, entry.size, content, labels[key], self.splits.get(key, "")])
+            images.append([entry.name, entry.offset, entry.size, content, labels.get(key, ""), self.splits.get(key, "")])
         bare = sorted(key for key in labels if key not in self.images)
         return {"images": images, "bare": bare, "left_out": dict(self.left_out)}
 

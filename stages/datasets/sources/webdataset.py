@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.assemble import assemble
 from xmap.stages.datasets.classes.names_file import Names, read_names
 from xmap.stages.datasets.classes.order import all_numbers, in_order
-from xmap.stages.datasets.dataset import Dataset, Item, rows_of
+from xmap.stages.datasets.dataset import Dataset, Item, rows_of, unlabelled
 from xmap.stages.datasets.places.files import as_file, opened
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.datasets.places.place import Container, Location, Member
@@ -47,23 +50,14 @@ class TarSource:
 
         Raises `InputError` for tars that `stages.datasets.sources.tar` refuses, for an image without label or of two, and `EmptyInput`.
         """
-        tars = find_containers(data, TAR, *PACKED)
-        packed = [tar.where for tar in tars if tar.name.lower().endswith(PACKED)]
-        if packed:
-            raise InputError(
-                f"{packed[0]} is compressed, so no image in it can be reached by itself; unpack it to a .tar, as with `gunzip`."
-            )
+        tars = _tars(data)
         listed = list_all(tars, _list, notes, KIND)
-        items = [item for found, (container, tar) in zip(tars, listed, strict=True) for item in _items(found, container, tar)]
-        left_out = sum((Counter(tar["left_out"]) for _, tar in listed), Counter[str]())
-        if not items:
-            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
-        refuse_twins(items)
+        items, left_out = _all_items(data, tars, listed)
         items, said = with_splits(items)
         require_one_way(items, str(data), "images")
         keys = in_order({item.key for item in items})
         bare = [key for _, tar in listed for key in tar["bare"]]
-        remarks = [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
+        remarks = _said_of(left_out)
         tables = 0 if data.suffix.lower() == TAR else beside(data, PARQUET)
         # Such as img2dataset writes, with a row for each image.
         remarks += [f"{tables} Parquet files beside the tars were left out"] * bool(tables)
@@ -78,6 +72,36 @@ class TarSource:
             (*said, *check_splits(items), *said_of_names(items), *splits_said(tars), *remarks),
             classes.names,
         )
+
+    def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
+        """The images of the tars that `data` names; no label in them is read. Raises `EmptyInput` and `InputError`, as `read`."""
+        tars = _tars(data)
+        listed = list_all(tars, partial(_list, labelled=False), notes, f"{KIND} unlabelled")
+        items, left_out = _all_items(data, tars, listed)
+        return unlabelled(name, rows_of([replace(item, split="") for item in items], [""]), _said_of(left_out))
+
+
+def _tars(data: Location) -> list[Found]:
+    """The tars that `data` names. Raises `InputError` for compressed ones."""
+    tars = find_containers(data, TAR, *PACKED)
+    packed = [tar.where for tar in tars if tar.name.lower().endswith(PACKED)]
+    if packed:
+        raise InputError(f"{packed[0]} is compressed, so no image in it can be reached by itself; unpack it to a .tar, as with `gunzip`.")
+    return tars
+
+
+def _all_items(data: Location, tars: Sequence[Found], listed: Sequence[tuple[Container, Any]]) -> tuple[list[Item], Counter[str]]:
+    """The images of tars as they were listed, and what else is in these. Raises `EmptyInput`, and `InputError` for two of one id."""
+    items = [item for found, (container, tar) in zip(tars, listed, strict=True) for item in _items(found, container, tar)]
+    left_out = sum((Counter(tar["left_out"]) for _, tar in listed), Counter[str]())
+    if not items:
+        raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), _counted(left_out) or "empty tars")
+    refuse_twins(items)
+    return items, left_out
+
+
+def _said_of(left_out: Counter[str]) -> list[str]:
+    return [f"{left_out.total()} members that are not images were left out: {_counted(left_out)}"] * bool(left_out)
 
 
 def _named(data: Location, keys: list[str], again: bool) -> Names:
@@ -102,9 +126,9 @@ def _items(found: Found, container: Container, tar: Any) -> list[Item]:
     ]
 
 
-def _list(found: Found) -> dict[str, Any]:
+def _list(found: Found, labelled: bool = True) -> dict[str, Any]:
     with opened(found.where) as file:
-        return list_tar(file, str(found.where))
+        return list_tar(file, str(found.where), labelled)
 
 
 def _nfc(text: str) -> str:

@@ -187,9 +187,9 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read_tars: list[str] = []
     real = xmap.stages.datasets.sources.webdataset.list_tar
 
-    def noting(file: object, place: str) -> object:
+    def noting(file: object, place: str, labelled: bool = True) -> object:
         read_tars.append(Path(place).name)
-        return real(file, place)  # type: ignore[arg-type]
+        return real(file, place, labelled)  # type: ignore[arg-type]
 
     monkeypatch.setattr(xmap.stages.datasets.sources.webdataset, "list_tar", noting)
     monkeypatch.setattr(xmap.store.memory.hashes, "YOUNG_NS", 0)

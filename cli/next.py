@@ -1,0 +1,104 @@
+"""`xmap next`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xmap.cli.formats import Destination, Sheet
+from xmap.cli.options import (
+    AdapterOption,
+    FormatOption,
+    JsonOption,
+    MethodOption,
+    OutputOption,
+    QuietOption,
+    SeedOption,
+    StoreOption,
+    opened,
+)
+from xmap.cli.progress import progress_on_stderr
+from xmap.cli.slips import DATA, place_of
+from xmap.store.disk.output import STDOUT
+from xmap.store.errors import InputError
+
+if TYPE_CHECKING:
+    from xmap.pipeline.studies.choose import Chosen
+
+
+def command(
+    place: Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The pool, as --data names it.", show_default=False)] = None,
+    data: Annotated[
+        str, typer.Option("--data", metavar="POOL", help="Images without labels: a folder, a table of paths, tars or Parquet; path or URL.")
+    ] = "",
+    count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many images to label.")] = 50,
+    labels: Annotated[
+        str, typer.Option("--labels", metavar="PLACE", help="Tables of labels given before, one or a folder of them: not asked again.")
+    ] = "",
+    links: Annotated[str, typer.Option("--links", metavar="DIR", help="A new folder to fill with links to the images, in order.")] = "",
+    adapter: AdapterOption = "",
+    method: MethodOption = "",
+    seed: SeedOption = None,
+    form: FormatOption = "",
+    output: OutputOption = "",
+    json: JsonOption = False,
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The encoder, where the store does not tell it.")] = "",
+    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
+    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 4,
+    store: StoreOption = "",
+    quiet: QuietOption = False,
+) -> None:
+    """Choose from images without labels those whose labels would teach the adapter most, as a table to fill in.
+
+    The images are encoded into the store, once. Those that are labelled already, byte for byte, are left out, and those that cannot be
+    read are listed. `xmap run --labels FILE` takes the table once its column label is filled in.
+
+    Example: xmap next pool -n 50 -o next.csv
+    """
+    given = {DATA: data} if data else {}
+    pool = place_of(place or [], given).get(DATA, data)
+    if not pool:
+        raise InputError("no pool is given; name a folder of images with --data POOL.")
+    destination = Destination(form, output, json)
+    from xmap.pipeline.studies.choose import Asked, choose, require_unfilled
+
+    if destination.output and destination.output.path:
+        require_unfilled(destination.output.path)
+    encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
+    asked = Asked(pool, count, labels, adapter, method, seed, encoder, device, workers)
+    with progress_on_stderr(quiet) as progress:
+        progress.start("looking at images and model", 1)
+        chosen = choose(opened(store), asked, Path(links) if links else None, progress)
+    destination.write(_sheet(chosen, _folder(output)))
+
+
+def _folder(output: str) -> Path:
+    """Where the table lies that is written: in the working directory, as long as it is printed."""
+    return Path(output).resolve().parent if output not in ("", STDOUT) else Path.cwd()
+
+
+def _sheet(chosen: Chosen, folder: Path) -> Sheet:
+    rows = [(one.called(folder), "", chosen.classes[one.guess], one.probability, one.why, one.content) for one in chosen.candidates]
+    path, label, guess, probability, why, content = map(list, zip(*rows, strict=True))
+    values: dict[str, Sequence[Any]] = {
+        "path": path, "label": label, "guess": guess, "probability": probability, "why": why, "content": content,
+    }  # fmt: skip
+    texts = {"image": path, "guess": guess, "probability %": [f"{100 * one:.1f}" for one in probability], "why": why}
+    return Sheet(values, texts, ("probability %",), _facts(chosen, values), spare=("why",))
+
+
+def _facts(chosen: Chosen, values: dict[str, Sequence[Any]]) -> dict[str, Any]:
+    return {
+        "adapter": chosen.adapter.name,
+        "classes": chosen.classes,
+        "pool": chosen.total,
+        "left_out": chosen.left_out,
+        "errors": [asdict(row) for row in chosen.bad],
+        "candidates": Sheet(values).rows,
+    }

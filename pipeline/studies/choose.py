@@ -1,0 +1,134 @@
+"""What to label next: the images of a pool that nobody has labelled, encoded into the store, in the order in which labels help most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.choice import load_chosen
+from xmap.pipeline.engines.registry import workplace_of
+from xmap.pipeline.settings.config import XmapConfig, load_config
+from xmap.stages.config import read_as
+from xmap.stages.datasets.places.place import Remote
+from xmap.stages.names import IMAGES
+from xmap.stages.workplace.progress import Progress
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.usable import usable
+from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.memory.notes import HASHES, Notes
+
+if TYPE_CHECKING:
+    from xmap.stages.choose.candidates import Candidate
+    from xmap.stages.images.decode import Rules
+    from xmap.store.formats.features import ErrorRow
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A pool, how many of its images are to be labelled, and by what adapter.
+
+    `labels` are tables of what was labelled before, `encoder` what names the encoder where the store does not tell it.
+    """
+
+    data: str
+    count: int
+    labels: str = ""
+    adapter: str = ""
+    method: str = ""
+    seed: int | None = None
+    encoder: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"
+    workers: int = 4
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images to label, best first, of a pool of `total`; `left_out` says how many of these were not considered, and why.
+
+    `bad` are those that cannot be read, `rules` by which the others were.
+    """
+
+    adapter: Artifact
+    classes: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    total: int
+    left_out: Mapping[str, int]
+    bad: tuple[ErrorRow, ...]
+    rules: Rules
+
+
+def require_unfilled(path: Path) -> None:
+    """Raise `InputError` where there is a table at `path` in which somebody has given labels."""
+    from xmap.stages.datasets.sources.new_images import labels_given
+
+    given = labels_given(path)
+    if given:
+        raise InputError(f"{path} holds {given:,} labels that somebody gave; name another file with -o FILE.")
+
+
+def choose(store: Store, asked: Asked, links: Path | None, progress: Progress) -> Chosen:
+    """The images of a pool that are best labelled next; with `links` there is a file of each in that folder.
+
+    Raises `InputError` for a pool that cannot be read or has nothing left to label, `ArtifactMissing` where the images that the adapter
+    was made from are not in the store, and what loading adapter and encoder raises.
+    """
+    from xmap.stages.choose.candidates import candidates, scored_pool
+    from xmap.stages.choose.links import linked, require_empty
+    from xmap.stages.choose.pool import read_pool
+    from xmap.stages.choose.ranking import order
+    from xmap.stages.extract.identity import ExtractSpec
+    from xmap.stages.extract.pool import pool_features
+    from xmap.stages.fewshot.draw import index_split, support_split, take_samples
+
+    if links:
+        require_empty(links)
+    adapter = load_chosen(store, asked.adapter, asked.method, asked.seed, progress.say)
+    images = _images_of(store, adapter)
+    pool, left_out = read_pool(asked.data, Notes(store.root / HASHES), images, asked.labels)
+    _say(adapter, pool.remarks, left_out, progress)
+    config = _config(images, asked)
+    spec = ExtractSpec(pool, adapter.encoder_identity(**asked.encoder), config.extract)
+    found = pool_features(workplace_of(store, config.run, progress), spec)
+    split = support_split(images, adapter.scorer.cache.shots)
+    known = take_samples(images, split, set(index_split(images, split).sample_ids), plain=True)
+    scored = scored_pool(adapter.scorer, found.features, known.features)
+    rows = order(scored, asked.count, int(adapter.artifact.summary["seed"])).tolist()
+    chosen = candidates(scored, found.samples, rows, adapter.classes)
+    if links:
+        chosen = linked(chosen, links)
+    elif inside := sum(not isinstance(one.place, Path | Remote) for one in chosen):
+        progress.say(f"{inside:,} of them lie in tars or tables, where no table of paths finds them: --links DIR writes them as files")
+    total = len(pool.samples) + sum(left_out.values())
+    return Chosen(adapter.artifact, adapter.classes, tuple(chosen), total, left_out, tuple(found.bad), adapter.rules())
+
+
+def _images_of(store: Store, adapter: Adapter) -> Artifact:
+    """The image features that the adapter's cache was built from."""
+    support = adapter.cache_artifact.inputs.get("support")
+    found = [images for images in store.artifacts(IMAGES) if support in dict(images.summary.get("parts") or {}).values()]
+    if not found:
+        command = adapter.cache_artifact.manifest["command"]
+        remedy = f"it tells what is labelled already; run `{command}` again, or name an adapter of this store with --adapter."
+        raise ArtifactMissing(IMAGES, str(support)[:8], remedy)
+    return usable(found[-1])
+
+
+def _config(images: Artifact, asked: Asked) -> XmapConfig:
+    """Settings under which an image has the row that it would have in the data set."""
+    own = {"batch_size": images.fields.get("batch_size"), **read_as(images.fields)}
+    settings: dict[str, Any] = {f"extract.{name}": value for name, value in own.items() if value is not None}
+    return load_config(None, {**settings, "extract.views": 0, "run.device": asked.device, "run.workers": asked.workers}, read=False)
+
+
+def _say(adapter: Adapter, remarks: tuple[str, ...], left_out: Mapping[str, int], progress: Progress) -> None:
+    from xmap.stages.choose.pool import said_of
+
+    made = adapter.artifact.manifest["created"]
+    progress.say(f"adapter {adapter.artifact.name} of {made}, {len(adapter.classes)} classes")
+    for remark in remarks:
+        progress.say(remark)
+    for line in said_of(left_out):
+        progress.say(f"left out of the pool: {line}")

@@ -1,0 +1,94 @@
+"""What an adapter says of the images of a pool, and in words why one of them is worth a label."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from xmap.stages.adapters.neighbors import BATCH, batches
+from xmap.stages.adapters.scorer import Scorer
+from xmap.stages.choose.ranking import Pool
+from xmap.stages.datasets.dataset import Samples, known_contents
+from xmap.stages.datasets.places.place import Place, Remote
+from xmap.store.disk.plain import FORMULA
+from xmap.store.errors import InputError
+from xmap.store.formats.tables import Array
+from xmap.store.memory.hashes import hexes
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image to label: its name in the pool, the blake3 of its bytes in hex, where it is, and the file that holds it alone, if one does.
+
+    `guess` is the class that the adapter takes it for, with its `probability`, and `why` what it does not know.
+    """
+
+    sample_id: str
+    content: str
+    place: Place
+    file: Path | None
+    guess: int
+    probability: float
+    why: str
+
+    def called(self, folder: Path | None = None) -> str:
+        """What a table in `folder` calls it: a file by its path from there, by its whole path where it lies elsewhere, or without `folder`.
+
+        What is no file of its own, a part of a tar or of a table, is called by its name in the pool, where no table finds it.
+        """
+        if self.file is None:
+            return str(self.place) if isinstance(self.place, Remote) else self.sample_id
+        whole = Path(os.path.abspath(self.file))
+        path = whole.relative_to(folder).as_posix() if folder and whole.is_relative_to(folder) else str(whole)
+        # No spreadsheet is to calculate a name.
+        return f"./{path}" if FORMULA.match(path) else path
+
+
+def scored_pool(scorer: Scorer, features: Array, labelled: Array) -> Pool:
+    """What the adapter says of raw features (P, C), beside those (L, C) of what is labelled already. Raises `InputError`."""
+    units = normalize(torch.from_numpy(features.astype(np.float32)), dim=-1)
+    known = normalize(torch.from_numpy(labelled.astype(np.float32)), dim=-1)
+    said = [scorer.scores(units[part]) for part in batches(len(units), BATCH)]
+    logits = torch.cat([scores.logits for scores in said])
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
+    image, text = _shares([scores.image for scores in said]), _shares([scores.text for scores in said])
+    return Pool(units.numpy(), scorer.probabilities(logits).numpy(), image, text, known.numpy())
+
+
+def _shares(parts: Sequence[Tensor | None]) -> Array | None:
+    """Class sums, some (P, N) in all, as shares of their total; None for a method that has not this side."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    there = torch.cat(found).float().clamp(min=0)
+    shares: Array = (there / there.sum(1, keepdim=True).clamp(min=1e-12)).numpy()
+    return shares
+
+
+def candidates(pool: Pool, samples: Samples, rows: Sequence[int], classes: Sequence[str]) -> list[Candidate]:
+    """The samples of a pool at `rows`."""
+    contents = list(hexes(known_contents(samples)[list(rows)]))
+    found = []
+    for row, content in zip(rows, contents, strict=True):
+        sample, guess = samples[row], int(pool.probabilities[row].argmax())
+        file, chance = sample.place if isinstance(sample.place, Path) else None, float(pool.probabilities[row, guess])
+        found.append(Candidate(sample.sample_id, content, sample.place, file, guess, chance, _why(pool, row, classes)))
+    return found
+
+
+def _why(pool: Pool, row: int, classes: Sequence[str]) -> str:
+    """What else an image may be, and whether both caches say the same."""
+    second = int(np.argsort(-pool.probabilities[row], kind="stable")[1])
+    said = f"or {classes[second]}, {100 * float(pool.probabilities[row, second]):.1f} %"
+    if pool.image_probabilities is None or pool.text_probabilities is None:
+        return said
+    image, text = (int(side[row].argmax()) for side in (pool.image_probabilities, pool.text_probabilities))
+    return said if image == text else f"{said}; cached images say {classes[image]}, class texts {classes[text]}"
