@@ -14,6 +14,7 @@ from xmap.cli.output import CSV, JSONL, PARQUET, SUFFIXES, TABLE, chosen_format,
 from xmap.cli.progress import progress_on_stderr
 from xmap.cli.spreadsheet import print_row
 from xmap.cli.tables import print_table
+from xmap.stages.predict.percent import percent
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,17 +154,17 @@ def _print(predictions: list[Prediction], explain: bool, top: int) -> None:
 def _row(prediction: Prediction, top: int) -> tuple[str, ...]:
     if prediction.error:
         return prediction.path, "", "", f"{prediction.error.kind}: {prediction.error.message}", "", ""
-    others = ", ".join(f"{name} {100 * chance:.1f}" for name, chance in prediction.top(top)[1:])
-    zero_shot = f"{100 * float(prediction.zero_shot.max()):.1f}"
-    return prediction.path, prediction.class_name, f"{100 * prediction.probability:.1f}", others, prediction.zero_shot_name, zero_shot
+    others = ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[1:])
+    zero_shot = percent(float(prediction.zero_shot.max()))
+    return prediction.path, prediction.class_name, percent(prediction.probability), others, prediction.zero_shot_name, zero_shot
 
 
 def _explain(prediction: Prediction, top: int) -> None:
-    show(f"{prediction.path}: {prediction.class_name}, {100 * prediction.probability:.1f} %{_gamma(prediction.gamma)}")
+    show(f"{prediction.path}: {prediction.class_name}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
     facts = prediction.facts(explain=True)
     columns = ("class", "probability %", "image affinity", "text affinity")
     rows = [
-        (row["class"], f"{100 * facts['probabilities'][row['class']]:.1f}", _number(row["affinity_image"]), _number(row["affinity_text"]))
+        (row["class"], percent(facts["probabilities"][row["class"]]), _number(row["affinity_image"]), _number(row["affinity_text"]))
         for row in facts["evidence"][:top]
     ]
     print_table(columns, rows, right=columns[1:])

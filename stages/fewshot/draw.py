@@ -155,6 +155,11 @@ def _takes_all(protocol: Protocol, split: str) -> bool:
     return protocol == "paper" and split == VAL
 
 
+def beside_split(images: Artifact) -> str:
+    """The split in which samples beside the support are."""
+    return VAL if VAL in splits_of(images) else TRAIN
+
+
 def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex]:
     """The split that has samples beside the support, and these: validation, else what the support leaves of the training images."""
     splits = splits_of(images)

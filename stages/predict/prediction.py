@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from xmap.stages.images.decode import BadImage
+from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import plain
 from xmap.store.formats.tables import Array, encode_table
 
@@ -63,7 +64,7 @@ class Prediction:
     def __repr__(self) -> str:
         if self.error:
             return plain(f"<Prediction {self.path}: {self.error.kind}, {self.error.message}>")
-        return plain(f"<Prediction {self.path}: {', '.join(f'{name} {100 * chance:.1f} %' for name, chance in self.top(3))}>")
+        return plain(f"<Prediction {self.path}: {', '.join(f'{name} {percent(chance)} %' for name, chance in self.top(3))}>")
 
     @property
     def class_name(self) -> str:

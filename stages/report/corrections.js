@@ -31,11 +31,11 @@ function classPicker(run, sample, label, likely) {
   return select;
 }
 
-// Training images whose neighbours speak against their labels, to look through.
+// Training images whose labels are improbable, to look through.
 function suspectCards(run) {
   const task = report.tasks[run.task];
-  return el("ol", { class: "nearest" }, run.suspects.map(({ sample, label, near }) => el("li", {}, picture(task, sample, "near"),
-    el("div", {}, el("b", {}, task.classes[label]), `, among ${near.map((of) => task.classes[of]).join(", ")}`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, near))));
+  return el("ol", { class: "nearest" }, run.suspects.map(({ sample, label, probability, near }) => el("li", {}, picture(task, sample, "near"),
+    el("div", {}, el("b", {}, task.classes[label]), `${probability === null ? "," : ` (${chance(probability)} %),`} among ${near.map((of) => task.classes[of]).join(", ")}`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, near))));
 }
 
 // One line a correction, every cell quoted: a name is text, whatever is in it.

@@ -14,6 +14,12 @@ const titled = (node, text) => { node.append(svg("title", {}, text)); return nod
 
 const fixed = (value, digits) => (value === null || value === undefined ? "" : value.toFixed(digits));
 const percent = (value, digits = 1) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)} %`);
+// A probability in percent: no answer is certain, and none impossible.
+function chance(value, digits = 1) {
+  const text = fixed(value === null || value === undefined ? null : 100 * value, digits), step = 10 ** -digits;
+  if (text === fixed(100, digits)) return `>${fixed(100 - step, digits)}`;
+  return text === fixed(0, digits) ? `<${fixed(step, digits)}` : text;
+}
 const signed = (value, digits = 2) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 const count = (value) => value.toLocaleString("en-GB");
 // A name that may be broken after its separators, and nowhere in mid-word unless a word alone is too long.

@@ -96,7 +96,7 @@ function calibrationFigure(width, shown, against) {
     for (const [x, y, n, stated, accuracy] of points) {
       const r = 3 + 9 * Math.sqrt(n / total);
       const mark = series === against ? svg("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r, fill: colour, "fill-opacity": 0.75 }) : svg("circle", { cx: x, cy: y, r, fill: colour, "fill-opacity": 0.75 });
-      picture.plot.append(titled(mark, `${series.title}: ${count(n)} answers at ${stated.toFixed(1)} %, ${accuracy.toFixed(1)} % right`));
+      picture.plot.append(titled(mark, `${series.title}: ${count(n)} answers at ${chance(stated / 100)} %, ${accuracy.toFixed(1)} % right`));
     }
   }
   return figure("calibration-figure", "", picture.root, `On the dashed line, stated probability is accuracy; below it the method is too sure. Larger marks hold more answers. Expected calibration error: ${shown.title} ${shown.ece_mean.toFixed(1)} %${against ? `, ${against.title} ${against.ece_mean.toFixed(1)} %` : ""}.`);

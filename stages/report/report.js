@@ -161,7 +161,7 @@ function samples() {
 
 function suspects() {
   const run = report.runs[state.shown.run], total = run.suspects.length;
-  return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} whose nearest cached images are all of another class: often a wrong label. Each with its class, among those of its neighbours.`, suspectCards(run));
+  return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} ${run.suspects[0].probability === null ? "whose nearest cached images are all of another class" : "whose label has a probability below 5 % by class texts and other cached images"}: often a wrong label. Each with its class, and what it is among.`, suspectCards(run));
 }
 
 function change(changes, keep) {

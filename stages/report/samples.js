@@ -4,7 +4,7 @@ const COLUMNS = [
   { key: "sample", name: "sample", text: true },
   { key: "label", name: "true class", text: true },
   { key: "predicted", name: "predicted", text: true },
-  { key: "probability", name: "probability (%)", show: (value) => fixed(value === null ? null : 100 * value, 1) },
+  { key: "probability", name: "probability (%)", show: (value) => chance(value) },
   { key: "other", name: "compared", text: true, compares: true },
   { key: "margin", name: "margin (logits)", show: (value) => fixed(value, 2) },
   { key: "image", name: "image affinity", show: (value) => fixed(value, 3), wide: true },
@@ -91,7 +91,7 @@ function evidence(task, run, shown, place) {
     el("tbody", {}, rows.map((row) => el("tr", { class: row.of === label ? "chosen" : "" },
       el("td", {}, task.classes[row.of], row.of === label && el("span", { class: "soft" }, " (true)"), row.of === said.predicted[place] && el("span", { class: "soft" }, " (predicted)")),
       el("td", { class: "wide" }, task.prompts[row.of]),
-      el("td", { class: "number" }, row.chance === null || row.chance === undefined ? "" : [el("span", { class: "meter chance", "aria-hidden": "true" }, put(el("i"), { style: `width:${100 * row.chance}%` }, [])), percent(row.chance)]),
+      el("td", { class: "number" }, row.chance === null || row.chance === undefined ? "" : [el("span", { class: "meter chance", "aria-hidden": "true" }, put(el("i"), { style: `width:${100 * row.chance}%` }, [])), `${chance(row.chance)} %`]),
       el("td", { class: "number" }, meter(row.image, most("image"), "")), el("td", { class: "number" }, meter(row.text, most("text"), "text"))))));
   const near = (said.near[place] || []).map((sample, rank) => el("li", {}, picture(task, sample, "near"),
     el("span", { class: `verdict ${said.near_label[place][rank] === label ? "right" : "wrong"}` }, task.classes[said.near_label[place][rank]]),
@@ -103,7 +103,7 @@ function sampleView(task, run, series, shown, place, order, actions) {
   const sample = task.samples[place], label = task.labels[place], said = shown.answers, at = order.indexOf(place);
   const step = (by) => el("button", { type: "button", "data-step": by, disabled: !order[at + by] && order[at + by] !== 0, onclick: () => actions.open(order[at + by]) }, by < 0 ? "‹ previous" : "next ›");
   const chips = series.filter((other) => other.answers.predicted && other.answers.predicted[place] !== null).map((other) => el("button", { type: "button", "aria-pressed": String(other === shown), onclick: () => actions.show(other, place) },
-    `${other.title}: `, el("span", { class: `verdict ${other.answers.predicted[place] === label ? "right" : "wrong"}` }, `${task.classes[other.answers.predicted[place]]} (${percent(other.answers.probability[place], 0)})`)));
+    `${other.title}: `, el("span", { class: `verdict ${other.answers.predicted[place] === label ? "right" : "wrong"}` }, `${task.classes[other.answers.predicted[place]]} (${chance(other.answers.probability[place])} %)`)));
   const gamma = shown.distributions.gamma, pick = classPicker(run, sample, label, said.top[place] || []);
   return [
     el("div", { class: "top" }, el("h2", { id: "sample-title" }, breakable(sample)), el("button", { type: "button", "data-close": true, onclick: actions.close, "aria-label": "Close" }, "✕")),

@@ -9,6 +9,7 @@ import numpy as np
 
 from xmap.store.formats.tables import Array
 from xmap.store.sql.connection import Connection
+from xmap.store.sql.questions import IMPROBABLE
 from xmap.store.sql.selects import literal
 
 
@@ -76,22 +77,36 @@ group by 1 having count(distinct content) = 1"""  # noqa: S608
 
 
 def suspects(connection: Connection, adapters: Sequence[str], limit: int) -> list[dict[str, Any]]:
-    """At most `limit` training images whose nearest cached images are all of another class: `sample`, `label`, and their classes `near`.
+    """At most `limit` training images whose labels are improbable: `sample`, `label`, its `probability`, and the classes `near` to it.
 
-    Those furthest on the wrong side first, in the artifacts `adapters` that saw them.
+    The least probable first, by the artifacts `adapters` that saw them. Of adapters of before, those whose nearest cached images are all of
+    another class; no probability is known.
     """
     if not adapters:
         return []
     here = f"artifact in ({', '.join(map(literal, adapters))}) and split = 'train'"
     # Agreement is that with the cache, which no epoch changes; the last epoch lists the neighbours.
     query = f"""
-with suspects as (
-  select sample_id, label, avg(margin) as margin from affinity where {here} and epoch <= 1 group by all having max(neighbor_agreement) = 0
+with probable as (
+  select sample_id, label, avg(label_probability) as probability, mode(likely) as likely from out_of_sample where {here} group by all
+), seen as (
+  select sample_id, label, avg(margin) as margin, max(neighbor_agreement) as agreement
+  from affinity where {here} and epoch <= 1 group by all
+), suspects as (
+  select * from seen left join probable using (sample_id, label) where coalesce(probability < {IMPROBABLE}, agreement = 0)
 )
-select s.sample_id as sample, s.label, list_distinct(flatten(list({_each("a.neighbors", "e.label")}))) as near
+select s.sample_id as sample, s.label, s.probability, any_value(s.likely) as likely,
+  list_distinct(flatten(list({_each("a.neighbors", "e.label")}))) as near
 from suspects s join affinity a using (sample_id, label) where {here} and len(a.neighbors) > 0
-group by s.sample_id, s.label, s.margin order by s.margin, s.sample_id limit {limit}"""  # noqa: S608
-    return [{**row, "near": sorted(row["near"])} for row in connection.query(query).to_pylist()]
+group by s.sample_id, s.label, s.probability, s.margin order by s.probability, s.margin, s.sample_id limit {limit}"""  # noqa: S608
+    return [_suspect(row) for row in connection.query(query).to_pylist()]
+
+
+def _suspect(row: dict[str, Any]) -> dict[str, Any]:
+    """The most probable class first among those that are near."""
+    likely = row.pop("likely")
+    others = sorted(set(row["near"]) - {row["label"], likely})
+    return {**row, "near": others if likely in (None, row["label"]) else [likely, *others]}
 
 
 def answers(connection: Connection, artifact: str, seed: int, ids: Sequence[str]) -> dict[str, dict[str, list[Any]]]:

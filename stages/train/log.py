@@ -41,14 +41,20 @@ def observe(module: Method, fitted: Fitted, task: FewShotTask, log: TrainLog) ->
         log.add(0, torch.arange(part.start, part.stop), columns)
 
 
-def write_log(draft: Draft, spec: TrainSpec, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: OpenCache) -> None:
-    """Write the log of an adapter. Neighbours are listed for the final epoch, in the untrained cache."""
+def nearest(task: FewShotTask, cache: OpenCache) -> Neighbors:
+    """The keys (M, k) of the untrained cache nearest to each support sample, its own not among them."""
+    logged = np.arange(len(task.support)) if task.index is None else logged_rows(len(cache.values))
+    return nearest_others(cache.index, task.support.keys.numpy(), NEIGHBORS, logged)
+
+
+def write_log(
+    draft: Draft, spec: TrainSpec, recorder: Recorder, task: FewShotTask, fitted: Fitted, cache: OpenCache, found: Neighbors
+) -> None:
+    """Write the log of an adapter. Neighbours `found` are listed for the final epoch."""
     support = task.support
     observed = recorder.columns()
     rows = observed.pop("row")
     labels = support.labels.numpy()
-    logged = np.arange(len(support)) if task.index is None else logged_rows(len(cache.values))
-    found = nearest_others(cache.index, support.keys.numpy(), NEIGHBORS, logged)
     zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))

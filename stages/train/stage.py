@@ -15,7 +15,7 @@ import torch
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import draw_calibration, draw_kept, draw_validation
+from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
@@ -28,7 +28,8 @@ from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on, scor
 from xmap.stages.train.examination import examine
 from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
-from xmap.stages.train.log import logged_rows, observe, write_log
+from xmap.stages.train.log import logged_rows, nearest, observe, write_log
+from xmap.stages.train.out_of_sample import judge_beside, judge_support, write_judged
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
@@ -78,7 +79,10 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         facts = adapter_facts(spec.method, fitted, spec.options)
         stored = write_adapter(held.path, fitted, facts, str(cache.summary["index"]), cache.summary.get("effort"))
         write_kept(held.path, kept, identity.fingerprint)
-        write_log(held, spec, recorder, task, fitted, opened)
+        near = nearest(task, opened)
+        write_log(held, spec, recorder, task, fitted, opened, near)
+        others = [] if beside[0] is None else [judge_beside(module, fitted, task, beside_split(images), labelled(beside[0]))]
+        write_judged(held, spec, [judge_support(task, opened, near), *others])
         progress.advance(1)
         summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts, "kept": kept.facts}
         summary |= {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}

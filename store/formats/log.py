@@ -69,6 +69,21 @@ PREDICTIONS = pa.schema(
 # What predictions lack that were written before probabilities were calibrated.
 RAW = ("raw_probability", "raw_true_probability")
 
+OUT_OF_SAMPLE = pa.schema(
+    [
+        pa.field("run", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("label_probability", pa.float32(), nullable=False),
+        pa.field("likely", pa.int32(), nullable=False),
+        pa.field("likely_probability", pa.float32(), nullable=False),
+    ]
+)
+OUT_OF_SAMPLE_TABLE = "out_of_sample.parquet"
+
 VALUES = pa.schema(
     [
         pa.field("row", pa.int64(), nullable=False),
@@ -121,6 +136,11 @@ def write_predictions(path: Path, columns: Mapping[str, Column | NeighborColumn]
     the same shape. Raises `InputError`.
     """
     _write(path, columns, PREDICTIONS, fingerprint)
+
+
+def write_out_of_sample(path: Path, columns: Mapping[str, Column], fingerprint: str) -> None:
+    """Write how probable the given labels are to what never learned them, one row a sample. Raises `InputError`."""
+    _write(path, columns, OUT_OF_SAMPLE, fingerprint)
 
 
 def write_values(path: Path, sample_ids: Sequence[str], labels: Array, class_names: Sequence[str], fingerprint: str) -> None:

@@ -127,6 +127,23 @@ VIEWS: Mapping[str, View] = {
             "artifact": _NAMES["artifact"],
         },
     ),
+    "out_of_sample": View(
+        "one row a labelled sample and adapter: what never learned its label says of it",
+        {
+            **_RUN,
+            **_SAMPLE,
+            "label_probability": (
+                "FLOAT",
+                "of the true class: of train by texts and the nearest other cached images, else the adapter's",
+            ),
+            "likely": ("INTEGER", "index of the most probable class"),
+            "likely_probability": ("FLOAT", "its probability"),
+            "class_name": _NAMES["class_name"],
+            "likely_name": ("VARCHAR", "name of the most probable class"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
     "neighbors": View(
         "one row a sample and one of its nearest cached images",
         {

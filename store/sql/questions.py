@@ -44,6 +44,10 @@ with newest as (
 )"""
 
 
+# Below it a label is improbable, to what never learned it.
+IMPROBABLE = 0.05
+
+
 QUESTIONS: Mapping[str, Question] = {
     "methods": Question(
         "The methods side by side: accuracy (percent) with its 95 % interval, and what settings were chosen on.",
@@ -133,23 +137,53 @@ order by dataset, split, kind, cosine desc, sample_id""",  # noqa: S608
         ("artifact", "label"),
     ),
     "label-suspects": Question(
-        "Images whose nearest cached images are all of another class, in every run that saw them: often a wrong label.",
-        """
-with suspects as (
+        "Images whose label has a probability below 5 %, to what never learned it (in runs of before: none of the nearest cached images "
+        "has it): often a wrong label, the least probable first. `likely` is the most probable class.",
+        f"""
+with probable as (
+  select dataset, split, sample_id, label, avg(label_probability) as probability, mode(likely_name) as likely,
+    any_value(class_name) as class_name, count(*) as runs
+  from out_of_sample group by dataset, split, sample_id, label
+), near as (
   -- neighbours are those in the cache, so the first epoch says what all epochs say
-  select dataset, split, sample_id, label, count(*) as runs from affinity
-  where epoch <= 1 group by dataset, split, sample_id, label having max(neighbor_agreement) = 0
+  select dataset, split, sample_id, label, avg(neighbor_agreement) as agreement, mode(predicted_name) as predicted,
+    any_value(class_name) as class_name, count(*) as runs
+  from affinity where epoch <= 1 group by dataset, split, sample_id, label
+), suspects as (
+  select dataset, split, sample_id, coalesce(p.class_name, n.class_name) as class_name, coalesce(likely, predicted) as likely, probability,
+    agreement, coalesce(p.runs, n.runs) as runs
+  from probable p full join near n using (dataset, split, sample_id, label) where coalesce(probability < {IMPROBABLE}, agreement = 0)
 ), named as (
   -- the class that an image has by now; of one that was replaced under its name no content is said, for runs saw either
   select dataset, sample_id, arg_max(class_name, created) as now, if(count(distinct content) = 1, any_value(content), null) as content
   from samples join artifacts using (artifact) where sample_id in (select sample_id from suspects) group by dataset, sample_id
 )
-select s.dataset, s.split, s.sample_id, any_value(a.class_name) as label, mode(a.predicted_name) as predicted, s.runs,
-  round(avg(a.margin), 2) as margin, any_value(n.content) as content
-from suspects s join affinity a using (dataset, split, sample_id, label) left join named n using (dataset, sample_id)
-where a.epoch <= 1 and coalesce(n.now = a.class_name, true) group by s.dataset, s.split, s.sample_id, s.runs
-order by s.runs desc, margin, s.sample_id limit 1000""",
+select dataset, split, sample_id, s.class_name as label, likely, ceil(10000 * probability) / 100 as percent,
+  round(100 * agreement) as neighbors_percent, runs, content
+from suspects s left join named n using (dataset, sample_id) where coalesce(now = s.class_name, true)
+order by probability, agreement, runs desc, sample_id limit 1000""",  # noqa: S608
         ("content", "dataset", "runs", "split"),
+    ),
+    "misleading": Question(
+        "Cached images that mislead most: how many wrong answers to test images each supported, being near and of the class answered, and "
+        "how many right ones. `instead_of` is the class that most images so mistaken have; `percent` how probable its own label is.",
+        """
+with votes as (
+  -- a method without an image cache hears none of its neighbours
+  select dataset, class_name, predicted_name, correct, unnest(neighbors) as near, predicted
+  from affinity where split = 'test' and affinity_image is not null
+), spoken as (
+  select dataset, near.sample_id as sample_id, predicted_name as class_name, count(*) filter (not correct) as mistakes,
+    count(*) filter (correct) as right_answers, mode(class_name) filter (not correct) as instead_of
+  from votes where near.label = predicted group by dataset, near.sample_id, predicted_name
+  having mistakes > 0 order by mistakes desc, right_answers, sample_id limit 100
+), own as (
+  select dataset, sample_id, class_name, avg(label_probability) as probability
+  from out_of_sample where split = 'train' and sample_id in (select sample_id from spoken) group by dataset, sample_id, class_name
+)
+select dataset, sample_id, class_name, mistakes, right_answers, instead_of, floor(10000 * probability) / 100 as percent
+from spoken left join own using (dataset, sample_id, class_name) order by mistakes desc, right_answers, sample_id""",
+        ("dataset",),
     ),
     "gamma-by-class": Question(
         "The share of the image cache in the fused affinity, by method and class (1 is image only).",
@@ -172,10 +206,11 @@ from fixed f join affinity a using (method, sample_id, label) where a.split = 't
 group by f.method, f.sample_id, f.margin order by f.margin desc, f.sample_id""",
     ),
     "confident-mistakes": Question(
-        "Wrong answers given with the highest probability, and that of the true class.",
+        "Wrong answers given with the highest probability, and that of the true class. 99.9 and 0.1 percent stand for more and for less.",
         """
-select method, seed, sample_id, class_name, predicted_name, round(100 * probability, 1) as percent,
-  round(100 * true_probability, 1) as true_percent
+select method, seed, sample_id, class_name, predicted_name,
+  case when probability >= 0.9995 then 99.9 else round(100 * probability, 1) end as percent,
+  case when true_probability < 0.0005 then 0.1 else round(100 * true_probability, 1) end as true_percent
 from predictions where predicted <> label order by probability desc, sample_id limit 20""",
     ),
 }

@@ -11,7 +11,7 @@ from xmap.store.sql.views import Sources
 
 # Views of what manifests say, and columns that name the class of a label.
 FACTS = ("artifacts", "runs")
-NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label"}
+NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label", "likely_name": "likely"}
 
 
 def definitions(found: Sources) -> dict[str, str]:
@@ -36,6 +36,8 @@ def definitions(found: Sources) -> dict[str, str]:
         texts["predictions"] = " UNION ALL ".join(predictions)
     if found.files["affinity"]:
         texts["neighbors"] = _neighbors()
+    judged = [_select("out_of_sample", found.files["out_of_sample"])] if found.files["out_of_sample"] else []
+    texts["out_of_sample"] = " UNION ALL ".join([*judged, _judged_in_test()])
     return texts
 
 
@@ -56,6 +58,19 @@ def _neighbors() -> str:
     }
     columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
     return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
+
+
+def _judged_in_test() -> str:
+    """Test samples, whose label no adapter has learned."""
+    expressions = {
+        "split": "'test'",
+        "label_probability": "true_probability",
+        "likely": "predicted",
+        "likely_probability": "probability",
+        "likely_name": "predicted_name",
+    }
+    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["out_of_sample"].columns)
+    return f"SELECT {columns} FROM predictions WHERE true_probability IS NOT NULL"  # noqa: S608
 
 
 def _referring(found: Sources) -> str:

@@ -18,7 +18,7 @@ from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
 from xmap.store.formats.features import ERRORS
-from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
+from xmap.store.formats.log import AFFINITY, OUT_OF_SAMPLE, OUT_OF_SAMPLE_TABLE, PREDICTIONS, RAW
 from xmap.store.formats.packs import all_packs
 from xmap.store.formats.pairs import PAIRS
 from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of, shared_bytes
@@ -30,6 +30,7 @@ TABLES = {
     "errors": ERRORS,
     "affinity": AFFINITY,
     "predictions": PREDICTIONS,
+    "out_of_sample": OUT_OF_SAMPLE,
     "pairs": PAIRS,
 }
 
@@ -126,7 +127,8 @@ def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
         return (("errors" if path.name == BAD_TABLE else "images", path) for path in artifact.files(suffix=".parquet"))
     if artifact.stage in ("adapter", "eval"):
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
-        return logs + [("predictions", path) for path in artifact.files("predictions", ".parquet")]
+        logs += [("predictions", path) for path in artifact.files("predictions", ".parquet")]
+        return logs + [("out_of_sample", path) for path in artifact.files(OUT_OF_SAMPLE_TABLE)]
     if artifact.stage == "pairs":
         return [("pairs", path) for path in artifact.files(suffix=".parquet")]
     return ()

@@ -12,7 +12,7 @@ from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.formats.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
-from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample, write_predictions
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
 from xmap.store.sql.connection import Connection
 
@@ -53,6 +53,9 @@ def fill_store(root: Path) -> dict[str, Artifact]:
         write_affinity(
             folder / "affinity" / "train.parquet", {**shared, "run": "r", "split": "train", "epoch": 3, "loss": np.array([0.5])}, "f"
         )
+        seen = {name: value for name, value in shared.items() if name != "predicted"}
+        said = {"label_probability": np.array([0.25]), "likely": np.array([0]), "likely_probability": np.array([0.75])}
+        write_out_of_sample(folder / OUT_OF_SAMPLE_TABLE, {**seen, **said, "run": "r", "split": "train"}, "f")
 
     adapter = built(root, Identity("adapter", "pets-xm", {}, {"texts": texts.fingerprint}), train, {})
     neighbors = NeighborColumn(np.array([[1, 0]]), np.array([[0.9, 0.1]]), ["a/1.jpg", "b/3.jpg"], np.array([0, 1]))

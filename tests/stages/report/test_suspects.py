@@ -1,22 +1,23 @@
-"""Which training images a report shows as suspects: those among other classes only, the surest first."""
+"""Which training images a report shows as suspects: those of improbable labels, the surest first."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from xmap.stages.report.samples import suspects
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.identity import Identity
-from xmap.store.formats.log import NeighborColumn, write_affinity
+from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample
 from xmap.store.sql.connection import connect
 
 IDS = ["a", "b", "c", "d"]
 LABELS = np.array([0, 0, 1, 2])
 
 
-def write_adapter(root: Path, name: str, agreement: list[float]) -> str:
+def write_adapter(root: Path, name: str, agreement: list[float], chances: list[float] | None = None) -> str:
     """An adapter of two epochs, whose samples have their neighbours in the last; its path."""
     with Store(root).build(Identity("adapter", name, {})) as held:
         assert isinstance(held, Draft)
@@ -30,6 +31,10 @@ def write_adapter(root: Path, name: str, agreement: list[float]) -> str:
         own = {"run": name, "method": "m", "seed": 1, "split": "train", "sample_id": IDS * 2, "label": np.tile(LABELS, 2)}
         near = NeighborColumn(keys, np.ones((8, 2), np.float32), IDS, LABELS)
         write_affinity(held.path / "affinity/train.parquet", {**own, **epochs, "predicted": np.tile(LABELS, 2), "neighbors": near}, "f")
+        if chances is not None:
+            own = {"run": name, "method": "m", "seed": 1, "split": "train", "sample_id": IDS, "label": LABELS}
+            said = {"label_probability": np.asarray(chances), "likely": np.array([2, 0, 1, 2]), "likely_probability": np.full(4, 0.5)}
+            write_out_of_sample(held.path / OUT_OF_SAMPLE_TABLE, {**own, **said}, "f")
         return f"adapter/{held.commit({'classes': ['x', 'y', 'z'], 'dataset': 'toy'}).path.name}"
 
 
@@ -37,7 +42,18 @@ def test_suspects_are_among_other_classes_in_every_adapter(tmp_path: Path) -> No
     one, other = write_adapter(tmp_path, "one", [0.0, 0.5, 0.0, 0.0]), write_adapter(tmp_path, "other", [0.0, 0.0, 0.0, 0.5])
     with connect(tmp_path) as connection:
         rows = suspects(connection, [one, other], 10)
-        assert rows == [{"sample": "c", "label": 1, "near": [0]}, {"sample": "a", "label": 0, "near": [1, 2]}]
+        assert rows == [
+            {"sample": "c", "label": 1, "probability": None, "near": [0]},
+            {"sample": "a", "label": 0, "probability": None, "near": [1, 2]},
+        ]
         assert suspects(connection, [one, other], 1) == rows[:1]
         assert [row["sample"] for row in suspects(connection, [one], 10)] == ["c", "a", "d"]
         assert suspects(connection, [], 10) == []
+
+
+def test_improbable_labels_are_suspects_with_the_likeliest_class_first(tmp_path: Path) -> None:
+    path = write_adapter(tmp_path, "one", [0.5, 0.0, 0.0, 0.0], [0.01, 0.9, 0.9, 0.001])
+    with connect(tmp_path) as connection:
+        rows = suspects(connection, [path], 10)
+    assert [(row["sample"], row["label"], row["near"]) for row in rows] == [("d", 2, [0, 1]), ("a", 0, [2, 1])]
+    assert [row["probability"] for row in rows] == [pytest.approx(0.001), pytest.approx(0.01)]

@@ -64,7 +64,12 @@ def test_all_keys_retrieved_are_the_dense_formula(counts: list[int], seed: int) 
 def test_a_retrieving_adapter_keeps_no_keys_and_logs_what_the_dense_one_does(tmp_path: Path) -> None:
     here = scene(tmp_path)
     dense, sparse = here.train("tip-adapter"), here.train("tip-adapter", top_k=16)
-    assert [entry["name"] for entry in sparse.manifest["files"]] == ["adapter.safetensors", "affinity/train.parquet", "kept.parquet"]
+    assert [entry["name"] for entry in sparse.manifest["files"]] == [
+        "adapter.safetensors",
+        "affinity/train.parquet",
+        "kept.parquet",
+        "out_of_sample.parquet",
+    ]
     assert sparse.summary["settings"] == {**dense.summary["settings"], "top_k": 16}
     assert sparse.summary["examination"] == dense.summary["examination"]
     fitted, cache = load_adapter(sparse, OpenCache(here.cache, here.texts))

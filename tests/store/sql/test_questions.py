@@ -61,7 +61,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         write_affinity(held.path / "affinity/test.parquet", log(**scored), "f")
         said = {"run": "r", "predicted": scored["predicted"], "probability": np.array([0.6, 0.7, 0.9, 0.8])}
-        write_predictions(held.path / "predictions.parquet", log(**said, true_probability=np.array([0.6, 0.7, 0.1, 0.8])), "f")
+        write_predictions(held.path / "predictions.parquet", log(**said, true_probability=np.array([0.6, 0.7, 0.04, 0.8])), "f")
         held.commit({"classes": CLASSES, "dataset": "toy"})
     return root
 
@@ -97,7 +97,14 @@ def test_the_confusion_is_found_with_its_share_of_the_class(opened: Connection) 
 
 def test_the_suspect_label_is_found_with_what_it_is_taken_for(opened: Connection) -> None:
     (row,) = ask(opened, "label-suspects")
-    assert (row["sample_id"], row["label"], row["predicted"], row["runs"]) == ("bee/3", "bee", "ant", 1)
+    assert (row["sample_id"], row["label"], row["likely"], row["runs"]) == ("bee/3", "bee", "ant", 1)
+    assert (row["percent"], row["neighbors_percent"]) == (pytest.approx(4.0), 0.0)
+
+
+def test_the_cached_image_that_misled_is_found_with_what_it_had_right(opened: Connection) -> None:
+    """`bee/3` was called an ant beside `ant/1`, as `ant/2` was rightly; who supported right answers alone misleads nobody."""
+    (row,) = ask(opened, "misleading")
+    assert (row["sample_id"], row["class_name"], row["instead_of"], row["mistakes"], row["right_answers"]) == ("ant/1", "ant", "bee", 1, 1)
 
 
 def test_gamma_is_averaged_by_class(opened: Connection) -> None:
@@ -106,7 +113,7 @@ def test_gamma_is_averaged_by_class(opened: Connection) -> None:
 
 def test_what_the_adapter_fixed_and_what_it_was_sure_of(opened: Connection) -> None:
     assert [row["sample_id"] for row in ask(opened, "fixed-by-the-adapter")] == ["ant/2", "bee/4"]
-    assert [(row["sample_id"], row["percent"]) for row in ask(opened, "confident-mistakes")] == [("bee/3", 90.0)]
+    assert [(row["sample_id"], row["percent"]) for row in ask(opened, "confident-mistakes")] == [("bee/3", pytest.approx(90.0))]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
