@@ -49,14 +49,20 @@ def test_every_figure_is_drawn_and_names_are_text(visit: Visit) -> None:
     assert visit.page.locator("#samples-table img").count() == visit.page.locator("#samples-table tbody tr").count()
 
 
+def test_no_probability_is_shown_as_certain(visit: Visit) -> None:
+    shown = visit.page.evaluate("[1, 0.9996, 0.9994, 0.5, 0.0004, 0, null].map((value) => chance(value))")
+    assert shown == [">99.9", ">99.9", "99.9", "50.0", "<0.1", "<0.1", ""]
+    assert not {"100.0", "0.0"} & set(visit.column(5))
+
+
 def test_sorting_filtering_and_searching_by_clicking(visit: Visit) -> None:
     page = visit.page
     assert visit.matches() == 24
     page.click("[data-sort=probability]")
-    falling = [float(text) for text in visit.column(5)]
+    falling = [float(text.lstrip("<>")) for text in visit.column(5)]
     assert falling == sorted(falling, reverse=True)
     page.click("[data-sort=probability]")
-    assert [float(text) for text in visit.column(5)] == sorted(falling)
+    assert [float(text.lstrip("<>")) for text in visit.column(5)] == sorted(falling)
     page.click("[data-sort=label]")
     assert visit.column(3) == sorted(visit.column(3))
     page.select_option("#outcome", "wrong")

@@ -118,14 +118,14 @@ def test_a_person_corrects_labels_and_the_next_run_takes_them(chromium: Any, rep
     visit.leave()
 
 
-def test_training_images_among_other_classes_are_shown_to_be_corrected(chromium: Any, report: Path, reported: Path) -> None:
+def test_training_images_of_improbable_labels_are_shown_to_be_corrected(chromium: Any, report: Path, reported: Path) -> None:
     visit = Visit(chromium, report, **SIZES["phone"])
     assert visit.page.locator("#suspects").count() == 0, "none is among others here"
     sample = next(path.name for path in sorted(reported.parent.glob("train-*.png")))
-    visit.page.evaluate("(sample) => { report.runs[0].suspects = [{ sample, label: 0, near: [2, 1] }]; draw(); }", sample)
+    visit.page.evaluate("(sample) => { report.runs[0].suspects = [{ sample, label: 0, probability: 0.00001, near: [2, 1] }]; draw(); }", sample)
     card = visit.page.locator("#suspects .nearest li")
     names = sorted(CLASSES)
-    assert card.inner_text().split("\n")[:2] == [f"{names[0]}, among {names[2]}, {names[1]}", sample]
+    assert card.inner_text().split("\n")[:2] == [f"{names[0]} (<0.1 %), among {names[2]}, {names[1]}", sample]
     assert card.locator("option").all_inner_texts() == [f"{names[0]} (as it is)", names[2], names[1], "leave out"]
     card.locator(".correct").select_option(index=1)
     assert rows_of(downloaded(visit, "main > .corrections"))[1][::2] == [sample, names[2]]

@@ -51,7 +51,7 @@ def test_twenty_thousand_keys_meet_no_query_all_at_once(tmp_path: Path) -> None:
     for command in ("train", "eval"):
         assert call(tmp_path, command, *index, "--top-k", "100") <= KEYS * world.width < 800 * KEYS
     (adapter,) = Store(tmp_path).artifacts("adapter")
-    assert [path.name for path in adapter.files()] == ["adapter.safetensors", "train.parquet"]
+    assert [path.name for path in adapter.files()] == ["adapter.safetensors", "train.parquet", "kept.parquet", "out_of_sample.parquet"]
     assert adapter.summary["stored_bytes"] < 10_000
     assert len(read_table(adapter.files(prefix="affinity/"))) == KEYS
     sparse, dense = accuracy(Store(tmp_path)), 0.0
