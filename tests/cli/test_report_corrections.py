@@ -122,7 +122,8 @@ def test_training_images_of_improbable_labels_are_shown_to_be_corrected(chromium
     visit = Visit(chromium, report, **SIZES["phone"])
     assert visit.page.locator("#suspects").count() == 0, "none is among others here"
     sample = next(path.name for path in sorted(reported.parent.glob("train-*.png")))
-    visit.page.evaluate("(sample) => { report.runs[0].suspects = [{ sample, label: 0, probability: 0.00001, near: [2, 1] }]; draw(); }", sample)
+    doubted = "{ sample, label: 0, probability: 0.00001, near: [2, 1] }"
+    visit.page.evaluate(f"(sample) => {{ report.runs[0].suspects = [{doubted}]; draw(); }}", sample)
     card = visit.page.locator("#suspects .nearest li")
     names = sorted(CLASSES)
     assert card.inner_text().split("\n")[:2] == [f"{names[0]} (<0.1 %), among {names[2]}, {names[1]}", sample]
