@@ -18,17 +18,20 @@ from xmap.stages.predict.percent import percent
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from xmap.stages.predict.prediction import Prediction
+    from xmap.stages.predict.prediction import Asked, Prediction
     from xmap.stages.workplace.progress import Progress
     from xmap.store.disk.output import Output
 
 FORMATS = (TABLE, CSV, JSONL, PARQUET)
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "error")
+SET_COLUMNS = ("set", "set_size")
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
-NEIGHBORS = 5
+# Classes of a set that a table names.
+NAMED = 5
 # What a narrow terminal leaves out.
 SPARE = ("zero-shot %", "next", "zero-shot")
+NUMBERS = ("probability %", "size", "zero-shot %")
 
 
 def command(
@@ -36,6 +39,19 @@ def command(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
     ] = False,
+    sets: Annotated[
+        float | None,
+        typer.Option(
+            "--sets",
+            metavar="SHARE",
+            help="Also the set of classes that has the right one for SHARE of images, as 0.9.",
+            show_default=False,
+        ),
+    ] = None,
+    sets_by: Annotated[
+        str,
+        typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each class that has samples enough."),
+    ] = "all",
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes shown for each image in the table.")] = 3,
     adapter: AdapterOption = "",
     method: MethodOption = "",
@@ -84,12 +100,15 @@ def command(
     with progress_on_stderr(quiet) as progress:
         found = image_paths(_listed(paths), progress)
         loaded = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
+        asked = loaded.asked(explain, sets, sets_by)
         rules = loaded.rules(depth, max_pixels)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         made = loaded.artifact.manifest["created"]
         progress.say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {encoder.device}")
-        predictions = loaded.stream(found, encoder, progress, batch_size, workers, NEIGHBORS if explain else 0, rules)
-        _write(_noticed(predictions, progress, len(found)), chosen, target, explain, top)
+        if asked.sets:
+            progress.say(str(asked.sets))
+        predictions = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
+        _write(_noticed(predictions, progress, len(found)), chosen, target, asked, top)
 
 
 def _listed(paths: list[str]) -> list[str]:
@@ -115,48 +134,58 @@ def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) 
         raise InputError(f"none of the {total:,} images could be read; check the paths above.")
 
 
-def _write(predictions: Iterator[Prediction], form: str, output: Output | None, explain: bool, top: int) -> None:
+def _write(predictions: Iterator[Prediction], form: str, output: Output | None, asked: Asked, top: int) -> None:
     if output and form == PARQUET:
         from xmap.stages.predict.prediction import encode_predictions
 
         with output.open() as file:
-            encode_predictions(file, predictions, explain)
+            encode_predictions(file, predictions, asked)
         return
     with printed_to(output, spreadsheet=form == CSV):
         if form == TABLE:
-            _print(list(predictions), explain, top)
+            _print(list(predictions), asked, top)
         elif form == CSV:
-            _print_csv(predictions)
+            _print_csv(predictions, asked)
         else:
             for prediction in predictions:
-                typer.echo(json_line(prediction.facts(explain)))
+                typer.echo(json_line(prediction.facts(bool(asked.neighbors))))
 
 
-def _print_csv(predictions: Iterable[Prediction]) -> None:
-    print_row(COLUMNS)
+def _print_csv(predictions: Iterable[Prediction], asked: Asked) -> None:
+    columns = (*COLUMNS, *(SET_COLUMNS if asked.sets else ()))
+    print_row(columns)
     for prediction in predictions:
         facts = prediction.facts()
         if prediction.error:
             facts["error"] = f"{prediction.error.kind}: {prediction.error.message}"
-        print_row(facts.get(column) for column in COLUMNS)
+        print_row(facts.get(column) for column in columns)
 
 
-def _print(predictions: list[Prediction], explain: bool, top: int) -> None:
-    columns = ("image", "class", "probability %", "next", "zero-shot", "zero-shot %")
-    print_table(
-        columns, [_row(prediction, top) for prediction in predictions], right=(columns[2], columns[5]), spare=SPARE, paths=columns[:1]
-    )
-    for prediction in predictions if explain else ():
+def _print(predictions: list[Prediction], asked: Asked, top: int) -> None:
+    rows = [_row(prediction, top) for prediction in predictions]
+    columns = [name for name in rows[0] if asked.sets or name not in ("set", "size")]
+    numbers = [name for name in columns if name in NUMBERS]
+    print_table(columns, [[row[name] for name in columns] for row in rows], right=numbers, spare=SPARE, paths=columns[:1])
+    for prediction in predictions if asked.neighbors else ():
         if not prediction.error:
             _explain(prediction, top)
 
 
-def _row(prediction: Prediction, top: int) -> tuple[str, ...]:
-    if prediction.error:
-        return prediction.path, "", "", f"{prediction.error.kind}: {prediction.error.message}", "", ""
-    others = ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[1:])
-    zero_shot = percent(float(prediction.zero_shot.max()))
-    return prediction.path, prediction.class_name, percent(prediction.probability), others, prediction.zero_shot_name, zero_shot
+def _row(prediction: Prediction, top: int) -> dict[str, str]:
+    bad = prediction.error
+    others = f"{bad.kind}: {bad.message}" if bad else ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[1:])
+    named = prediction.prediction_set or ()
+    more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    return {
+        "image": prediction.path,
+        "class": prediction.class_name,
+        "probability %": "" if bad else percent(prediction.probability),
+        "set": f"all {len(named):,} classes" if more and len(named) == len(prediction.classes) else ", ".join(named[:NAMED]) + more,
+        "size": "" if bad else f"{len(named):,}",
+        "next": others,
+        "zero-shot": prediction.zero_shot_name,
+        "zero-shot %": "" if bad else percent(float(prediction.zero_shot.max())),
+    }
 
 
 def _explain(prediction: Prediction, top: int) -> None:

@@ -56,6 +56,7 @@ def command(
     _print_inputs(artifact, Lineage.of(held.artifacts()))
     _print_fields("fields that made it", artifact.fields)
     _print_settings(artifact)
+    _print_honesty(artifact)
     tables = ("results", "differences") if artifact.stage == EVAL else ()
     _print_fields("what came out", {label: value for label, value in artifact.summary.items() if label not in tables})
     if tables:
@@ -93,9 +94,15 @@ def _print_settings(artifact: Artifact) -> None:
         ],
         right=("value",),
     )
-    calibration = artifact.summary.get("calibration")
+
+
+def _print_honesty(artifact: Artifact) -> None:
+    """Of an adapter: what its probabilities and its sets stand on."""
+    calibration, kept = artifact.summary.get("calibration"), artifact.summary.get("kept")
     if calibration:
         show(f"temperature {calibration['temperature']:g}; fitted on: {calibration['calibrated_on']}")
+    if kept:
+        show(f"for prediction sets: {kept['samples']:,} samples, {kept['source']}")
 
 
 def _grids(options: Any) -> dict[str, list[float]]:

@@ -19,15 +19,20 @@ from xmap.store.formats.tables import Array
 from xmap.store.sql.views import dataset_of, providers_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from xmap.stages.adapters.sets import Sets
     from xmap.stages.encoder.identity import EncoderIdentity
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
     from xmap.stages.images.read import Given
-    from xmap.stages.predict.prediction import Prediction
+    from xmap.stages.predict.prediction import Asked, Prediction
 
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
 BATCH = 64
+# Cached images that evidence names.
+NEIGHBORS = 5
 
 
 class Adapter:
@@ -85,8 +90,10 @@ class Adapter:
     def _encoder(self) -> Encoder:
         return self.encoder()
 
-    def predict(self, images: Any, explain: bool = False, encoder: Encoder | None = None) -> list[Prediction]:
-        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`.
+    def predict(
+        self, images: Any, explain: bool = False, encoder: Encoder | None = None, sets: float | None = None, sets_by: str = "all"
+    ) -> list[Prediction]:
+        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`; with `sets=0.9` each with its set (see `sets`).
 
         `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
         of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
@@ -95,7 +102,22 @@ class Adapter:
         from xmap.pipeline.adapters.given_images import given_images
 
         given = given_images(images)
-        return list(self.stream(given, encoder or self._encoder, neighbors=5 if explain else 0))
+        asked = self.asked(explain, sets, sets_by)
+        return list(self.stream(given, encoder or self._encoder, asked=asked))
+
+    def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all") -> Asked:
+        """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets`."""
+        from xmap.stages.predict.prediction import Asked
+
+        return Asked(NEIGHBORS if explain else 0, None if sets is None else self.sets(sets, sets_by))
+
+    def sets(self, level: float, by: str = "all") -> Sets:
+        """Prediction sets that hold an image's class with a probability of at least `level`, by samples that chose nothing of it.
+
+        `words` and `promise` say what they stand on; `members` takes raw logits. With `by="class"` each class that has samples
+        enough has a threshold of its own. Raises `InputError` for an adapter of an older xmap and for what is no share.
+        """
+        return self.scorer.sets(level, by)
 
     def encode(self, images: Any, encoder: Encoder | None = None) -> Array:
         """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for
@@ -113,16 +135,17 @@ class Adapter:
         progress: Progress | None = None,
         batch_size: int = BATCH,
         workers: int = 2,
-        neighbors: int = 0,
+        asked: Asked | None = None,
         rules: Rules | None = None,
     ) -> Iterator[Prediction]:
-        """Predictions as they are made, `batch_size` images at a time; with `neighbors` nearest cached images each.
+        """Predictions as they are made, `batch_size` images at a time, with what is `asked` beside.
 
         `rules` of reading pixels are those of the extraction unless given.
         """
         from xmap.stages.predict.predictor import Predictor
 
-        return Predictor(self.scorer).predict(images, encoder, progress or Silent(), batch_size, workers, neighbors, rules or self.rules())
+        predictor = Predictor(self.scorer, asked or self.asked())
+        return predictor.predict(images, encoder, progress or Silent(), batch_size, workers, rules or self.rules())
 
     def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
         """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
@@ -136,6 +159,16 @@ class Adapter:
 
     def predict_proba(self, features: Any) -> Array:
         """Calibrated class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
+        chances: Array = self.scorer.probabilities(self._logits(features)).numpy()
+        return chances
+
+    def prediction_sets(self, features: Any, level: float, by: str = "all") -> Array:
+        """Which classes (B, N) bool are in the set of each of image features (B, C), raw or of unit norm. Raises as `sets`."""
+        members: Array = self.sets(level, by).members(self._logits(features)).numpy()
+        return members
+
+    def _logits(self, features: Any) -> Tensor:
+        """Raw logits (B, N) of features from outside. Raises `InputError`."""
         import torch
 
         width = self.scorer.cache.width
@@ -148,8 +181,7 @@ class Adapter:
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
         if bool((found == 0).all(1).any()):
             raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
-        chances: Array = self.scorer.probabilities(self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits).numpy()
-        return chances
+        return self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits
 
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:

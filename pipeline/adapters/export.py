@@ -137,7 +137,7 @@ def _facts(adapter: Adapter) -> dict[str, Any]:
         "seed": summary["seed"],
         "settings": summary["settings"],
         "selected_on": summary["selection"]["selected_on"],
-        **({"calibration": summary["calibration"]} if "calibration" in summary else {}),
+        **{name: summary[name] for name in ("calibration", "kept") if name in summary},
         "classes": list(adapter.classes),
         "encoder": texts.name,
         "encoder_weights": texts.fields.get("encoder", {}).get("weights"),
@@ -172,6 +172,11 @@ def _calibrated(facts: Mapping[str, Any]) -> str:
     return f"Its probabilities are calibrated: temperature {found['temperature']:g}, fitted on {found['calibrated_on']}."
 
 
+def _kept(facts: Mapping[str, Any]) -> str:
+    found = facts.get("kept")
+    return f"Prediction sets stand on {found['samples']:,} samples: {found['source']}. " if found and found["samples"] else ""
+
+
 def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
     name, count = adapter.artifact.name, len(adapter.classes)
     measured = f"It had {facts['test_accuracy']:.2f} % of the test images right.\n" if "test_accuracy" in facts else ""
@@ -192,6 +197,7 @@ An image classifier of {count} classes: a frozen CLIP model and a `{facts["metho
 ```sh
 xmap predict photo.jpg --adapter .{flags}
 xmap predict photos/ --adapter . --explain --json{flags}
+xmap predict photos/ --adapter . --sets 0.9{flags}
 xmap verify --store .
 ```
 
@@ -207,12 +213,12 @@ print(adapter.predict("photo.jpg"{loaded})[0].top(3))
 
 | part | what |
 |---|---|
-| `adapter/` | the adapter's tensors and settings, and its training log |
+| `adapter/` | the adapter's tensors and settings, its training log, and its scores of samples that chose nothing of it |
 | `cache/` | the key-value caches: features of the labelled images, their names and classes, and the class texts; no images |
 | `texts/` | the text features of the classes and the prompts |
 | `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
 
-Settings were chosen on: {facts["selected_on"]}. {_calibrated(facts)} It was made by
+Settings were chosen on: {facts["selected_on"]}. {_calibrated(facts)} {_kept(facts)}It was made by
 
 ```sh
 {facts["command"]}

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
+from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import ArtifactDamaged
@@ -21,6 +22,7 @@ from xmap.store.formats.tables import Array, read_table, write_table
 KEPT = "kept.parquet"
 # Where no sample could be kept apart, and those of the support were scored by what the others had trained.
 OUT_OF_SAMPLE = "support out of sample"
+SOURCES = (*KEPT_WORDS.values(), OUT_OF_SAMPLE, NOTHING_KEPT)
 ROWS = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),
@@ -89,7 +91,8 @@ def read_kept(artifact: Artifact, classes: int) -> Kept | None:
     table = read_table(path, types=ROWS)
     columns = {name: table[name].to_numpy() for name in ROWS.names[1:]}
     ids = table["sample_id"].to_pylist()
-    problem = _oddity(ids, columns, classes) or (None if len(ids) == facts["samples"] else f"its manifest tells of {facts['samples']:,}")
+    told = None if len(ids) == facts["samples"] and facts["source"] in SOURCES else "its manifest tells of others"
+    problem = _oddity(ids, columns, classes) or told
     if problem:
         raise ArtifactDamaged(path, problem, artifact.remedy)
     return Kept(facts["source"], tuple(ids), columns["label"], columns["predicted"], columns["nonconformity"])

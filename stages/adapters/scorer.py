@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device
+from xmap.stages.adapters.kept import Kept, read_kept
+from xmap.stages.adapters.sets import Sets, require_level
 from xmap.stages.fewshot.cache import OpenCache, open_index
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods.protocol import Scores, index_queries
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.names import COOP
 from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import InputError
 from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
 
 
@@ -54,6 +57,21 @@ class Scorer:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated class probabilities (B, N) of logits (B, N): their softmax at the adapter's temperature."""
         return (logits / self.fitted.calibration.temperature).softmax(1)
+
+    @cached_property
+    def kept(self) -> Kept | None:
+        """Its samples that chose nothing; None for an adapter of an older xmap. Raises `ArtifactDamaged`."""
+        return read_kept(self._artifact, self.cache.text.classes)
+
+    def sets(self, level: float, by: str = "all") -> Sets:
+        """Prediction sets of a level, one threshold for `by` all classes or for each class.
+
+        Raises `InputError` for an adapter of an older xmap and for no share, `UnknownName` and `ArtifactDamaged`.
+        """
+        require_level(level)
+        if self.kept is None:
+            raise InputError(f"{self._artifact.name} was trained before samples were kept apart for sets; {self._artifact.remedy}")
+        return Sets(self.kept, level, by)
 
     def neighbors(self, features: Tensor, k: int) -> Neighbors:
         """The `k` keys nearest to each of the unit features (B, C); padded with row -1 where there are fewer."""

@@ -30,6 +30,7 @@ KEPT_MOST = 1000
 NOTHING = "nothing (fixed defaults)"
 NOTHING_KEPT = "nothing kept apart"
 WORDS = {VAL: "validation", TRAIN: "train remainder"}
+KEPT_WORDS = {split: f"{words} kept apart" for split, words in WORDS.items()}
 
 
 def even_rows(total: int, most: int) -> Array:
@@ -148,7 +149,7 @@ def draw_kept(images: Artifact, seed: int, support: Collection[str], protocol: P
     chosen = index.half(KEPT_MOST, seed)
     if _takes_all(protocol, split) or not len(chosen):
         return None, NOTHING_KEPT
-    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), f"{WORDS[split]} kept apart"
+    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), KEPT_WORDS[split]
 
 
 def _takes_all(protocol: Protocol, split: str) -> bool:

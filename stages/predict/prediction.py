@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,9 @@ from xmap.stages.images.decode import BadImage
 from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import plain
 from xmap.store.formats.tables import Array, encode_table
+
+if TYPE_CHECKING:
+    from xmap.stages.adapters.sets import Sets
 
 NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
 EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
@@ -31,7 +34,16 @@ PLAIN = pa.schema(
         ("message", pa.string()),
     ]
 )
-EXPLAINED = pa.schema([*PLAIN, ("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+SETS = pa.schema([("set", pa.list_(pa.string())), ("set_size", pa.int32())])
+EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, and sets."""
+
+    neighbors: int = 0
+    sets: Sets | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,8 @@ class Prediction:
     """What the adapter says of one image, or in `error` why the image cannot be read.
 
     `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
-    and `gamma` the share of the image side, None where the method has none.
+    and `gamma` the share of the image side, None where the method has none. `prediction_set` are the classes in the set, the most
+    probable first, None where no sets were asked for.
     """
 
     path: str
@@ -59,6 +72,7 @@ class Prediction:
     text: Array | None = None
     gamma: float | None = None
     neighbors: tuple[Neighbor, ...] = ()
+    prediction_set: tuple[str, ...] | None = None
     error: BadImage | None = None
 
     def __repr__(self) -> str:
@@ -97,6 +111,7 @@ class Prediction:
             "class": self.class_name,
             "probability": self.probability,
             **self._second,
+            **({} if self.prediction_set is None else {"set": list(self.prediction_set), "set_size": len(self.prediction_set)}),
             "zero_shot": self.zero_shot_name,
             "zero_shot_probability": float(self.zero_shot.max()),
             "probabilities": dict(zip(self.classes, map(float, self.probabilities), strict=True)),
@@ -121,10 +136,11 @@ class Prediction:
         return {"class": name, **{side: None if sums is None else float(sums[label]) for side, sums in sides.items()}}
 
 
-def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], explain: bool) -> None:
+def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], asked: Asked) -> None:
     """Write predictions into an open file as one Parquet table, one row an image; `probabilities` lists every class."""
-    rows = [_flat(prediction.facts(explain)) for prediction in predictions]
-    encode_table(file, pa.Table.from_pylist(rows, EXPLAINED if explain else PLAIN), "")
+    rows = [_flat(prediction.facts(bool(asked.neighbors))) for prediction in predictions]
+    schema = pa.schema([*PLAIN, *(SETS if asked.sets else ()), *(EVIDENCES if asked.neighbors else ())])
+    encode_table(file, pa.Table.from_pylist(rows, schema), "")
 
 
 def _flat(facts: dict[str, Any]) -> dict[str, Any]:

@@ -21,17 +21,19 @@ from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.read import Given
 from xmap.stages.predict.loader import Batch, ImageLoader
-from xmap.stages.predict.prediction import Neighbor, Prediction
+from xmap.stages.predict.prediction import Asked, Neighbor, Prediction
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 
+NOTHING_MORE = Asked()
+
 
 class Predictor:
-    """What an adapter says of images."""
+    """What an adapter says of images, of all that it is asked."""
 
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer, self._text = scorer, scorer.cache.text
+    def __init__(self, scorer: Scorer, asked: Asked = NOTHING_MORE) -> None:
+        self._scorer, self._text, self._asked = scorer, scorer.cache.text, asked
 
     def predict(
         self,
@@ -40,21 +42,20 @@ class Predictor:
         progress: Progress,
         batch_size: int,
         workers: int,
-        neighbors: int,
         rules: Rules = RULES,
     ) -> Iterator[Prediction]:
         """One prediction an image, in order; images that cannot be read are among them."""
         progress.start("predict", len(images))
         loader = ImageLoader(encoder, rules, workers)
         for batch in loader.batches(images, batch_size):
-            yield from self._answers(batch, loader, neighbors)
+            yield from self._answers(batch, loader)
             progress.advance(len(batch))
         if loader.depths:
             progress.say(assumed(loader.depths))
 
-    def _answers(self, batch: Batch, loader: ImageLoader, k: int) -> Iterator[Prediction]:
+    def _answers(self, batch: Batch, loader: ImageLoader) -> Iterator[Prediction]:
         sound = any(not isinstance(image, BadImage) for _, image in batch)
-        scored = iter(self._scored(torch.from_numpy(loader.encoded(batch)), k) if sound else ())
+        scored = iter(self._scored(torch.from_numpy(loader.encoded(batch))) if sound else ())
         names, nothing = self._text.names, np.empty(0, np.float32)
         for path, image in batch:
             if isinstance(image, BadImage):
@@ -62,11 +63,11 @@ class Predictor:
             else:
                 yield Prediction(path, names, **next(scored))
 
-    def _scored(self, raw: Tensor, k: int) -> list[dict[str, Any]]:
+    def _scored(self, raw: Tensor) -> list[dict[str, Any]]:
         """The fields of a `Prediction`, one set for each row of raw features (B, C)."""
         features = normalize(raw.float(), dim=-1)
         scores = self._scorer.scores(features)
-        columns = {
+        columns: dict[str, Any] = {
             "probabilities": self._scorer.probabilities(scores.logits).numpy(),
             "zero_shot": self._text.logits(features).softmax(1).numpy(),
             "image": None if scores.image is None else scores.image.numpy(),
@@ -75,9 +76,17 @@ class Predictor:
         }
         if not bool(torch.isfinite(scores.logits).all()):
             raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
-        near = self._neighbors(features, k) if k else [()] * len(features)
-        rows = ({name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features)))
-        return [{**row, "neighbors": found} for row, found in zip(rows, near, strict=True)]
+        columns["neighbors"] = self._neighbors(features, self._asked.neighbors) if self._asked.neighbors else [()] * len(features)
+        columns["prediction_set"] = self._sets(scores.logits)
+        return [{name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features))]
+
+    def _sets(self, logits: Tensor) -> list[tuple[str, ...]] | None:
+        """The names in each set, the most probable first."""
+        if self._asked.sets is None:
+            return None
+        members, names = self._asked.sets.members(logits), self._text.names
+        orders = (-logits).argsort(dim=1, stable=True)
+        return [tuple(names[label] for label in order[row[order]].tolist()) for row, order in zip(members, orders, strict=True)]
 
     def _neighbors(self, features: Tensor, k: int) -> list[tuple[Neighbor, ...]]:
         found, values = self._scorer.neighbors(features, k), self._scorer.cache.values
