@@ -29,7 +29,7 @@ def command(
     keep: Annotated[
         int | None,
         typer.Option(
-            "--keep", min=1, metavar="N", help="Let evaluations go that are older than the newest N of their name.", show_default=False
+            "--keep", min=1, metavar="N", help="Let evaluations go but the N of each name that runs used last.", show_default=False
         ),
     ] = None,
     joined: Annotated[bool, typer.Option("--compact", help="Also join packs of few feature rows into full ones.")] = False,

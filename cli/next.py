@@ -37,8 +37,8 @@ def command(
     ] = "",
     count: Annotated[int, typer.Option("-n", "--count", min=1, metavar="N", help="How many images to label.")] = 50,
     labels: Annotated[
-        str, typer.Option("--labels", metavar="PLACE", help="Tables of labels given before, one or a folder of them: not asked again.")
-    ] = "",
+        list[str] | None, typer.Option("--labels", metavar="FILE", help="Table of labels given before: not asked again. Repeatable.")
+    ] = None,
     links: Annotated[str, typer.Option("--links", metavar="DIR", help="A new folder to fill with links to the images, in order.")] = "",
     adapter: AdapterOption = "",
     method: MethodOption = "",
@@ -71,7 +71,7 @@ def command(
     if destination.output and destination.output.path:
         require_unfilled(destination.output.path)
     encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
-    asked = Asked(pool, count, labels, adapter, method, seed, encoder, device, workers)
+    asked = Asked(pool, count, labels or (), adapter, method, seed, encoder, device, workers)
     with progress_on_stderr(quiet) as progress:
         progress.start("looking at images and model", 1)
         chosen = choose(opened(store), asked, Path(links) if links else None, progress)

@@ -219,6 +219,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
     from xmap.pipeline.settings.config import SECTIONS
+    from xmap.stages.config import REPEATED
     from xmap.stages.methods.registry import METHODS
 
     for section, model in SECTIONS.items():
@@ -229,9 +230,10 @@ def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
             about = f"{field.description}{known} [{_shown(field.default)}]"
             if field.annotation is bool:
                 kind: Any = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=about, rich_help_panel=panel)]
-            elif name == "templates":
+            elif name in REPEATED:
                 kind = Annotated[
-                    list[str] | None, typer.Option(*ALIASES[name], metavar="TEXT", help=f"{about} Repeatable.", rich_help_panel=panel)
+                    list[str] | None,
+                    typer.Option(*ALIASES.get(name, (flag,)), metavar=REPEATED[name], help=f"{about} Repeatable.", rich_help_panel=panel),
                 ]
             else:
                 kind = Annotated[str | None, typer.Option(*ALIASES.get(name, (flag,)), metavar="VALUE", help=about, rich_help_panel=panel)]
@@ -239,6 +241,4 @@ def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
 
 
 def _shown(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ",".join(str(value) for value in default)
-    return str(default) if default != "" else "none"
+    return (",".join(map(str, default)) if isinstance(default, tuple) else str(default)) or "none"

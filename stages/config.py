@@ -5,9 +5,10 @@ Every field is documented here once: `xmap init` writes these texts into xmap.to
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from xmap.store.artifacts.fingerprint import Fields
 
@@ -21,6 +22,8 @@ TopK = Literal["all"] | Annotated[int, Field(ge=1)]
 Near = Literal["auto"] | Annotated[float, Field(gt=0, le=1)]
 
 AUTO: Literal["auto"] = "auto"
+# Fields of several values that may hold commas, said once for each, and what each is.
+REPEATED: Mapping[str, str] = {"templates": "TEXT", "labels": "FILE"}
 # Pillow's own bound for "this is a decompression bomb".
 MAX_PIXELS = 2 * 89_478_485
 
@@ -39,8 +42,8 @@ class DataConfig(Config):
     classes: str = Field(
         "", description="Text file of classes: their order, `class<TAB>name` lines, or names in order where classes are numbers."
     )
-    labels: str = Field(
-        "", description="Table of sample_id or path and label, or a folder of them: over the data's labels; new images join training."
+    labels: tuple[str, ...] = Field(
+        (), description="Table of sample_id or path and label, over the data's labels; new images join training. Later tables win."
     )
     templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
@@ -51,6 +54,13 @@ class DataConfig(Config):
     )
     drop_leaks: bool = Field(False, description="Leave out validation and test images that are in training too, byte for byte.")
     train_per_class: int | None = Field(None, ge=1, description="Training images kept a class, drawn by split_seed; default all.")
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        # One table need be no list, and an empty name, as a flag may give it, is none.
+        alone = [value] if isinstance(value, str) else value
+        return [name for name in alone if name != ""] if isinstance(alone, tuple | list) else alone
 
 
 class EncoderConfig(Config):

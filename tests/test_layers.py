@@ -48,7 +48,8 @@ FLOORS = {
     "store": (
         {"sql"},
         {"formats"},
-        {"artifacts", "memory"},
+        {"artifacts"},
+        {"memory"},
         {"disk"},
         {"errors.py"},
     ),

@@ -1,6 +1,7 @@
 """Which adapter is meant: by a name, or without one where a store leaves no doubt which data set it is for.
 
-Among adapters of one name the newest is taken, and said: every run on a changed data set makes another one of the same name.
+Among adapters of one name the newest is taken, and said: every run on a changed data set makes another one of the same name. The newest
+is the one that a run used last, for runs come back to earlier settings.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     taken = by_name or answering(survey, name, "adapter")[-1]
     same = [found for found in adapters if found.name == taken.name]
     if by_name and taken.fingerprint != name and len(same) > 1:
-        say(f"{len(same)} adapters are called {taken.name}; taken: {_dated(taken)}. By fingerprint: {_prints(same)}.")
+        say(f"{len(same)} adapters are called {taken.name}; taken, as used last: {_dated(taken)}. By fingerprint: {_prints(same)}.")
     return Adapter(store, taken)
 
 

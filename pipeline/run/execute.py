@@ -27,6 +27,7 @@ from xmap.store.artifacts.locks import at_work
 from xmap.store.artifacts.usable import usable
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing
+from xmap.store.memory.uses import remember_uses
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def execute(
     outcomes = []
     store, progress = workplace.store, Once(workplace.progress)
     builder = _Builder(replace(workplace, progress=progress), plan)
-    # Where all is there nothing is written, and a store that may only be read serves too.
+    # Where all is there nothing is built, and a store that may only be read serves too.
     there = {step.identity.fingerprint: found for step in plan.steps if (found := store.find(step.identity)) is not None}
     for found in there.values():
         usable(found)
@@ -130,6 +131,7 @@ def execute(
             outcomes.append(outcome)
             if report:
                 report(outcome)
+    remember_uses(store.root, artifacts.keys())
     for remark in plan.afterwards:
         progress.say(remark)
     return RunResult(tuple(outcomes), artifacts, tuple(_warnings(store, artifacts)), plan.doubts)

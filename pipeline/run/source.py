@@ -32,7 +32,15 @@ def source_of(config: XmapConfig) -> dict[str, Json]:
 def _without_secrets(config: Config) -> Fields:
     # Prompts say nothing of where images are, and the text features name them.
     table: dict[str, Json] = config.model_dump(mode="json", exclude={"templates"})
-    return {name: shown(value) if isinstance(value, str) else value for name, value in table.items()}
+    return {name: _stated(value) for name, value in table.items()}
+
+
+def _stated(value: Json) -> Json:
+    """A setting without credentials; none or one of several stands alone, which is how earlier versions read a manifest."""
+    if isinstance(value, list):
+        listed = [_stated(one) for one in value]
+        return listed if len(listed) > 1 else next(iter(listed), "")
+    return shown(value) if isinstance(value, str) else value
 
 
 def stated(artifact: Artifact, model: type[Model]) -> Model:

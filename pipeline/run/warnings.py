@@ -54,7 +54,7 @@ def leaks_of(store: Store, pairs: Artifact, images: Iterable[Artifact]) -> Itera
 
 
 def _listing(store: Store, pairs: Artifact, images: Iterable[Artifact]) -> str:
-    """The command that shows them: `leaks` is of the newest of each name, and a run may come back to older ones."""
+    """The command that shows them: `leaks` is of the newest of each name, which in a store that may only be read are not those of a run."""
     if all(_is_newest(store, found) for found in (pairs, *images)):
         return "xmap sql leaks"
     return f"xmap sql \"from pairs where artifact = '{pairs.stage}/{pairs.path.name}' and split <> other_split\""
@@ -62,7 +62,7 @@ def _listing(store: Store, pairs: Artifact, images: Iterable[Artifact]) -> str:
 
 def _is_newest(store: Store, artifact: Artifact) -> bool:
     alike = store.matching(artifact.stage, f"{escape(safe_name(artifact.name))}-*")
-    return all(other.manifest["created"] <= artifact.manifest["created"] for other in alike if other.name == artifact.name)
+    return [other.fingerprint for other in alike if other.name == artifact.name][-1:] == [artifact.fingerprint]
 
 
 def _useless_fusion(method: str, adapters: Sequence[Artifact]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
 
 from xmap.stages.config import (
+    REPEATED,
     CacheConfig,
     Config,
     DataConfig,
@@ -145,6 +146,8 @@ def _typed(field: str, value: Any) -> list[str]:
         return [flag if value else f"--no-{flag[2:]}"]
     if field == "templates":
         return [word for template in value for word in ("--template", template)]
+    if field in REPEATED:
+        return [word for name in value for word in (flag, shown(name))]
     # What repeats a command is written down, and goes on to others.
     return [flag, shown(_text(value))]
 
@@ -203,8 +206,7 @@ def _listed(name: str, value: Any) -> Any:
         return [value]
     if not several or not isinstance(value, str):
         return value
-    # A prompt may hold a comma.
-    return [value] if field == "templates" else [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if field in REPEATED else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _default(model: type[Config], field: str) -> Any:

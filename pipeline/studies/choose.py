@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class Asked:
 
     data: str
     count: int
-    labels: str = ""
+    labels: Sequence[str] = ()
     adapter: str = ""
     method: str = ""
     seed: int | None = None

@@ -59,7 +59,7 @@ def in_use(store: Store, config: XmapConfig) -> list[Identity]:
 def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
     """What may go, in the order in which it would: results that are `named`, and all that nothing kept refers to.
 
-    With `keep` also the evaluations beyond the newest so many of each name that are not among those `used`. Raises what `answering`
+    With `keep` also the evaluations of each name but so many that were used last and those `used`. Raises what `answering`
     raises for those `named`, and `InputError` for one that fits several or that something kept was made from.
     """
     from xmap.pipeline.upkeep.packs import STRAY, idle, removable, strays
@@ -131,7 +131,7 @@ def _of_images(used: Sequence[Identity]) -> Iterator[Identity]:
 
 
 def _older(survey: Survey, keep: int) -> Iterator[Artifact]:
-    """The evaluations that are not among the newest `keep` of their name."""
+    """The evaluations that are not among the `keep` of their name that were used last."""
     names: dict[str, list[Artifact]] = {}
     for artifact in survey.artifacts:
         if artifact.stage == EVAL:

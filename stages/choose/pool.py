@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,7 @@ REASONS = {
 }
 
 
-def read_pool(data: str, notes: Notes, images: Artifact, labels: str) -> tuple[Dataset, dict[str, int]]:
+def read_pool(data: str, notes: Notes, images: Artifact, labels: Sequence[str]) -> tuple[Dataset, dict[str, int]]:
     """The images at `data` that are neither among the labelled `images`, whatever their split, nor in the tables at `labels`.
 
     Beside them how many of the others there are, by why they are left out. Raises `InputError` where none is left.
@@ -65,9 +65,9 @@ def _contents(images: Artifact) -> Array:
     return np.concatenate([np.empty(0, DIGEST), *(np.asarray(contents, DIGEST) for contents in found)])
 
 
-def _given(pool: Dataset, labels: str) -> Array:
+def _given(pool: Dataset, labels: Sequence[str]) -> Array:
     rows = np.zeros(len(pool.samples), bool)
-    rows[list(rows_named(pool, labels)) if labels else []] = True
+    rows[rows_named(pool, labels)] = True
     return rows
 
 

@@ -78,7 +78,7 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     grouped = with_groups(found, config.group_by) if config.group_by else found
     divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
-    right = corrected(divided, config.labels, read) if config.labels else divided
+    right = corrected(divided, config.labels, read)
     return keep(right, config)
 
 

@@ -3,7 +3,7 @@
 const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 // What no table of text may hold.
 const CONTROL = /[\0-\x08\x0e-\x1f]/;
-const LABELS = "labels.csv", OUT = -1;
+const OUT = -1;
 const picks = [];
 let saved = 0, listing = false;
 
@@ -45,9 +45,12 @@ function labelsTable() {
   return `\ufeff${[["sample_id", "content", "label", "dataset"], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("")}`;
 }
 
-function saveLabels() {
+// A name that no table of this run has that came from here: both are given to the next run.
+const labelsName = (run) => (run.labels.length ? `labels-${run.labels.length + 1}.csv` : "labels.csv");
+
+function saveLabels(run) {
   const address = URL.createObjectURL(new Blob([labelsTable()], { type: "text/csv" }));
-  el("a", { href: address, download: LABELS }).click();
+  el("a", { href: address, download: labelsName(run) }).click();
   saved = picks.length;
   // The browser reads it after the click.
   setTimeout(() => URL.revokeObjectURL(address), 60000);
@@ -61,10 +64,10 @@ function correctionsBar(run) {
   return put(bar, {}, [
     el("div", { class: "more" }, el("b", { role: "status" }, `${plural(found.length - out, "label")} corrected, ${plural(out, "image")} left out`),
       el("button", { type: "button", "data-undo": true, disabled: picks.length === 0, onclick: () => { picks.pop(); correctionsChanged(); } }, "Undo"),
-      el("button", { type: "button", "data-save": true, disabled: found.length === 0, onclick: saveLabels }, `Save ${LABELS}`)),
+      el("button", { type: "button", "data-save": true, disabled: found.length === 0, onclick: () => saveLabels(run) }, `Save ${labelsName(run)}`)),
     found.length > 0 && el("details", { open: listing, ontoggle: (event) => { listing = event.target.open; } }, el("summary", {}, "Which, and what to do with the file"),
-      el("p", {}, "Give the file to the next run: ", el("code", {}, `xmap run --labels ${LABELS}`), ". No image is encoded again. The numbers in this report stay those of the labels as they were.",
-        run.labels && ` This run took labels from ${run.labels}: add its rows to the file, or they are lost.`),
+      el("p", {}, "Give the file to the next run: ", el("code", {}, ["xmap run", ...run.labels, labelsName(run)].join(" --labels ")), ". No image is encoded again. The numbers in this report stay those of the labels as they were.",
+        run.labels.length > 0 && " Labels were corrected before: the last table that names an image counts."),
       el("ol", {}, found.map(row)))]);
 }
 

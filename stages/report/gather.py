@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -33,7 +34,7 @@ SUSPECTS = 100
 class Run:
     """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name.
 
-    `labels` is the file that corrected its labels, where one did.
+    `labels` are the tables that corrected its labels.
     """
 
     evaluation: Artifact
@@ -43,7 +44,7 @@ class Run:
     pictures: Pictures
     pairs: Artifact | None = None
     label: str = ""
-    labels: str = ""
+    labels: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -118,7 +119,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "dataset": str(run.images.summary.get("dataset", "")) if run.images else "",
         # Imported features have labels of their own, and no images to name.
         "corrects": run.images is None or "content" in run.images.fields,
-        "labels": run.labels,
+        "labels": [shlex.quote(name) for name in run.labels],
         "samples": run.evaluation.summary["samples"],
         "seed": run.seed,
         "unreadable": [{"sample": row.sample_id, "kind": row.kind} for path in errors for row in read_errors(path)],

@@ -12,8 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,16 @@ from xmap.store.artifacts.root import store_root
 from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_own_folder, odd_below, read_plain, require_plain, write_bytes
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
+from xmap.store.memory.uses import last_uses, now
 
 
 @dataclass(frozen=True, repr=False)
 class Artifact:
-    """A finished artifact: its folder and its manifest."""
+    """A finished artifact: its folder, its manifest, and where artifacts are listed when a run `used` it last: else when it was made."""
 
     path: Path
     manifest: Mapping[str, Any]
+    used: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return plain(f"<Artifact {self.stage} {self.name} {self.fingerprint[:SHORT]} in {self.path}>")
@@ -162,7 +163,7 @@ class Draft:
             "versions": versions(),
             "device": device,
             "seconds": round(time.monotonic() - self.started, 3),
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "created": now(),
         }
         sealed = seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode())
         write_bytes(self.path / MANIFEST, sealed)
@@ -171,7 +172,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a store holds: the finished artifacts, oldest first, and why the manifests in other folders do not hold."""
+    """What a store holds: the finished artifacts, that used last at the end, and why the manifests in other folders do not hold."""
 
     artifacts: list[Artifact]
     damaged: Mapping[Path, XmapError]
@@ -199,16 +200,24 @@ class Store:
         return artifact
 
     def artifacts(self, stage: str | None = None) -> list[Artifact]:
-        """Every finished artifact (of one stage) whose manifest holds, oldest first; `survey` says which do not."""
+        """Every finished artifact (of one stage) whose manifest holds, that used last at the end; `survey` says which do not."""
         return self.survey(stage).artifacts
 
     def matching(self, stage: str, pattern: str) -> list[Artifact]:
-        """The artifacts of a stage whose folder's name matches a glob pattern, oldest first; no other manifest is read."""
-        return _read(self.root.glob(f"{stage}/{pattern}/{MANIFEST}")).artifacts
+        """The artifacts of a stage whose folder's name matches a glob pattern, in the same order; no other manifest is read."""
+        return self._by_use(_read(self.root.glob(f"{stage}/{pattern}/{MANIFEST}"))).artifacts
 
     def survey(self, stage: str | None = None) -> Survey:
         """All artifacts (of one stage). A damaged one hides no other."""
-        return _read(self.root.glob(f"{stage or '*'}/*/{MANIFEST}"))
+        return self._by_use(_read(self.root.glob(f"{stage or '*'}/*/{MANIFEST}")))
+
+    def _by_use(self, survey: Survey) -> Survey:
+        """With the artifacts in the order in which runs last used them, those of one run as they were made."""
+        prints = {found.fingerprint for found in survey.artifacts}
+        uses = last_uses(self.root, prints) if len(prints) > 1 else {}
+        dated = [replace(found, used=max(found.used, uses.get(found.fingerprint, ""))) for found in survey.artifacts]
+        dated.sort(key=lambda found: (found.used, found.manifest["created"], str(found.path)))
+        return replace(survey, artifacts=dated)
 
     def by_fingerprint(self, digest: str, stages: Sequence[str]) -> Artifact | None:
         """The artifact of one of the stages with this fingerprint, if its manifest holds."""
@@ -258,9 +267,10 @@ def _read(paths: Iterable[Path]) -> Survey:
         except ArtifactMissing:
             # Another process removed it since it was listed.
             continue
-    return Survey(sorted(found, key=lambda artifact: (artifact.manifest["created"], str(artifact.path))), damaged)
+    return Survey(found, damaged)
 
 
 def read_artifact(path: Path) -> Artifact:
     """Read and check a manifest. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
-    return Artifact(path, read_manifest(path))
+    manifest = read_manifest(path)
+    return Artifact(path, manifest, str(manifest["created"]))

@@ -239,6 +239,6 @@ class Fields(TypedDict, total=False):
 class Source(TypedDict, total=False):
     """Where images, encoder and features were found: settings, which the pipeline holds against their models when it reads them."""
 
-    data: dict[Word, Setting]
+    data: dict[Word, Setting | list[Word]]
     encoder: dict[Word, Setting]
     features: Word

@@ -181,6 +181,7 @@ VIEWS: Mapping[str, View] = {
             "name": ("VARCHAR", "its name"),
             "fingerprint": ("VARCHAR", "hash of all that determines its bytes"),
             "created": ("VARCHAR", "when, ISO 8601 in UTC"),
+            "used": ("VARCHAR", "when a run used it last, where that is known, else when it was made: the newest is the one used last"),
             "seconds": ("DOUBLE", "how long it took"),
             "bytes": ("BIGINT", "size of its files"),
             "shared_bytes": ("BIGINT", "size of its makers' feature rows, which it shares with others; null where it refers to none"),

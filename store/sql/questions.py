@@ -36,11 +36,11 @@ where mean_image > 0 and mean_text > 0 and {order}
 order by abs(relative_text - relative_image) desc, class_name limit 20"""  # noqa: S608
 
 
-# The newest images of each name, and the newest pairs: what was mended is no longer shown.
+# Of each name the images and the pairs that a run used last: what was mended is no longer shown.
 NEWEST = """
 with newest as (
   select artifact from artifacts where stage in ('images', 'pairs')
-  qualify row_number() over (partition by stage, name order by created desc, artifact) = 1
+  qualify row_number() over (partition by stage, name order by used desc, created desc, artifact) = 1
 )"""
 
 
@@ -155,7 +155,7 @@ with probable as (
   from probable p full join near n using (dataset, split, sample_id, label) where coalesce(probability < {IMPROBABLE}, agreement = 0)
 ), named as (
   -- the class that an image has by now; of one that was replaced under its name no content is said, for runs saw either
-  select dataset, sample_id, arg_max(class_name, created) as now, if(count(distinct content) = 1, any_value(content), null) as content
+  select dataset, sample_id, arg_max(class_name, used) as now, if(count(distinct content) = 1, any_value(content), null) as content
   from samples join artifacts using (artifact) where sample_id in (select sample_id from suspects) group by dataset, sample_id
 )
 select dataset, split, sample_id, s.class_name as label, likely, ceil(10000 * probability) / 100 as percent,

@@ -201,7 +201,14 @@ def _artifact_row(artifact: Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
     facts = {key: manifest[key] for key in ("stage", "name", "fingerprint", "created")}
     sizes = {"bytes": sum(entry["size"] for entry in manifest["files"]), "shared_bytes": shared_bytes(artifact)}
-    return {**facts, "seconds": float(manifest["seconds"]), **sizes, "path": _path(artifact), "artifact": _path(artifact)}
+    return {
+        **facts,
+        "used": artifact.used,
+        "seconds": float(manifest["seconds"]),
+        **sizes,
+        "path": _path(artifact),
+        "artifact": _path(artifact),
+    }
 
 
 def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Artifact]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.worlds.commands import call
+from xmap.store.memory.notes import HASHES
 
 RUN = ("--model", "xmap-tiny", "--views", "0", "--shots", "2", "--seeds", "1", "--methods", "zero-shot", "--workers", "0", "--quiet")
 PER_SPLIT = {"train": 4, "val": 3, "test": 3}
@@ -81,6 +83,13 @@ def test_the_answer_leaves_them_out_and_another_threshold_looks_again(run: tuple
     done = call("run", photos, *RUN, "--near", "1", "--store", store, "--json")
     warned = [line for line in json.loads(done.stdout)["warnings"] if "what they measure" in line]
     assert [line.partition(" in ")[0] for line in warned] == ["1 of 8 validation images is", "2 of 9 test images are"]
-    # `leaks` is of the newest images, and these are not: the warning names a question that finds them.
+    assert all("`xmap sql leaks` lists them" in line for line in warned)
+    assert {(row["sample_id"], row["also"]) for row in ask(store, "leaks")} == EXACT
+    # Where no run can note what it used, the newest images are the corrected ones: the warning names a question that finds these.
+    shutil.copytree(store, photos.parent / "other", ignore=shutil.ignore_patterns(HASHES))
+    (photos.parent / "other" / HASHES).mkdir()
+    (photos.parent / "other" / HASHES / "in the way").touch()
+    done = call("run", photos, *RUN, "--near", "1", "--store", photos.parent / "other", "--json")
+    warned = [line for line in json.loads(done.stdout)["warnings"] if "what they measure" in line]
     question = warned[0].partition('xmap sql "')[2].partition('"')[0]
-    assert {(row["sample_id"], row["other_id"]) for row in ask(store, question)} == EXACT
+    assert {(row["sample_id"], row["other_id"]) for row in ask(photos.parent / "other", question)} == EXACT

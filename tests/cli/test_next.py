@@ -139,7 +139,7 @@ def test_labels_that_somebody_gave_are_not_written_over_nor_asked_again(here: Pa
     assert refused.exit_code == 2
     assert "holds 2 labels that somebody gave" in " ".join(refused.stderr.split())
     given = [row["path"] for row in answer("pool", "-n", 3)["candidates"]]
-    rest = answer("pool", "--labels", "labels")
+    rest = answer("pool", "--labels", "labels/one.csv")
     assert rest["left_out"]["given"] >= 2
     assert not set(given[:2]) & {row["path"] for row in rest["candidates"]}
 

@@ -34,10 +34,10 @@ def report(reported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def downloaded(visit: Visit, where: str) -> bytes:
+def downloaded(visit: Visit, where: str, name: str = "labels.csv") -> bytes:
     with visit.page.expect_download() as found:
         visit.page.click(f"{where} [data-save]")
-    assert found.value.suggested_filename == "labels.csv"
+    assert found.value.suggested_filename == name
     return Path(found.value.path()).read_bytes()
 
 
@@ -114,7 +114,9 @@ def test_a_person_corrects_labels_and_the_next_run_takes_them(chromium: Any, rep
     visit = Visit(chromium, tmp_path / "again.html")
     visit.page.locator("#samples-table tbody tr").first.click()
     visit.page.locator("dialog .who .correct").select_option(index=1)
-    assert f"This run took labels from {tmp_path}/labels.csv: add its rows" in visit.page.locator("dialog .corrections").text_content()
+    both = f"xmap run --labels {tmp_path}/labels.csv --labels labels-2.csv"
+    assert both in visit.page.locator("dialog .corrections").text_content()
+    downloaded(visit, "dialog", "labels-2.csv")
     visit.leave()
 
 

@@ -1,4 +1,4 @@
-"""Tables of labels where they lie, one or a folder of them, and the images that they name and a data set has not."""
+"""Tables of labels where they lie, and the images that they name and a data set has not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from xmap.stages.datasets.classes.labels import NONE, label_of
 from xmap.stages.datasets.content.hashing import Contents
 from xmap.stages.datasets.places.columns import places_of
-from xmap.stages.datasets.places.files import contents as files_of
 from xmap.stages.datasets.places.place import Location, Place, location, shown
 from xmap.stages.datasets.sources.columns import CONTENT, CORRECTIONS, LABEL, PATH
 from xmap.stages.datasets.sources.finder import digest_of, meant, text_of
@@ -18,20 +17,15 @@ from xmap.stages.datasets.sources.table_paths import TablePaths
 from xmap.store.errors import InputError
 from xmap.store.memory.hashes import hexes
 
-FORM = (
-    f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or content: the blake3 of a file) and label, or a folder "
-    "of such"
-)
+FORM = f"give a table ({', '.join(TABLES)}) with the columns sample_id (or path, or content: the blake3 of a file) and label"
 
 
-def tables_at(labels: str) -> list[Location]:
-    """The table at `labels`, or all of a folder by name. Raises `InputError` where there is none."""
+def labels_at(labels: str) -> tuple[Location, Table]:
+    """The table at `labels`. Raises `InputError` where there is none."""
     path = location(labels)
-    files = files_of(path)[1] if isinstance(path, Path) and path.is_dir() else [path]
-    tables = sorted((file for file in files if file.suffix.lower() in TABLES), key=lambda file: file.name)
-    if not tables or (isinstance(path, Path) and not path.exists()):
+    if path.suffix.lower() not in TABLES or (isinstance(path, Path) and not path.is_file()):
         raise InputError(f"--labels {shown(labels)} is no table that is there; {FORM}.")
-    return tables
+    return path, read_table(path, CORRECTIONS)
 
 
 def labels_given(path: Path) -> int:

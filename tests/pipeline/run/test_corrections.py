@@ -63,6 +63,18 @@ def test_corrected_labels_encode_nothing_and_change_what_is_made_from_them(
     assert images.summary["counts"] == {"train": 6, "val": 2, "test": 3}
     assert packs(own_store) == before
 
+    # Corrected a second time: equal results of several tables are those of one, and what was made with them is reused.
+    Path("first.csv").write_text(f"sample_id,label\n{rows[0][0]},cat\n{rows[1][0]},ant\n")
+    Path("second.csv").write_text(f"sample_id,label\n{rows[0][0]},bee\n{rows[2][0]},leave-out\n")
+    said = ran("--labels", "first.csv", "--labels", "second.csv")
+    assert "built" not in said
+    Path("xmap.toml").write_text('[data]\nlabels = ["first.csv", "second.csv"]\n')
+    assert "built" not in ran()
+    Path("xmap.toml").write_text('[data]\nlabels = "right.csv"\n')
+    assert "built" not in ran()
+    assert "corrects" not in ran("--labels", "")
+    Path("xmap.toml").unlink()
+
     # The corrections are part of what was asked for: with them again all is there, and so is what was made without them.
     for arguments in (("--labels", "right.csv"), ()):
         said = ran(*arguments)

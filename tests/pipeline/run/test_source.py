@@ -20,6 +20,7 @@ from xmap.stages.config import DataConfig, EncoderConfig
 from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.schemas import source_oddity
 from xmap.store.errors import InputError
 
 
@@ -64,6 +65,17 @@ def test_no_credentials_are_stated() -> None:
     assert "hidden" not in json.dumps(source)
     assert source["data"]["data"] == "s3://host/bucket/photos"  # type: ignore[index, call-overload]
     assert source["data"]["classes"] == "https://example.org/classes.txt"  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([], ""), ("a.csv", "a.csv"), (["a.csv"], "a.csv"), (["a, b.csv", "s3://key:hidden@host/c.csv"], ["a, b.csv", "s3://host/c.csv"])],
+)
+def test_corrections_are_stated_as_earlier_versions_read_them_where_there_is_one_table(labels: Any, said: Any) -> None:
+    source = source_of(XmapConfig().override({"data.labels": labels}))
+    assert source["data"]["labels"] == said  # type: ignore[index, call-overload]
+    assert source_oddity(source) is None
+    assert stated(artifact(source), DataConfig).labels == tuple(said if isinstance(said, list) else [said] * bool(said))
 
 
 def test_settings_of_a_later_version_are_passed_over_and_odd_ones_refused() -> None:

@@ -130,6 +130,8 @@ def test_flags_repeat_what_differs_from_the_defaults() -> None:
     config = config.override({"data.templates": ["a {}", "b {}"], "methods.tip-adapter.beta": 2, "encoder.force_quick_gelu": True})
     assert config.flags() == ("--template 'a {}' --template 'b {}' --force-quick-gelu --short keep --set methods.tip-adapter.beta=2.0")
     assert XmapConfig().flags() == ""
+    tables = config.override({"data.templates": "a photo of a {}.", "data.labels": ["a, b.csv", "c.csv"]}).flags()
+    assert tables.startswith("--labels 'a, b.csv' --labels c.csv --force")
 
 
 @pytest.mark.parametrize("value", ["1,2", "2, 1", [1, 2], (2.0, 1.0)])

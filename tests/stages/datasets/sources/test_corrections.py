@@ -230,7 +230,7 @@ def test_a_name_that_two_classes_have_is_refused(tmp_path: Path) -> None:
     """ImageNet has two cranes: whichever was taken, it would be the wrong one half of the time."""
     table = tmp_path / "right.csv"
     plain = DataConfig(data="coop:imagenet", root=str(make_all(tmp_path / "benchmarks")))
-    given = plain.model_copy(update={"labels": str(table)})
+    given = plain.model_copy(update={"labels": (str(table),)})
     bird = next(sample.sample_id for sample in open_dataset(plain).samples if sample.label == 1)
     as_csv(table, [(bird, "crane")])
     with pytest.raises(InputError, match="crane"):
