@@ -5,7 +5,7 @@ Every adapter is an artifact of the store as in any run, so a second call finds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,10 @@ from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
 
 if TYPE_CHECKING:
-    from xmap.stages.enough.study import Study
+    from xmap.stages.enough.study import Study, Trained
 
-# The protocol under which some validation samples choose nothing.
-SETTINGS = {"cache.short": "keep", "run.protocol": "few"}
+# Under which some validation samples choose nothing.
+PROTOCOL = "few"
 
 
 def enough(store: Store, config: XmapConfig, method: str, most: int, progress: Progress, rehash: bool = False) -> Study:
@@ -30,22 +30,33 @@ def enough(store: Store, config: XmapConfig, method: str, most: int, progress: P
 
     Raises `UnknownName`, and `InputError` where there are too few images to train or to measure on.
     """
-    from xmap.stages.enough.study import Trained, study
+    from xmap.stages.enough.study import study
+
+    return study(method, adapters_of(store, config, method, most, progress, rehash))
+
+
+def adapters_of(store: Store, config: XmapConfig, method: str, most: int, progress: Progress, rehash: bool = False) -> list[Trained]:
+    """The adapters of `method` at all supports and seeds, found or trained. Raises as `enough` does."""
+    from xmap.stages.enough.study import Trained
     from xmap.stages.enough.supports import supports_of
 
-    config = config.override({**SETTINGS, "run.methods": (method,)})
+    config = config.override({"run.protocol": PROTOCOL, "run.methods": (method,)})
     features = features_of(store, config, rehash)
     workplace = workplace_of(store, config.run, progress)
     images = execute(workplace, make_plan(store, config, IMAGES, features=features)).artifacts[features.images.fingerprint]
     plan = _plan(store, config, features, supports_of(images, most))
     built = execute(workplace, plan).artifacts
     adapters = [step.identity for step in plan.steps if step.stage == ADAPTER]
-    return study(method, [Trained(built[identity.fingerprint], built[identity.inputs["cache"]]) for identity in adapters])
+    return [Trained(built[identity.fingerprint], built[identity.inputs["cache"]]) for identity in adapters]
 
 
-def _plan(store: Store, config: XmapConfig, features: Features, shots: Sequence[int]) -> Plan:
-    """All adapters in one plan, so that an engine elsewhere trains them together. What there is to say of the images has been said."""
-    plans = [make_plan(store, config.override({"cache.shots": count}), ADAPTER, features=features) for count in shots]
+def _plan(store: Store, config: XmapConfig, features: Features, shots: Mapping[int, bool]) -> Plan:
+    """All adapters in one plan, so that an engine elsewhere trains them together. What there is to say of the images has been said.
+
+    Where each class has as many images as shots, they are those of a run.
+    """
+    settings = [{"cache.shots": count} | ({} if whole else {"cache.short": "keep"}) for count, whole in shots.items()]
+    plans = [make_plan(store, config.override(changes), ADAPTER, features=features) for changes in settings]
     steps = {step.identity.fingerprint: step for plan in plans for step in plan.steps}
     trainings = tuple(training for plan in plans for training in plan.trainings)
     remarks = tuple(remark for remark in plans[0].remarks if remark not in features.remarks)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
 from xmap.pipeline.adapters.adapter import INPUTS
 from xmap.pipeline.run.source import stated
+from xmap.pipeline.studies.growth import growth_of
 from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_artifact, raise_damage
 from xmap.stages.config import DataConfig
@@ -117,7 +118,9 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], l
         require_training_log(adapter)
     pictures = pictures_of(store, images, data, max_pixels)
     pairs = _pairs(evaluation, adapters.values(), by_print)
-    return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels)
+    growth, remarks = growth_of(adapters.values(), by_print)
+    pictures = replace(pictures, remarks=(*pictures.remarks, *remarks))
+    return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels, growth)
 
 
 def _pairs(evaluation: Artifact, adapters: Iterable[Artifact], by_print: Mapping[str, Artifact]) -> Artifact | None:

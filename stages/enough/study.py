@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmap.stages.adapters.kept import OUT_OF_SAMPLE, read_kept
+from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept, read_kept
 from xmap.stages.enough.classes import LABEL, ClassRow, rows_of
 from xmap.stages.enough.curve import Foretold, Measured, fit_curve
 from xmap.stages.enough.measure import Answers, points_of
@@ -72,7 +72,7 @@ def study(method: str, trained: Sequence[Trained]) -> Study:
     Raises `InputError` where no samples were kept apart to measure on.
     """
     names = [str(name) for name in trained[0].cache.summary["classes"]]
-    answers = [_answers(one, len(names)) for one in trained]
+    answers = answers_of(trained)
     labels = {answer.shots: int(one.cache.summary["entries"]) for answer, one in zip(answers, trained, strict=True)}
     shots = sorted(labels)
     measured = points_of(answers, {count: total / len(names) for count, total in labels.items()})
@@ -88,15 +88,19 @@ def study(method: str, trained: Sequence[Trained]) -> Study:
     return Study(method, points, lines, doubled, tuple(classes), verdict_of(doubled, classes))
 
 
-def _answers(one: Trained, classes: int) -> Answers:
-    kept = read_kept(one.adapter, classes)
+def answers_of(trained: Sequence[Trained]) -> list[Answers]:
+    """What adapters of the same classes said of the samples that each kept apart. Raises `InputError` where one has none."""
+    classes = len(trained[0].cache.summary["classes"])
+    return [_answers(one.adapter, read_kept(one.adapter, classes)) for one in trained]
+
+
+def _answers(adapter: Artifact, kept: Kept | None) -> Answers:
     if kept is None or not len(kept) or kept.source == OUT_OF_SAMPLE:
         raise InputError(
-            f"no sample was kept apart from the choices of {one.adapter.name!r}, so there is nothing to measure on; give images for "
+            f"no sample was kept apart from the choices of {adapter.name!r}, so there is nothing to measure on; give images for "
             "validation: a split of that name, or --val-share 0.2."
         )
-    shots, seed = (int(one.adapter.summary[name]) for name in ("shots", "seed"))
-    return Answers(shots, seed, kept.sample_ids, kept.labels, kept.predicted)
+    return Answers(int(adapter.summary["shots"]), int(adapter.summary["seed"]), kept.sample_ids, kept.labels, kept.predicted)
 
 
 def _point(group: Sequence[Answers], labels: int, measured: Measured, place: int) -> Point:

@@ -12,11 +12,11 @@ WORTHWHILE = 1.25
 LEAST = 2
 
 
-def supports_of(images: Artifact, most: int) -> list[int]:
-    """The numbers of shots to measure at, `most` at most: 1, 2, 4 and so on, and what there is; those that the features hold fixed.
+def supports_of(images: Artifact, most: int) -> dict[int, bool]:
+    """The numbers of shots to measure at, `most` at most, and whether each class has as many images: else it gives what it has.
 
-    A class with fewer images gives what it has. Without a validation split half of each class is left to measure on. Raises
-    `InputError` where that makes fewer than two.
+    They are 1, 2, 4 and so on, and what there is; of features that hold fixed supports, theirs. Without a validation split half of each
+    class is left to measure on. Raises `InputError` where that makes fewer than two.
     """
     fixed = fixed_shots(images)
     if fixed:
@@ -26,7 +26,7 @@ def supports_of(images: Artifact, most: int) -> list[int]:
                 f"features {images.name!r} hold supports of {', '.join(map(str, fixed))} shots, {len(found)} of them within --most {most}; "
                 f"a curve wants {LEAST}: import features with more of them."
             )
-        return found
+        return dict.fromkeys(found, True)
     support_split(images, 1)
     counts, share = _counts(images), 1 if VAL in splits_of(images) else 2
     found = _doubled([min(count // share, most) for count in counts])
@@ -36,7 +36,7 @@ def supports_of(images: Artifact, most: int) -> list[int]:
             f"features {images.name!r} have {max(counts)} training images of a class at most{left}; a curve wants {LEAST} numbers of "
             f"shots: label at least {LEAST * share} images a class."
         )
-    return found
+    return {shots: shots <= min(counts) for shots in found}
 
 
 def _counts(images: Artifact) -> list[int]:

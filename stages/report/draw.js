@@ -53,7 +53,7 @@ function ticks(low, high, wanted) {
 function label(value, values) {
   const gap = values.length > 1 ? Math.abs(values[1] - values[0]) : Math.abs(value) || 1;
   if (Math.abs(value) >= 10000) return count(Math.round(value));
-  return value.toFixed(Math.min(6, Math.max(0, Math.ceil(-Math.log10(gap) - 1e-9) + (gap < 1 && /25/.test(gap.toPrecision(2)) ? 1 : 0))));
+  return value.toFixed(Math.min(6, Math.max(0, Math.ceil(-Math.log10(gap) - 1e-9) + (gap < 10 && /2\.?5/.test(gap.toPrecision(2)) ? 1 : 0))));
 }
 
 // A picture with axes. `x` and `y` are {from, to, name, ticks, format}; returns {root, plot, x, y, width, height} with x and y as scales.

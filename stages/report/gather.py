@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from xmap.store.formats.features import read_errors
 from xmap.store.formats.tables import Array
 from xmap.store.sql.connection import Connection
 
+if TYPE_CHECKING:
+    from xmap.stages.enough.study import Study
+
 FACTS = (
     "accuracies", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "brier_mean", "aurc_mean", "balanced_accuracy_mean",
     "macro_f1_mean", "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
@@ -34,7 +37,7 @@ SUSPECTS = 100
 class Run:
     """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name.
 
-    `labels` are the tables that corrected its labels.
+    `labels` are the tables that corrected its labels, `growth` what the store says of each method at several numbers of shots.
     """
 
     evaluation: Artifact
@@ -45,6 +48,7 @@ class Run:
     pairs: Artifact | None = None
     label: str = ""
     labels: Sequence[str] = ()
+    growth: Mapping[str, Study] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -147,6 +151,7 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
             "calibration": bins.get(method, []),
             "distributions": spread.get(method, {}),
             "curves": trained.get(method, {}),
+            "growth": asdict(run.growth[method]) if method in run.growth else None,
             "answers": said.get(method, {}),
         })  # fmt: skip
     return rows

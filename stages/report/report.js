@@ -128,6 +128,14 @@ function training() {
   return section("training", "Training", found.length ? `${state.shown.title} on its support; the line is the mean over seeds, the band reaches from the lowest to the highest` : `${state.shown.title} was not trained in epochs.`, el("div", { class: found.length > 2 ? "small" : "small few" }, found.map(([name, rows]) => fit((width) => curveFigure(width, name, rows)))));
 }
 
+// Only where the store holds the method at several numbers of shots.
+function growth() {
+  const found = state.shown.growth;
+  if (!found) return "";
+  const last = found.points[found.points.length - 1];
+  return section("growth", "Have I labelled enough?", `${state.shown.title} on ${count(last.samples)} validation images that chose nothing, mean over ${plural(last.seeds, "seed")}`, el("p", {}, found.verdict), fit((width) => growthFigure(width, state.shown)), growthTable(found.classes));
+}
+
 // The twentieth of the listed samples with the largest disagreement.
 function hardOnes() {
   const values = (state.shown.answers.difference || []).map((value, place) => [value, place]).filter(([value]) => value !== null).sort((a, b) => b[0] - a[0]);
@@ -203,7 +211,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), growth(), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

@@ -71,6 +71,15 @@ def test_numbers_are_those_of_the_evaluations(store: Path, both: dict[str, Any])
             assert sum(histogram["right"]) + sum(histogram["wrong"]) == total
 
 
+def test_growing_supports_that_the_store_holds_are_shown(store: Path, both: dict[str, Any]) -> None:
+    for row in both["series"]:
+        growth = row["growth"]
+        assert (growth["method"], [point["labels"] for point in growth["points"]]) == (row["method"], [3, 6])
+        assert growth["doubled"]["labels"] == 12
+        assert "twice the labels (12)" in growth["verdict"]
+        assert {found["name"] for found in growth["classes"]} == set(CLASSES)
+
+
 def test_the_sample_lists_are_those_of_the_log(store: Path, both: dict[str, Any]) -> None:
     task, shown = both["tasks"][0], both["series"][-1]
     assert (task["total"], len(task["samples"])) == (24, 24)

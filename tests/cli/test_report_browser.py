@@ -16,7 +16,7 @@ from xmap.store.artifacts.artifact import Store
 pytestmark = needs_browser
 
 FIGURES = ("methods-figure", "classes-figure", "confusion-figure", "calibration-figure", "scatter-figure", "distribution-affinity_image",
-           "distribution-affinity_text", "distribution-difference", "curve-loss")  # fmt: skip
+           "distribution-affinity_text", "distribution-difference", "curve-loss", "growth-figure")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
