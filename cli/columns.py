@@ -45,8 +45,13 @@ RESULTS: Mapping[str, Column] = {
     "raw-log-loss": _number("raw log loss", "raw_log_loss_mean", 3),
     "brier": _number("Brier", "brier_mean", 3),
     "aurc": _number("AURC %", "aurc_mean", 2),
+    "coverage": _number("coverage %", "coverage_mean", 1),
+    "set-size": _number("classes a set", "set_size_mean", 2),
+    "single": _number("single answers %", "single_share", 1),
+    "worst-coverage": _number("worst coverage %", "worst_coverage", 1),
     "temperature": Column("temperature", lambda row: ", ".join(number(one, 2) for one in row.get("temperatures", ())), spare=True),
     "selected": Column("selected on", lambda row: str(row["selected_on"]), words=True),
+    "sets": Column("sets by", lambda row: str(row.get("sets_by", "")), words=True, spare=True),
     "calibrated": Column("calibrated on", lambda row: str(row.get("calibrated_on", "")), words=True, spare=True),
 }
 DEFAULT = (METHOD, "accuracy", INTERVAL, "top5", "ece", "trials", "selected")

@@ -117,6 +117,7 @@ class EvalConfig(Config):
     )
     neighbors: int = Field(5, ge=1, le=1000, description="Nearest cached images logged for each test sample.")
     bins: int = Field(15, ge=2, description="Bins of the expected calibration error.")
+    sets: float = Field(0.9, gt=0, lt=1, description="How often the prediction sets measured are to hold the true class.")
 
 
 class PairsConfig(Config):

@@ -10,7 +10,7 @@ from xmap.stages.names import EVAL, Parts
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
 
-EVAL_SCHEMA = 5
+EVAL_SCHEMA = 6
 
 
 def eval_identity(parts: Parts, texts: str, config: EvalConfig, adapters: Mapping[tuple[str, int], Identity], shots: int) -> Identity:

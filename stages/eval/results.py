@@ -25,7 +25,7 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
     labels = test.labels.numpy()
     mean_correct = np.mean([outcome.correct for outcome in outcomes], axis=0)
     per_class = metrics.per_class_accuracy(mean_correct, labels, classes)
-    interval, kind = _interval(outcomes, mean_correct)
+    interval, kind = _interval(outcomes, "correct")
     summaries: list[Mapping[str, Any]] = [outcome.run.adapter.summary for outcome in outcomes]
     return {
         "method": method,
@@ -39,6 +39,7 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
         **_honesty(outcomes, config.bins),
         "per_class": _percents(per_class),
         **_classes(outcomes, labels, classes),
+        **_sets(outcomes, labels, config.sets, classes),
         "selected_on": "; ".join(dict.fromkeys(str(summary["selection"]["selected_on"]) for summary in summaries)),
         "trials": max(int(summary["selection"]["trials"]) for summary in summaries),
         "calibrated_on": "; ".join(dict.fromkeys(outcome.calibration.calibrated_on for outcome in outcomes)),
@@ -87,6 +88,29 @@ def _classes(outcomes: Sequence[Outcome], labels: Array, classes: int) -> dict[s
     }
 
 
+def _sets(outcomes: Sequence[Outcome], labels: Array, level: float, classes: int) -> dict[str, Json]:
+    """What prediction sets are worth; all null where an adapter kept no samples to make sets by, and `sets_by` says so."""
+    names = ("coverage_mean", "coverage_ci95", "set_size_mean", "single_share", "class_coverage", "worst_coverage")
+    shared: dict[str, Json] = {
+        "coverage_promised": 100.0 * level,
+        "sets_by": "; ".join(dict.fromkeys(outcome.sets_by for outcome in outcomes)),
+    }
+    if not all("in_set" in outcome.columns for outcome in outcomes):
+        return {**dict.fromkeys(names), **shared}
+    covered = np.mean([outcome.columns["in_set"] for outcome in outcomes], axis=0)
+    sizes = np.stack([outcome.columns["set_size"] for outcome in outcomes])
+    by_class = metrics.per_class_accuracy(covered, labels, classes)
+    return {
+        "coverage_mean": 100.0 * float(covered.mean()),
+        "coverage_ci95": _interval(outcomes, "in_set")[0],
+        "set_size_mean": float(sizes.mean()),
+        "single_share": 100.0 * float((sizes == 1).mean()),
+        "class_coverage": _percents(by_class),
+        "worst_coverage": 100.0 * float(np.nanmin(by_class)),
+        **shared,
+    }
+
+
 def _percents(shares: Array) -> list[Json]:
     return [None if np.isnan(share) else 100.0 * float(share) for share in shares]
 
@@ -110,16 +134,16 @@ def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:
     }
 
 
-def _interval(outcomes: Sequence[Outcome], mean_correct: Array) -> tuple[list[float], str]:
-    """The 95 % interval in percent and its kind.
+def _interval(outcomes: Sequence[Outcome], column: str) -> tuple[list[float], str]:
+    """The 95 % interval in percent of the mean of a column of shares, and its kind.
 
     Over seeds where they draw different supports. With one support (fixed, or a single seed), and for a method that keeps
     nothing of the support (its accuracy is the same under every seed), the uncertainty left is that of the test samples.
     """
     if _varies(outcomes):
-        low, high = metrics.accuracy_interval(np.asarray([outcome.correct.mean() for outcome in outcomes]))
+        low, high = metrics.accuracy_interval(np.asarray([outcome.columns[column].mean() for outcome in outcomes]))
         return [100.0 * low, 100.0 * high], OVER_SEEDS
-    low, high = metrics.bootstrap_interval(mean_correct, BOOTSTRAP_SEED)
+    low, high = metrics.bootstrap_interval(np.mean([outcome.columns[column] for outcome in outcomes], axis=0), BOOTSTRAP_SEED)
     return [100.0 * low, 100.0 * high], OVER_SAMPLES
 
 

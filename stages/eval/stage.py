@@ -36,8 +36,8 @@ from xmap.store.formats.samples import columns_of, content_order
 from xmap.store.formats.tables import Array, read_table
 
 PREDICTED = (
-    "probability", "true_probability", "raw_probability", "raw_true_probability", "zero_shot", "top5", "top5_probability", "top5_image",
-    "top5_text",
+    "probability", "true_probability", "raw_probability", "raw_true_probability", "set_size", "in_set", "zero_shot", "top5",
+    "top5_probability", "top5_image", "top5_text",
 )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 FACTS = (
     "accuracies", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "brier_mean", "aurc_mean", "balanced_accuracy_mean",
-    "macro_f1_mean", "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
+    "macro_f1_mean", "coverage_mean", "coverage_ci95", "coverage_promised", "set_size_mean", "single_share", "class_coverage", "sets_by",
+    "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
     "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes", "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
 )  # fmt: skip
 # Of a run, those shown whose labels are doubted.
@@ -134,7 +135,7 @@ def _facts(run: Run) -> dict[str, Any]:
 def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -> list[dict[str, Any]]:
     said = samples.answers(connection, run.path, run.seed, ids)
     confusions, bins = series.confusion(connection, run.path), series.calibration(connection, run.path)
-    spread = series.distributions(connection, run.path)
+    spread, sizes = series.distributions(connection, run.path), series.set_sizes(connection, run.path)
     trained = series.curves(connection, {_path(found): str(found.summary["method"]) for found in run.adapters.values()})
     rows = []
     for result in run.evaluation.summary["results"]:
@@ -149,6 +150,7 @@ def _series(connection: Connection, run: Run, number: int, ids: Sequence[str]) -
             **{name: result.get(name) for name in FACTS},
             "confusion": confusions.get(method, []),
             "calibration": bins.get(method, []),
+            "set_sizes": sizes.get(method, []),
             "distributions": spread.get(method, {}),
             "curves": trained.get(method, {}),
             "growth": asdict(run.growth[method]) if method in run.growth else None,

@@ -10,15 +10,13 @@ import pyarrow.compute as pc
 
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.log import AFFINITY, PREDICTIONS, RAW
+from xmap.store.formats.log import AFFINITY, LATER, PREDICTIONS
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE
-from xmap.store.formats.tables import Array, read_table, require_columns
+from xmap.store.formats.tables import Array, read_schema, read_table, require_columns
 
 TEST_LOG, SAID = "affinity/test.parquet", "predictions.parquet"
 # One answer: a method, a seed, a sample.
 ANSWER = ("method", "seed", "sample_id")
-# No page shows what predictions lack that were written before probabilities were calibrated.
-SHOWN = pa.schema([field for field in PREDICTIONS if field.name not in RAW])
 LISTS = ("top5", "top5_probability", "top5_image", "top5_text")
 
 
@@ -27,7 +25,9 @@ def require_logs(evaluation: Artifact, classes: int) -> None:
     tables = evaluation.files("predictions", ".parquet") + evaluation.files("affinity/", ".parquet")
     said, test = evaluation.file(SAID), evaluation.file(TEST_LOG)
     problem = "its tables are not those of an evaluation" if set(tables) != {said, test} else None
-    predictions, log = (_answers(path, schema) for path, schema in ((said, SHOWN), (test, AFFINITY)))
+    there = set(read_schema(said).names)
+    kept = pa.schema([field for field in PREDICTIONS if field.name not in LATER or field.name in there])
+    predictions, log = (_answers(path, schema) for path, schema in ((said, kept), (test, AFFINITY)))
     problem = problem or _misfit(evaluation, predictions, log) or _out_of_range(predictions, classes)
     if problem:
         raise ArtifactDamaged(evaluation.path, problem, evaluation.remedy)
@@ -79,6 +79,8 @@ def _out_of_range(predictions: pa.Table, classes: int) -> str | None:
         return f"its logs have labels that none of {classes} classes has"
     if predictions["probability"].null_count or _beyond(predictions["probability"], 0, 1):
         return "its probabilities are not between 0 and 1"
+    if "set_size" in predictions.column_names and _beyond(predictions["set_size"], 0, classes):
+        return f"its prediction sets are not of 0 to {classes} classes"
     lengths: list[Array] = [pc.list_value_length(predictions[name]).to_numpy(zero_copy_only=False) for name in LISTS]
     differs = ((lengths[0] != other) & ~np.isnan(other.astype(np.float64)) for other in lengths[1:])
     return "its lists of best classes have different lengths" if any(bool(found.any()) for found in differs) else None

@@ -12,7 +12,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("draw.js", "figures.js", "growth.js", "corrections.js", "samples.js", "pairs.js", "report.js")
+SCRIPTS = ("draw.js", "figures.js", "growth.js", "corrections.js", "samples.js", "pairs.js", "sets.js", "report.js")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 

@@ -116,6 +116,13 @@ function confusion() {
 
 const calibration = () => section("calibration", "Calibration", "", pairLegend(), fit((width) => calibrationFigure(width, state.shown, state.against)), state.shown.calibrated_on && el("p", { class: "soft" }, `Temperature ${state.shown.temperatures.map((value) => value.toFixed(2)).join(", ")}, fitted on ${state.shown.calibrated_on}. Risk against coverage, the error among the surest answers averaged over all their numbers: ${fixed(state.shown.aurc_mean, 2)} %; Brier score ${fixed(state.shown.brier_mean, 3)}.`));
 
+function sets() {
+  const { shown } = state;
+  if (!shown.sets_by) return "";
+  const task = report.tasks[shown.task];
+  return section("sets", "Prediction sets", setsText(shown), shown.coverage_mean !== null && el("div", { class: "small few" }, fit((width) => setSizesFigure(width, shown.set_sizes)), el("div", {}, el("h3", {}, "Classes held least"), worstSets(task, shown))));
+}
+
 function distributions() {
   const found = Object.entries(state.shown.distributions);
   return section("distributions", "Gamma and affinities", found.length ? `${state.shown.title}, all test images and seeds; affinities as the method uses them (its class sums, no unit)` : `${state.shown.title} has no caches, so no affinities. Choose another method above.`,
@@ -211,7 +218,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), growth(), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), growth(), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

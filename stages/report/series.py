@@ -42,6 +42,18 @@ from predictions where artifact = {literal(artifact)} and isfinite(probability) 
     return found
 
 
+def set_sizes(connection: Connection, artifact: str) -> dict[str, list[list[int]]]:
+    """For each method that has prediction sets `[classes in the set, how often]` over all its seeds."""
+    query = (
+        "select method, set_size, count(*) as n from predictions "  # noqa: S608
+        f"where artifact = {literal(artifact)} and set_size is not null group by all order by all"
+    )
+    found: dict[str, list[list[int]]] = {}
+    for row in connection.query(query).to_pylist():
+        found.setdefault(row["method"], []).append([row["set_size"], row["n"]])
+    return found
+
+
 def distributions(connection: Connection, artifact: str) -> dict[str, dict[str, Any]]:
     """For each method and column it has: `from`, `to`, and counts of right and of wrong answers in equal bins between them."""
     columns = ", ".join(DISTRIBUTIONS)

@@ -16,6 +16,8 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from xmap.store.artifacts.summaries import Adapted, Cached, Evaluated, Fields, Images, Paired, Source, Stored, Texts, Tuned
 
+# What an evaluation says of prediction sets all together, or not at all.
+SETS = ("coverage_mean", "coverage_ci95", "set_size_mean", "single_share", "class_coverage", "worst_coverage")
 FIXED, SHOTS = "support-", re.compile(r"support-[1-9][0-9]{0,8}")
 
 
@@ -27,9 +29,11 @@ def _agreeing(summary: Evaluated) -> Evaluated:
         raise ValueError("two results are of one method")
     if any(max(len(row.get("accuracies", [])), len(row.get("temperatures", []))) > len(row.get("seeds", [])) for row in results):
         raise ValueError("a result has more accuracies than seeds")
-    by_class = (row.get(name) for row in results for name in ("per_class", "precision", "f1", "class_samples"))
+    by_class = (row.get(name) for row in results for name in ("per_class", "precision", "f1", "class_coverage", "class_samples"))
     if len({len(listed) for listed in by_class if isinstance(listed, list)}) > 1:
         raise ValueError("its results are of different classes")
+    if any(0 < sum(row.get(name) is not None for name in SETS) < len(SETS) for row in results):
+        raise ValueError("a result says a part of what its prediction sets are worth")
     if any({row["method"], row["against"]} - set(methods) for row in summary.get("differences", [])):
         raise ValueError("a difference is of a method without a result")
     return summary

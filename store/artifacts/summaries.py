@@ -178,6 +178,14 @@ class Result(TypedDict, total=False):
     macro_f1_mean: Real
     precision: list[Real | None]
     f1: list[Real | None]
+    coverage_mean: Real | None
+    coverage_ci95: Pair | None
+    coverage_promised: Real
+    set_size_mean: Real | None
+    single_share: Real | None
+    class_coverage: list[Real | None] | None
+    worst_coverage: Real | None
+    sets_by: Word
     class_samples: list[Count]
     largest_share: Real
     selected_on: Word

@@ -64,10 +64,12 @@ PREDICTIONS = pa.schema(
         pa.field("top5_text", pa.list_(pa.float32())),
         pa.field("raw_probability", pa.float32()),
         pa.field("raw_true_probability", pa.float32()),
+        pa.field("set_size", pa.int32()),
+        pa.field("in_set", pa.bool_()),
     ]
 )
-# What predictions lack that were written before probabilities were calibrated.
-RAW = ("raw_probability", "raw_true_probability")
+# What predictions lack that were written before: calibrated probabilities beside those as trained, prediction sets.
+LATER = ("raw_probability", "raw_true_probability", "set_size", "in_set")
 
 OUT_OF_SAMPLE = pa.schema(
     [

@@ -11,6 +11,8 @@ from xmap.store.sql.views import Sources
 
 # Views of what manifests say, and columns that name the class of a label.
 FACTS = ("artifacts", "runs")
+# What stands in for the columns that predictions of before lack: their probabilities were raw, and they knew no sets.
+INSTEAD = {"raw_probability": "t.probability", "raw_true_probability": "t.true_probability", "set_size": "NULL", "in_set": "NULL"}
 NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label", "likely_name": "likely"}
 
 
@@ -29,11 +31,8 @@ def definitions(found: Sources) -> dict[str, str]:
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
     if found.files["predictions"]:
-        both = sorted(set(found.files["predictions"]) - set(found.uncalibrated))
-        predictions = [_select("predictions", both)] if both else []
-        same = {"raw_probability": "t.probability", "raw_true_probability": "t.true_probability"}
-        predictions += [_select("predictions", found.uncalibrated, **same)] if found.uncalibrated else []
-        texts["predictions"] = " UNION ALL ".join(predictions)
+        listed = (_select("predictions", files, **{name: INSTEAD[name] for name in lacking}) for lacking, files in found.predicted.items())
+        texts["predictions"] = " UNION ALL ".join(listed)
     if found.files["affinity"]:
         texts["neighbors"] = _neighbors()
     judged = [_select("out_of_sample", found.files["out_of_sample"])] if found.files["out_of_sample"] else []

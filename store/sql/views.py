@@ -18,7 +18,7 @@ from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
 from xmap.store.formats.features import ERRORS
-from xmap.store.formats.log import AFFINITY, OUT_OF_SAMPLE, OUT_OF_SAMPLE_TABLE, PREDICTIONS, RAW
+from xmap.store.formats.log import AFFINITY, LATER, OUT_OF_SAMPLE, OUT_OF_SAMPLE_TABLE, PREDICTIONS
 from xmap.store.formats.packs import all_packs
 from xmap.store.formats.pairs import PAIRS
 from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of, shared_bytes
@@ -40,13 +40,13 @@ class Sources:
     """What the views stand on: rows taken from manifests, and for each view the Parquet files it reads.
 
     `referring` are the tables of samples whose features lie in packs, `grouped` those of them that tell groups and sources;
-    `uncalibrated` are the tables of predictions that know one kind of probability.
+    `predicted` are the tables of predictions by those columns that they were written too early to have.
     """
 
     files: Mapping[str, tuple[Path, ...]]
     referring: tuple[Path, ...]
     grouped: tuple[Path, ...]
-    uncalibrated: tuple[Path, ...]
+    predicted: Mapping[tuple[str, ...], tuple[Path, ...]]
     file_rows: list[dict[str, Any]]
     pack_rows: list[dict[str, Any]]
     class_rows: list[dict[str, Any]]
@@ -81,7 +81,7 @@ def sources(store: Store) -> Sources:
         {kind: tuple(paths) for kind, paths in files.items()},
         tuple(referring),
         tuple(path for path in referring if GROUP.name in read_schema(path).names),
-        tuple(path for path in files["predictions"] if not _calibrated(path)),
+        _by_lack(files["predictions"]),
         file_rows,
         [{"file": str(path), "maker": maker} for path, maker in packs.items()],
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
@@ -112,14 +112,24 @@ def _require_tables(artifact: Artifact) -> None:
         refers = kind == "images" and makers_of(path) is not None
         about = (GROUP, SOURCE) if refers and GROUP.name in read_schema(path).names else ()
         types = pa.schema([*TABLES[kind], CONTENT, *about]) if refers else TABLES[kind]
-        if kind == "predictions" and not _calibrated(path):
-            types = pa.schema([field for field in types if field.name not in RAW])
+        if kind == "predictions":
+            types = pa.schema([field for field in types if field.name not in _lacking(path)])
         require_columns(path, types, "feature" if kind == "images" and not refers else "")
 
 
-def _calibrated(path: Path) -> bool:
-    """Whether a table of predictions was written with calibrated probabilities and those before."""
-    return set(RAW) <= set(read_schema(path).names)
+def _lacking(path: Path) -> tuple[str, ...]:
+    """The columns that a table of predictions was written too early to have."""
+    names = read_schema(path).names
+    return tuple(name for name in LATER if name not in names)
+
+
+def _by_lack(paths: Iterable[Path]) -> dict[tuple[str, ...], tuple[Path, ...]]:
+    """Tables of predictions by the columns that they lack, in order."""
+    found: dict[tuple[str, ...], tuple[Path, ...]] = {}
+    for path in sorted(paths):
+        lacking = _lacking(path)
+        found[lacking] = (*found.get(lacking, ()), path)
+    return found
 
 
 def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
@@ -218,13 +228,19 @@ def _run_rows(artifact: Artifact, dataset: str | None, by_print: Mapping[str, Ar
     shared = {"created": artifact.manifest["created"], "dataset": dataset, "artifact": _path(artifact)}
     rows = []
     for result in _results(artifact):
-        low, high = (*_listed(result, "accuracy_ci95"), None, None)[:2]
+        ends = dict(_ends(result))
         accuracies, temperatures = _listed(result, "accuracies"), _listed(result, "temperatures")
         for number, seed in enumerate(_listed(result, "seeds")):
             adapter = by_print.get(artifact.inputs.get(f"adapter {result.get('method')} seed {seed}", ""))
-            own = {"run": adapter.path.name if adapter else artifact.path.name, "seed": seed, "accuracy_low": low, "accuracy_high": high}
-            rows.append({**result, **own, "accuracy": _at(accuracies, number), "temperature": _at(temperatures, number), **shared})
+            own = {"run": adapter.path.name if adapter else artifact.path.name, "seed": seed}
+            rows.append({**result, **ends, **own, "accuracy": _at(accuracies, number), "temperature": _at(temperatures, number), **shared})
     return rows
+
+
+def _ends(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The ends of each interval of a result, as columns."""
+    for name in ("accuracy", "coverage"):
+        yield from zip((f"{name}_low", f"{name}_high"), (*_listed(result, f"{name}_ci95"), None, None), strict=False)
 
 
 def _listed(result: Mapping[str, Any], name: str) -> list[Any]:

@@ -16,7 +16,7 @@ from xmap.store.artifacts.artifact import Store
 pytestmark = needs_browser
 
 FIGURES = ("methods-figure", "classes-figure", "confusion-figure", "calibration-figure", "scatter-figure", "distribution-affinity_image",
-           "distribution-affinity_text", "distribution-difference", "curve-loss", "growth-figure")  # fmt: skip
+           "distribution-affinity_text", "distribution-difference", "curve-loss", "sets-figure", "growth-figure")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,20 @@ def test_images_that_are_there_twice_are_shown_side_by_side(visit: Visit) -> Non
     assert "1 pair within a split" in visit.page.locator("#pairs").inner_text()
 
 
+def test_prediction_sets_say_what_they_hold_or_why_there_are_none(visit: Visit) -> None:
+    page = visit.page
+    shown = page.evaluate("[state.shown.coverage_mean, state.shown.set_size_mean]")
+    text = page.locator("#sets").inner_text()
+    assert f"held for {shown[0]:.1f} % of the test images" in text
+    assert f"{shown[1]:.2f} classes a set" in text
+    assert page.locator("#worst-sets tbody tr").count() == 3
+    page.evaluate("Object.assign(state.shown, { coverage_mean: null, sets_by: 'no sample was kept apart' }); draw()")
+    assert "None: no sample was kept apart." in page.locator("#sets").inner_text()
+    assert page.locator("#sets-figure").count() == 0
+    page.evaluate("state.shown.sets_by = null; draw()")
+    assert page.locator("#sets").count() == 0
+
+
 def test_runs_and_methods_are_chosen_and_compared(visit: Visit) -> None:
     page = visit.page
     titles = page.locator("#shown option").all_inner_texts()
@@ -210,6 +224,8 @@ ODD_FIGURES = """() => {
     no_class_seen: classesFigure(400, task, of({ per_class: classes, confusion: [] }), null, "worst", false),
     equal_classes: classesFigure(400, task, of({ per_class: task.classes.map(() => 100) }), of({ per_class: classes }), "change", true),
     sure_methods: methodsFigure(400, [of({ accuracy: 100, low: 100, high: 100 }), of({ accuracy: 0, low: 0, high: 0 })], shown, null, pick),
+    no_sets: setSizesFigure(400, []),
+    sets_of_all: setSizesFigure(400, [[0, 1], [1000, 7]]),
     one_method: methodsFigure(400, [of({ accuracy: 50, low: 50, high: 50 })], shown, null, pick),
     all_at_zero: scatterFigure(400, task, of({ answers: { ...answers, image: all(0), text: all(0) } }), none, pick),
     nearly_one_place: scatterFigure(400, task, of({ answers: { ...answers, image: all(near[1]), text: all(near[0]) } }), none, pick),

@@ -71,6 +71,7 @@ SETTINGS: dict[str, tuple[tuple[Any, ...], set[str]]] = {
     "eval.top_k": (("all", 3), {ADAPTER, EVAL}),
     "eval.neighbors": ((5, 2), {EVAL}),
     "eval.bins": ((15, 10), {EVAL}),
+    "eval.sets": ((0.9, 0.8), {EVAL}),
     "pairs.near": (("auto", 0.9, 0.99), {PAIRS}),
     "run.methods": ((["zero-shot"], ["zero-shot", "tip-adapter"]), {ADAPTER, EVAL}),
     "run.seeds": (([1], [2], [1, 2]), LATER),

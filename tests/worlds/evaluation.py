@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.worlds.few_shot import World, unit
 from xmap.stages.build_cache.stage import build_cache
-from xmap.stages.config import CacheConfig, EvalConfig
+from xmap.stages.config import CacheConfig, EvalConfig, Protocol
 from xmap.stages.eval.scoring import Run
 from xmap.stages.eval.stage import evaluate
 from xmap.stages.fewshot.load import load_text
@@ -40,15 +40,15 @@ class Scene:
         )
         self.texts = self.world.texts()
 
-    def run(self, method: str, seed: int, given: Mapping[str, Any] | None = None) -> Run:
+    def run(self, method: str, seed: int, given: Mapping[str, Any] | None = None, protocol: Protocol = "few") -> Run:
         draw = None if self.fixed else seed
         config = CacheConfig(shots=self.shots)
         identity = Identity("cache", "toy", {"shots": self.shots, "seed": draw}, {"images": self.images.fingerprint})
         workplace = Workplace(self.world.store, device="cpu")
         cache = build_cache(workplace, identity, self.images, self.texts, config, draw)
         options: Any = method_entry(method).options(**(given or ({"epochs": 2} if method == "tip-adapter-f" else {})))
-        identity = Identity("adapter", method, {"method": method, "seed": seed}, {"cache": cache.fingerprint})
-        adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed))
+        identity = Identity("adapter", method, {"method": method, "seed": seed, "protocol": protocol}, {"cache": cache.fingerprint})
+        adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed, protocol))
         return Run(method, seed, cache, adapter, self.texts)
 
     def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:

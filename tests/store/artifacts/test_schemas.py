@@ -54,6 +54,7 @@ ODD: list[tuple[str, list[Any], Any]] = [
     ("adapter", ["calibration"], {"temperature": 1.0}),
     ("eval", ["results", 0, "temperatures"], [1.0] * 9),
     ("eval", ["results", 0, "class_samples"], [1]),
+    ("eval", ["results", 0, "coverage_mean"], 90.0),
     ("eval", ["results"], None),
     ("eval", ["results", 0, "accuracy_ci95"], [1.0]),
     ("eval", ["results", 0, "accuracies"], [1.0] * 9),

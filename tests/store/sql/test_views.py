@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.worlds.questions import CLASSES, add_images, built, rows
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
+from xmap.store.formats.log import LATER, write_predictions
+from xmap.store.formats.tables import read_table, write_table
 from xmap.store.sql.columns import VIEWS
 from xmap.store.sql.connection import Connection, connect
 
@@ -66,6 +69,22 @@ def test_affinity_predictions_and_neighbors(open_store: Connection) -> None:
     assert rows(open_store, "SELECT class_name, predicted_name, top5, zero_shot FROM predictions") == [(CLASSES[1], "cat", [0, 1], 1)]
     found = rows(open_store, "SELECT sample_id, rank, neighbor_id, neighbor_label FROM neighbors ORDER BY rank")
     assert found == [("b/2.jpg", 1, "b/3.jpg", 1), ("b/2.jpg", 2, "a/1.jpg", 0)]
+
+
+def test_predictions_of_every_age_stand_in_one_view(tmp_path: Path) -> None:
+    shared = {"run": "r", "method": "m", "seed": 1, "sample_id": ["a"], "label": np.array([0]), "predicted": np.array([1])}
+    told = {"probability": np.array([0.5]), "raw_probability": np.array([0.25]), "set_size": np.array([2]), "in_set": np.array([True])}
+
+    def fill(folder: Path, lacking: tuple[str, ...]) -> None:
+        path = folder / "predictions.parquet"
+        write_predictions(path, {**shared, **told}, "f")
+        write_table(path, read_table(path).drop_columns(list(lacking)), "f")
+
+    for name, lacking in {"oldest": LATER, "old": LATER[2:], "new": ()}.items():
+        built(tmp_path, Identity("eval", name, {"name": name}), partial(fill, lacking=lacking), {})
+    with connect(tmp_path) as connection:
+        found = rows(connection, "SELECT split_part(artifact, '-', 1), raw_probability, set_size, in_set FROM predictions ORDER BY 1")
+    assert found == [("eval/new", 0.25, 2, True), ("eval/old", 0.25, None, None), ("eval/oldest", 0.5, None, None)]
 
 
 def test_artifacts_and_runs(open_store: Connection, filled: tuple[Path, dict[str, Artifact]]) -> None:
