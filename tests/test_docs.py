@@ -24,6 +24,7 @@ SPAN = re.compile(r"`(xmap(?: [^`]*)?)`")
 PROMISE = re.compile(r"\[`(test_\w+)`\]\((tests/[\w/]+\.py)\)")
 
 DEFINED = re.compile(r"\[`(\w+)`\]\((?:\.\./)?([\w/]+\.py)\)")
+BLOCK = re.compile(r"<!-- (.+): written by (.+) -->")
 REQUEST = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)")
 
 
@@ -150,6 +151,16 @@ def test_the_readme_holds_a_run_of_the_demo() -> None:
     shown = (ROOT / "README.md").read_text("utf-8").partition(maker.BEGIN)[2].partition(maker.END)[0]
     for expected in ("$ xmap demo", "zero-shot", "tip-adapter-f", "xmadapter", "$ xmap sql"):
         assert expected in shown, "run `python docs/make_demo.py`"
+
+
+def test_each_measured_block_ends_and_names_the_command_that_writes_it() -> None:
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        for name, command in BLOCK.findall(text):
+            module = command.removeprefix("python -m ")
+            path = command if module == command else f"{module.replace('.', '/')}.py"
+            assert (ROOT / path).is_file(), f"{page.name}: {name} names {command}"
+            assert text.count(f"<!-- end of {name} -->") == 1, f"{page.name}: {name} does not end"
 
 
 def made(name: str) -> Any:
