@@ -20,8 +20,11 @@ from torch.nn.functional import normalize
 
 from benchmarks.calibration import DATA, ROOT, SEED, Data, drawn, taken
 from benchmarks.page import replace_between
+from xmap.stages.adapters.kept import nonconformity
+from xmap.stages.adapters.sets import threshold
 from xmap.stages.extract.tensor_files import read_labels, read_matrix
-from xmap.stages.fewshot.draw import VALIDATION_SHOTS, SplitIndex
+from xmap.stages.fewshot.draw import VALIDATION_SHOTS
+from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
@@ -47,10 +50,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Found:
-    """Means over divisions: shares in [0, 1], the standard error of the coverage, and classes a set."""
+    """Means over divisions: shares in [0, 1], and classes a set. `bare` is the coverage of the threshold alone, without the answer."""
 
+    bare: float
     coverage: float
-    error: float
     size: float
     single: float
 
@@ -88,30 +91,46 @@ def divisions(rows: int, count: int) -> Array:
 
 
 def measured(scores: Array, labels: Array, calibrating: Array, level: float) -> Found:
-    """What sets of `level` by the calibrating rows (D, B) are worth on the others; `scores` (B, N) are every class's nonconformity."""
+    """What sets of `level` by the calibrating rows (D, B) are worth on the others; `scores` (B, N) are every class's nonconformity.
+
+    The sets are those of `stages.adapters.sets`, of all divisions at once: classes up to a limit, and always the answer.
+    """
     true = scores[np.arange(len(labels)), labels]
     limits = np.asarray([threshold(true[rows], level) for rows in calibrating])
     rest = ~calibrating
     each = rest.sum(1)
-    sizes = np.stack([np.searchsorted(row, limits, side="right") for row in np.sort(scores, axis=1)], axis=1)
-    covered = ((true[None] <= limits[:, None]) & rest).sum(1) / each
-    size, single = (sizes * rest).sum(1) / each, ((sizes == 1) & rest).sum(1) / each
-    return Found(covered.mean(), covered.std() / np.sqrt(len(covered)), size.mean(), single.mean())
+    sizes = np.stack([np.searchsorted(row, limits, side="right") for row in np.sort(scores, axis=1)], axis=1).clip(min=1)
+    below = true[None] <= limits[:, None]
+    shares = (below, below | (scores.argmin(1) == labels), sizes, sizes == 1)
+    return Found(*(float(((share * rest).sum(1) / each).mean()) for share in shares))
+
+
+def head(first: str, names: Sequence[str]) -> list[str]:
+    """The head of a table."""
+    return [f"| {first} | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+
+
+def thresholds(found: Mapping[tuple[str, int, float], Found], names: Sequence[str]) -> list[str]:
+    """What the threshold alone covers, percent: the lowest and the highest adapter."""
+    lines = head("promised", [f"n = {count:,}" for count in COUNTS])
+    for level in LEVELS:
+        rows = [[100 * found[name, count, level].bare for name in names] for count in COUNTS]
+        lines.append(f"| {100 * level:g} % | {' | '.join(f'{min(row):.1f} to {max(row):.1f}' for row in rows)} |")
+    return lines
 
 
 def promises(found: Mapping[tuple[str, int, float], Found], names: Sequence[str], level: float) -> list[str]:
-    """The table of one level: coverage with its standard error, classes a set, and share of single answers, by calibration rows."""
-    lines = [f"| {100 * level:g} % promised | {' | '.join(f'n = {count:,}' for count in COUNTS)} |", f"|---|{'---|' * len(COUNTS)}"]
+    """The table of one level: coverage, classes a set, and share of single answers, by calibration rows."""
+    lines = head(f"{100 * level:g} % promised", [f"n = {count:,}" for count in COUNTS])
     for name in names:
         row = [found[name, count, level] for count in COUNTS]
-        cells = [f"{100 * one.coverage:.1f} ± {100 * one.error:.1f} %, {one.size:.2f}, {100 * one.single:.0f} %" for one in row]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {' | '.join(f'{100 * one.coverage:.1f}, {one.size:.2f}, {100 * one.single:.0f}' for one in row)} |")
     return lines
 
 
 def sharpness(adapters: Mapping[str, Pool], marked: Array) -> list[str]:
     """Classes a set by raw and by calibrated nonconformity, side by side."""
-    lines = [f"| adapter | {' | '.join(f'{100 * level:g} %' for level in LEVELS)} |", f"|---|{'---|' * len(LEVELS)}"]
+    lines = head("adapter", [f"{100 * level:g} %" for level in LEVELS])
     for name, pool in adapters.items():
         pairs = [[measured(side, pool.labels, marked, level).size for side in (pool.raw, pool.calibrated)] for level in LEVELS]
         lines.append(f"| {name} | {' | '.join(f'{raw:.3f} → {calibrated:.3f}' for raw, calibrated in pairs)} |")
@@ -133,7 +152,8 @@ def main() -> None:
             found |= {(name, count, level): measured(pool.raw, pool.labels, marked, level) for level in LEVELS}
         print(f"{count} calibration rows", file=sys.stderr, flush=True)
     blocks = {f"sets at {100 * level:g} %": promises(found, list(adapters), level) for level in LEVELS}
-    replace_between(PAGE, COMMAND, {**blocks, "raw and calibrated": sharpness(adapters, marked)})
+    alone = {"threshold alone": thresholds(found, list(adapters))}
+    replace_between(PAGE, COMMAND, {**alone, **blocks, "raw and calibrated": sharpness(adapters, marked)})
 
 
 if __name__ == "__main__":

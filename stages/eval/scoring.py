@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from xmap.stages.adapters.kept import read_kept
 from xmap.stages.adapters.neighbors import BATCH, agreement, batches, neighbor_column
 from xmap.stages.adapters.scorer import Scorer
+from xmap.stages.adapters.sets import Sets
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
 from xmap.stages.fewshot.cache import OpenCache
@@ -44,7 +46,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did on every test sample: `columns` of length T (of top5, (T, min(5, N))), its neighbours, seconds of scoring."""
+    """What a run did on every test sample: `columns` of length T (of top5, (T, min(5, N))), its neighbours, seconds of scoring.
+
+    `sets_by` says by what samples prediction sets were made, or why there are none, and then no columns of them.
+    """
 
     run: Run
     columns: Mapping[str, Array]
@@ -52,6 +57,7 @@ class Outcome:
     seconds: float
     uses_support: bool
     calibration: Calibration
+    sets_by: str
 
     @property
     def correct(self) -> Array:
@@ -61,6 +67,7 @@ class Outcome:
 def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, barred: Tensor | None = None) -> Outcome:
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
     scorer = Scorer(run.adapter, cache, resolve_device(workplace.device), 0 if config.top_k == "all" else config.top_k)
+    sets, sets_by = _sets(run.adapter, cache.text.classes, config.sets)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -73,12 +80,31 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
         batch = _columns(scorer.fitted, scores, test.labels[part], zero_shot) | _chances(scorer, scores.logits, test.labels[part])
-        _fill(columns, batch, part, len(test))
+        _fill(columns, batch | _members(sets, scores.logits, test.labels[part]), part, len(test))
         workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
     near = neighbor_column(found, scorer.fitted.settings, cache.values)
-    return Outcome(run, columns, near, seconds, scorer.uses_support, scorer.fitted.calibration)
+    return Outcome(run, columns, near, seconds, scorer.uses_support, scorer.fitted.calibration, sets_by)
+
+
+def _sets(adapter: Artifact, classes: int, level: float) -> tuple[Sets | None, str]:
+    """The sets of a level that an adapter's kept samples make, and these in words; None without such samples, and why."""
+    kept = read_kept(adapter, classes)
+    if kept is None:
+        return None, "nothing: the adapter was trained before samples were kept apart for sets"
+    if not len(kept):
+        return None, kept.source
+    sets = Sets(kept, level)
+    return sets, f"{sets.words}: {sets.promise}" if sets.promise else sets.words
+
+
+def _members(sets: Sets | None, logits: Tensor, labels: Tensor) -> dict[str, Array]:
+    """The per-sample columns of one batch that say what its prediction sets hold."""
+    if sets is None:
+        return {}
+    members = sets.members(logits)
+    return {"set_size": members.sum(1).numpy(), "in_set": members.gather(1, labels[:, None])[:, 0].numpy()}
 
 
 def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
