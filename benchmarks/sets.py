@@ -1,10 +1,10 @@
 """Whether prediction sets hold what they promise: coverage, size and single answers over random divisions of real rows.
 
 Half of the validation rows of features in Tip-Adapter's layout choose the settings of each adapter and give its temperature, and are then
-left out. The other half and the test rows are one pool, which is divided at random, again and again, into calibration rows and
-the rest; what the calibration rows promise is held against the rest. Nothing is chosen by what comes out.
+left out. The other half, of `caltech69-b32` with the test rows, is a pool that is divided at random, again and again, into
+calibration rows and the rest; what the calibration rows promise is held against the rest. Nothing is chosen by what comes out.
 
-python -m benchmarks.sets [FOLDER]        rewrites docs/sets.md's tables; FOLDER is ../shared/data/caltech69-b32
+python -m benchmarks.sets [FOLDER]        rewrites docs/sets.md's tables; FOLDER is ../shared/data
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ PAGE, COMMAND = ROOT / "docs" / "sets.md", "python -m benchmarks.sets"
 SHOWN, SHOTS = ("zero-shot", "tip-adapter", "xmadapter", "taskres"), (4, 16)
 LEVELS, COUNTS = (0.8, 0.9, 0.95), (4, 9, 30, 100, 1000)
 DIVISIONS = 2000
+# Of the data with a thousand classes, no test rows: half of its pool calibrates.
+MANY, HALF = "imagenet-b32-4shot", 250
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,25 @@ class Found:
     single: float
 
 
-def pooled(data: Data) -> tuple[Labelled, Labelled]:
-    """The validation rows that adapters may choose by, and the pool: the other validation rows and those of test."""
+def pooled(data: Data, test: bool) -> tuple[Labelled, Labelled]:
+    """The validation rows that adapters may choose by, and the pool: the other validation rows, and with `test` those of test."""
     half = torch.from_numpy(np.random.default_rng(0).permutation(len(data.validation)))
     given, kept = (taken(data.validation, rows.sort().values) for rows in half.tensor_split(2))
+    if not test:
+        return given, kept
     features = normalize(read_matrix(data.folder / "test_f.pt").float(), dim=-1)
     labels = read_labels(data.folder / "test_l.pt", len(features), data.text.classes)
     ids = (*kept.sample_ids, *(f"test {row:05d}" for row in range(len(labels))))
     return given, Labelled(ids, torch.cat([kept.labels, labels]), torch.cat([kept.features, features]))
 
 
-def pools(data: Data) -> Iterator[tuple[str, Pool]]:
+def pools(data: Data, shown: Sequence[int], test: bool) -> Iterator[tuple[str, Pool]]:
     """Each adapter in words, and what it says of the pool."""
-    given, pool = pooled(data)
+    given, pool = pooled(data, test)
     index = SplitIndex(given.sample_ids, given.labels.numpy().astype(np.int32), given.sample_ids)
     for name in SHOWN:
         module = method(name)
-        for shots in SHOTS[-1:] if name == "zero-shot" else SHOTS:
+        for shots in shown[-1:] if name == "zero-shot" else shown:
             few = drawn(given, index.few(min(shots, VALIDATION_SHOTS), SEED))
             task = FewShotTask(data.text, data.support(shots), few, SEED, "validation")
             with repeatable(SEED, "cpu"):
@@ -128,32 +132,34 @@ def promises(found: Mapping[tuple[str, int, float], Found], names: Sequence[str]
     return lines
 
 
-def sharpness(adapters: Mapping[str, Pool], marked: Array) -> list[str]:
-    """Classes a set by raw and by calibrated nonconformity, side by side."""
+def sharpness(adapters: Mapping[str, Pool], count: int) -> list[str]:
+    """Coverage, classes a set by raw and by calibrated nonconformity, and single answers by raw, by `count` calibration rows."""
     lines = head("adapter", [f"{100 * level:g} %" for level in LEVELS])
     for name, pool in adapters.items():
-        pairs = [[measured(side, pool.labels, marked, level).size for side in (pool.raw, pool.calibrated)] for level in LEVELS]
-        lines.append(f"| {name} | {' | '.join(f'{raw:.3f} → {calibrated:.3f}' for raw, calibrated in pairs)} |")
+        marked = divisions(len(pool.labels), count)
+        pairs = [[measured(side, pool.labels, marked, level) for side in (pool.raw, pool.calibrated)] for level in LEVELS]
+        cells = [f"{100 * raw.coverage:.1f}, {raw.size:.2f} → {other.size:.2f}, {100 * raw.single:.0f}" for raw, other in pairs]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
     """Measure, print, and write the tables where the data is at hand."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    if not folder.is_dir():
-        sys.exit(f"{folder} is not there; name a folder of features in Tip-Adapter's layout.")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA.parent
+    if not (folder / DATA.name).is_dir() or not (folder / MANY).is_dir():
+        sys.exit(f"{folder} lacks {DATA.name} or {MANY}; name the folder of the development data.")
     # All is small: threads would wait for each other.
     torch.set_num_threads(1)
-    adapters = dict(pools(Data(folder)))
-    found: dict[tuple[str, int, float], Found] = {}
+    adapters, found = dict(pools(Data(folder / DATA.name), SHOTS, test=True)), dict[tuple[str, int, float], Found]()
     for count in COUNTS:
         marked = divisions(len(next(iter(adapters.values())).labels), count)
         for name, pool in adapters.items():
             found |= {(name, count, level): measured(pool.raw, pool.labels, marked, level) for level in LEVELS}
         print(f"{count} calibration rows", file=sys.stderr, flush=True)
-    blocks = {f"sets at {100 * level:g} %": promises(found, list(adapters), level) for level in LEVELS}
-    alone = {"threshold alone": thresholds(found, list(adapters))}
-    replace_between(PAGE, COMMAND, {**alone, **blocks, "raw and calibrated": sharpness(adapters, marked)})
+    levels = {f"sets at {100 * level:g} %": promises(found, list(adapters), level) for level in LEVELS}
+    many = dict(pools(Data(folder / MANY), SHOTS[:1], test=False))
+    sharp = {"raw and calibrated": sharpness(adapters, max(COUNTS)), "a thousand classes": sharpness(many, HALF)}
+    replace_between(PAGE, COMMAND, {"threshold alone": thresholds(found, list(adapters)), **levels, **sharp})
 
 
 if __name__ == "__main__":
