@@ -20,7 +20,7 @@ BEFORE = ("method", "shots", "accuracy_mean")
 AFTER = (
     "ci_kind", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "raw_log_loss_mean", "brier_mean", "aurc_mean",
     "balanced_accuracy_mean", "macro_f1_mean", "coverage_mean", "coverage_promised", "set_size_mean", "single_share", "worst_coverage",
-    "largest_share", "selected_on", "calibrated_on", "trials", "trainable_parameters",
+    "largest_share", "selected_on", "calibrated_on", "sets_by", "trials", "trainable_parameters",
     "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text",
 )  # fmt: skip
 
@@ -36,9 +36,9 @@ def results_sheet(results: Rows, differences: Rows, facts: Mapping[str, Any], co
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """One method's results in columns of one value each, named as the view `runs` names them."""
-    low, high = row["accuracy_ci95"]
-    ends = {"accuracy_low": low, "accuracy_high": high}
-    return {name: row.get(name) for name in BEFORE} | ends | {name: row.get(name) for name in AFTER}
+    ends = (("accuracy", row["accuracy_ci95"]), ("coverage", row.get("coverage_ci95") or (None, None)))
+    accuracy, coverage = ({f"{name}_low": low, f"{name}_high": high} for name, (low, high) in ends)
+    return {name: row.get(name) for name in BEFORE} | accuracy | {name: row.get(name) for name in AFTER} | coverage
 
 
 def print_results(results: Rows, differences: Rows, columns: str = "") -> None:

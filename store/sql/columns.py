@@ -218,6 +218,7 @@ VIEWS: Mapping[str, View] = {
             "set_size_mean": ("DOUBLE", "classes a prediction set"),
             "single_share": ("DOUBLE", "share of prediction sets of one class, percent"),
             "worst_coverage": ("DOUBLE", "coverage of the class that has the lowest, percent"),
+            "sets_by": ("VARCHAR", "the samples that the sets are made by and what they warrant, or why there are no sets"),
             "largest_share": ("DOUBLE", "share of the test images that the largest class has, percent"),
             "calibrated_on": ("VARCHAR", "what the temperature was fitted on"),
             "selected_on": ("VARCHAR", "what settings were chosen on"),
