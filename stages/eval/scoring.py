@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from xmap.stages.adapters.kept import read_kept
 from xmap.stages.adapters.neighbors import BATCH, agreement, batches, neighbor_column
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.adapters.sets import Sets
@@ -67,7 +66,7 @@ class Outcome:
 def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, barred: Tensor | None = None) -> Outcome:
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
     scorer = Scorer(run.adapter, cache, resolve_device(workplace.device), 0 if config.top_k == "all" else config.top_k)
-    sets, sets_by = _sets(run.adapter, cache.text.classes, config.sets)
+    sets, sets_by = _sets(scorer, config.sets)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -88,15 +87,13 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
     return Outcome(run, columns, near, seconds, scorer.uses_support, scorer.fitted.calibration, sets_by)
 
 
-def _sets(adapter: Artifact, classes: int, level: float) -> tuple[Sets | None, str]:
+def _sets(scorer: Scorer, level: float) -> tuple[Sets | None, str]:
     """The sets of a level that an adapter's kept samples make, and these in words; None without such samples, and why."""
-    kept = read_kept(adapter, classes)
-    if kept is None:
-        return None, "nothing: the adapter was trained before samples were kept apart for sets"
-    if not len(kept):
-        return None, kept.source
+    kept = scorer.kept
+    if not kept:
+        return None, "trained before samples were kept apart for sets" if kept is None else kept.source
     sets = Sets(kept, level)
-    return sets, f"{sets.words}: {sets.promise}" if sets.promise else sets.words
+    return sets, "; ".join(part for part in (sets.words, sets.promise) if part)
 
 
 def _members(sets: Sets | None, logits: Tensor, labels: Tensor) -> dict[str, Array]:
