@@ -85,8 +85,8 @@ def pools(data: Data, shown: Sequence[int], test: bool) -> Iterator[tuple[str, P
                 fitted = fit(module, task, METHODS[name].options(), NoLog())
                 fitted = replace(fitted, calibration=calibrate_on(module, fitted, task, given, "validation"))
                 logits = score(module, fitted, Cache.of(task), pool).double()
-            sides = [nonconformity(logits / scale).numpy() for scale in (1.0, fitted.calibration.temperature)]
-            yield f"`{name}`" + ("" if name == "zero-shot" else f", {shots} shots"), Pool(*sides, pool.labels.numpy())
+            raw, calibrated = (nonconformity(logits / scale).numpy() for scale in (1.0, fitted.calibration.temperature))
+            yield f"`{name}`" + ("" if name == "zero-shot" else f", {shots} shots"), Pool(raw, calibrated, pool.labels.numpy())
 
 
 def divisions(rows: int, count: int) -> Array:
