@@ -40,29 +40,30 @@ def order(pool: Pool, n: int, seed: int) -> Array:
     # Equals are met in an order of the seed's.
     met = np.random.default_rng(seed).permutation(len(pool.features))
     center = pool.features.mean(axis=0, dtype=np.float64)
-    features, unsure = directions(pool.features[met], center), unsureness(pool.probabilities[met])
+    features, unsure = directions(pool.features, center), unsureness(pool.probabilities)
     distance = 1.0 - nearest(features, directions(pool.labelled, center))
     left, picked = np.ones(len(met), bool), []
     for _ in range(min(n, len(met))):
         # What is there already comes after all else, the less sure of it first.
         worth = np.where(distance > SAME, unsure * distance, unsure - 2.0)
-        best = int(np.where(left, worth, -np.inf).argmax())
+        best = int(met[np.where(left, worth, -np.inf)[met].argmax()])
         picked.append(best)
         left[best] = False
         distance = np.minimum(distance, 1.0 - features @ features[best])
-    return np.asarray(met[picked])
+    return np.asarray(picked, np.int64)
 
 
 def unsureness(probabilities: Array) -> Array:
     """One minus the margin between the two largest of the probabilities (P, N): (P,), 0 for an image that is quite sure, 1 for a tie."""
-    first, second = np.partition(probabilities.astype(np.float64), (-2, -1), axis=1)[:, :-3:-1].T
+    second, first = np.partition(probabilities, (-2, -1), axis=1)[:, -2:].astype(np.float64).T
     return np.asarray(1.0 - (first - second))
 
 
 def directions(features: Array, center: Array) -> Array:
     """Unit vectors (P, C) float32 from the center (C,) to the features (P, C); zero for one that lies there."""
-    away = features - center
-    return np.asarray(away / np.linalg.norm(away, axis=1, keepdims=True).clip(min=1e-12), np.float32)
+    away = features - center.astype(np.float32)
+    away /= np.linalg.norm(away, axis=1, keepdims=True).clip(min=1e-12)
+    return np.asarray(away)
 
 
 def nearest(features: Array, labelled: Array) -> Array:
