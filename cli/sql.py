@@ -70,10 +70,12 @@ def command(
     from xmap.store.sql.connection import connect, late_sentence
 
     with connect(opened(store).root) as connection:
-        for damage in connection.damaged:
-            warn(f"left out: {damage}")
-        with bounded(timeout or None, connection.memory, late_sentence(timeout)):
-            table = _told_apart(connection.query(text, timeout or None))
+        try:
+            with bounded(timeout or None, connection.memory, late_sentence(timeout)):
+                table = _told_apart(connection.query(text, timeout or None))
+        finally:
+            for damage in connection.damaged:
+                warn(f"left out: {damage}")
     if destination.form == PARQUET:
         destination.write(Sheet({}, arrow=table))
         return

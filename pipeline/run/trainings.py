@@ -27,7 +27,8 @@ from xmap.store.artifacts.parcel import Parcel, lay_out, pack, take_in
 from xmap.store.errors import XmapError
 
 if TYPE_CHECKING:
-    from xmap.store.formats.packs import Packs, Rows
+    from xmap.store.formats.feature_rows import Rows
+    from xmap.store.formats.packs import Packs
     from xmap.store.formats.tables import Array
 
 # Rows of a pack where adapters are trained. They come in the order of the tables, each of which then reads a pack or two.

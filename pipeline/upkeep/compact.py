@@ -15,7 +15,8 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import alone
 from xmap.store.disk.files import system_errors
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.packs import Packs, Rows, all_packs, is_whole, pack_keys, pack_rows
+from xmap.store.formats.feature_rows import Rows
+from xmap.store.formats.packs import Packs, all_packs, is_whole, pack_keys, pack_rows
 from xmap.store.formats.tables import Array
 
 # Rows of a full pack; one with less than half of them has few.

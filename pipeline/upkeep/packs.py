@@ -19,7 +19,8 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.packs import KEY, MAKER, PACK, Packs, all_packs, is_whole, pack_keys
+from xmap.store.formats.feature_rows import KEY
+from xmap.store.formats.packs import MAKER, PACK, Packs, all_packs, is_whole, pack_keys
 from xmap.store.formats.samples import referred_rows
 from xmap.store.formats.tables import Array
 

@@ -16,7 +16,7 @@ from xmap.stages.machine.kind import Machine
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Json, fingerprint
-from xmap.store.formats.packs import keys_of
+from xmap.store.formats.feature_rows import keys_of
 from xmap.store.memory.notes import HASHES, Notes
 
 # Raise when what is remembered of batches means something else.

@@ -21,8 +21,8 @@ from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
 from xmap.stages.workplace.engine import Advance
 from xmap.store.errors import InputError
+from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import ErrorRow
-from xmap.store.formats.packs import Rows
 
 
 @dataclass(frozen=True)

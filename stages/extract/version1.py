@@ -23,8 +23,9 @@ from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint
 from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import ImageFeatures, read_errors, read_images
-from xmap.store.formats.packs import Rows, plain_file
+from xmap.store.formats.packs import plain_file
 from xmap.store.formats.samples import BAD_TABLE, makers_of
 from xmap.store.formats.tables import read_footer
 from xmap.store.memory.hashes import DIGEST

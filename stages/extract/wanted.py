@@ -20,7 +20,8 @@ from xmap.stages.datasets.places.pictures import unread
 from xmap.stages.extract.identity import ExtractSpec, makers
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields
-from xmap.store.formats.packs import Packs, Reason, digest_keys
+from xmap.store.formats.feature_rows import digest_keys
+from xmap.store.formats.packs import Packs, Reason
 from xmap.store.memory.hashes import DIGEST
 
 

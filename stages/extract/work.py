@@ -32,8 +32,9 @@ from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
+from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_texts
-from xmap.store.formats.packs import Reason, Rows
+from xmap.store.formats.packs import Reason
 from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
 from xmap.store.formats.shelf import Shelf
 from xmap.store.memory.hashes import hexes

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from xmap.stages.fewshot.draw import feature_files
 from xmap.store.artifacts.artifact import Artifact
+from xmap.store.formats.feature_rows import KEY, column_keys
 from xmap.store.formats.features import read_parts
-from xmap.store.formats.packs import KEY, column_keys
 from xmap.store.formats.samples import REFERRING, SAMPLES, makers_of
 from xmap.store.formats.tables import Array, read_table
 

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.formats.packs import Packs, column_keys
+from xmap.store.formats.feature_rows import column_keys
+from xmap.store.formats.packs import Packs
 from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, columns_of, makers_of
 from xmap.store.formats.tables import REMEDY, Array, read_table, read_vectors, vectors_column, write_table
 

@@ -28,6 +28,7 @@ from xmap.store.artifacts.identity import safe_name
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.disk.files import hash_file, make_unlinked_folder, require_plain, write_bytes
 from xmap.store.errors import ArtifactDamaged, NotPlain
+from xmap.store.formats.feature_rows import KEY, ROWS, Rows, column_keys, keys_of
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
 
 DIGITS = 16
@@ -37,59 +38,11 @@ BAD, DEEP = "bad-", "deep-"
 REPLACES = "xmap.replaces"
 MAKER = re.compile(rf"[^/\0\n]{{1,80}}-[0-9a-f]{{{DIGITS}}}")
 PACK = re.compile(rf"({BAD}|{DEEP})?[0-9a-f]{{64}}\.parquet")
-ROWS = pa.schema([("content", pa.binary(32)), ("view", pa.int16())])
 DEPTHS = pa.schema([("content", pa.binary(32)), ("depth", pa.int16())])
 REASONS = pa.schema([("content", pa.binary(32)), ("kind", pa.string()), ("message", pa.string())])
-# A content (32 bytes) and a view (2, the higher byte first): one number to sort and search by.
-KEY = np.dtype("S34")
+PACK_REMEDY = "delete it, then run `xmap verify`, which names the command that makes its rows again."
 
 Reason = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Feature rows: `contents` the blake3 of the bytes of images (R,) in hex, `views` (R,) int16, `features` (R, C), not normalised."""
-
-    contents: Sequence[str]
-    views: Array
-    features: Array
-
-    def __len__(self) -> int:
-        return len(self.contents)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Rows]) -> Rows:
-        """The rows of several, one after the other."""
-        contents = [content for part in parts for content in part.contents]
-        return cls(contents, *(np.concatenate([getattr(part, name) for part in parts]) for name in ("views", "features")))
-
-    def take(self, rows: Array) -> Rows:
-        """The given rows, in the given order."""
-        return Rows([self.contents[int(row)] for row in rows], self.views[rows], self.features[rows])
-
-
-def keys_of(contents: Sequence[str], views: Array) -> Array:
-    """What rows are found by (R,), of contents in hex and the numbers of views (R,)."""
-    return _keys(bytes.fromhex("".join(contents)), views)
-
-
-def digest_keys(contents: Array, views: Array) -> Array:
-    """What rows are found by (R,), of contents as 32 bytes each (R,) and the numbers of views (R,)."""
-    return _keys(contents.tobytes(), views)
-
-
-def column_keys(contents: pa.ChunkedArray, views: pa.ChunkedArray) -> Array:
-    """What rows are found by (R,), of a column of contents and one of views."""
-    joined = b"".join(
-        bytes(chunk.buffers()[1])[32 * chunk.offset : 32 * (chunk.offset + len(chunk))] for chunk in contents.chunks if len(chunk)
-    )
-    return _keys(joined, views.to_numpy())
-
-
-def _keys(contents: bytes, views: Array) -> Array:
-    parts = np.frombuffer(contents, np.uint8).reshape(-1, 32), views.astype(">i2").view(np.uint8).reshape(-1, 2)
-    keys: Array = np.ascontiguousarray(np.concatenate(parts, axis=1)).view(KEY).reshape(-1)
-    return keys
 
 
 @dataclass(frozen=True)
@@ -116,17 +69,19 @@ class Packs:
         """All its files by name."""
         return sorted(path for path in self.folder.glob("*.parquet") if PACK.fullmatch(path.name))
 
-    def sound(self) -> Iterator[Path]:
-        """Its packs that are Parquet files with the columns of one, by their footers, but those that another of them replaces."""
-        found, replaced = [], set()
+    def sound(self) -> tuple[list[Path], list[ArtifactDamaged]]:
+        """Its packs by their footers, but those that another of them replaces; and what is wrong with files that are no such Parquet."""
+        found, replaced, damaged = list[Path](), set[str](), list[ArtifactDamaged]()
         for path in self.paths():
             try:
                 labels = require_columns(plain_file(path, self.root), ROWS, "feature")
-            except ArtifactDamaged:
+            except ArtifactDamaged as error:
+                # What was joined into another since it was listed is not missed.
+                damaged += [ArtifactDamaged(path, error.problem, PACK_REMEDY)] if os.path.lexists(path) else []
                 continue
             found.append(path)
             replaced.update(labels.get(REPLACES, "").split())
-        yield from (path for path in found if path.stem not in replaced)
+        return [path for path in found if path.stem not in replaced], damaged
 
     def write(self, rows: Rows, replaced: Sequence[Path] = ()) -> Path:
         """Keep rows, each once, whole or not at all, in a pack that may take the place of others; one that is there stays."""
@@ -259,8 +214,7 @@ def pack_rows(path: Path) -> tuple[pa.Table, Array]:
     try:
         return read_vectors(path, ROWS)
     except ArtifactDamaged as error:
-        remedy = "delete it, then run `xmap verify`, which names the command that makes its rows again."
-        raise ArtifactDamaged(path, error.problem, remedy) from error
+        raise ArtifactDamaged(path, error.problem, PACK_REMEDY) from error
 
 
 def plain_file(path: Path, root: Path) -> Path:

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.packs import MAKER, Packs, column_keys
+from xmap.store.formats.feature_rows import column_keys
+from xmap.store.formats.packs import MAKER, Packs
 from xmap.store.formats.tables import REMEDY, Array, read_footer, read_schema, read_table, write_table
 
 # The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.

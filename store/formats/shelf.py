@@ -12,7 +12,8 @@ import numpy as np
 from xmap.store.artifacts.artifact import Store
 from xmap.store.disk.files import clear_temporaries, make_unlinked_folder
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.packs import KEY, Packs, Reason, Rows, keys_of, pack_keys
+from xmap.store.formats.feature_rows import KEY, Rows, keys_of
+from xmap.store.formats.packs import Packs, Reason, pack_keys
 from xmap.store.formats.tables import Array
 
 

@@ -27,8 +27,9 @@ from xmap.store.artifacts.root import store_root
 from xmap.store.disk.memory_limit import memory_bytes
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, QueryError, XmapError
 from xmap.store.sql.columns import VIEWS, View
+from xmap.store.sql.packed import PACKED, Packed
 from xmap.store.sql.questions import QUESTIONS
-from xmap.store.sql.selects import definitions, literal, pattern
+from xmap.store.sql.selects import definitions, lacking, literal, pattern
 from xmap.store.sql.views import Sources, sources
 
 # Nodes of a parse tree that only read, and the table functions that read no file and run no SQL.
@@ -58,11 +59,13 @@ _CLASSES: Mapping[str, str] = {"origin": "INTEGER", "label": "INTEGER", "class_n
 class Connection:
     """An open, locked connection. Its views are those of `store.sql.columns.VIEWS`; `close` it or use it in a `with`.
 
-    `damaged` says what the views leave out because it is damaged. A query may take `memory` bytes beside its answer.
+    `damaged` says what the views leave out because it is damaged; rows of features that are lost, once a query reads features. A query may
+    take `memory` bytes beside its answer.
     """
 
-    def __init__(self, database: Any, memory: int, damaged: tuple[XmapError, ...] = (), files: Sequence[Path] = ()) -> None:
-        self._database, self.memory, self.damaged, self._files = database, memory, damaged, files
+    def __init__(self, database: Any, memory: int, found: Sources, packed: Packed) -> None:
+        self._database, self.memory, self.damaged, self._packed = database, memory, found.damaged, packed
+        self._files, self._looked = [path for paths in found.files.values() for path in paths], False
 
     @property
     def views(self) -> Mapping[str, View]:
@@ -72,8 +75,9 @@ class Connection:
     def query(self, sql: str, timeout: float | None = None) -> pa.Table:
         """The rows of one query, or of the ready question of that name, which may take `timeout` seconds.
 
-        Raises `QueryError` with one sentence for anything else, and for SQL that fails, takes too long or too much memory; and
-        `ArtifactRemoved` where it fails because another process removed what the views read.
+        Raises `QueryError` with one sentence for anything else, and for SQL that fails, takes too long or too much memory;
+        `ArtifactRemoved` where it fails because another process removed what the views read; and `ArtifactDamaged` for rows of features
+        in a file whose bytes changed.
         """
         import duckdb
 
@@ -148,8 +152,13 @@ class Connection:
         tree = json.loads(serialized)
         if tree.get("error"):
             raise QueryError(f"{ONLY_QUERIES}; a PIVOT needs its values listed: PIVOT ... ON column IN (...).")
-        for node in _nodes(tree):
+        nodes = list(_nodes(tree))
+        for node in nodes:
             _check_node(node)
+        if not self._looked and any(str(node.get("table_name", "")).lower() in PACKED for node in nodes):
+            self._packed.require_whole()
+            self.damaged += tuple(self._packed.lost(lambda sql: self._database.sql(sql).fetchall()))
+            self._looked = True
         return text
 
     def _one(self, sql: str) -> str:
@@ -190,7 +199,7 @@ def connect(root: Path | str | None = None) -> Connection:
     except BaseException:
         database.close()
         raise
-    return Connection(database, memory, found.damaged, [path for paths in found.files.values() for path in paths])
+    return Connection(database, memory, found, Packed(folder, found.files["packs"], lacking(found)))
 
 
 def memory_limit() -> int:

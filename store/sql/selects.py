@@ -85,6 +85,19 @@ def _referring(found: Sources) -> str:
     return _select("features", found.referring, smaller, joined=f" JOIN ({packs}) p ON {match}", feature="p.feature")
 
 
+def lacking(found: Sources) -> str:
+    """The SELECT of the artifacts that refer to rows that no pack has, and how many; nothing where none refers to any."""
+    if not found.referring:
+        return ""
+    about = "f.artifact, t.content, t.view, if(t.view = 0, f.plain, f.augmented) AS maker"
+    rows = f"SELECT {about} FROM {_parquet(found.referring)} t JOIN _files f ON f.file = t._file"  # noqa: S608
+    stored = ""
+    if found.files["packs"]:
+        packs = f"SELECT content, view, maker FROM {_parquet(found.files['packs'])} JOIN _packs ON file = _file"  # noqa: S608
+        stored = f"ANTI JOIN ({packs}) USING (content, view, maker)"
+    return f"SELECT artifact, count(*) FROM ({rows}) {stored} GROUP BY artifact ORDER BY artifact"  # noqa: S608
+
+
 def _unused(found: Sources) -> str:
     """The contents of packs that no table of samples refers to."""
     sources = {"content": "lower(hex(p.content))", "views": "count(DISTINCT p.view)", "maker": "k.maker"}

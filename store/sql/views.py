@@ -75,7 +75,12 @@ def sources(store: Store) -> Sources:
             number = numbers[origin.fingerprint] if origin else None
             about = {"artifact": _path(artifact), "dataset": datasets[artifact.path], "plain": plain, "augmented": augmented}
             file_rows.append({"file": str(path), "origin": number, **about})
-    packs = {path: found.name for found in all_packs(store) for path in found.sound()}
+    packs: dict[Path, str] = {}
+    odd: list[ArtifactDamaged] = []
+    for found in all_packs(store):
+        paths, damages = found.sound()
+        packs |= dict.fromkeys(paths, found.name)
+        odd += damages
     files["packs"] = list(packs)
     return Sources(
         {kind: tuple(paths) for kind, paths in files.items()},
@@ -87,7 +92,7 @@ def sources(store: Store) -> Sources:
         [row for digest, number in numbers.items() for row in _class_rows(by_print[digest], number)],
         [_artifact_row(artifact) for artifact in artifacts],
         [row for artifact in artifacts for row in _run_rows(artifact, datasets[artifact.path], by_print)],
-        damaged,
+        (*damaged, *odd),
     )
 
 

@@ -119,7 +119,7 @@ def stored_rows(store: Store) -> dict[str, dict[Row, bytes]]:
     found: dict[str, dict[Row, bytes]] = {}
     for packs in all_packs(store):
         rows = found.setdefault(packs.name, {})
-        for path in packs.sound():
+        for path in packs.sound()[0]:
             table = pq.read_table(path)
             for content, view, feature in zip(*(table[name].to_pylist() for name in ("content", "view", "feature")), strict=True):
                 row = content.hex(), view

@@ -32,7 +32,8 @@ from tests.worlds.outcomes import (
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.formats.packs import BAD, KEY, Packs, pack_keys
+from xmap.store.formats.feature_rows import KEY
+from xmap.store.formats.packs import BAD, Packs, pack_keys
 
 
 def flip(data: bytes, place: int) -> bytes:

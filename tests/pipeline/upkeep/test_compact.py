@@ -28,7 +28,8 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import at_work
 from xmap.store.errors import StoreBusy
-from xmap.store.formats.packs import Packs, Rows, altered, keys_of
+from xmap.store.formats.feature_rows import Rows, keys_of
+from xmap.store.formats.packs import Packs, altered
 from xmap.store.sql.connection import connect
 
 FULL = 6

@@ -17,7 +17,8 @@ from xmap.pipeline.upkeep.packs import idle, wrong
 from xmap.stages.config import ExtractConfig
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST
-from xmap.store.formats.packs import Packs, Rows, all_packs
+from xmap.store.formats.feature_rows import Rows
+from xmap.store.formats.packs import Packs, all_packs
 
 REMEDY = re.compile(r"delete this file, (.+), and run `xmap extract.*` to build it again: its images alone are encoded again\.$")
 

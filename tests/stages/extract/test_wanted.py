@@ -16,7 +16,8 @@ from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample, know
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.identity import ExtractSpec, makers
 from xmap.stages.extract.wanted import Images, Library, Wanted, lacking, readable, shards_of, wanted
-from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.feature_rows import Rows
+from xmap.store.formats.packs import Packs
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 

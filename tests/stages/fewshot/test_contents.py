@@ -18,7 +18,8 @@ from xmap.stages.fewshot.draw import draw_kept, draw_support, draw_validation, i
 from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.identity import Identity
-from xmap.store.formats.packs import Packs, Rows, keys_of
+from xmap.store.formats.feature_rows import Rows, keys_of
+from xmap.store.formats.packs import Packs
 from xmap.store.formats.samples import AUGMENTED, PLAIN, Samples, write_samples
 from xmap.store.formats.tables import read_table, write_table
 

@@ -21,8 +21,9 @@ from xmap.stages.pairs.stage import SHARE, find_pairs
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
+from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import ImageFeatures, write_images
-from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.packs import Packs
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE
 from xmap.store.formats.samples import Samples, write_samples
 from xmap.store.formats.tables import Array, read_table

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from xmap.store.artifacts.artifact import Store
-from xmap.store.formats.packs import Packs, Rows, keys_of
+from xmap.store.formats.feature_rows import Rows, keys_of
+from xmap.store.formats.packs import Packs
 from xmap.store.formats.shelf import Shelf
 
 NAME = "tiny-0123456789abcdef"

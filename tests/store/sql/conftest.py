@@ -10,7 +10,8 @@ import pytest
 
 from tests.worlds.questions import UNREAD, fill_store
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.feature_rows import Rows
+from xmap.store.formats.packs import Packs
 from xmap.store.sql.connection import Connection, connect
 
 

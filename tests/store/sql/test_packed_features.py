@@ -13,8 +13,10 @@ import pytest
 from tests.worlds.questions import add_images, built, rows
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
+from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import read_images, write_errors
-from xmap.store.formats.packs import Packs, Rows
+from xmap.store.formats.packs import PACK_REMEDY, Packs, pack_keys
 from xmap.store.formats.samples import Samples, write_samples
 from xmap.store.formats.tables import write_table
 from xmap.store.sql.connection import connect
@@ -139,6 +141,70 @@ def test_a_damaged_pack_leaves_the_other_rows(root: Path) -> None:
         found = rows(connection, "SELECT sample_id, view FROM features WHERE dataset = 'first' ORDER BY sample_id, view")
         assert found == [("a.png", 0), ("again.png", 0), ("b.png", 0)]
         assert rows(connection, "SELECT count(*) FROM samples WHERE dataset = 'first'") == [(3,)]
+        # That it cannot be read is told at once, whose rows it had once somebody asks for them.
+        odd, *lost_rows = connection.damaged
+    assert isinstance(odd, ArtifactDamaged)
+    assert (odd.path, odd.remedy) == (str(lost), PACK_REMEDY)
+    said = [str(error).partition(" is damaged: ")[2].partition(";")[0] for error in lost_rows]
+    assert said == ["2 rows of features that it refers to are not there"]
+
+
+FEATURES = "SELECT sum(feature[1]) FROM features"
+PACKED = (FEATURES, "FROM unused", 'SELECT * FROM "Features" LIMIT 1', "EXPLAIN FROM features", "WITH x AS (FROM main.features) FROM x")
+
+
+@pytest.mark.failure("flipped bit")
+def test_a_flipped_bit_in_a_pack_is_no_other_number(root: Path) -> None:
+    """Where nobody has read it yet, and after somebody has: what the views do not read of it is as good as before."""
+    (damaged,) = packs(root, "one", 2).paths()
+    with connect(root) as connection:
+        ((right,),) = rows(connection, FEATURES)
+    data = bytearray(damaged.read_bytes())
+    data[pq.read_metadata(damaged).row_group(0).column(2).data_page_offset + 40] ^= 0x40
+    damaged.write_bytes(data)
+    for _ in range(2):
+        with connect(root) as connection:
+            assert connection.damaged == ()
+            assert rows(connection, "SELECT count(*) FROM samples WHERE dataset <> 'pets'") == [(6,)]
+            for sql in PACKED:
+                with pytest.raises(ArtifactDamaged, match="its bytes differ from those written") as caught:
+                    connection.query(sql)
+                assert (caught.value.path, caught.value.remedy) == (str(damaged), PACK_REMEDY)
+    damaged.unlink()
+    with connect(root) as connection:
+        assert rows(connection, FEATURES)[0][0] < right
+        (lost,) = connection.damaged
+        assert "images/second-" in str(lost)
+        assert "2 rows of features that it refers to are not there; run `xmap verify`" in str(lost)
+
+
+@pytest.mark.failure("cut or missing file")
+def test_rows_that_are_lost_are_told_once_and_only_to_who_asks_for_rows(root: Path) -> None:
+    for path in packs(root, "one", 0).paths():
+        path.unlink()
+    with connect(root) as connection:
+        connection.query("select * from samples")
+        assert connection.damaged == ()
+        for _ in range(2):
+            connection.query(FEATURES)
+            assert [(Path(str(found.path)).name.rpartition("-")[0], str(found).split(" rows")[0][-1]) for found in connection.damaged] == [
+                ("first", "3"), ("second", "1"),
+            ]  # fmt: skip
+
+
+def test_packs_that_were_joined_are_neither_lost_nor_altered(root: Path) -> None:
+    joined = packs(root, "one", 0)
+    paths = joined.paths()
+    assert len(paths) == 2
+    joined.write(Rows.joined([joined.take(pack_keys(joined, path)) for path in paths]), paths)
+    with connect(root) as connection:
+        before = rows(connection, FEATURES)
+        assert connection.damaged == ()
+    for path in paths:
+        path.unlink()
+    with connect(root) as connection:
+        assert rows(connection, FEATURES) == before
+        assert connection.damaged == ()
 
 
 def test_a_store_whose_packs_are_gone_has_samples_and_no_rows(root: Path) -> None:
@@ -148,6 +214,7 @@ def test_a_store_whose_packs_are_gone_has_samples_and_no_rows(root: Path) -> Non
     with connect(root) as connection:
         assert rows(connection, "SELECT DISTINCT dataset FROM features") == [("pets",)]
         assert rows(connection, "SELECT count(*) FROM samples WHERE dataset <> 'pets'") == [(3 + 1 + 2,)]
+        assert len(connection.damaged) == 3
 
 
 @pytest.mark.parametrize("name", ["it's", "a [b] * ?", "label=5", "\u05d0"])
