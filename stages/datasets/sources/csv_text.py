@@ -9,7 +9,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from xmap.store.errors import InputError
 
@@ -27,6 +28,12 @@ WINDOWS = "cp1252"
 DIVIDED_BY = re.compile(r"sep=(.)\r?\n")
 NO_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 ODD_WORD = re.compile(r"\w*[^\x00-\x7f]\w*")
+
+# What Python's reader calls some mistakes, and what they are to people. A mark that is not closed takes in whatever follows.
+MISTAKES: Mapping[str, str] = {
+    "field larger than": f"it has a value of more than {csv.field_size_limit():,} characters",
+    "unexpected end of data": "a quotation mark in it is not closed",
+}
 
 Row = tuple[int, list[str]]
 
@@ -53,7 +60,7 @@ def read_text(data: bytes, place: str) -> tuple[str, tuple[str, ...]]:
 def read_rows(text: str, fits: Callable[[Sequence[str]], bool], place: str) -> tuple[list[str], list[Row]]:
     """The header and the rows of a CSV, each with the number of its last line; rows without any value are left out.
 
-    `fits` tells whether a header is one. Raises `InputError` for rows of another length, and `csv.Error`.
+    `fits` tells whether a header is one. Raises `InputError` for rows of another length, and for what is no CSV.
     """
     said = DIVIDED_BY.match(text)
     text = text[said.end() :] if said else text
@@ -61,17 +68,31 @@ def read_rows(text: str, fits: Callable[[Sequence[str]], bool], place: str) -> t
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=divider, skipinitialspace=_is_spaced(text, divider))
     header: list[str] = []
     rows: list[Row] = []
-    for row in reader:
+    for number, row in _numbered(reader, bool(said), place):
         if not any(cell.strip() for cell in row):
             continue
         if not header:
             header = row
             continue
-        number = reader.line_num + bool(said)
         if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
             raise InputError(f"{place} row {number} has more or fewer values than the header; quote commas inside a value.")
         rows.append((number, row[: len(header)]))
     return header, rows
+
+
+def _numbered(reader: Any, before: int, place: str) -> Iterator[Row]:
+    """Rows, each with the number of its last line, with so many lines `before` the first."""
+    number = before
+    try:
+        for row in reader:
+            number = reader.line_num + before
+            yield number, row
+    except csv.Error as error:
+        why = next((words for start, words in MISTAKES.items() if str(error).startswith(start)), str(error))
+        raise InputError(
+            f"cannot read the table {place}, row {number + 1}: {why}; look for a quotation mark that is not closed (one inside a value is "
+            "written twice), or shorten the value."
+        ) from error
 
 
 def _header(text: str, divider: str) -> list[str]:

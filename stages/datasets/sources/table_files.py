@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,10 +45,7 @@ def _says_splits(table: Table, column: str) -> bool:
 def _read_csv(path: Location, roles: Roles) -> Table:
     with opened(path) as file:
         text, remarks = read_text(file.read(), str(path))
-    try:
-        header, rows = read_rows(text, lambda columns: not lacking(columns, roles), str(path))
-    except csv.Error as error:
-        raise InputError(f"cannot read the table {path}: {error}; give a UTF-8 CSV file with a header line.") from error
+    header, rows = read_rows(text, lambda columns: not lacking(columns, roles), str(path))
     places = chosen(str(path), header, roles)
     picked = [(number, {role: row[place] for role, place in places.items()}) for number, row in rows]
     return Table(picked, {role: header[place] for role, place in places.items()}, (*remarks, *said_of_unread(header)))

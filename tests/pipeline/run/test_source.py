@@ -82,6 +82,8 @@ def test_settings_of_a_later_version_are_passed_over_and_odd_ones_refused() -> N
     known = artifact({"encoder": {"model": "RN101", "later": 1}})
     assert stated(known, EncoderConfig) == EncoderConfig(model="RN101")
     assert stated(artifact({}), EncoderConfig) == EncoderConfig(), "a source that is there is asked, not the command"
+    with pytest.raises(InputError, match="'t' states an odd data of its data; name its own with --data"):
+        stated(artifact({"data": {"data": ["photos"]}}), DataConfig)
     for table in ({"precision": "fp99"}, {"model": 5}, {"force_quick_gelu": "maybe"}):
         with pytest.raises(InputError, match=r"'t' states an odd \w+ of its encoder; name its own with --model\."):
             stated(artifact({"encoder": table}), EncoderConfig)

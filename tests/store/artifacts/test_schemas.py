@@ -119,7 +119,8 @@ def test_what_no_manifest_says_is_refused_at_the_door(tmp_path: Path, case: Case
         ("source", None),
         ("source", ["data"]),
         ("source", {"data": "photos"}),
-        ("source", {"data": {"data": ["photos"]}}),
+        ("source", {"data": {"labels": [["a.csv"]]}}),
+        ("source", {"data": {"labels": ["a.csv", 1]}}),
         ("source", {"encoder": {"model": "x" * 10_001}}),
         ("source", {"features": 1}),
     ]

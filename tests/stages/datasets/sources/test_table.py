@@ -82,7 +82,10 @@ def test_an_absolute_path_inside_the_folder_gets_a_relative_id(tmp_path: Path) -
         ("path,label,split\na.jpg,x,train\nb.jpg,x,\n", "row 3 has split ''"),
         ("path,label\na.jpg,x\n./a.jpg,y\n", "row 3 repeats 'a.jpg' of row 2"),
         ("path,label,split\na.jpg,x,train\nb.jpg,y,test\n", "no training image of 'y'"),
-        ('path,label\n"a.jpg,x\n', "cannot read the table"),
+        ('path,label\n"a.jpg,x\n', r"cannot read the table .*, row 2: a quotation mark in it is not closed; look for"),
+        (f"path,label\na.jpg,x\n{'b' * 140_000},x\n", r", row 3: it has a value of more than 131,072 characters; .* or shorten the value"),
+        (f'sep=;\npath;label\na.jpg;x\n"b.jpg;x\n{"c.jpg;x" * 20_000}', r", row 4: it has a value of more .*; look for a quotation mark"),
+        ('path,label\na.jpg,"x"y\n', r", row 2: ',' expected after '\"'; look for"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
