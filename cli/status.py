@@ -123,7 +123,9 @@ def _future(step: StepOutcome) -> str:
 
 
 def _facts(artifact: Artifact, lineage: Lineage, states: dict[str, str]) -> dict[str, Any]:
-    facts = {key: artifact.manifest[key] for key in ("stage", "name", "fingerprint", "created", "seconds", "device", "command")}
+    facts = {key: artifact.manifest[key] for key in ("stage", "name", "fingerprint", "created", "seconds", "device", "command")} | {
+        "used": artifact.used
+    }
     made_from = [parent.fingerprint for parent in lineage.parents(artifact)]
     place = {"bytes": _bytes(artifact), "path": str(artifact.path), "made_from": made_from}
     return {**facts, "state": states[artifact.fingerprint], **place}

@@ -67,7 +67,7 @@ class StatusAnswer(Answer):
     """What a store holds and what a run would do."""
 
     artifacts: Sequence[Row] = Field(
-        default=(), description="One object an artifact; its `state` is `current`, `older` (another of its name is newer) or empty."
+        default=(), description="One object an artifact; its `state` is `current`, `older` (another of its name was used later) or empty."
     )
     damaged: Sequence[str] = Field(default=(), description="What cannot be read, a sentence each.")
     plan: Sequence[Row] = Field(default=(), description="What a run with the present settings would do, a step each; empty without images.")

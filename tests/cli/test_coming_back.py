@@ -64,9 +64,9 @@ def test_everything_that_is_listed_ends_with_it(back: World) -> None:
 
 def test_predict_load_and_export_take_its_adapter(back: World, tmp_path: Path) -> None:
     (adapter,) = back.used["adapter"]
-    with pytest.warns(UserWarning, match="2 adapters are called .* taken, as used last"):
+    with pytest.warns(UserWarning, match="2 adapters are called .* taken: .*, last used "):
         assert xmap.load(store=back.store).artifact.fingerprint == adapter
-    assert f"taken, as used last: {adapter[:8]}" in call("predict", back.photos / "ant/1.png", "--store", back.store).stderr
+    assert f"taken: {adapter[:8]}" in call("predict", back.photos / "ant/1.png", "--store", back.store).stderr
     back.asked("export", tmp_path / "out")
     assert [found.fingerprint for found in Store(tmp_path / "out").artifacts("adapter")] == [adapter]
 
