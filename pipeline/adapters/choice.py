@@ -40,9 +40,8 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     taken = by_name or answering(survey, name, "adapter")[-1]
     same = [found for found in adapters if found.name == taken.name]
     if by_name and taken.fingerprint != name and len(same) > 1:
-        say(
-            f"{len(same)} adapters are called {taken.name}; taken: {_dated(taken)}, last used {taken.used}. By fingerprint: {_prints(same)}."
-        )
+        which = f"taken: {_dated(taken)}, last used {taken.used}"
+        say(f"{len(same)} adapters are called {taken.name}; {which}. By fingerprint: {_prints(same)}.")
     return Adapter(store, taken)
 
 
