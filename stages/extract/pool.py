@@ -15,8 +15,8 @@ from xmap.stages.extract.identity import ExtractSpec
 from xmap.stages.extract.work import keep_rows, say_bad
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.locks import at_work
+from xmap.store.formats.feature_rows import digest_keys
 from xmap.store.formats.features import ErrorRow
-from xmap.store.formats.packs import digest_keys
 from xmap.store.formats.tables import Array
 
 
