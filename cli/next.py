@@ -23,7 +23,7 @@ from xmap.cli.options import (
 )
 from xmap.cli.progress import progress_on_stderr
 from xmap.cli.slips import DATA, place_of
-from xmap.store.disk.output import STDOUT
+from xmap.store.disk.output import STDOUT, html_page
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def command(
         list[str] | None, typer.Option("--labels", metavar="FILE", help="Table of labels given before: not asked again. Repeatable.")
     ] = None,
     links: Annotated[str, typer.Option("--links", metavar="DIR", help="A new folder to fill with links to the images, in order.")] = "",
+    page: Annotated[str, typer.Option("--page", metavar="FILE", help="An HTML page to click labels on; it saves them as labels.csv.")] = "",
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,
@@ -65,8 +66,8 @@ def command(
     pool = place_of(place or [], given).get(DATA, data)
     if not pool:
         raise InputError("no pool is given; name a folder of images with --data POOL.")
-    destination = Destination(form, output, json)
-    from xmap.pipeline.studies.choose import Asked, choose, require_unfilled
+    destination, target = Destination(form, output, json), html_page(page, "--page FILE") if page else None
+    from xmap.pipeline.studies.choose import Asked, choose, label_page_of, require_unfilled
 
     if destination.output and destination.output.path:
         require_unfilled(destination.output.path)
@@ -75,6 +76,9 @@ def command(
     with progress_on_stderr(quiet) as progress:
         progress.start("looking at images and model", 1)
         chosen = choose(opened(store), asked, Path(links) if links else None, progress)
+        if target:
+            target.write(label_page_of(chosen, pool).encode())
+            progress.say(f"open {target.name} in a browser to label the images")
     destination.write(_sheet(chosen, _folder(output)))
 
 

@@ -23,7 +23,7 @@ FLOORS = {
         {"enough"},
         {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
-        {"build_cache", "extract", "methods"},
+        {"build_cache", "extract", "methods", "pages"},
         {"fewshot", "images", "names.py"},
         {"datasets", "encoder"},
         {"config.py", "machine", "workplace"},

@@ -12,7 +12,7 @@ from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.config import read_as
-from xmap.stages.datasets.places.place import Remote
+from xmap.stages.datasets.places.place import Remote, shown
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -103,6 +103,14 @@ def choose(store: Store, asked: Asked, links: Path | None, progress: Progress) -
         progress.say(f"{inside:,} of them lie in tars or tables, where no table of paths finds them: --links DIR writes them as files")
     total = len(pool.samples) + sum(left_out.values())
     return Chosen(adapter.artifact, adapter.classes, tuple(chosen), total, left_out, tuple(found.bad), adapter.rules())
+
+
+def label_page_of(chosen: Chosen, pool: str) -> str:
+    """The page on which the chosen images are labelled, as HTML text."""
+    from xmap.stages.choose.page import label_page
+
+    about = f"{len(chosen.candidates):,} of the {chosen.total:,} images of {shown(pool)}, best first; guesses by {chosen.adapter.name}."
+    return label_page(chosen.candidates, chosen.classes, about, chosen.rules)
 
 
 def _images_of(store: Store, adapter: Adapter) -> Artifact:

@@ -13,7 +13,7 @@ from xmap.stages.config import DataConfig, ExtractConfig, read_as
 from xmap.stages.datasets.open import open_dataset
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.images.decode import RULES, Rules, rules_of
-from xmap.stages.report.thumbnails import Pictures
+from xmap.stages.pages.thumbnails import Pictures
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import XmapError
 from xmap.store.memory.hashes import DIGEST

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from xmap.pipeline.adapters.adapter import INPUTS
 from xmap.pipeline.run.source import stated
@@ -21,8 +21,8 @@ from xmap.stages.report.page import page
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.usable import usable
 from xmap.store.disk.files import make_folder
-from xmap.store.disk.output import Output
-from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.disk.output import Output, html_page
+from xmap.store.errors import ArtifactMissing
 from xmap.store.sql.connection import connect
 
 FOLDER = "reports"
@@ -51,7 +51,7 @@ def report(
     `output` defaults to a file in the store's folder `reports`. `data` says where the images are; without it those are shown that
     this store extracted on this machine. Larger ones than `max_pixels` have no picture. Raises `XmapError`.
     """
-    target = _page(Output(output)) if output else None
+    target = html_page(output) if output else None
     evaluations = _evaluations(store, names)
     by_print = {artifact.fingerprint: artifact for artifact in store.artifacts()}
     labels = _labels(evaluations)
@@ -65,14 +65,6 @@ def report(
     target.write(whole)
     remarks = dict.fromkeys(remark for run in runs for remark in run.pictures.remarks)
     return Report(target.name, len(whole), tuple(remarks), tuple(dict.fromkeys(run.pictures.place for run in runs if run.pictures.place)))
-
-
-def _page(target: Output) -> Output:
-    """`target`, whose name says no other format than HTML. Raises `InputError`."""
-    suffix = PurePath(target.name).suffix.lower()
-    if target.is_file and suffix not in ("", ".html", ".htm"):
-        raise InputError(f"{target.name}: a report is an HTML page, and {suffix} is the suffix of something else; name it .html.")
-    return target
 
 
 def _in_store(store: Store, runs: Sequence[Run]) -> Output:

@@ -22,12 +22,16 @@ from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 from xmap.store.memory.hashes import hexes
 
+# As many as there are number keys.
+LIKELY = 9
+
 
 @dataclass(frozen=True)
 class Candidate:
     """An image to label: its name in the pool, the blake3 of its bytes in hex, where it is, and the file that holds it alone, if one does.
 
-    `guess` is the class that the adapter takes it for, with its `probability`, and `why` what it does not know.
+    `guess` is the class that the adapter takes it for, with its `probability`, `likely` the most probable classes, best first, and `why`
+    what it does not know.
     """
 
     sample_id: str
@@ -36,6 +40,7 @@ class Candidate:
     file: Path | None
     guess: int
     probability: float
+    likely: tuple[int, ...]
     why: str
 
     def called(self, folder: Path | None = None) -> str:
@@ -78,15 +83,20 @@ def candidates(pool: Pool, samples: Samples, rows: Sequence[int], classes: Seque
     contents = list(hexes(known_contents(samples)[list(rows)]))
     found = []
     for row, content in zip(rows, contents, strict=True):
-        sample, guess = samples[row], int(pool.probabilities[row].argmax())
+        sample, likely = samples[row], _likely(pool.probabilities[row])
+        guess = likely[0]
         file, chance = sample.place if isinstance(sample.place, Path) else None, float(pool.probabilities[row, guess])
-        found.append(Candidate(sample.sample_id, content, sample.place, file, guess, chance, _why(pool, row, classes)))
+        found.append(Candidate(sample.sample_id, content, sample.place, file, guess, chance, likely, _why(pool, row, likely[1], classes)))
     return found
 
 
-def _why(pool: Pool, row: int, classes: Sequence[str]) -> str:
+def _likely(probabilities: Array) -> tuple[int, ...]:
+    """The most probable classes of probabilities (N,), best first; among equals the first one."""
+    return tuple(np.argsort(-probabilities, kind="stable")[:LIKELY].tolist())
+
+
+def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> str:
     """What else an image may be, and whether both caches say the same."""
-    second = int(np.argsort(-pool.probabilities[row], kind="stable")[1])
     said = f"or {classes[second]}, {100 * float(pool.probabilities[row, second]):.1f} %"
     if pool.image_probabilities is None or pool.text_probabilities is None:
         return said

@@ -1,8 +1,4 @@
 // Corrected labels: what a person picked, in the order of picking, and the table of them that `xmap run --labels` takes.
-// With these begins what spreadsheets calculate; an apostrophe before it says that it is text, and is not read as part of it.
-const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
-// What no table of text may hold.
-const CONTROL = /[\0-\x08\x0e-\x1f]/;
 const OUT = -1;
 const picks = [];
 let saved = 0, listing = false;
@@ -38,22 +34,17 @@ function suspectCards(run) {
     el("div", {}, el("b", {}, task.classes[label]), `${probability === null ? "," : ` (${chance(probability)} %),`} among ${near.map((of) => task.classes[of]).join(", ")}`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, near))));
 }
 
-// One line a correction, every cell quoted: a name is text, whatever is in it.
+// One line a correction.
 function labelsTable() {
-  const cell = (text) => `"${(FORMULA.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
-  const rows = [...corrections().values()].map(({ dataset, sample, content, task, to }) => [CONTROL.test(sample) ? "" : sample, content, to === OUT ? report.leave_out : task.words[to], CONTROL.test(dataset) ? "" : dataset]);
-  return `\ufeff${[["sample_id", "content", "label", "dataset"], ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("")}`;
+  return tableText(["sample_id", "content", "label", "dataset"], [...corrections().values()].map(({ dataset, sample, content, task, to }) => [CONTROL.test(sample) ? "" : sample, content, to === OUT ? report.leave_out : task.words[to], CONTROL.test(dataset) ? "" : dataset]));
 }
 
 // A name that no table of this run has that came from here: both are given to the next run.
 const labelsName = (run) => (run.labels.length ? `labels-${run.labels.length + 1}.csv` : "labels.csv");
 
 function saveLabels(run) {
-  const address = URL.createObjectURL(new Blob([labelsTable()], { type: "text/csv" }));
-  el("a", { href: address, download: labelsName(run) }).click();
+  saveFile(labelsName(run), labelsTable());
   saved = picks.length;
-  // The browser reads it after the click.
-  setTimeout(() => URL.revokeObjectURL(address), 60000);
 }
 
 // How many there are, to undo, to save and to look through; nothing where none was picked.

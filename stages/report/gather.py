@@ -13,9 +13,9 @@ import numpy as np
 from xmap.stages.datasets.sources.corrections import LEAVE_OUT, words_of
 from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OVER_SEEDS, paired_difference, with_seeds
 from xmap.stages.fewshot.class_texts import read_class_texts
+from xmap.stages.pages.thumbnails import Pictures, thumbnails
 from xmap.stages.report import samples, series
 from xmap.stages.report.pairs import pictured, twice
-from xmap.stages.report.thumbnails import Pictures, thumbnails
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.features import read_errors
 from xmap.store.formats.tables import Array

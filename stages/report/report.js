@@ -10,7 +10,7 @@ for (const series of report.series) {
 }
 const newest = [...report.series].reverse();
 const state = { shown: newest.find((series) => series.method === "xmadapter") || newest[0], against: null, classes: "worst", all: false, view: { search: "", outcome: "all", label: "", predicted: "", sort: { key: "margin", down: false }, rows: PAGE }, place: null };
-const main = document.getElementById("report"), dialog = el("dialog", { "aria-labelledby": "sample-title" });
+const main = document.getElementById("main"), dialog = el("dialog", { "aria-labelledby": "sample-title" });
 
 const peers = () => report.series.filter((series) => series.task === state.shown.task && series !== state.shown);
 function firstAgainst() {

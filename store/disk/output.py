@@ -12,12 +12,12 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from xmap.store.disk.files import atomic_file
 from xmap.store.disk.leftovers import clear, temporary_prefix
-from xmap.store.errors import OutputError, StoreDenied, XmapError
+from xmap.store.errors import InputError, OutputError, StoreDenied, XmapError
 
 STDOUT = "-"
 LINKS = 40
@@ -116,6 +116,15 @@ class Output:
 
     def _refused(self, problem: str) -> OutputError:
         return OutputError(self.name, problem, self.flag)
+
+
+def html_page(named: Path | str, flag: str = "-o FILE") -> Output:
+    """A place for an HTML page, whose name says no other format. Raises `InputError`."""
+    target = Output(named, flag)
+    suffix = PurePath(target.name).suffix.lower()
+    if target.is_file and suffix not in ("", ".html", ".htm"):
+        raise InputError(f"{target.name}: it is to be an HTML page, and {suffix} is the suffix of something else; name it .html.")
+    return target
 
 
 def _mode(path: Path) -> int | None:

@@ -177,7 +177,7 @@ def test_imported_features_have_a_report_without_pictures(tmp_path: Path) -> Non
         ((), "no eval artifact"),
         (("nothing-so",), "no eval artifact 'nothing-so'"),
         (("--samples", "1"), "greater than or equal to 2"),
-        *((("-o", f"r.{end}"), "a report is an HTML page") for end in ("pdf", "csv", "json", "md", "PNG")),
+        *((("-o", f"r.{end}"), "it is to be an HTML page") for end in ("pdf", "csv", "json", "md", "PNG")),
     ],
 )
 def test_wrong_use_is_a_sentence(words: tuple[str, ...], said: str) -> None:

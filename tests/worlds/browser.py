@@ -34,7 +34,7 @@ def launched(home: Path) -> Iterator[Any]:
 class Visit:
     """A page opened from disk, and everything it complained about, asked or fetched."""
 
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+    def __init__(self, browser: Any, path: Path, drawn: str = "#samples-table", **options: Any) -> None:
         self.page = browser.new_page(**options)
         self.complaints: list[str] = []
         self.fetched: list[str] = []
@@ -43,7 +43,7 @@ class Visit:
         self.page.on("dialog", lambda box: (self.complaints.append(f"dialog: {box.message}"), box.dismiss()))
         self.page.on("request", lambda request: self.fetched.append(request.url))
         self.page.goto(path.as_uri())
-        self.page.wait_for_selector("#samples-table")
+        self.page.wait_for_selector(drawn)
 
     def leave(self) -> None:
         """Close it: it complained about nothing, and all that it loaded was its own."""

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from PIL import Image
 
@@ -30,20 +31,20 @@ class Pictures:
     remarks: tuple[str, ...] = ()
 
 
-def thumbnails(pictures: Sequence[Pictures], ids: Iterable[str]) -> dict[str, str]:
-    """A data URI for each of `ids` that is among `pictures` and can be read; it is at most `SIDE` pixels wide and high.
+def thumbnails(pictures: Sequence[Pictures], ids: Iterable[str], side: int = SIDE) -> dict[str, str]:
+    """A data URI for each of `ids` that is among `pictures` and can be read; it is at most `side` pixels wide and high.
 
     Large images are decoded one after the other.
     """
     places = {sample_id: (place, found.rules) for found in pictures for sample_id, place in found.paths.items()}
     wanted = [sample_id for sample_id in ids if sample_id in places]
-    made = in_time(lambda sample_id: thumbnail(*places[sample_id]), wanted, THREADS, len(wanted))
+    made = in_time(lambda sample_id: thumbnail(*places[sample_id], side), wanted, THREADS, len(wanted))
     return {sample_id: uri for sample_id, uri in zip(wanted, made, strict=True) if uri}
 
 
-def thumbnail(place: Place, rules: Rules = RULES) -> str:
+def thumbnail(place: Place, rules: Rules = RULES, side: int = SIDE) -> str:
     """The image at `place` as a data URI; empty where it cannot be read."""
-    image = load(place, _small, rules)
+    image = load(place, partial(_small, side=side), rules)
     if isinstance(image, BadImage):
         return ""
     tiny = max(image.size) <= TINY
@@ -56,7 +57,7 @@ def thumbnail(place: Place, rules: Rules = RULES) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _small(image: Image.Image) -> Image.Image:
+def _small(image: Image.Image, side: int) -> Image.Image:
     if max(image.size) > TINY:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return image
