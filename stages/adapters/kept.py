@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.tables import Array, read_table, write_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEPT = "kept.parquet"
 # Where no sample could be kept apart, and those of the support were scored by what the others had trained.

@@ -18,8 +18,8 @@ import numpy as np
 from xmap.stages.eval.metrics import percentile_interval
 from xmap.store.formats.tables import Array
 
-# What curves are weighed: rates of 0.1 to 2, most often near 1/2; floors from nothing to above all points; luck of the supports as
-# a share of the spread of a single answer, most often near 2 %.
+# What curves are weighed: rates of 0.1 to 2, most often near 1/2; floors from nothing to a little above the lowest error; luck of the
+# supports as a share of the spread of a single answer, most often near 2 %.
 RATES, USUAL_RATE, RATE_SPREAD = np.geomspace(0.1, 2.0, 24), 0.5, 0.75
 FLOORS = 48
 LUCK, USUAL_LUCK, LUCK_SPREAD = np.geomspace(0.003, 0.12, 8), 0.02, 1.0
@@ -101,13 +101,16 @@ def fit_curve(measured: Measured, shape: Shape = power) -> Curve:
         raise ValueError("a curve wants two points")
     errors, start = measured.errors, float(measured.labels[0])
     spread, highest = _spread(errors), errors + 3.0 * np.sqrt(measured.covariance.diagonal())
-    floors = np.linspace(0.0, min(1.0, float(highest.max())), FLOORS)
+    floors = np.linspace(0.0, min(1.0, float(highest.min())), FLOORS)
     basis = shape((measured.labels / start)[None, :], RATES[:, None])
     best, width, fit = _rises(basis, errors - floors[:, None], measured.covariance + LUCK[:, None, None] ** 2 * np.diag(spread))
     fit = fit + _belief(RATES, USUAL_RATE, RATE_SPREAD)[:, None, None] + _belief(LUCK, USUAL_LUCK, LUCK_SPREAD)
-    # Beside those on either side the best that may be, so that there always is one.
+    # Floors are believed in the less the nearer they are to the errors: flatly believed, they foretell too little gain.
+    fit = fit + np.log1p(-floors / (floors[-1] + floors[1]))[:, None]
+    # Where the best rise may not be, the nearest that may is beside those around it, so that there always is one.
     room = 1.0 - floors[None, :, None]
-    rises = np.concatenate([best[..., None] + width[..., None] * SIDES, best.clip(0.0, room)[..., None]], axis=3)
+    nearest = np.where((best >= 0.0) & (best <= room), np.nan, best.clip(0.0, room))
+    rises = np.concatenate([best[..., None] + width[..., None] * SIDES, nearest[..., None]], axis=3)
     off = (rises - best[..., None]) / width[..., None]
     weights = np.where((rises >= 0.0) & (rises <= room[..., None]), fit[..., None] - 0.5 * off**2, -np.inf)
     shares = np.exp(weights - weights.max()).ravel()

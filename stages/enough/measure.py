@@ -57,17 +57,9 @@ def _by_samples(answers: Sequence[Answers], shots: Sequence[int]) -> Array:
         for found in group:
             rows = [places[sample] for sample in found.sample_ids]
             shares[rows, column] += (found.wrong - found.wrong.mean()) / len(rows) / len(group)
-    covariance: Array = shares.T @ shares
-    # Where nearly none is wrong, or all are, so few samples cannot say that none ever is.
-    least = [_least_variance(_at(answers, count)) for count in shots]
-    covariance[np.diag_indices(len(shots))] = np.maximum(covariance.diagonal(), least)
+    # As if one sample more had been answered differently: that so few all answer alike does not say that all do.
+    covariance: Array = shares.T @ shares + np.eye(len(shots)) / len(places) ** 2
     return covariance
-
-
-def _least_variance(group: Sequence[Answers]) -> float:
-    samples = len({sample for found in group for sample in found.sample_ids})
-    error = (1.0 + samples * float(np.mean([found.wrong.mean() for found in group]))) / (samples + 2.0)
-    return error * (1.0 - error) / samples
 
 
 def _luck(by_seed: Array, by_samples: Array, samples: Array) -> Array:
