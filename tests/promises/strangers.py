@@ -136,7 +136,7 @@ def commands(odd: Odd, case: Path) -> list[list[str]]:
         ["show", f"{stage}/{name}", *draw.choice(([], ["--json"]))],
         ["sql", "--format", draw.choice(("json", "csv", "table")), draw.choice(QUERIES)],
         ["report", evaluation, "-o", str(case / "report.html")],
-        ["predict", "photo.png", "--adapter", adapter, "--model", "local-dir:model", "--json", "--explain"],
+        ["predict", "photo.png", "--adapter", adapter, "--model", "local-dir:model", "--json", "--explain", "--sets", "0.9"],
         ["export", str(case / "exported"), "--adapter", adapter],
         ["diff", f"{stage}/{name}", f"{stage}/{other}"],
         ["gc", *draw.choice(([], [*FEATURES, "--shots", "2"], ["--yes"]))],

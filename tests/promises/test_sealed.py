@@ -56,7 +56,7 @@ READERS = {
     "show": ["show", "{eval}"],
     "sql": ["sql", "select class_name, avg(affinity_image) from affinity group by all"],
     "report": ["report", "{eval}", "-o", "{folder}/report.html"],
-    "predict": ["predict", "photo.png", "--adapter", "{adapter}", "--model", "local-dir:model", "--explain"],
+    "predict": ["predict", "photo.png", "--adapter", "{adapter}", "--model", "local-dir:model", "--explain", "--sets", "0.9"],
     "export": ["export", "{folder}/exported", "--adapter", "{adapter}"],
 }
 

@@ -52,6 +52,8 @@ ODD: list[tuple[str, list[Any], Any]] = [
     ("adapter", ["calibration"], {"temperature": -1.0, "samples": 1, "calibrated_on": "x"}),
     ("adapter", ["calibration"], {"temperature": 1e9, "samples": 1, "calibrated_on": "x"}),
     ("adapter", ["calibration"], {"temperature": 1.0}),
+    ("adapter", ["kept"], {"samples": -1, "source": "x"}),
+    ("adapter", ["kept"], {"samples": 1}),
     ("eval", ["results", 0, "temperatures"], [1.0] * 9),
     ("eval", ["results", 0, "class_samples"], [1]),
     ("eval", ["results", 0, "coverage_mean"], 90.0),
