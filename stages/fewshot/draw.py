@@ -121,7 +121,7 @@ def draw_validation(
     chosen = index if whole else index.without(set(index.half(KEPT_MOST, seed).sample_ids)).few(min(shots, VALIDATION_SHOTS), seed)
     if not len(chosen):
         return None, NOTHING
-    what = f"all {len(chosen)}" if whole else _per_class(chosen.counts(classes))
+    what = f"all {len(chosen)}" if whole else per_class(chosen.counts(classes))
     return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), f"{WORDS[split]}, {what}"
 
 
@@ -171,9 +171,9 @@ def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex
     return VAL, SplitIndex((), np.empty(0, np.int32), ())
 
 
-def _per_class(counts: Array) -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return f"{high} a class" if low == high else f"{low} to {high} a class"
+def per_class(counts: Array) -> str:
+    """Samples of each class (N,) in words; how few the rarest has differs from seed to seed, and is not said."""
+    return f"{'up to ' if counts.min() < counts.max() else ''}{counts.max()} a class"
 
 
 def index_split(images: Artifact, split: str) -> SplitIndex:

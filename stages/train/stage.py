@@ -15,7 +15,7 @@ import torch
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation
+from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation, per_class
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
@@ -114,10 +114,8 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
     held = held_out(task.support, task.seed) if task.index is None else torch.empty(0, dtype=torch.int64)
     if not len(held):
         return module.fit(task.without_validation(), options, None, log)
-    per_class = torch.bincount(task.support.labels[held], minlength=task.support.classes)
-    low, high = int(per_class.min()), int(per_class.max())
-    count = str(high) if low == high else f"{low} to {high}"
-    chosen = module.fit(replace(task.fold(held), selected_on=f"held-out support, {count} a class"), options, None, NoLog())
+    counts = torch.bincount(task.support.labels[held], minlength=task.support.classes).cpu().numpy()
+    chosen = module.fit(replace(task.fold(held), selected_on=f"held-out support, {per_class(counts)}"), options, None, NoLog())
     torch.manual_seed(task.seed)
     final = module.fit(task.without_validation(), options, chosen.settings, log)
     return replace(final, selection=chosen.selection)

@@ -42,7 +42,7 @@ def test_a_row_a_method_in_the_order_of_the_runs(tmp_path: Path) -> None:
         assert row["per_class"][5] is None
     assert rows[1]["ci_kind"] == "student-t over seeds"
     assert (rows[1]["trainable_parameters"], rows[2]["trainable_parameters"]) == (0, 18 * 8)
-    assert rows[1]["selected_on"] == "validation, 1 to 3 a class; validation, 0 to 3 a class"
+    assert rows[1]["selected_on"] == "validation, up to 3 a class"
     assert json.loads(artifact.file("metrics.json").read_text())["results"] == rows
     assert [(row["method"], row["against"]) for row in artifact.summary["differences"]] == [
         ("tip-adapter", "zero-shot"),

@@ -119,7 +119,7 @@ def test_validation_takes_what_there_is_and_says_so(world: World) -> None:
     found = np.bincount(rows.labels, minlength=4).tolist()
     assert found[0] == 4
     assert (found[1] <= 1, found[2], found[3] <= 2) == (True, 0, True)
-    assert what == "validation, 0 to 4 a class"
+    assert what == "validation, up to 4 a class"
 
 
 def test_the_paper_protocol_takes_all_of_validation(world: World) -> None:

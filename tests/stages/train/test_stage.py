@@ -136,7 +136,7 @@ def test_an_adapter_comes_back_from_disk(tmp_path: Path) -> None:
     adapter = here.train("tip-adapter-f", epochs=EPOCHS)
     fitted, cache = load_adapter(adapter, OpenCache(here.cache, here.texts))
     assert fitted.settings == adapter.summary["settings"]
-    assert fitted.selection.selected_on == adapter.summary["selection"]["selected_on"] == "validation, 1 to 3 a class"
+    assert fitted.selection.selected_on == adapter.summary["selection"]["selected_on"] == "validation, up to 3 a class"
     assert fitted.selection.trials == adapter.summary["selection"]["trials"] > EPOCHS
     assert fitted.trainable_parameters == adapter.summary["trainable_parameters"] == 16 * 8
     assert adapter.summary["stored_bytes"] == adapter.file("adapter.safetensors").stat().st_size
@@ -155,7 +155,7 @@ def test_zero_shot_has_no_tensors_and_no_index(tmp_path: Path) -> None:
 
 
 def test_without_validation_the_train_remainder_is_used(tmp_path: Path) -> None:
-    assert scene(tmp_path, 6, val=0).train("tip-adapter").summary["selection"]["selected_on"] == "train remainder, 0 to 2 a class"
+    assert scene(tmp_path, 6, val=0).train("tip-adapter").summary["selection"]["selected_on"] == "train remainder, up to 2 a class"
 
 
 def test_with_nothing_left_over_part_of_the_support_is_held_out(tmp_path: Path) -> None:
