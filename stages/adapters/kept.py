@@ -1,6 +1,6 @@
-"""The samples of an adapter that chose nothing of it, and how badly each fits its own class: what sets with a promise stand on.
+"""The samples of an adapter that chose nothing of it: how badly each fits its own class, and how strange it is. Promises stand on them.
 
-One table beside the tensors, one row a sample. It holds nonconformities, not thresholds: any coverage may be asked for later.
+One table beside the tensors, one row a sample. It holds numbers, not thresholds: any coverage may be asked for later.
 """
 
 from __future__ import annotations
@@ -32,31 +32,35 @@ ROWS = pa.schema(
         pa.field("label", pa.int32(), nullable=False),
         pa.field("predicted", pa.int32(), nullable=False),
         pa.field("nonconformity", pa.float64(), nullable=False),
+        pa.field("strangeness", pa.float64(), nullable=False),
     ]
 )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Kept samples: ids (n), `labels` and `predicted` (n,) int32, `nonconformity` (n,) float64 of the true class; `source` in words."""
+    """Kept samples: ids (n), `labels` and `predicted` (n,) int32, `nonconformity` of the true class and `strangeness` (n,) float64;
+    `source` in words.
+    """
 
     source: str
     sample_ids: tuple[str, ...]
     labels: Array
     predicted: Array
     nonconformity: Array
+    strangeness: Array
 
     @classmethod
-    def of(cls, source: str, sample_ids: Sequence[str], labels: Tensor, logits: Tensor) -> Kept:
-        """What samples with labels (n,) and raw logits (n, N) are kept as."""
+    def of(cls, source: str, sample_ids: Sequence[str], labels: Tensor, logits: Tensor, strangeness: Tensor) -> Kept:
+        """What samples with labels (n,), raw logits (n, N) and strangeness (n,) are kept as."""
         own = nonconformity(logits).gather(1, labels[:, None])[:, 0]
         found = (labels.cpu().numpy().astype(np.int32), logits.argmax(1).cpu().numpy().astype(np.int32))
-        return cls(source, tuple(sample_ids), *found, own.cpu().numpy())
+        return cls(source, tuple(sample_ids), *found, own.cpu().numpy(), strangeness.cpu().numpy())
 
     @classmethod
     def none(cls, source: str) -> Kept:
         """No samples; `source` says why."""
-        return cls(source, (), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64))
+        return cls(source, (), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float64), np.empty(0, np.float64))
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -78,7 +82,7 @@ def nonconformity(logits: Tensor) -> Tensor:
 
 def write_kept(folder: Path, kept: Kept, fingerprint: str) -> None:
     """Write the table into the folder of an adapter."""
-    columns = (list(kept.sample_ids), kept.labels, kept.predicted, kept.nonconformity)
+    columns = (list(kept.sample_ids), kept.labels, kept.predicted, kept.nonconformity, kept.strangeness)
     write_table(folder / KEPT, pa.table(list(columns), schema=ROWS), fingerprint)
 
 
@@ -98,7 +102,7 @@ def read_kept(artifact: Artifact, classes: int) -> Kept | None:
     problem = _oddity(ids, columns, classes) or told
     if problem:
         raise ArtifactDamaged(path, problem, artifact.remedy)
-    return Kept(facts["source"], tuple(ids), columns["label"], columns["predicted"], columns["nonconformity"])
+    return Kept(facts["source"], tuple(ids), columns["label"], columns["predicted"], columns["nonconformity"], columns["strangeness"])
 
 
 def _oddity(ids: Sequence[str], columns: dict[str, Array], classes: int) -> str | None:
@@ -108,4 +112,6 @@ def _oddity(ids: Sequence[str], columns: dict[str, Array], classes: int) -> str 
             return f"its column {name} names classes beyond {classes:,}"
     if not (np.isfinite(columns["nonconformity"]) & (columns["nonconformity"] >= 0)).all():
         return "its column nonconformity holds what is no distance"
+    if not ((columns["strangeness"] >= 0) & (columns["strangeness"] <= 1)).all():
+        return "its column strangeness does not lie between 0 and 1"
     return "it holds a sample twice" if len(set(ids)) < len(ids) else None

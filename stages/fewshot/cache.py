@@ -6,10 +6,12 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.fewshot.draw import support_split, take_samples
 from xmap.stages.fewshot.load import load_text, support_of
+from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.task import KeyIndex, Segments, Support, Text
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
@@ -20,6 +22,8 @@ from xmap.store.formats.tables import Array
 VALUES = "values.parquet"
 IMAGE_INDEX = "image.faiss"
 TEXT_INDEX = "text.faiss"
+# Keys that are read from an index at a time.
+CHUNK = 65_536
 
 
 class OpenCache:
@@ -64,6 +68,17 @@ class OpenCache:
     def index(self) -> VectorIndex:
         """The index over its image keys."""
         return open_index(self.artifact, len(self.values), self.width)
+
+    @cached_property
+    def space(self) -> Space:
+        """The space of its image keys in which images of one class lie alike."""
+        chunks = (self.index.keys(slice(row, row + CHUNK)) for row in range(0, len(self.values), CHUNK))
+        return Space.of(map(self._finite, chunks), self.segments)
+
+    def _finite(self, keys: Array) -> Tensor:
+        if not np.isfinite(keys).all():
+            raise ArtifactDamaged(self.artifact.path / IMAGE_INDEX, "its keys are not finite numbers", self.artifact.remedy)
+        return torch.from_numpy(keys)
 
     def keys(self, k: int) -> KeyIndex:
         """Its keys where they are, in the index, of which a query retrieves `k`."""

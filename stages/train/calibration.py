@@ -15,8 +15,10 @@ from torch import Tensor
 
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept
 from xmap.stages.adapters.neighbors import BATCH, batches
+from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.datasets.splits.groups import parties
 from xmap.stages.fewshot.draw import CALIBRATION_MOST
+from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.split_index import rank
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
@@ -43,7 +45,7 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
 
     The temperature is 1 and there are no scores where no class has two samples, or keys are in an index.
     """
-    found: list[tuple[Labelled, Tensor]] = []
+    found: list[tuple[Labelled, Tensor, Tensor]] = []
     for held in folds(task.support, task.seed) if task.index is None else ():
         fold = task.fold(held)
         # Each as the adapter itself was trained: by the task's seed.
@@ -51,15 +53,18 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
         with threads_for(product_size(fold, options)):
             trained = module.fit(fold.without_validation(), options, fitted.settings, NoLog())
         samples = task.support.plain(held)
-        found.append((samples, score(module, trained, Cache.of(fold), samples)))
-        if sum(len(part) for part, _ in found) >= CALIBRATION_MOST:
+        logits, space = score(module, trained, Cache.of(fold), samples), Space.of([fold.support.keys], fold.segments)
+        found.append((samples, logits, strangeness(logits, space.cosines(samples.features))))
+        if sum(len(part) for part, *_ in found) >= CALIBRATION_MOST:
             break
     if not found:
         return Calibration(), None
-    ids = [sample for part, _ in found for sample in part.sample_ids]
-    labels, logits = torch.cat([part.labels for part, _ in found]), torch.cat([scored for _, scored in found])
+    ids = [sample for part, *_ in found for sample in part.sample_ids]
+    labels = torch.cat([part.labels for part, *_ in found])
+    logits, strange = (torch.cat(parts) for parts in list(zip(*found, strict=True))[1:])
     words = f"support, {len(ids):,} of {len(task.support):,} out of sample"
-    return Calibration(fit_temperature(logits, labels, FOLDS_SPREAD), len(ids), words), Kept.of(OUT_OF_SAMPLE, ids, labels, logits)
+    kept = Kept.of(OUT_OF_SAMPLE, ids, labels, logits, strange)
+    return Calibration(fit_temperature(logits, labels, FOLDS_SPREAD), len(ids), words), kept
 
 
 def folds(support: Support, seed: int) -> Iterator[Tensor]:

@@ -14,9 +14,11 @@ import torch
 
 from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
 from xmap.stages.adapters.kept import Kept, write_kept
+from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation, per_class
 from xmap.stages.fewshot.load import labelled, require_same_encoder
+from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
@@ -72,7 +74,7 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
             started = time.monotonic()
             fitted = fit(module, placed, spec.options, recorder)
             seconds = time.monotonic() - started
-            calibration, kept = _judge(module, fitted, placed, spec.options, beside, apart)
+            calibration, kept = _judge(module, fitted, placed, spec.options, opened.space, beside, apart)
         fitted = on_device(replace(fitted, calibration=calibration), "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
@@ -122,7 +124,7 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
 
 
 def _judge(
-    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, beside: Drawn, apart: Drawn
+    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, space: Space, beside: Drawn, apart: Drawn
 ) -> tuple[Calibration, Kept]:
     """The temperature of an adapter by samples `beside` its support, and its scores of those kept `apart` from all choices.
 
@@ -136,7 +138,9 @@ def _judge(
     if rows is None:
         return calibration, Kept.none(apart[1])
     samples = labelled(rows).to(device)
-    return calibration, Kept.of(apart[1], samples.sample_ids, samples.labels, score(module, fitted, Cache.of(task), samples))
+    logits = score(module, fitted, Cache.of(task), samples)
+    strange = strangeness(logits, space.cosines(samples.features))
+    return calibration, Kept.of(apart[1], samples.sample_ids, samples.labels, logits, strange)
 
 
 def require_room(method: str, cache: Artifact, width: int) -> None:
