@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 FORMATS = (TABLE, CSV, JSONL, PARQUET)
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "error")
 SET_COLUMNS = ("set", "set_size")
+STRANGE_COLUMNS = ("nearest", "strangeness")
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 # Classes of a set that a table names.
 NAMED = 5
 # What a narrow terminal leaves out.
 SPARE = ("zero-shot %", "next", "zero-shot")
-NUMBERS = ("probability %", "size", "zero-shot %")
+NUMBERS = ("probability %", "strangeness", "size", "zero-shot %")
 
 
 def command(
@@ -52,6 +53,15 @@ def command(
         str,
         typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each class that has samples enough."),
     ] = "all",
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            "--reject",
+            metavar="SHARE",
+            help="No class for an image of none of the classes, where SHARE of the others is accepted, as 0.95.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes shown for each image in the table.")] = 3,
     adapter: AdapterOption = "",
     method: MethodOption = "",
@@ -100,13 +110,14 @@ def command(
     with progress_on_stderr(quiet) as progress:
         found = image_paths(_listed(paths), progress)
         loaded = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
-        asked = loaded.asked(explain, sets, sets_by)
+        asked = loaded.asked(explain, sets, sets_by, reject)
         rules = loaded.rules(depth, max_pixels)
         encoder = loaded.encoder(model, pretrained, cache_dir, device)
         made = loaded.artifact.manifest["created"]
         progress.say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {encoder.device}")
-        if asked.sets:
-            progress.say(str(asked.sets))
+        for promised in (asked.sets, asked.rejection):
+            if promised:
+                progress.say(str(promised))
         predictions = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
         _write(_noticed(predictions, progress, len(found)), chosen, target, asked, top)
 
@@ -152,7 +163,7 @@ def _write(predictions: Iterator[Prediction], form: str, output: Output | None, 
 
 
 def _print_csv(predictions: Iterable[Prediction], asked: Asked) -> None:
-    columns = (*COLUMNS, *(SET_COLUMNS if asked.sets else ()))
+    columns = (*COLUMNS, *(STRANGE_COLUMNS if asked.rejection else ()), *(SET_COLUMNS if asked.sets else ()))
     print_row(columns)
     for prediction in predictions:
         facts = prediction.facts()
@@ -163,7 +174,8 @@ def _print_csv(predictions: Iterable[Prediction], asked: Asked) -> None:
 
 def _print(predictions: list[Prediction], asked: Asked, top: int) -> None:
     rows = [_row(prediction, top) for prediction in predictions]
-    columns = [name for name in rows[0] if asked.sets or name not in ("set", "size")]
+    unasked = (() if asked.sets else ("set", "size")) + (() if asked.rejection else ("strangeness",))
+    columns = [name for name in rows[0] if name not in unasked]
     numbers = [name for name in columns if name in NUMBERS]
     print_table(columns, [[row[name] for name in columns] for row in rows], right=numbers, spare=SPARE, paths=columns[:1])
     for prediction in predictions if asked.neighbors else ():
@@ -172,14 +184,16 @@ def _print(predictions: list[Prediction], asked: Asked, top: int) -> None:
 
 
 def _row(prediction: Prediction, top: int) -> dict[str, str]:
-    bad = prediction.error
-    others = f"{bad.kind}: {bad.message}" if bad else ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[1:])
+    # One that is rejected has no class: all are the next ones.
+    bad, first = prediction.error, 0 if prediction.rejected else 1
+    others = f"{bad.kind}: {bad.message}" if bad else ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[first:])
     named = prediction.prediction_set or ()
     more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
     return {
         "image": prediction.path,
         "class": prediction.class_name,
-        "probability %": "" if bad else percent(prediction.probability),
+        "probability %": "" if bad or prediction.rejected else percent(prediction.probability),
+        "strangeness": _number(prediction.strangeness),
         "set": f"all {len(named):,} classes" if more and len(named) == len(prediction.classes) else ", ".join(named[:NAMED]) + more,
         "size": "" if bad else f"{len(named):,}",
         "next": others,
@@ -189,7 +203,9 @@ def _row(prediction: Prediction, top: int) -> dict[str, str]:
 
 
 def _explain(prediction: Prediction, top: int) -> None:
-    show(f"{prediction.path}: {prediction.class_name}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
+    show(
+        f"{prediction.path}: {prediction.class_name or f'none of these, nearest {prediction.nearest}'}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}"
+    )
     facts = prediction.facts(explain=True)
     columns = ("class", "probability %", "image affinity", "text affinity")
     rows = [

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xmap.stages.adapters.sets import Sets
+    from xmap.stages.adapters.strangeness import Rejection
     from xmap.stages.encoder.identity import EncoderIdentity
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
@@ -91,9 +92,16 @@ class Adapter:
         return self.encoder()
 
     def predict(
-        self, images: Any, explain: bool = False, encoder: Encoder | None = None, sets: float | None = None, sets_by: str = "all"
+        self,
+        images: Any,
+        explain: bool = False,
+        encoder: Encoder | None = None,
+        sets: float | None = None,
+        sets_by: str = "all",
+        reject: float | None = None,
     ) -> list[Prediction]:
-        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`; with `sets=0.9` each with its set (see `sets`).
+        """One `Prediction` an image, in order, by `encoder` or `self.encoder()`; with `sets=0.9` each with its set (see `sets`), with
+        `reject=0.95` without a class for an image that is of none of them (see `rejection`).
 
         `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
         of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
@@ -102,14 +110,29 @@ class Adapter:
         from xmap.pipeline.adapters.given_images import given_images
 
         given = given_images(images)
-        asked = self.asked(explain, sets, sets_by)
+        asked = self.asked(explain, sets, sets_by, reject)
         return list(self.stream(given, encoder or self._encoder, asked=asked))
 
-    def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all") -> Asked:
-        """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets`."""
+    def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all", reject: float | None = None) -> Asked:
+        """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""
         from xmap.stages.predict.prediction import Asked
 
-        return Asked(NEIGHBORS if explain else 0, None if sets is None else self.sets(sets, sets_by))
+        chosen = None if sets is None else self.sets(sets, sets_by)
+        return Asked(NEIGHBORS if explain else 0, chosen, None if reject is None else self.rejection(reject))
+
+    def rejection(self, share: float = 0.95) -> Rejection:
+        """Which images are of none of the classes: stranger than a `share` of the samples that chose nothing.
+
+        `threshold` is the largest strangeness that is accepted, `rejects` takes strangeness, and its text says what it stands on. Raises
+        `InputError` for an adapter of an older xmap and for what is no share.
+        """
+        return self.scorer.rejection(share)
+
+    def strangeness(self, features: Any) -> Array:
+        """How far (B,) float64 image features (B, C), raw or of unit norm, are from everything known, 0 to 1. Raises `InputError`."""
+        found = self._unit(features)
+        strange: Array = self.scorer.strangeness(found, self.scorer.scores(found).logits).numpy()
+        return strange
 
     def sets(self, level: float, by: str = "all") -> Sets:
         """Prediction sets that hold an image's class with a probability of at least `level`, by samples that chose nothing of it.
@@ -168,7 +191,10 @@ class Adapter:
         return members
 
     def _logits(self, features: Any) -> Tensor:
-        """Raw logits (B, N) of features from outside. Raises `InputError`."""
+        return self.scorer.scores(self._unit(features)).logits
+
+    def _unit(self, features: Any) -> Tensor:
+        """Unit features (B, C) of features from outside. Raises `InputError`."""
         import torch
 
         width = self.scorer.cache.width
@@ -181,7 +207,7 @@ class Adapter:
             raise InputError(f"features of shape {tuple(found.shape)}: this adapter takes finite features of shape (B, {width}).")
         if bool((found == 0).all(1).any()):
             raise InputError(f"some features are all zero, and no image's are: this adapter takes features of shape (B, {width}).")
-        return self.scorer.scores(torch.nn.functional.normalize(found, dim=-1)).logits
+        return torch.nn.functional.normalize(found, dim=-1)
 
 
 def _input(store: Store, artifact: Artifact, name: str) -> Artifact:

@@ -10,6 +10,7 @@ from torch import Tensor
 from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device
 from xmap.stages.adapters.kept import Kept, read_kept
 from xmap.stages.adapters.sets import Sets, require_level
+from xmap.stages.adapters.strangeness import Rejection, strangeness
 from xmap.stages.fewshot.cache import OpenCache, open_index
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods.protocol import Scores, index_queries
@@ -69,9 +70,20 @@ class Scorer:
         Raises `InputError` for an adapter of an older xmap and for no share, `UnknownName` and `ArtifactDamaged`.
         """
         require_level(level)
+        return Sets(self._promising("sets"), level, by)
+
+    def rejection(self, share: float) -> Rejection:
+        """Which images are of none of the classes, where a share of those of the classes is accepted. Raises `InputError`, as `sets`."""
+        return Rejection(self._promising("rejecting images"), share)
+
+    def _promising(self, what: str) -> Kept:
         if self.kept is None:
-            raise InputError(f"{self._artifact.name} was trained before samples were kept apart for sets; {self._artifact.remedy}")
-        return Sets(self.kept, level, by)
+            raise InputError(f"{self._artifact.name} was trained before samples were kept apart for {what}; {self._artifact.remedy}")
+        return self.kept
+
+    def strangeness(self, features: Tensor, logits: Tensor) -> Tensor:
+        """How far (B,) float64 unit features (B, C) with raw logits (B, N) are from everything known, 0 to 1."""
+        return strangeness(logits, self.cache.space.cosines(features))
 
     def neighbors(self, features: Tensor, k: int) -> Neighbors:
         """The `k` keys nearest to each of the unit features (B, C); padded with row -1 where there are fewer."""

@@ -16,6 +16,7 @@ from xmap.store.formats.tables import Array, encode_table
 
 if TYPE_CHECKING:
     from xmap.stages.adapters.sets import Sets
+    from xmap.stages.adapters.strangeness import Rejection
 
 NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
 EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
@@ -34,16 +35,19 @@ PLAIN = pa.schema(
         ("message", pa.string()),
     ]
 )
+STRANGE = pa.schema([("nearest", pa.string()), ("strangeness", pa.float64())])
 SETS = pa.schema([("set", pa.list_(pa.string())), ("set_size", pa.int32())])
 EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, and sets."""
+    """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, sets,
+    and whether an image is of none of the classes."""
 
     neighbors: int = 0
     sets: Sets | None = None
+    rejection: Rejection | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Prediction:
 
     `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
     and `gamma` the share of the image side, None where the method has none. `prediction_set` are the classes in the set, the most
-    probable first, None where no sets were asked for.
+    probable first, None where no sets were asked for. `strangeness` is how far the image is from everything known, 0 to 1, None where
+    it was not asked for; an image that is `rejected` has no class.
     """
 
     path: str
@@ -73,6 +78,8 @@ class Prediction:
     gamma: float | None = None
     neighbors: tuple[Neighbor, ...] = ()
     prediction_set: tuple[str, ...] | None = None
+    strangeness: float | None = None
+    rejected: bool = False
     error: BadImage | None = None
 
     def __repr__(self) -> str:
@@ -82,12 +89,17 @@ class Prediction:
 
     @property
     def class_name(self) -> str:
-        """The most probable class; empty for an image that could not be read."""
+        """The most probable class; empty for an image that could not be read, and for one that is rejected."""
+        return "" if self.rejected else self.nearest
+
+    @property
+    def nearest(self) -> str:
+        """The most probable class, also of an image that is rejected."""
         return "" if self.error else self.classes[int(self.probabilities.argmax())]
 
     @property
     def probability(self) -> float:
-        """The probability of `class_name`."""
+        """The probability of `nearest`."""
         return float("nan") if self.error else float(self.probabilities.max())
 
     @property
@@ -111,6 +123,7 @@ class Prediction:
             "class": self.class_name,
             "probability": self.probability,
             **self._second,
+            **({} if self.strangeness is None else {"nearest": self.nearest, "strangeness": self.strangeness}),
             **({} if self.prediction_set is None else {"set": list(self.prediction_set), "set_size": len(self.prediction_set)}),
             "zero_shot": self.zero_shot_name,
             "zero_shot_probability": float(self.zero_shot.max()),
@@ -139,7 +152,9 @@ class Prediction:
 def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], asked: Asked) -> None:
     """Write predictions into an open file as one Parquet table, one row an image; `probabilities` lists every class."""
     rows = [_flat(prediction.facts(bool(asked.neighbors))) for prediction in predictions]
-    schema = pa.schema([*PLAIN, *(SETS if asked.sets else ()), *(EVIDENCES if asked.neighbors else ())])
+    schema = pa.schema(
+        [*PLAIN, *(STRANGE if asked.rejection else ()), *(SETS if asked.sets else ()), *(EVIDENCES if asked.neighbors else ())]
+    )
     encode_table(file, pa.Table.from_pylist(rows, schema), "")
 
 

@@ -78,6 +78,9 @@ class Predictor:
             raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
         columns["neighbors"] = self._neighbors(features, self._asked.neighbors) if self._asked.neighbors else [()] * len(features)
         columns["prediction_set"] = self._sets(scores.logits)
+        if self._asked.rejection is not None:
+            strange = self._scorer.strangeness(features, scores.logits)
+            columns |= {"strangeness": strange.tolist(), "rejected": self._asked.rejection.rejects(strange).tolist()}
         return [{name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features))]
 
     def _sets(self, logits: Tensor) -> list[tuple[str, ...]] | None:
