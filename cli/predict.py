@@ -203,9 +203,8 @@ def _row(prediction: Prediction, top: int) -> dict[str, str]:
 
 
 def _explain(prediction: Prediction, top: int) -> None:
-    show(
-        f"{prediction.path}: {prediction.class_name or f'none of these, nearest {prediction.nearest}'}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}"
-    )
+    said = prediction.class_name or f"none of these, nearest {prediction.nearest}"
+    show(f"{prediction.path}: {said}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
     facts = prediction.facts(explain=True)
     columns = ("class", "probability %", "image affinity", "text affinity")
     rows = [

@@ -62,7 +62,9 @@ def test_nonconformity_does_not_saturate_where_probability_does() -> None:
     assert (nonconformity(50 * torch.randn(500, 7)) >= 0).all()
 
 
-TWO = Kept("validation kept apart", ("a", "b"), np.array([0, 3], np.int32), np.array([1, 3], np.int32), np.array([0.5, 0.0]))
+TWO = Kept(
+    "validation kept apart", ("a", "b"), np.array([0, 3], np.int32), np.array([1, 3], np.int32), np.array([0.5, 0.0]), np.array([0.1, 1.0])
+)
 
 
 def stored(root: Path, kept: Kept, table: pa.Table | None = None, samples: int = 2) -> Artifact:
@@ -91,6 +93,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ({"nonconformity": np.array([np.nan, 0.0])}, "no distance"),
         ({"nonconformity": np.array([0.0, np.inf])}, "no distance"),
         ({"nonconformity": np.array([-1.0, 0.0])}, "no distance"),
+        ({"strangeness": np.array([0.0, 1.1])}, "between 0 and 1"),
+        ({"strangeness": np.array([np.nan, 0.0])}, "between 0 and 1"),
         ({"sample_ids": ("a", "a")}, "a sample twice"),
     ],
 )
@@ -101,7 +105,7 @@ def test_rows_that_training_does_not_write_are_damage(tmp_path: Path, changes: d
 
 @pytest.mark.failure("received folder")
 def test_tables_that_training_does_not_write_are_damage(tmp_path: Path, case: Case) -> None:
-    whole = pa.table([["a", "b"], [0, 1], [0, 1], [0.0, 1.0]], schema=ROWS)
+    whole = pa.table([["a", "b"], [0, 1], [0, 1], [0.0, 1.0], [0.0, 1.0]], schema=ROWS)
     holed = pa.table([pa.array(["a", None]), *whole.columns[1:]], names=ROWS.names)
     floats = whole.set_column(3, "nonconformity", pa.array([0.0, 1.0], pa.float32()))
     cases = [(whole.drop_columns(["label"]), 2), (holed, 2), (floats, 2), (whole, 3), (whole.slice(0, 0), 2)]

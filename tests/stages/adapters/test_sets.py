@@ -26,7 +26,7 @@ VALIDATION = "validation kept apart"
 
 
 def kept_of(logits: torch.Tensor, labels: torch.Tensor, source: str = VALIDATION) -> Kept:
-    return Kept.of(source, [str(row) for row in range(len(labels))], labels, logits)
+    return Kept.of(source, [str(row) for row in range(len(labels))], labels, logits, torch.zeros(len(labels)))
 
 
 def simulated(rows: int, classes: int, seed: int, noise: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
