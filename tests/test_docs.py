@@ -163,6 +163,19 @@ def test_each_measured_block_ends_and_names_the_command_that_writes_it() -> None
             assert text.count(f"<!-- end of {name} -->") == 1, f"{page.name}: {name} does not end"
 
 
+def test_the_page_on_labelling_holds_a_run_of_its_commands() -> None:
+    text = (ROOT / "docs/labelling.md").read_text("utf-8")
+    for expected in (
+        "50 images new: nothing to encode",
+        "adds 50 to training",
+        "50 labelled already, byte for byte",
+        "guess   probability %",
+    ):
+        assert expected in text, "run `python docs/make_labelling.py`"
+    zero_shot = [words[1] for words in map(str.split, text.splitlines()) if words[:1] == ["zero-shot"] and len(words) == 2]
+    assert (len(zero_shot), len(set(zero_shot))) == (3, 1), "all rounds are tested on the same images"
+
+
 def made(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec
