@@ -13,7 +13,6 @@ from xmap.stages.datasets.digits import png
 from xmap.store.artifacts.artifact import Store
 
 TINY = ("--model", "xmap-tiny", "--views", "0", "--device", "cpu", "--quiet")
-QUICK = ("--set", "methods.xmadapter.min_steps=5", "--set", "methods.xmadapter.epochs=1")
 PER_CLASS = 20
 
 
@@ -30,7 +29,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_digits_from_images_to_a_verdict(digits: Path, own_store: Path) -> None:
-    words = ("enough", "--data", digits, *TINY, *QUICK, "--seeds", "1,2", "--most", "4")
+    words = ("enough", "--data", digits, *TINY, "--method", "tip-adapter", "--seeds", "1,2", "--most", "4")
     result = call(*words, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
