@@ -187,7 +187,7 @@ def test_a_stage_that_meets_damage_says_so_in_one_sentence(
     shutil.copytree(control.store, store)
     command, *flags = READERS[kind]
     for path in of_kind(store, kind).files():
-        if path.name.startswith(("errors", "test-", "val-", "text.faiss", "kept", "out_of_sample")) or path.parent.name == "affinity":
+        if path.name.startswith(("errors", "test-", "val-", "text.faiss", "out_of_sample")) or path.parent.name == "affinity":
             continue
         with altered(path, bytearray.pop), case():
             ended = commands(command, *RUN[1:], *flags, cwd=world, store=store)
