@@ -63,6 +63,7 @@ def test_numbers_are_those_of_the_evaluations(store: Path, both: dict[str, Any])
         total = sum(n for _, _, n in counts)
         assert total == 24 * 2
         assert 100 * right / total == pytest.approx(row["accuracy_mean"])
+        assert sum(size * n for size, n in shown["set_sizes"]) / total == pytest.approx(row["set_size_mean"])
         gap = sum(n * abs(stated - accuracy) for _, n, stated, accuracy in shown["calibration"]) / total
         # The error is the mean over seeds, the figure pools them: pooled gaps can cancel, and do not where all seeds say the same.
         assert gap <= row["ece_mean"] + 0.02
