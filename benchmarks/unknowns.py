@@ -4,7 +4,7 @@ A fifth of the classes is left out, five times. Methods are trained with the res
 validation rows; the other half are the known images, validation rows of the classes left out the unknown ones. The score that xmap takes
 was chosen by these. With --test the test rows are measured too: no choice hangs on them.
 
-python -m benchmarks.unknowns [--test]        rewrites docs/unknown.md's tables from the data in ../shared/data
+python -m benchmarks.unknowns [--test]        measures the data in ../shared/data; with --test it rewrites docs/unknown.md's tables
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.stats import rankdata, t
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.calibration import ROOT, SEED, Data, drawn, taken
 from benchmarks.page import replace_between
 from xmap.stages.adapters.strangeness import SOFTNESS, strangeness
+from xmap.stages.eval.metrics import auroc, false_accepts, student_interval
 from xmap.stages.extract.tensor_files import read_labels, read_matrix
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, VALIDATION_SHOTS, SplitIndex
 from xmap.stages.fewshot.space import Space
@@ -31,10 +31,9 @@ from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS
 from xmap.stages.train.calibration import calibrate_on, score
 from xmap.stages.train.stage import fit
-from xmap.store.formats.tables import Array
 
 DATA = ROOT.parent / "shared" / "data"
-PAGE, COMMAND = ROOT / "docs" / "unknown.md", "python -m benchmarks.unknowns --test"
+PAGE, COMMAND = ROOT / "docs" / "unknown.md", "python -m benchmarks.unknowns"
 FOLDERS = {"Caltech": "caltech69-b32", "ImageNet": "imagenet-b32-4shot"}
 MEASURED = ("xmadapter", "tip-adapter", "taskres", "zero-shot")
 DRAWS, LEFT_OUT, NEAREST = 5, 5, 5
@@ -167,24 +166,13 @@ def measured(name: str, data: Data, opened: Mapping[str, Labelled]) -> Iterator[
 
 
 def compared(known: Seen, strange: Seen) -> dict[str, tuple[float, float]]:
-    """AUROC and false accepts at 95 % accepted of every score and sum."""
+    """AUROC and false accepts at 95 % accepted, of every score and sum."""
     found = {what: (score_of(known).double().numpy(), score_of(strange).double().numpy()) for what, score_of in SCORES.items()}
     for parts in SUMS:
         spreads = [float(found[part][0].std()) or 1.0 for part in parts]
         sums = [sum(found[part][side] / size for part, size in zip(parts, spreads, strict=True)) for side in (0, 1)]
         found[" + ".join(parts)] = (np.asarray(sums[0]), np.asarray(sums[1]))
     return {what: (auroc(*both), false_accepts(*both)) for what, both in found.items()}
-
-
-def auroc(known: Array, strange: Array) -> float:
-    """How often (percent) an unknown image is stranger than a known one."""
-    ranks = rankdata(np.concatenate([known, strange]))[len(known) :]
-    return 100.0 * float(ranks.sum() - len(strange) * (len(strange) + 1) / 2) / (len(known) * len(strange))
-
-
-def false_accepts(known: Array, strange: Array) -> float:
-    """The share (percent) of unknown images that are accepted where 95 % of the known ones are."""
-    return 100.0 * float((strange <= np.quantile(known, 0.95)).mean())
 
 
 def mean(rows: Sequence[Row], value: str, **wanted: object) -> float:
@@ -222,14 +210,14 @@ def gain_lines(rows: Sequence[Row]) -> list[str]:
             cells = []
             for other in (PLAIN, MCM):
                 gain = by_draw[DEFAULT] - by_draw[other]
-                half = float(t.ppf(0.975, DRAWS - 1) * gain.std(ddof=1) / np.sqrt(DRAWS))
-                cells.append(f"{gain.mean():+.1f} ({gain.mean() - half:+.1f} to {gain.mean() + half:+.1f})")
+                low, high = student_interval(gain)
+                cells.append(f"{gain.mean():+.1f} ({low:+.1f} to {high:+.1f})")
             lines.append(f"| {of} | {f'`{adapter}`' if adapter else 'all four'} | {by_draw[DEFAULT].mean():.1f} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
-    """Measure, print, and write the tables."""
+    """Measure and print; with the test rows, write the tables."""
     # All is small: threads would wait for each other.
     torch.set_num_threads(1)
     rows: list[Row] = []
@@ -238,7 +226,11 @@ def main() -> None:
             sys.exit(f"{DATA / folder} is not there: these features are not part of the project.")
         data = Data(DATA / folder)
         rows += measured(name, data, {"test": test_rows(data)} if "--test" in sys.argv else {})
-    replace_between(PAGE, COMMAND, {"scores": score_lines(rows), "gains": gain_lines(rows)})
+    tables = {"scores": score_lines(rows), "gains": gain_lines(rows)}
+    if "--test" in sys.argv:
+        replace_between(PAGE, COMMAND, tables)
+    else:
+        print("\n\n".join("\n".join(lines) for lines in tables.values()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xmap.pipeline.run.answer import CHANGES, DIFFERENCE, PLACE, RESULT, VERSION, Answer, BenchAnswer, Evaluation, StatusAnswer
+from xmap.pipeline.run.answer import CHANGES, DIFFERENCE, PLACE, RESULT, UNKNOWN, VERSION, Answer, BenchAnswer, Evaluation, StatusAnswer
 
 PAGE = Path(__file__).with_name("json.md")
 HEAD = f"""# What --json says
@@ -36,7 +36,7 @@ def page() -> str:
     """The text of docs/json.md."""
     beside = {name: set(Answer.model_fields) for name in ("bench", "status")}
     parts = [HEAD, listed("The object", fields(Answer, set())), listed("`evaluation`", fields(Evaluation, set()))]
-    parts += [listed("Each of `results`", RESULT), listed("Each of `differences`", DIFFERENCE), listed("`changes`", CHANGES)]
+    parts += [listed("Each of `results`", RESULT), listed("Each of `differences`", DIFFERENCE), listed("Each of `unknown`", UNKNOWN), listed("`changes`", CHANGES)]
     parts.append(listed("`xmap bench` adds", fields(BenchAnswer, beside["bench"]), "Its `results`, `differences` and `warnings` are those of all cells."))
     parts.append(listed("", PLACE, "Each of its `results` and `differences` has, beside the fields above:"))
     parts.append(listed("`xmap status` adds", fields(StatusAnswer, beside["status"]), STATUS))

@@ -46,6 +46,7 @@ class Answer(BaseModel):
     )
     results: Sequence[Row] = Field(default=(), description="One object a method, see below.")
     differences: Sequence[Row] = Field(default=(), description="One object for each two methods, see below.")
+    unknown: Sequence[Row] = Field(default=(), description="With `xmap eval --unknown` one object an adapter, see below.")
     warnings: Sequence[str] = Field(default=(), description="What should make you doubt the results, a sentence each.")
     changes: Row | None = Field(
         default=None, description="What changed in the data since its newest extraction, see below; null where none may be extracted."
@@ -129,6 +130,16 @@ DIFFERENCE: Mapping[str, str] = {
     "ci95": "The paired 95 % interval of that: [low, high].",
     "ci_kind": "What that interval is over: test samples, or seeds and test samples where supports differ from seed to seed.",
     "tie": "Whether the interval holds zero.",
+}
+# What an object of `unknown` holds.
+UNKNOWN: Mapping[str, str] = {
+    "method": "The method.",
+    "seed": "The seed.",
+    "images": "How many images of none of the classes there are.",
+    "auroc": "How often one of them is stranger than a test image, percent.",
+    "false_accepts": "The share of them that is accepted where 95 % of the test images are, percent.",
+    "rejected": "The share of them that `xmap predict --reject 0.95` rejects, percent.",
+    "test_rejected": "The share of the test images that it rejects, percent.",
 }
 # What `changes` holds.
 CHANGES: Mapping[str, str] = {

@@ -48,6 +48,17 @@ def top_k_hits(logits: Array, labels: Array, k: int) -> Array:
     return hits
 
 
+def auroc(known: Array, strange: Array) -> float:
+    """How often (percent) one of the second scores exceeds one of the first, ties counted half: the area under the ROC curve."""
+    below, upto = (np.searchsorted(np.sort(known), strange, side=side) for side in ("left", "right"))
+    return 50.0 * float((below + upto).mean()) / len(known)
+
+
+def false_accepts(known: Array, strange: Array, share: float = 0.95) -> float:
+    """The share (percent) of the second scores that are accepted where a `share` of the first, the lowest, are."""
+    return 100.0 * float((strange <= np.quantile(known, share)).mean())
+
+
 def per_class_accuracy(correct: Array, labels: Array, classes: int) -> Array:
     """Mean of `correct` (B,) over the samples of each class (N,); NaN for a class without samples."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)

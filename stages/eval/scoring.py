@@ -74,12 +74,14 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
         started = time.perf_counter()
         scores = scorer.scores(features)
         seconds += time.perf_counter() - started
+        # To an adapter a class that this data lacks is known all the same.
+        strange = {"strangeness": scorer.strangeness(features, scores.logits).numpy()}
         zero_shot = cache.text.logits(features)
         if barred is not None:
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
         batch = _columns(scorer.fitted, scores, test.labels[part], zero_shot) | _chances(scorer, scores.logits, test.labels[part])
-        _fill(columns, batch | _members(sets, scores.logits, test.labels[part]), part, len(test))
+        _fill(columns, batch | strange | _members(sets, scores.logits, test.labels[part]), part, len(test))
         workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())

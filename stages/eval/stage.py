@@ -36,7 +36,7 @@ from xmap.store.formats.samples import columns_of, content_order
 from xmap.store.formats.tables import Array, read_table
 
 PREDICTED = (
-    "probability", "true_probability", "raw_probability", "raw_true_probability", "set_size", "in_set", "zero_shot", "top5",
+    "probability", "true_probability", "raw_probability", "raw_true_probability", "set_size", "in_set", "strangeness", "zero_shot", "top5",
     "top5_probability", "top5_image", "top5_text",
 )  # fmt: skip
 

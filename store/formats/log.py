@@ -66,10 +66,11 @@ PREDICTIONS = pa.schema(
         pa.field("raw_true_probability", pa.float32()),
         pa.field("set_size", pa.int32()),
         pa.field("in_set", pa.bool_()),
+        pa.field("strangeness", pa.float64()),
     ]
 )
-# What predictions lack that were written before: calibrated probabilities beside those as trained, prediction sets.
-LATER = ("raw_probability", "raw_true_probability", "set_size", "in_set")
+# What predictions lack that were written before: calibrated probabilities beside those as trained, prediction sets, strangeness.
+LATER = ("raw_probability", "raw_true_probability", "set_size", "in_set", "strangeness")
 
 OUT_OF_SAMPLE = pa.schema(
     [

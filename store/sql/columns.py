@@ -118,6 +118,7 @@ VIEWS: Mapping[str, View] = {
             "raw_true_probability": ("FLOAT", "of the true class before calibration"),
             "set_size": ("INTEGER", "classes in its prediction set; null where the adapter kept no samples to make sets by"),
             "in_set": ("BOOLEAN", "whether the true class is in its prediction set"),
+            "strangeness": ("DOUBLE", "how far the image is from everything the adapter knows, 0 to 1"),
             "zero_shot": ("INTEGER", "index of zero-shot's class"),
             "top5": ("INTEGER[]", "the five best classes, best first"),
             "top5_probability": ("FLOAT[]", "the calibrated probability of each of them"),

@@ -1,4 +1,4 @@
-"""Images of none of the classes, with digits left out: `xmap predict --reject` in every format and from Python."""
+"""Images of none of the classes, with digits left out: `xmap predict --reject` in every format, and `xmap eval --unknown`."""
 
 from __future__ import annotations
 
@@ -95,3 +95,25 @@ def test_an_adapter_of_the_first_version_says_that_it_keeps_none(tmp_path: Path)
     assert result.exit_code == 2
     assert "was trained before samples were kept apart for rejecting images; " in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_evaluation_measures_how_well_strangers_are_told(world: Path) -> None:
+    words = ("eval", "--data", world / "digits", *RUN, "--methods", "xmadapter", "--store", world / "store", "--unknown", world / "strange")
+    said = call(*words, "--json")
+    assert said.exit_code == 0, said.stderr
+    (row,) = json.loads(said.stdout)["unknown"]
+    assert (row["method"], row["seed"], row["images"]) == ("xmadapter", 1, 2 * PER_CLASS)
+    assert row["auroc"] > 60
+    known = xmap.connect(world / "store").query("SELECT strangeness FROM predictions")["strangeness"].to_pylist()
+    adapter = xmap.load(store=world / "store")
+    strange = adapter.strangeness(adapter.encode(world / "strange"))
+    pairs = [(one > other) + (one == other) / 2 for one in strange for other in known]
+    assert row["auroc"] == pytest.approx(100 * sum(pairs) / len(pairs))
+    limit = adapter.rejection(0.95).threshold
+    assert row["rejected"] == pytest.approx(100 * sum(strange > limit) / len(strange))
+    assert row["test_rejected"] == pytest.approx(100 * sum(one > limit for one in known) / len(known))
+    printed = call(*words)
+    assert "AUROC" in printed.stdout
+    assert "accepted: of the unknown images" in printed.stdout
+    absent = call(*words[:-1], world / "nowhere")
+    assert (absent.exit_code, len(absent.stderr.strip().splitlines())) == (2, 1)
