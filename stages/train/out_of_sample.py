@@ -73,11 +73,16 @@ def judge_support(task: FewShotTask, cache: OpenCache, near: Neighbors) -> Judge
     return TRAIN, samples, torch.cat(chances)
 
 
+def texts_are_tuned(cache: OpenCache) -> bool:
+    """Whether class texts were tuned on the support of their cache: what they say of it is not out of sample."""
+    return cache.texts.stage == COOP
+
+
 class Votes:
     """What speaks for each class: its text, where none was tuned on the support, and the nearest other keys."""
 
     def __init__(self, task: FewShotTask, cache: OpenCache, near: Neighbors) -> None:
-        self._text = None if cache.texts.stage == COOP else task.text
+        self._text = None if texts_are_tuned(cache) else task.text
         self._plain, self._classes = task.support.views[:, 0], task.text.classes
         counted = near.rows >= 0
         if task.index is None and any(task.support.groups):

@@ -18,7 +18,6 @@ from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation, per_class
 from xmap.stages.fewshot.load import labelled, require_same_encoder
-from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
@@ -31,7 +30,7 @@ from xmap.stages.train.examination import examine
 from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, nearest, observe, write_log
-from xmap.stages.train.out_of_sample import judge_beside, judge_support, write_judged
+from xmap.stages.train.out_of_sample import judge_beside, judge_support, texts_are_tuned, write_judged
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
@@ -74,7 +73,7 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
             started = time.monotonic()
             fitted = fit(module, placed, spec.options, recorder)
             seconds = time.monotonic() - started
-            calibration, kept = _judge(module, fitted, placed, spec.options, opened.space, beside, apart)
+            calibration, kept = _judge(module, fitted, placed, spec.options, opened, beside, apart)
         fitted = on_device(replace(fitted, calibration=calibration), "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
@@ -124,22 +123,23 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
 
 
 def _judge(
-    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, space: Space, beside: Drawn, apart: Drawn
+    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, cache: OpenCache, beside: Drawn, apart: Drawn
 ) -> tuple[Calibration, Kept]:
     """The temperature of an adapter by samples `beside` its support, and its scores of those kept `apart` from all choices.
 
-    Where there are none beside, both are of its own support, scored out of sample.
+    Where there are none beside, both are of its own support, scored out of sample. Class texts that were tuned on all of it are no
+    such thing: what they say of it bears no promise.
     """
     device, rows = str(task.text.weights.device), apart[0]
     if beside[0] is None:
         calibration, folded = calibrate_by_folds(module, fitted, task, options)
-        return calibration, folded or Kept.none(apart[1])
+        return calibration, Kept.none(apart[1]) if folded is None or texts_are_tuned(cache) else folded
     calibration = calibrate_on(module, fitted, task, labelled(beside[0]).to(device), beside[1])
     if rows is None:
         return calibration, Kept.none(apart[1])
     samples = labelled(rows).to(device)
     logits = score(module, fitted, Cache.of(task), samples)
-    strange = strangeness(logits, space.cosines(samples.features))
+    strange = strangeness(logits, cache.space.cosines(samples.features))
     return calibration, Kept.of(apart[1], samples.sample_ids, samples.labels, logits, strange)
 
 

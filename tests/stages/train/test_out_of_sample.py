@@ -12,10 +12,16 @@ import torch
 
 from tests.stages.train.test_stage import Scene, scene
 from tests.worlds.small_task import small_task, softmax, unit
+from xmap.stages.adapters.kept import OUT_OF_SAMPLE
 from xmap.stages.adapters.neighbors import nearest_others
 from xmap.stages.fewshot.cache import OpenCache
+from xmap.stages.fewshot.draw import NOTHING_KEPT
 from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.methods.protocol import NoLog
+from xmap.stages.methods.protocol import method as load_method
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.train.out_of_sample import SHARPNESS, VOTES, Votes, fit_weights, judge_support
+from xmap.stages.train.stage import _judge
 from xmap.store.formats.index import Neighbors, VectorIndex
 from xmap.store.formats.log import Values
 from xmap.store.formats.tables import read_table
@@ -106,6 +112,14 @@ def test_what_belongs_together_is_no_witness_and_tuned_texts_are_none() -> None:
     alone = replace(task, support=replace(task.support, groups=("g",) * 6))
     assert not torch.cat(list(Votes(alone, opened(alone), near(task)).sides(torch.arange(6))))[:, :, 1].any()
     assert next(iter(Votes(task, opened(task, "coop"), near(task)).sides(torch.arange(6)))).shape == (6, 2, 1)
+
+
+def test_what_tuned_texts_say_of_their_own_support_bears_no_promise() -> None:
+    task, module, options = small_task((4, 4, 4)), load_method("tip-adapter"), method_entry("tip-adapter").options()
+    nothing, fitted = (None, NOTHING_KEPT), module.fit(task.without_validation(), options, None, NoLog())
+    for stage, source in (("texts", OUT_OF_SAMPLE), ("coop", NOTHING_KEPT)):
+        calibration, kept = _judge(module, fitted, task, options, opened(task, stage), nothing, nothing)
+        assert (calibration.samples, kept.source, len(kept)) == (12, source, 12 if source == OUT_OF_SAMPLE else 0)
 
 
 def rows(here: Scene, **options: Any) -> list[dict[str, Any]]:
