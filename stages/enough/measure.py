@@ -5,8 +5,8 @@ Answers are on samples kept apart, which chose nothing. Plain NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,25 @@ class Answers:
     def wrong(self) -> Array:
         found: Array = self.labels != self.predicted
         return found
+
+    def on(self, samples: Container[str]) -> Answers:
+        """The answers on some of the samples."""
+        rows = [row for row, sample in enumerate(self.sample_ids) if sample in samples]
+        return replace(self, sample_ids=[self.sample_ids[row] for row in rows], labels=self.labels[rows], predicted=self.predicted[rows])
+
+
+def paired(answers: Sequence[Answers]) -> list[Answers]:
+    """The same answers on the samples alone that a seed keeps apart from all its supports.
+
+    Where these are drawn from the training images, each leaves other samples, a large one none of small classes: what a point gained by
+    such a change would be taken for the labels' doing.
+    """
+    always = {seed: _always([found for found in answers if found.seed == seed]) for seed in {found.seed for found in answers}}
+    return [found.on(always[found.seed]) for found in answers]
+
+
+def _always(answers: Sequence[Answers]) -> set[str]:
+    return set(answers[0].sample_ids).intersection(*(found.sample_ids for found in answers[1:]))
 
 
 def points_of(answers: Sequence[Answers], labels_of: Mapping[int, float]) -> Measured:

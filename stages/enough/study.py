@@ -10,7 +10,7 @@ import numpy as np
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept, read_kept
 from xmap.stages.enough.classes import LABEL, ClassRow, rows_of
 from xmap.stages.enough.curve import Foretold, Measured, fit_curve
-from xmap.stages.enough.measure import Answers, points_of
+from xmap.stages.enough.measure import Answers, paired, points_of
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
 
@@ -89,9 +89,12 @@ def study(method: str, trained: Sequence[Trained]) -> Study:
 
 
 def answers_of(trained: Sequence[Trained]) -> list[Answers]:
-    """What adapters of the same classes said of the samples that each kept apart. Raises `InputError` where one has none."""
+    """What adapters of the same classes said of the samples that those of their seed all keep apart. Raises `InputError` without such."""
     classes = len(trained[0].cache.summary["classes"])
-    return [_answers(one.adapter, read_kept(one.adapter, classes)) for one in trained]
+    answers = paired([_answers(one.adapter, read_kept(one.adapter, classes)) for one in trained])
+    if any(not len(found.labels) for found in answers):
+        raise InputError("no sample is kept apart by the adapters of all numbers of shots; lower --most, or add --val-share 0.2.")
+    return answers
 
 
 def _answers(adapter: Artifact, kept: Kept | None) -> Answers:

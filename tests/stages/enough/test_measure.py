@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xmap.stages.enough.measure import Answers, points_of
+from xmap.stages.enough.measure import Answers, paired, points_of
 
 
 def answers(shots: int, seed: int, wrong: list[bool], first: int = 0) -> Answers:
@@ -48,3 +48,11 @@ def test_no_wrong_answer_among_a_few_does_not_say_that_there_are_none() -> None:
     assert found.errors.tolist() == [0.0, 0.0]
     assert found.covariance[0, 0] ** 0.5 > 0.05
     np.linalg.cholesky(found.covariance)
+
+
+def test_points_are_on_the_samples_that_a_seed_keeps_apart_from_all_its_supports() -> None:
+    # The larger support of seed 1 took two of its samples, those of a class that is always wrong.
+    found = paired([answers(1, 1, [False, False, True, True]), answers(2, 1, [False, True]), answers(1, 2, [True]), answers(2, 2, [False])])
+    assert [(one.shots, one.seed, list(one.sample_ids), one.wrong.tolist()) for one in found] == [
+        (1, 1, ["000", "001"], [False, False]), (2, 1, ["000", "001"], [False, True]), (1, 2, ["000"], [True]), (2, 2, ["000"], [False]),
+    ]  # fmt: skip
