@@ -23,6 +23,7 @@ from xmap.cli.options import (
 )
 from xmap.cli.progress import progress_on_stderr
 from xmap.cli.slips import DATA, place_of
+from xmap.stages.predict.percent import percent
 from xmap.store.disk.output import STDOUT, html_page
 from xmap.store.errors import InputError
 
@@ -93,7 +94,7 @@ def _sheet(chosen: Chosen, folder: Path) -> Sheet:
     values: dict[str, Sequence[Any]] = {
         "path": path, "label": label, "guess": guess, "probability": probability, "why": why, "content": content,
     }  # fmt: skip
-    texts = {"image": path, "guess": guess, "probability %": [f"{100 * one:.1f}" for one in probability], "why": why}
+    texts = {"image": path, "guess": guess, "probability %": list(map(percent, probability)), "why": why}
     return Sheet(values, texts, ("probability %",), _facts(chosen, values), spare=("why",))
 
 

@@ -17,6 +17,7 @@ from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.choose.ranking import Pool
 from xmap.stages.datasets.dataset import Samples, known_contents
 from xmap.stages.datasets.places.place import Place, Remote
+from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import FORMULA
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
@@ -97,7 +98,7 @@ def _likely(probabilities: Array) -> tuple[int, ...]:
 
 def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> str:
     """What else an image may be, and whether both caches say the same."""
-    said = f"or {classes[second]}, {100 * float(pool.probabilities[row, second]):.1f} %"
+    said = f"or {classes[second]}, {percent(float(pool.probabilities[row, second]))} %"
     if pool.image_probabilities is None or pool.text_probabilities is None:
         return said
     image, text = (int(side[row].argmax()) for side in (pool.image_probabilities, pool.text_probabilities))
