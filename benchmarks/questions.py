@@ -20,7 +20,7 @@ from benchmarks.page import write_section
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, write_images
-from xmap.store.formats.log import NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample, write_predictions
 from xmap.store.sql.connection import connect
 from xmap.store.sql.questions import QUESTIONS
 
@@ -87,6 +87,8 @@ def make_store(store: Store) -> None:
                 near = neighbors(draw, len(epochs), train_ids, support, epochs == EPOCHS)
                 shared = {"run": run, "method": method, "seed": seed, "split": "train", "epoch": epochs, "neighbors": near}
                 write_affinity(folder / "affinity/train.parquet", {**log, **shared}, "made")
+                own = {"run": run, "method": method, "seed": seed, "split": "train", "sample_id": train_ids, "label": support}
+                write_out_of_sample(folder / OUT_OF_SAMPLE_TABLE, {**own, **judged(draw, support)}, "made")
 
             adapters[f"adapter {method} seed {seed}"] = built(store, identity, train, {}).fingerprint
     pairs = [(method, seed) for method in METHODS for seed in SEEDS]
@@ -134,6 +136,12 @@ def columns(draw: np.random.Generator, labels: np.ndarray, ids: list[str]) -> di
         # One image in fifty has no neighbour of its class, in any run.
         "neighbor_agreement": np.where(hashed(ids) < 0.02, 0, draw.binomial(4, 0.6, rows) + 1).astype(np.float32) / 5,
     }
+
+
+def judged(draw: np.random.Generator, labels: np.ndarray) -> dict[str, object]:
+    """Probabilities of labels, whatever the neighbours are."""
+    chance = draw.random(len(labels), dtype=np.float32)
+    return {"label_probability": chance, "likely": draw.permutation(labels), "likely_probability": np.maximum(chance, 1 - chance)}
 
 
 def hashed(ids: list[str]) -> np.ndarray:

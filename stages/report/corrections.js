@@ -34,6 +34,13 @@ function suspectCards(run) {
     el("div", {}, el("b", {}, task.classes[label]), `${probability === null ? "," : ` (${chance(probability)} %),`} among ${near.map((of) => task.classes[of]).join(", ")}`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, near))));
 }
 
+// Cached images that supported most wrong answers.
+function misleadingCards(run) {
+  const task = report.tasks[run.task];
+  return el("ol", { class: "nearest" }, run.misleading.map(({ sample, label, wrong, right, taken }) => el("li", {}, picture(task, sample, "near"),
+    el("div", {}, el("b", {}, task.classes[label]), `: ${plural(wrong, "wrong answer")}, mostly for ${task.classes[taken]}; ${count(right)} right`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, [taken]))));
+}
+
 // One line a correction.
 function labelsTable() {
   return tableText(["sample_id", "content", "label", "dataset"], [...corrections().values()].map(({ dataset, sample, content, task, to }) => [CONTROL.test(sample) ? "" : sample, content, to === OUT ? report.leave_out : task.words[to], CONTROL.test(dataset) ? "" : dataset]));

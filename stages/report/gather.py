@@ -32,6 +32,8 @@ FACTS = (
 )  # fmt: skip
 # Of a run, those shown whose labels are doubted.
 SUSPECTS = 100
+# Of a run, those shown that supported most wrong answers.
+MISLEADING = 20
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
         first, beside = len(report["series"]), list[str]()
         for number, run in zip(numbers, members, strict=True):
             suspects = samples.suspects(connection, [_path(adapter) for adapter in run.adapters.values()], SUSPECTS)
-            pairs = twice(connection, run.pairs)
-            report["runs"].append({"number": number, "task": place, **_facts(run), "suspects": suspects, "pairs": pairs})
-            beside += [*(row["sample"] for row in suspects), *pictured(pairs)]
+            misleading, pairs = samples.misleading(connection, run.path, MISLEADING), twice(connection, run.pairs)
+            shown_too = {"suspects": suspects, "misleading": misleading, "pairs": pairs}
+            report["runs"].append({"number": number, "task": place, **_facts(run), **shown_too})
+            beside += [*(row["sample"] for row in (*suspects, *misleading)), *pictured(pairs)]
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
         report["differences"] += _differences(connection, members, first)
         shown = _shown(report["series"][first:], [*ids, *beside])

@@ -179,6 +179,11 @@ function suspects() {
   return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} ${run.suspects[0].probability === null ? "whose nearest cached images are all of another class" : "whose label has a probability below 5 % by class texts and other cached images"}: often a wrong label. Each with its class, and what it is among.`, suspectCards(run));
 }
 
+function misleading() {
+  const run = report.runs[state.shown.run], total = run.misleading.length;
+  return total > 0 && section("misleading", "Cached images that mislead", `${plural(total, "training image")} that supported most wrong answers, of all methods with an image cache and all seeds: near to the test image, and of the class that was answered.`, misleadingCards(run));
+}
+
 function change(changes, keep) {
   state.view = { ...state.view, ...(keep ? {} : { rows: PAGE }), ...changes };
   redraw("samples", samples);
@@ -218,7 +223,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), growth(), distributions(), scatter(), samples(), suspects() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), growth(), distributions(), scatter(), samples(), suspects() || "", misleading() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

@@ -88,14 +88,15 @@ def suspects(connection: Connection, adapters: Sequence[str], limit: int) -> lis
     # Agreement is that with the cache, which no epoch changes; the last epoch lists the neighbours.
     query = f"""
 with probable as (
-  select sample_id, label, avg(label_probability) as probability, mode(likely) as likely from out_of_sample where {here} group by all
+  select sample_id, label, avg(label_probability) as probability, arg_max(likely, likely_probability) as likely
+  from out_of_sample where {here} group by all
 ), seen as (
   select sample_id, label, avg(margin) as margin, max(neighbor_agreement) as agreement
   from affinity where {here} and epoch <= 1 group by all
 ), suspects as (
   select * from seen left join probable using (sample_id, label) where coalesce(probability < {IMPROBABLE}, agreement = 0)
 )
-select s.sample_id as sample, s.label, s.probability, any_value(s.likely) as likely,
+select s.sample_id as sample, s.label, {_rounded("s.probability", 6)} as probability, any_value(s.likely) as likely,
   list_distinct(flatten(list({_each("a.neighbors", "e.label")}))) as near
 from suspects s join affinity a using (sample_id, label) where {here} and len(a.neighbors) > 0
 group by s.sample_id, s.label, s.probability, s.margin order by s.probability, s.margin, s.sample_id limit {limit}"""  # noqa: S608
@@ -107,6 +108,24 @@ def _suspect(row: dict[str, Any]) -> dict[str, Any]:
     likely = row.pop("likely")
     others = sorted(set(row["near"]) - {row["label"], likely})
     return {**row, "near": others if likely in (None, row["label"]) else [likely, *others]}
+
+
+def misleading(connection: Connection, artifact: str, limit: int) -> list[dict[str, Any]]:
+    """At most `limit` cached images that supported most wrong answers of an evaluation, being near and of the class answered.
+
+    Each `sample` with its `label`, how many answers were `wrong` and `right`, and as `taken` the class of most images so mistaken.
+    """
+    query = f"""
+with votes as (
+  select label, predicted, correct, unnest(neighbors) as near
+  from affinity where artifact = {literal(artifact)} and split = 'test' and affinity_image is not null
+)
+select near.sample_id as sample, near.label as label, count(*) filter (not correct) as wrong, count(*) filter (correct) as "right",
+  mode(label) filter (not correct) as taken
+from votes where near.label = predicted group by near.sample_id, near.label having wrong > 0
+order by wrong desc, "right", sample limit {limit}"""  # noqa: S608
+    rows: list[dict[str, Any]] = connection.query(query).to_pylist()
+    return rows
 
 
 def answers(connection: Connection, artifact: str, seed: int, ids: Sequence[str]) -> dict[str, dict[str, list[Any]]]:

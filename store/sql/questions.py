@@ -141,7 +141,7 @@ order by dataset, split, kind, cosine desc, sample_id""",  # noqa: S608
         "has it): often a wrong label, the least probable first. `likely` is the most probable class.",
         f"""
 with probable as (
-  select dataset, split, sample_id, label, avg(label_probability) as probability, mode(likely_name) as likely,
+  select dataset, split, sample_id, label, avg(label_probability) as probability, arg_max(likely_name, likely_probability) as likely,
     any_value(class_name) as class_name, count(*) as runs
   from out_of_sample group by dataset, split, sample_id, label
 ), near as (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmap.stages.report.samples import suspects
+from xmap.stages.report.samples import misleading, suspects
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample
@@ -57,3 +57,23 @@ def test_improbable_labels_are_suspects_with_the_likeliest_class_first(tmp_path:
         rows = suspects(connection, [path], 10)
     assert [(row["sample"], row["label"], row["near"]) for row in rows] == [("d", 2, [0, 1]), ("a", 0, [2, 1])]
     assert [row["probability"] for row in rows] == [pytest.approx(0.001), pytest.approx(0.01)]
+
+
+def test_cached_images_that_mislead_are_counted_by_the_answers_they_supported(tmp_path: Path) -> None:
+    """Three images of y: two called x beside `a`, once beside `b` too; one of x rightly called x beside `a`."""
+    with Store(tmp_path).build(Identity("eval", "toy", {})) as held:
+        assert isinstance(held, Draft)
+        (held.path / "affinity").mkdir()
+        label, predicted = np.array([1, 1, 0, 1]), np.array([0, 0, 0, 1])
+        own = {"run": "r", "method": "m", "seed": 1, "split": "test", "epoch": 0, "sample_id": ["p", "q", "r", "s"], "label": label}
+        said = {"predicted": predicted, "correct": label == predicted, "affinity_image": np.ones(4)}
+        near = NeighborColumn(np.array([[0, 2], [0, 1], [0, 3], [2, 1]]), np.ones((4, 2), np.float32), IDS, LABELS)
+        write_affinity(held.path / "affinity/test.parquet", {**own, **said, "neighbors": near}, "f")
+        path = f"eval/{held.commit({'classes': ['x', 'y', 'z'], 'dataset': 'toy'}).path.name}"
+    with connect(tmp_path) as connection:
+        rows = misleading(connection, path, 10)
+        assert rows == [
+            {"sample": "a", "label": 0, "wrong": 2, "right": 1, "taken": 1},
+            {"sample": "b", "label": 0, "wrong": 1, "right": 0, "taken": 1},
+        ]
+        assert misleading(connection, path, 1) == rows[:1]
