@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +43,8 @@ def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What xmap notes of this machine is kept apart, and for the whole session: stores are shared by the tests of a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        # What a process has written stays when it ends, synced or not: no test takes the power away.
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +150,7 @@ def _load_tokenizer(identity: EncoderIdentity, folder: Path) -> Any:
     remote = {"tokenizer_mode": text.get("tokenizer_mode"), "cache_dir": identity.cache_dir or None, "trust_remote_code": False}
     try:
         if identity.tokenizer["kind"] == "clip-bpe":
-            return tokenizers.SimpleTokenizer(**options)
+            return _clip_bpe(json.dumps(options))
         name = text["hf_tokenizer_name"] if identity.tokenizer["kind"] == "hub" else str(_copy_tokenizer(identity, folder))
         return tokenizers.HFTokenizer(name, **remote, **options)
     # transformers has its own errors for a name it does not know, for files it cannot read and for no network.
@@ -157,6 +158,12 @@ def _load_tokenizer(identity: EncoderIdentity, folder: Path) -> Any:
         raise InputError(
             f"cannot load the tokenizer of {identity.name!r} ({first_line(error)}); put its files into a --model {LOCAL}PATH folder."
         ) from error
+
+
+@lru_cache(4)
+def _clip_bpe(options: str) -> Any:
+    """CLIP's own tokenizer, with `options` as JSON. Its vocabulary is the same in all and takes a while to sort, so it is kept."""
+    return _open_clip().tokenizer.SimpleTokenizer(**json.loads(options))
 
 
 def _copy_tokenizer(identity: EncoderIdentity, folder: Path) -> Path:

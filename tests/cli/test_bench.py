@@ -38,6 +38,19 @@ def bench(*words: object) -> Result:
     return CliRunner().invoke(app, ["bench", *(str(word) for word in words)])
 
 
+def test_a_benchmark_and_a_target_run_to_the_printed_grid_and_again_from_the_store(tree: Path, own_store: Path) -> None:
+    result = bench("--datasets", "imagenet,imagenetv2", "--root", tree, *FEW)
+    assert result.exit_code == 0, result.output
+    assert "61.13" in result.stdout, "Tip-Adapter-F on ImageNet at one shot, as published"
+    for said in ("ImageNet", "domain generalisation", "test-selected", "RN50", "protocol few"):
+        assert said in result.stdout
+    made = {artifact.fingerprint for artifact in Store(own_store).artifacts()}
+    again = bench("--datasets", "imagenet,imagenetv2", "--root", tree, *FEW, "--json")
+    assert {artifact.fingerprint for artifact in Store(own_store).artifacts()} == made, "a second run builds nothing"
+    assert [cell["target"] for cell in json.loads(again.stdout)["cells"]] == [False, True]
+
+
+@pytest.mark.thorough
 def test_all_fifteen_run_through_extract_to_the_printed_grid_and_again_from_the_store(tree: Path, own_store: Path) -> None:
     result = bench("--datasets", "all", "--root", tree, *FEW)
     assert result.exit_code == 0, result.output

@@ -41,6 +41,7 @@ def results(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> dict[str
     return {row["method"]: row for row in json.loads(done.stdout)["results"]}
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(SECONDS + 60)
 def test_stdout_is_one_object_with_the_results(results: dict[str, dict[str, Any]]) -> None:
     assert list(results) == ["zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter"]
@@ -50,15 +51,18 @@ def test_stdout_is_one_object_with_the_results(results: dict[str, dict[str, Any]
         assert low <= row["accuracy_mean"] <= high
 
 
+@pytest.mark.thorough
 def test_it_speaks_before_it_imports_what_takes_long(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     first = finished[1].stderr.splitlines()[0]
     assert first.startswith("Writes handwritten digits as images")
 
 
+@pytest.mark.thorough
 def test_zero_shot_knows_digits_better_than_chance(results: dict[str, dict[str, Any]]) -> None:
     assert results["zero-shot"]["accuracy_ci95"][0] > 100.0 / len(digits.CLASSES)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["tip-adapter", "tip-adapter-f", "xmadapter"])
 def test_a_few_images_bring_each_method_above_zero_shot(finished: tuple[Path, subprocess.CompletedProcess[str]], method: str) -> None:
     """By more than the test images and the luck of the support explain. How far above is no pass mark: these are test images."""
@@ -67,6 +71,7 @@ def test_a_few_images_bring_each_method_above_zero_shot(finished: tuple[Path, su
     assert not gap["tie"]
 
 
+@pytest.mark.thorough
 def test_the_second_time_everything_is_reused(finished: tuple[Path, subprocess.CompletedProcess[str]], results: dict[str, Any]) -> None:
     folder, _ = finished
     again = demo(folder, "here")
@@ -82,27 +87,32 @@ def test_the_second_time_everything_is_reused(finished: tuple[Path, subprocess.C
     assert (folder / "here/report.html").stat().st_size > 100_000, "with the digits as pictures"
 
 
-def test_the_digits_are_files_of_the_same_bytes_each_time(tmp_path: Path) -> None:
-    assert digits.write_digits(tmp_path / "a") == 1797
-    assert digits.write_digits(tmp_path / "b") == 1797
-    assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
-    assert {len(list((tmp_path / "a" / name).iterdir())) > 150 for name in digits.CLASSES} == {True}
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits. Left as they are by each test."""
+    folder = tmp_path_factory.mktemp("digits")
+    assert digits.write_digits(folder) == 1797
+    return folder
 
 
-def test_files_that_are_there_are_not_written_again(tmp_path: Path) -> None:
-    digits.write_digits(tmp_path)
-    path = tmp_path / "0" / "0000.png"
+def test_the_digits_are_files_of_the_same_bytes_each_time(written: Path, tmp_path: Path) -> None:
+    assert digits.write_digits(tmp_path) == 1797
+    assert fingerprints(tmp_path) == fingerprints(written)
+    assert {len(list((written / name).iterdir())) > 150 for name in digits.CLASSES} == {True}
+
+
+def test_files_that_are_there_are_not_written_again(written: Path) -> None:
+    path = written / "0" / "0000.png"
     before = path.stat().st_mtime_ns
-    digits.write_digits(tmp_path)
+    digits.write_digits(written)
     assert path.stat().st_mtime_ns == before
 
 
-def test_a_damaged_digit_is_written_again(tmp_path: Path) -> None:
-    digits.write_digits(tmp_path)
-    path = tmp_path / "0" / "0000.png"
+def test_a_damaged_digit_is_written_again(written: Path) -> None:
+    path = written / "0" / "0000.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:20])
-    digits.write_digits(tmp_path)
+    digits.write_digits(written)
     assert path.read_bytes() == whole
 
 

@@ -74,7 +74,7 @@ def test_a_closed_stderr_or_stdin_changes_nothing_else(case: Case) -> None:
 def test_every_name_is_said_in_every_encoding(tmp_path: Path, case: Case) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "names.sql").write_text(QUERY, "utf-8")
-    for encoding in ("ascii", "latin-1", "cp1252", "koi8-r", "utf-8"):
+    for encoding in ("ascii", "cp1252", "utf-8"):
         with case():
             words = f"sql -f {tmp_path / 'names.sql'} --store {tmp_path / 'store'}"
             done = ended(f"{words} --json", PYTHONIOENCODING=encoding)

@@ -84,7 +84,7 @@ def by_name(store: Store, stage: str) -> list[Artifact]:
     [
         pytest.param(("--shots", "4"), "validation", marks=pytest.mark.thorough),
         pytest.param(("--shots", "4", "--val-share", "0"), "train remainder", marks=pytest.mark.thorough),
-        (("--shots", "99", "--short", "keep", "--val-share", "0"), "held-out support"),
+        pytest.param(("--shots", "99", "--short", "keep", "--val-share", "0"), "held-out support", marks=pytest.mark.thorough),
         (("--shots", "4", "--group-by", "parent"), "validation"),
     ],
 )

@@ -233,7 +233,7 @@ def test_real_imagenet_features_give_the_measured_accuracies(shared_data: Path, 
     assert found["tip-adapter"]["accuracy_mean"] == pytest.approx(63.5, abs=0.7)
 
 
-@pytest.mark.parametrize("shots", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("shots", [1, 16])
 def test_real_caltech_features_run_at_each_shot_count(shared_data: Path, tmp_path: Path, shots: int) -> None:
     store = Store(tmp_path / "store")
     take(store, shared_data / "caltech69-b32", "caltech")

@@ -7,7 +7,6 @@ children go, by number), `fault` (a name of FAULTS and its argument) and `times`
 from __future__ import annotations
 
 import ctypes
-import functools
 import json
 import os
 import random
@@ -145,15 +144,13 @@ def serve() -> None:
 
 
 def warm() -> None:
-    """Do a whole run, so that all is imported that runs import, and keep the tokenizer, whose vocabulary takes half a second to sort."""
-    import open_clip
+    """Do a whole run, so that all is imported that runs import, the tokenizer's sorted vocabulary too."""
     import torch
 
     from tests.worlds.runs import RUN, write_world
     from xmap.cli.main import app
 
     torch.set_num_threads(1)
-    open_clip.tokenizer.SimpleTokenizer = functools.cache(open_clip.tokenizer.SimpleTokenizer)
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         os.chdir(write_world(Path(folder)))
         for command in ([*RUN, "--quiet"], ["sql", "select 1"], ["gc"], ["verify", "--quiet"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def test_four_runs_at_once_end_as_one_and_readers_see_whole_artifacts(
     while not commands.ended():
         with case():
             seen.append(look(store))
+        time.sleep(0.02)
     runs = commands.wait()
     assert [ended.code for ended in runs] == [0] * 4, runs[0].stderr
     assert len({ended.stdout for ended in runs}) == 1

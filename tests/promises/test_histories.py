@@ -5,12 +5,9 @@ A failing history is printed as Python; put into `HISTORIES` it is replayed.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-import open_clip
 import pytest
 import torch
 from hypothesis import Phase, seed, settings
@@ -42,15 +39,12 @@ state.back(which=1)
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[type[History]]:
-    """The machine with a place and a model of its own; the tokenizer, whose vocabulary takes long to sort, is kept."""
+    """The machine with a place and a model of its own."""
     place = tmp_path_factory.mktemp("histories")
     write_model(place / "model")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_clip.tokenizer, "SimpleTokenizer", functools.cache(open_clip.tokenizer.SimpleTokenizer))
-        # What a killed process has written stays, synced or not.
-        patch.setattr(os, "fsync", lambda descriptor: None)
         # What this machine notes goes with each history, so that it has the same write points every time.
         patch.setenv("XDG_STATE_HOME", str(place / "world" / "state"))
         # All files here are young; what is remembered of them must hold all the same.

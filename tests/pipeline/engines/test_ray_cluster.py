@@ -156,6 +156,7 @@ def test_a_machine_killed_in_mid_run_changes_no_byte(cluster: Any, photos: Path,
     assert features(result) == features(local)
 
 
+@pytest.mark.thorough
 def test_an_interrupted_extraction_goes_on_on_the_cluster(cluster: Any, photos: Path, local: RunResult, tmp_path: Path) -> None:
     """Begun here, stopped, gone on with there: what was done is kept."""
 
@@ -184,6 +185,7 @@ def test_an_interrupted_extraction_goes_on_on_the_cluster(cluster: Any, photos: 
     assert {path: path.stat().st_mtime_ns for path in kept} == before
 
 
+@pytest.mark.thorough
 def test_the_command_finds_the_cluster_by_its_address_and_ends_when_told_to(
     cluster: Any, photos: Path, local: RunResult, tmp_path: Path
 ) -> None:
@@ -242,6 +244,7 @@ def test_a_file_that_changed_is_one_sentence(cluster: Any, tmp_path: Path) -> No
         run(Store(tmp_path / "store"), config, Changing(), build=FEATURES)
 
 
+@pytest.mark.thorough
 def test_an_adapter_that_cannot_be_trained_says_why_and_the_others_are_kept(
     cluster: Any, photos: Path, local: RunResult, tmp_path: Path
 ) -> None:
@@ -256,6 +259,7 @@ def test_an_adapter_that_cannot_be_trained_says_why_and_the_others_are_kept(
     assert {artifact.summary["method"] for artifact in store.artifacts("adapter")} == {"tip-adapter"}
 
 
+@pytest.mark.thorough
 def test_a_benchmark_spreads_its_seeds_and_methods(cluster: Any, tmp_path: Path) -> None:
     layout = write_layout(tmp_path / "layout")
     cells = {}
@@ -270,6 +274,7 @@ def test_a_benchmark_spreads_its_seeds_and_methods(cluster: Any, tmp_path: Path)
     assert cells["ray"] == cells["local"]
 
 
+@pytest.mark.thorough
 def test_work_that_kills_every_worker_ends(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xmap.pipeline.engines.ray_cluster.RESTARTS", 1)
 
