@@ -40,7 +40,7 @@ def run(*arguments: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("model", ["xmap-tiny", "RN50", "ViT-B-32"])
+@pytest.mark.parametrize("model", ["xmap-tiny", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("RN50", "ViT-B-32"))])
 def test_real_photographs_go_through_every_stage(model: str, shared_data: Path, tmp_path: Path) -> None:
     name = model if model == "xmap-tiny" else save_random_model(model, tmp_path / "model")
     arguments = [

@@ -151,6 +151,8 @@ def warm() -> None:
     from xmap.cli.main import app
 
     torch.set_num_threads(1)
+    # What a killed child has written stays, synced or not.
+    os.fsync = lambda descriptor: None
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         os.chdir(write_world(Path(folder)))
         for command in ([*RUN, "--quiet"], ["sql", "select 1"], ["gc"], ["verify", "--quiet"]):
