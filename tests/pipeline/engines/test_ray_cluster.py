@@ -53,8 +53,6 @@ SETTINGS = {
     "cache.shots": 2,
 }
 COMMAND = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
-
-
 MACHINE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
 
 
