@@ -197,6 +197,33 @@ def test_a_stage_that_meets_damage_says_so_in_one_sentence(
             assert "Traceback" not in ended.stderr
 
 
+# Who asks for the tables of an adapter that no stage reads, and how it ends: a question is answered by what holds.
+ASKING = {
+    "kept.parquet": (2, ["predict", "photos/test", "--sets", "0.9", "--model", "local-dir:model", "--device", "cpu", "--adapter"]),
+    "out_of_sample.parquet": (0, ["sql", "label-suspects"]),
+}
+
+
+@pytest.mark.failure("cut or missing file")
+@pytest.mark.parametrize("name", ASKING)
+def test_who_asks_for_a_damaged_table_is_told(
+    commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case, name: str
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(control.store, store)
+    adapter = of_kind(store, "adapter")
+    code, argv = ASKING[name]
+    argv = [*argv, adapter.fingerprint] if argv[-1] == "--adapter" else argv
+    assert commands(*argv, cwd=world, store=store).code == 0
+    for change in CUTS.values():
+        with altered(adapter.path / name, change), case():
+            ended = commands(*argv, cwd=world, store=store)
+            assert ended.code == code, ended.stderr
+            assert not (code and ended.stdout)
+            assert f"{name} is damaged: it has" in ended.stderr.splitlines()[-1]
+            assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.failure("cut or missing file")
 def test_damage_in_one_artifact_closes_no_other(commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case) -> None:
     store = tmp_path / "store"
