@@ -166,7 +166,8 @@ order by probability, agreement, runs desc, sample_id limit 1000""",  # noqa: S6
     ),
     "misleading": Question(
         "Cached images that mislead most: how many wrong answers to test images each supported, being near and of the class answered, and "
-        "how many right ones. `instead_of` is the class that most images so mistaken have; `percent` how probable its own label is.",
+        "how many right ones. `instead_of` is the class that most images so mistaken have; `percent` how probable its own label is. Test "
+        "images name them: what is mended by this is to be measured on others.",
         """
 with votes as (
   -- a method without an image cache hears none of its neighbours
