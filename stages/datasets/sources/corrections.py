@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from xmap.stages.datasets.classes.labels import NONE, label_of
+from xmap.stages.datasets.classes.labels import NONE, WHOLE, label_of
 from xmap.stages.datasets.content.hashing import Contents
 from xmap.stages.datasets.dataset import TRAIN, Dataset, Sample, Samples, known_contents
 from xmap.stages.datasets.places.columns import Array
@@ -170,7 +170,7 @@ class _Images:
     def _add(self, image: tuple[str, Place]) -> int:
         sample_id, place = image
         self.new.append(Sample(sample_id, place, GONE, TRAIN))
-        self._finder.names.update(dict.fromkeys((sample_id, str(place)), self.total - 1))
+        self._finder.add(self.total - 1, sample_id, place)
         return self.total - 1
 
 
@@ -208,8 +208,12 @@ def _words(classes: Sequence[str]) -> Words:
 def _word(row: str, value: Any, classes: Words) -> str:
     text, why = label_of(value)
     text = meant(text, classes)
+    # A spreadsheet or pandas makes 3.0 of a 3 where other cells of the column are empty.
+    whole = WHOLE.fullmatch(text)
+    text = whole[1] if whole and text not in classes else text
     if why or text not in classes:
-        names = named([name for name in classes if name != LEAVE_OUT and not name.isdecimal()] or list(classes))
+        known = [name for name in classes if name != LEAVE_OUT]
+        names = named([name for name in known if not name.isdecimal()] or known)
         raise InputError(f"{row} has label {value!r:.80}, which is no class of the data{why}; write one of {names}, or {LEAVE_OUT}.")
     if classes[text] == SEVERAL:
         raise InputError(f"{row} has label {text!r}, which several classes are called; give the number of the one that is meant.")

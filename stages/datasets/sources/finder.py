@@ -9,7 +9,8 @@ from typing import Any
 
 from xmap.stages.datasets.content.hashing import Contents, with_contents
 from xmap.stages.datasets.dataset import Dataset, known_contents
-from xmap.stages.datasets.places.columns import texts
+from xmap.stages.datasets.places.columns import places_of, texts
+from xmap.stages.datasets.places.place import Place
 from xmap.store.disk.plain import FORMULA
 from xmap.store.errors import InputError
 from xmap.store.memory.hashes import hexes
@@ -42,6 +43,12 @@ class Finder:
         self.names = {name: row for names in (paths, texts(samples.ids)) for row, name in enumerate(names)}
         self._dataset, self._contents = dataset, contents
         self._by_content: dict[str, list[int]] = defaultdict(list)
+        self._unhashed: dict[int, Place] = {}
+
+    def add(self, row: int, sample_id: str, place: Place) -> None:
+        """Take one more image, which rows after it may name as well."""
+        self.names.update(dict.fromkeys((_nfc(sample_id), _nfc(str(place))), row))
+        self._unhashed[row] = place
 
     def find(self, row: str, name: Any, content: Any) -> list[int]:
         """The samples that a row's cells name, none where no sample is called so. Raises `InputError` for one of other bytes."""
@@ -63,8 +70,12 @@ class Finder:
         if len(digest) == HEX and not self._by_content:
             for row, content in enumerate(hexes(known_contents(with_contents(self._dataset, self._contents).samples))):
                 self._by_content[content].append(row)
-            # What cannot be read.
-            self._by_content.pop("0" * HEX, None)
+        if len(digest) == HEX and self._unhashed:
+            for row, content in zip(self._unhashed, hexes(self._contents(places_of([*self._unhashed.values()]))), strict=True):
+                self._by_content[content].append(row)
+            self._unhashed.clear()
+        # What cannot be read.
+        self._by_content.pop("0" * HEX, None)
         return self._by_content.get(digest, [])
 
 

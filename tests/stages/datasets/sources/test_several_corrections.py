@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from tests.worlds.datasets import read, touch
 from xmap.stages.datasets.dataset import TEST, TRAIN, Dataset
@@ -103,3 +104,20 @@ def test_a_class_that_had_no_image_before_stays(root: Path) -> None:
 def test_two_classes_have_to_be_left(root: Path) -> None:
     with pytest.raises(InputError, match=r"0\.csv and .*1\.csv leaves images of one class or none"):
         corrected(root, NO_CAT, {name: "bee" for name in IDS if "ant" in name})
+
+
+def test_an_image_that_a_table_added_is_named_again_by_its_content(root: Path) -> None:
+    """Suspects among what was labelled of a pool come with contents, and so does a row that was copied."""
+    (root.parent / "new.jpg").write_bytes(b"a new picture")
+    content, tables = blake3(b"a new picture").hexdigest(), [root.parent / f"{number}.csv" for number in range(2)]
+    head = "path,label,content\n"
+    for known in (content, ""):
+        tables[0].write_text(f"{head}new.jpg,ant,{known}\n")
+        tables[1].write_text(f"{head}new.jpg,bee,{content}\n")
+        assert [label for name, label in labels_of(read(root, labels=[str(path) for path in tables])).items() if "new" in name] == ["bee"]
+        tables[0].write_text(f"{head}new.jpg,ant,{known}\nnew.jpg,bee,{content}\n")
+        with pytest.raises(InputError, match=r"row 3 gives '.*new.jpg' another label than row 2; keep one of them"):
+            read(root, labels=[str(tables[0])])
+    (root.parent / "new.jpg").write_bytes(b"another picture")
+    with pytest.raises(InputError, match=r"1\.csv row 2 names 'new.jpg', which has other bytes now than its content says"):
+        read(root, labels=[str(path) for path in tables[1:]])
