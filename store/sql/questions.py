@@ -1,7 +1,8 @@
 """Questions ready to ask: each a name, what it tells, and SQL over the views. `xmap sql NAME` asks one, `xmap sql --list` shows all.
 
 Affinities of two methods have different scales, so that no question mixes methods without saying which. Training logs hold one row
-a sample and epoch: questions about training take the first and the last epoch.
+a sample and epoch: questions about training take the first and the last epoch. Of equally frequent words `mode` takes the first in its
+order; without one the threads decide.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ with hardest as (
   from affinity where split = 'test' and difference is not null
   group by method, sample_id, label order by difference desc, sample_id limit 20
 )
-select h.sample_id, h.method, any_value(a.class_name) as class_name, mode(a.predicted_name) as predicted,
+select h.sample_id, h.method, any_value(a.class_name) as class_name, mode(a.predicted_name order by a.predicted_name) as predicted,
   round(h.difference, 3) as difference, round(h.image, 3) as image, round(h.text, 3) as text,
   round(100 * avg(a.correct::int)) as right_percent
 from hardest h join affinity a using (method, sample_id, label) where a.split = 'test'
@@ -141,12 +142,12 @@ order by dataset, split, kind, cosine desc, sample_id""",  # noqa: S608
         "has it): often a wrong label, the least probable first. `likely` is the most probable class.",
         f"""
 with probable as (
-  select dataset, split, sample_id, label, avg(label_probability) as probability, arg_max(likely_name, likely_probability) as likely,
-    any_value(class_name) as class_name, count(*) as runs
+  select dataset, split, sample_id, label, avg(label_probability) as probability,
+    first(likely_name order by likely_probability desc, likely_name) as likely, any_value(class_name) as class_name, count(*) as runs
   from out_of_sample group by dataset, split, sample_id, label
 ), near as (
   -- neighbours are those in the cache, so the first epoch says what all epochs say
-  select dataset, split, sample_id, label, avg(neighbor_agreement) as agreement, mode(predicted_name) as predicted,
+  select dataset, split, sample_id, label, avg(neighbor_agreement) as agreement, mode(predicted_name order by predicted_name) as predicted,
     any_value(class_name) as class_name, count(*) as runs
   from affinity where epoch <= 1 group by dataset, split, sample_id, label
 ), suspects as (
@@ -175,7 +176,7 @@ with votes as (
   from affinity where split = 'test' and affinity_image is not null
 ), spoken as (
   select dataset, near.sample_id as sample_id, predicted_name as class_name, count(*) filter (not correct) as mistakes,
-    count(*) filter (correct) as right_answers, mode(class_name) filter (not correct) as instead_of
+    count(*) filter (correct) as right_answers, mode(class_name order by class_name) filter (not correct) as instead_of
   from votes where near.label = predicted group by dataset, near.sample_id, predicted_name
   having mistakes > 0 order by mistakes desc, right_answers, sample_id limit 100
 ), own as (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, write_affinity, write_ou
 from xmap.store.sql.connection import connect
 from xmap.store.sql.questions import QUESTIONS
 
-CLASSES = ["ant", "bee"]
+CLASSES = ["ant", "bee", "cat"]
 IDS = ["a/1", "a/2", "b/3", "b/4"]
 LABELS = np.array([0, 0, 1, 1])
 
 
-def add_adapter(root: Path, name: str, probabilities: list[float] | None, agreement: list[float]) -> None:
+def add_adapter(root: Path, name: str, probabilities: list[float] | None, agreement: list[float], likely: Any = 1 - LABELS) -> None:
     """An adapter on four images, without `probabilities` as an xmap of before left it."""
     with Store(root).build(Identity("adapter", name, {})) as held:
         assert isinstance(held, Draft)
@@ -28,7 +29,7 @@ def add_adapter(root: Path, name: str, probabilities: list[float] | None, agreem
         write_affinity(held.path / "affinity/train.parquet", {**own, **seen}, "f")
         if probabilities is not None:
             chance = np.asarray(probabilities)
-            said = {"label_probability": chance, "likely": 1 - LABELS, "likely_probability": 1 - chance}
+            said = {"label_probability": chance, "likely": likely, "likely_probability": 1 - chance}
             write_out_of_sample(held.path / OUT_OF_SAMPLE_TABLE, {**own, **said}, "f")
         held.commit({"classes": CLASSES, "dataset": "toy"})
 
@@ -55,6 +56,15 @@ def test_a_store_of_before_is_asked_by_its_neighbours(tmp_path: Path) -> None:
     add_adapter(tmp_path, "old", None, [1.0, 0.0, 0.2, 1.0])
     (row,) = asked(tmp_path)
     assert (row["sample_id"], row["label"], row["likely"], row["percent"], row["neighbors_percent"]) == ("a/2", "ant", "ant", None, 0.0)
+
+
+def test_of_equally_frequent_answers_the_same_is_given_each_time(tmp_path: Path) -> None:
+    """Without an order it is the one that a thread came upon first."""
+    for question in QUESTIONS.values():
+        assert len(re.findall(r"(?:mode|first)\(", question.sql)) == len(re.findall(r"(?:mode|first)\(\S+ order by", question.sql))
+    for name, likely in (("one", 0), ("two", 2), ("three", 0), ("four", 2)):
+        add_adapter(tmp_path, name, [0.01 * (1 + likely), 0.5, 0.5, 0.5], [0.0, 1.0, 1.0, 1.0], np.array([likely, 0, 0, 0]))
+    assert {asked(tmp_path)[0]["likely"] for _ in range(5)} == {"ant"}, "that of the surer ones"
 
 
 def test_certainty_is_stated_by_no_question(tmp_path: Path) -> None:
