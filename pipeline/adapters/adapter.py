@@ -117,6 +117,8 @@ class Adapter:
         """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""
         from xmap.stages.predict.prediction import Asked
 
+        if sets is None and sets_by != "all":
+            raise InputError(f"sets by {sets_by}: no sets are asked for; give the share that they are to hold too, such as --sets 0.9.")
         chosen = None if sets is None else self.sets(sets, sets_by)
         return Asked(NEIGHBORS if explain else 0, chosen, None if reject is None else self.rejection(reject))
 

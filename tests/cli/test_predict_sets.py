@@ -79,6 +79,12 @@ def test_too_few_samples_give_all_classes_and_say_so(world: Path) -> None:
     assert "sets of 95 %: 9 samples, validation kept apart; 95 % takes 19, so that every set is all classes" in result.stderr
 
 
+def test_what_sets_go_by_is_not_passed_over_where_none_are_asked_for(world: Path) -> None:
+    result = call("predict", world / "photos/test", "--store", world / "store", "--sets-by", "class")
+    assert result.exit_code == 2
+    assert "sets by class: no sets are asked for; give the share" in result.stderr
+
+
 def test_what_sets_stand_on_is_shown(world: Path) -> None:
     shown = call("show", "adapter/photos-xmap-tiny-tip-adapter-2shot-seed1", "--store", world / "store")
     assert "for prediction sets: 9 samples, validation kept apart" in shown.stdout
