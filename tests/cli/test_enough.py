@@ -97,4 +97,5 @@ def test_without_a_validation_split_the_rest_of_training_is_measured_on(tmp_path
     result = call("enough", "--data", data, *TINY, "--method", "tip-adapter", "--seeds", "1", "--json")
     assert result.exit_code == 0, result.output
     points = json.loads(result.stdout)["points"]
-    assert [(point["shots"], point["samples"]) for point in points] == [(1, 10), (2, 9), (4, 6)]
+    # All on what the largest support leaves.
+    assert [(point["shots"], point["samples"]) for point in points] == [(1, 6), (2, 6), (4, 6)]
