@@ -45,6 +45,8 @@ def linked(chosen: Sequence[Candidate], links: Path) -> list[Candidate]:
 def _link(place: Path, path: Path) -> None:
     try:
         path.symlink_to(os.path.abspath(place))
+    except FileExistsError as error:
+        raise InputError(f"--links {path.parent} was filled by somebody else in the meantime; name a folder of your own.") from error
     except OSError as error:
         raise InputError(f"--links: {path} cannot be a link ({error.strerror}); name a folder on a file system that has links.") from error
 

@@ -51,7 +51,7 @@ class NewImages:
         found = self._paths.find(number, text) if text.strip() and "\0" not in text else None
         if found is None or (isinstance(found[1], Path) and not found[1].is_file()):
             unknown = f"{text or digest!r:.200}, which is no image of the data"
-            raise InputError(f"{place} names {unknown}; give its sample id, as `xmap sql` shows it.")
+            raise InputError(f"{place} names {unknown}; give its sample id, as `xmap sql` shows it, or the path of a file that is there.")
         if digest and next(iter(hexes(contents(places_of([found[1]]))))) != digest:
             raise InputError(
                 f"{place} names {text!r:.200}, which has other bytes now than its content says; remove the row, or its content."

@@ -164,8 +164,8 @@ def test_the_same_labels_change_nothing(root: Path) -> None:
 
 IMAGE = "train/ant/0.jpg"
 REFUSED: dict[str, tuple[list[Row], str]] = {
-    "unknown image": ([("train/ant/9.jpg", "bee")], "row 2 names 'train/ant/9.jpg', which is no image of the data"),
-    "unknown content": ([("0" * 64, "bee")], "which is no image of the data; give its sample id"),
+    "unknown image": ([("train/ant/9.jpg", "bee")], "row 2 names 'train/ant/9.jpg', which is no image of the data; give its sample id"),
+    "unknown content": ([("0" * 64, "bee")], "give its sample id, as `xmap sql` shows it, or the path of a file that is there"),
     "unknown class": ([(IMAGE, "dog")], "row 2 has label 'dog', which is no class of the data; write one of 'ant', 'bee', 'cat', or leave"),
     "number of no class": ([(IMAGE, "3")], "row 2 has label '3', which is no class of the data"),
     "no label": ([(IMAGE, "bee"), ("train/ant/1.jpg", "")], "row 3 has label '', which is no class of the data (it says none)"),
