@@ -27,6 +27,8 @@ from xmap.store.formats.index import Neighbors
 from xmap.store.formats.log import NeighborColumn
 from xmap.store.formats.tables import Array
 
+ELSEWHERE = "nothing is promised for images of another data set"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -66,7 +68,7 @@ class Outcome:
 def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, config: EvalConfig, barred: Tensor | None = None) -> Outcome:
     """Score every sample batch by batch, in the memory of what is kept; no class of `barred` (N,) bool can be predicted."""
     scorer = Scorer(run.adapter, cache, resolve_device(workplace.device), 0 if config.top_k == "all" else config.top_k)
-    sets, sets_by = _sets(scorer, config.sets)
+    sets, sets_by = _sets(scorer, config.sets, barred is not None)
     columns: dict[str, Array] = {}
     seconds = 0.0
     for part in batches(len(test), BATCH):
@@ -81,7 +83,7 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)
         batch = _columns(scorer.fitted, scores, test.labels[part], zero_shot) | _chances(scorer, scores.logits, test.labels[part])
-        _fill(columns, batch | strange | _members(sets, scores.logits, test.labels[part]), part, len(test))
+        _fill(columns, batch | strange | _members(sets, scores.logits, test.labels[part], barred), part, len(test))
         workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
@@ -89,20 +91,25 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
     return Outcome(run, columns, near, seconds, scorer.uses_support, scorer.fitted.calibration, sets_by)
 
 
-def _sets(scorer: Scorer, level: float) -> tuple[Sets | None, str]:
-    """The sets of a level that an adapter's kept samples make, and these in words; None without such samples, and why."""
+def _sets(scorer: Scorer, level: float, target: bool) -> tuple[Sets | None, str]:
+    """The sets of a level that an adapter's kept samples make, and these in words; None without such samples, and why.
+
+    Of the images of a `target`, which are others than those kept, nothing is promised.
+    """
     kept = scorer.kept
     if not kept:
         return None, "trained before samples were kept apart for sets" if kept is None else kept.source
     sets = Sets(kept, level)
-    return sets, "; ".join(part for part in (sets.words, sets.promise) if part)
+    return sets, "; ".join(part for part in (sets.words, ELSEWHERE if target else sets.promise) if part)
 
 
-def _members(sets: Sets | None, logits: Tensor, labels: Tensor) -> dict[str, Array]:
-    """The per-sample columns of one batch that say what its prediction sets hold."""
+def _members(sets: Sets | None, logits: Tensor, labels: Tensor, barred: Tensor | None) -> dict[str, Array]:
+    """The per-sample columns of one batch that say what its prediction sets hold: no class of `barred` (N,) bool."""
     if sets is None:
         return {}
     members = sets.members(logits)
+    if barred is not None:
+        members &= ~barred
     return {"set_size": members.sum(1).numpy(), "in_set": members.gather(1, labels[:, None])[:, 0].numpy()}
 
 

@@ -51,9 +51,10 @@ class Scene:
         adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed, protocol))
         return Run(method, seed, cache, adapter, self.texts)
 
-    def evaluate(self, runs: Sequence[Run], **config: Any) -> Artifact:
-        identity = Identity("eval", "toy", dict(config), {f"run-{number}": run.adapter.fingerprint for number, run in enumerate(runs)})
-        return evaluate(Workplace(self.world.store, device="cpu"), identity, self.images, self.texts, runs, EvalConfig(**config))
+    def evaluate(self, runs: Sequence[Run], target: bool = False, **config: Any) -> Artifact:
+        inputs = {f"run-{number}": run.adapter.fingerprint for number, run in enumerate(runs)}
+        identity = Identity("eval", "toy", {"target": target, **config}, inputs)
+        return evaluate(Workplace(self.world.store, device="cpu"), identity, self.images, self.texts, runs, EvalConfig(**config), target)
 
     def logits(self, run: Run) -> np.ndarray:
         """Zero-shot or Tip-Adapter's test logits, by the formulas."""

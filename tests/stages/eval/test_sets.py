@@ -81,3 +81,15 @@ def test_where_nothing_was_kept_apart_there_are_no_sets_and_it_is_said(tmp_path:
     rows = read_table(artifact.file("predictions.parquet")).to_pylist()
     assert [(row["set_size"], row["in_set"]) for row in rows if row["method"] == "tip-adapter"] == [(None, None)] * len(here.test.labels)
     assert all(row["set_size"] is not None for row in rows if row["method"] == "zero-shot")
+
+
+def test_of_another_data_set_nothing_is_promised_and_no_class_that_it_lacks_is_in_a_set(tmp_path: Path) -> None:
+    here = Scene(tmp_path)
+    run = here.run("tip-adapter", 1)
+    for level, sizes in ((0.8, {1, 2, 3, 4, 5}), (0.999, {5})):
+        artifact = here.evaluate([run], target=True, sets=level)
+        said = read_table(artifact.file("predictions.parquet"))["set_size"].to_pylist()
+        assert set(said) <= sizes
+        sets_by = result(artifact, "tip-adapter")["sets_by"]
+        assert "nothing is promised" in sets_by
+        assert "split conformal" not in sets_by
