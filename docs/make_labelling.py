@@ -21,7 +21,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "labelling.md"
 FENCE = re.compile(r"^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PROGRESS = re.compile(r"^(built|reused|encode|train |eval |\S+ waits|adapter |trying once|\d+ adapters are called)")
+PROGRESS = re.compile(r"^(built|reused|encode|train |eval |\S+ waits|adapter |trying once|\S+: taken )")
 PROGRAMS = {"xmap": [sys.executable, "-u", "-c", "from xmap.cli.main import main; main()"], "python": [sys.executable]}
 
 

@@ -19,6 +19,8 @@ from xmap.store.sql.views import dataset_of, providers_of
 
 PREFERRED = "xmadapter"
 LISTED = 10
+# Other adapters of one name that are said: it is one line in every round of labelling.
+NAMED = 2
 
 Say = Callable[[str], None]
 
@@ -40,8 +42,10 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     taken = by_name or answering(survey, name, "adapter")[-1]
     same = [found for found in adapters if found.name == taken.name]
     if by_name and taken.fingerprint != name and len(same) > 1:
-        which = f"taken: {_dated(taken)}, last used {taken.used}"
-        say(f"{len(same)} adapters are called {taken.name}; {which}. By fingerprint: {_prints(same)}.")
+        others = [found.fingerprint[:SHORT] for found in reversed(same) if found is not taken]
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        which = f"taken {taken.fingerprint[:SHORT]}, last used of {len(same)}"
+        say(f"{taken.name}: {which}; by fingerprint: {', '.join(others[:NAMED])}{more}")
     return Adapter(store, taken)
 
 
@@ -87,12 +91,3 @@ def _exported(folder: Path) -> Adapter:
     if len(adapters) != 1:
         raise InputError(f"{folder} holds {len(adapters)} adapters, not one; export it again with `xmap export`.")
     return Adapter(store, adapters[0])
-
-
-def _dated(artifact: Artifact) -> str:
-    return f"{artifact.fingerprint[:SHORT]} of {artifact.manifest['created']}"
-
-
-def _prints(artifacts: Sequence[Artifact]) -> str:
-    more = f" and {len(artifacts) - LISTED} more" if len(artifacts) > LISTED else ""
-    return ", ".join(_dated(found) for found in artifacts[-LISTED:]) + more

@@ -61,8 +61,10 @@ def chosen(table: str, columns: Sequence[str], roles: Roles) -> dict[str, int]:
     """The place of each role's column in the table called `table`. Raises `InputError` where one lacks or is there twice."""
     missing = lacking(columns, roles)
     if missing:
-        listed = ", ".join(columns)[:300] or "none at all"
-        raise InputError(f"{table} has no column {', '.join(map(' or '.join, map(_quoted, missing)))} but {listed}; rename its columns.")
+        wanted = ", ".join(map(" or ".join, map(_quoted, missing)))
+        if not any(column.strip() for column in columns):
+            raise InputError(f"{table} is empty; give it a first row with column {wanted} and a row for each image.")
+        raise InputError(f"{table} has no column {wanted} but {', '.join(columns)[:300]}; rename its columns.")
     found = roles_of(columns, roles)
     for places in found.values():
         if len(places) > 1:

@@ -198,7 +198,8 @@ TABLES: dict[str, tuple[str, bytes | None, str]] = {
     "no Parquet": ("labels.parquet", b"PAR1 and no more", "cannot read the table"),
     "no JSON": ("labels.jsonl", b"{]\n", "line 1 is no JSON"),
     "no label": ("labels.csv", b"sample_id,predicted\ntrain/ant/0.jpg,bee\n", "has no column 'label' but sample_id, predicted"),
-    "empty": ("labels.csv", b"", "has no column"),
+    "empty": ("labels.csv", b"", "is empty; give it a first row with column 'path' or 'content', 'label' and a row for each image."),
+    "blank": ("labels.csv", b"\n", "labels.csv is empty; "),
 }
 
 
