@@ -16,7 +16,7 @@ from xmap.cli.columns import METHOD, RESULTS
 from xmap.cli.console import plain
 from xmap.cli.slips import place_of, require_one
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.root import VARIABLE, require_store, store_root
+from xmap.store.artifacts.root import EXPORT, VARIABLE, require_store, store_root
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,8 +131,6 @@ def opened(store: str, adapter: str = "") -> Store:
 
 
 def _is_exported(adapter: str) -> bool:
-    from xmap.pipeline.adapters.encoder import EXPORT
-
     return (Path(adapter) / EXPORT).is_file()
 
 

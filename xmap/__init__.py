@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmap.store.artifacts.root import require_store, store_root
+from xmap.store.artifacts.root import EXPORT, require_store, store_root
 from xmap.store.disk.plain import plain
 
 # All else is imported by the call that needs it: every import of a part of xmap imports this first.
@@ -79,8 +79,6 @@ def connect(store: Path | str | None = None) -> Connection:
 
 def _require_named(store: Path | str | None, adapter: str | None = None) -> None:
     """Raise `StoreMissing` for a store that is named and not there; an exported folder needs none."""
-    from xmap.pipeline.adapters.encoder import EXPORT
-
     if store and not (adapter and (Path(adapter) / EXPORT).is_file()):
         require_store(store_root(store))
 

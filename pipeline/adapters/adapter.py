@@ -12,6 +12,7 @@ from xmap.pipeline.upkeep.named import raise_damage
 from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.root import is_exported, remedy_in
 from xmap.store.artifacts.usable import usable
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing, InputError
@@ -76,14 +77,14 @@ class Adapter:
 
     def encoder_identity(self, model: str = "", pretrained: str = "", cache_dir: str = "") -> EncoderIdentity:
         """Which encoder `encoder` loads. Raises what that raises."""
-        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of, is_exported
+        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of
 
         config = encoder_config(self.store, self.texts, model, pretrained, cache_dir)
         identity = encoder_of(self.store, self.texts, config)
         width = self.scorer.cache.width
         if identity.width != width:
             raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
-        if is_exported(self.store) and not model and identity.hosted:
+        if is_exported(self.store.root) and not model and identity.hosted:
             raise InputError(f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with --model.")
         return identity
 
@@ -218,6 +219,6 @@ def _input(store: Store, artifact: Artifact, name: str) -> Artifact:
     if found is None:
         for stage in stages:
             raise_damage(store.survey(stage), digest)
-        remedy = f"adapter {artifact.name!r} needs it; run `{artifact.manifest['command']}` again."
-        raise ArtifactMissing(name, artifact.inputs[name][:8], remedy)
+        remedy = remedy_in(store.root, f"run `{artifact.manifest['command']}` again.")
+        raise ArtifactMissing(name, artifact.inputs[name][:8], f"adapter {artifact.name!r} needs it; {remedy}")
     return found

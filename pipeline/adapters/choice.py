@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xmap.pipeline.adapters.adapter import Adapter
-from xmap.pipeline.adapters.encoder import EXPORT
 from xmap.pipeline.upkeep.named import answering, called
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
+from xmap.store.artifacts.root import EXPORT, remedy_in
 from xmap.store.errors import ArtifactMissing, InputError
 from xmap.store.sql.views import dataset_of, providers_of
 
@@ -89,5 +89,5 @@ def _exported(folder: Path) -> Adapter:
         raise damage
     adapters = survey.artifacts
     if len(adapters) != 1:
-        raise InputError(f"{folder} holds {len(adapters)} adapters, not one; export it again with `xmap export`.")
+        raise InputError(f"{folder} holds {len(adapters)} adapters, not one; {remedy_in(folder, '')}")
     return Adapter(store, adapters[0])

@@ -17,13 +17,13 @@ from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
+from xmap.store.artifacts.root import is_exported
 from xmap.store.disk.files import require_plain
 from xmap.store.errors import InputError, NotPlain
 from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import recall_source
 
 ENCODER = "encoder"
-EXPORT = "xmap-export.json"
 _TAG = re.compile(r"[A-Za-z0-9_-]+")
 _DEFAULT_TAG = EncoderConfig.model_fields["pretrained"].default
 
@@ -32,8 +32,8 @@ def encoder_of(store: Store, texts: Artifact, config: EncoderConfig) -> EncoderI
     """The encoder that `config` means. Raises `InputError` where it cannot be had or is not the one that made `texts`."""
     recorded = texts.fields.get("encoder")
     # What a received store remembers of hashes and of open_clip's answers may be made up.
-    notes = Notes(None if is_exported(store) else store.root / HASHES)
-    own = not is_exported(store) and (recorded is None or _noted(store, texts) is not None)
+    notes = Notes(None if is_exported(store.root) else store.root / HASHES)
+    own = not is_exported(store.root) and (recorded is None or _noted(store, texts) is not None)
     found = resolve(config, notes, store.root / RECORDS if own else None)
     if recorded is not None and found.fields != recorded:
         changed = ", ".join(change.field for change in explain(recorded, found.fields)[:3])
@@ -52,10 +52,10 @@ def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: s
     encoder it is, and `NotPlain`.
     """
     changed = {name: value for name, value in (("pretrained", pretrained), ("cache_dir", cache_dir)) if value}
-    usual = (None if is_exported(store) else _noted(store, texts)) or stated_encoder(texts)
+    usual = (None if is_exported(store.root) else _noted(store, texts)) or stated_encoder(texts)
     if model:
         return usual.model_copy(update={"model": model, "force_quick_gelu": False, **changed})
-    if is_exported(store):
+    if is_exported(store.root):
         _require_bundled(store, texts, usual)
         return usual.model_copy(update={"model": f"{LOCAL}{store.root / ENCODER}", "force_quick_gelu": False})
     if "encoder" not in texts.fields:
@@ -84,11 +84,6 @@ def stated_encoder(texts: Artifact) -> EncoderConfig:
     config = stated(texts, EncoderConfig)
     tag = config.pretrained if _TAG.fullmatch(config.pretrained) and not Path(config.pretrained).exists() else _DEFAULT_TAG
     return config.model_copy(update={"pretrained": tag, "cache_dir": ""})
-
-
-def is_exported(store: Store) -> bool:
-    """Whether the store is a folder that `xmap export` wrote, here or elsewhere."""
-    return os.path.lexists(store.root / EXPORT)
 
 
 def named(config: EncoderConfig) -> str:

@@ -17,10 +17,8 @@ from typing import Any
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.encoder import (
     ENCODER,
-    EXPORT,
     encoder_config,
     encoder_of,
-    is_exported,
     is_followed,
     is_on_disk,
     named,
@@ -31,6 +29,7 @@ from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
+from xmap.store.artifacts.root import EXPORT, is_exported
 from xmap.store.artifacts.usable import usable
 from xmap.store.disk.files import make_folder, open_plain, sync_folder, write_bytes
 from xmap.store.disk.leftovers import TEMPORARY, claimed, clear, temporary_prefix
@@ -104,7 +103,7 @@ def _copy(artifact: Artifact, folder: Path) -> None:
 
 def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
     """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
-    if "encoder" not in adapter.texts.fields or not (is_exported(adapter.store) or is_followed(adapter.store, adapter.texts)):
+    if "encoder" not in adapter.texts.fields or not (is_exported(adapter.store.root) or is_followed(adapter.store, adapter.texts)):
         return False
     config = encoder_config(adapter.store, adapter.texts)
     encoder = encoder_of(adapter.store, adapter.texts, config)

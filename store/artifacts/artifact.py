@@ -20,7 +20,7 @@ from xmap.store.artifacts.fingerprint import SHORT, Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, SHARED, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
-from xmap.store.artifacts.root import store_root
+from xmap.store.artifacts.root import remedy_in, store_root
 from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_own_folder, odd_below, read_plain, require_plain, write_bytes
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
@@ -103,7 +103,7 @@ class Artifact:
 
     @property
     def remedy(self) -> str:
-        return f"delete {self.path} and {self.again}."
+        return remedy_in(self.root, f"delete {self.path} and {self.again}.")
 
     @property
     def again(self) -> str:
@@ -113,7 +113,8 @@ class Artifact:
 
     def _damaged(self, name: str, problem: str) -> ArtifactDamaged:
         """The error for one of its files: what else is sound need not go, a stage that works in shards keeps it."""
-        return ArtifactDamaged(self.path / name, problem, f"delete this file and {self.path / MANIFEST}, then {self.again}.")
+        remedy = remedy_in(self.root, f"delete this file and {self.path / MANIFEST}, then {self.again}.")
+        return ArtifactDamaged(self.path / name, problem, remedy)
 
     def verify(self) -> list[ArtifactDamaged]:
         """Read every byte; one error for each file that is missing, cut short or altered, and for what is neither file nor folder."""

@@ -18,6 +18,7 @@ from typing import Any
 from blake3 import blake3
 
 from xmap.store.artifacts.fingerprint import fingerprint
+from xmap.store.artifacts.root import remedy_in
 from xmap.store.disk.files import read_plain
 from xmap.store.disk.headers import TooManyValues, parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
@@ -47,9 +48,10 @@ def versions() -> dict[str, str]:
 
 def read_manifest(path: Path) -> Mapping[str, Any]:
     """Read and check the manifest of the artifact at `path`. Raises `ArtifactMissing`, `ArtifactDamaged` and `SchemaMismatch`."""
-    remedy = f"delete {path} and run `xmap run` to build it again."
+    root = path.parent.parent
+    remedy = remedy_in(root, f"delete {path} and run `xmap run` to build it again.")
     try:
-        data = read_plain(path / MANIFEST, below=path.parent.parent)
+        data = read_plain(path / MANIFEST, below=root)
         manifest = parse_json(data)
     except FileNotFoundError as error:
         raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
@@ -61,7 +63,7 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     schema_version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if type(schema_version) is int and schema_version != SCHEMA_VERSION:
         command = str(manifest.get("command", ""))
-        remedy = f"delete {path} and run `{command if _typeable(command) else 'xmap run'}` to build it again."
+        remedy = remedy_in(root, f"delete {path} and run `{command if _typeable(command) else 'xmap run'}` to build it again.")
         raise SchemaMismatch(path, schema_version, SCHEMA_VERSION, remedy)
     problem = _problem(manifest, data) or _oddity(path, manifest)
     if problem:

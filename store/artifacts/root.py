@@ -8,6 +8,8 @@ from pathlib import Path
 from xmap.store.errors import InputError, StoreMissing
 
 VARIABLE, DEFAULT = "XMAP_STORE", ".xmap"
+# In a folder that `xmap export` wrote, the facts about it.
+EXPORT = "xmap-export.json"
 
 
 def store_root(explicit: Path | str | None) -> Path:
@@ -28,3 +30,13 @@ def require_store(root: Path) -> Path:
     except OSError as error:
         raise StoreMissing(root, str(error.strerror)) from error
     return root
+
+
+def is_exported(root: Path) -> bool:
+    """Whether the store at `root` is a folder that `xmap export` wrote, here or elsewhere."""
+    return os.path.lexists(root / EXPORT)
+
+
+def remedy_in(root: Path, own: str) -> str:
+    """What to do about damage in the store at `root`: its `own` remedy, but whoever received an exported folder has no data to train on."""
+    return f"ask for {root} again, or make it anew where its store is, with `xmap run` and `xmap export`." if is_exported(root) else own
