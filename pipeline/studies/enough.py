@@ -14,9 +14,11 @@ from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.features import Features, features_of
 from xmap.pipeline.run.plan import Plan, make_plan
 from xmap.pipeline.settings.config import XmapConfig
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.names import ADAPTER, IMAGES
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
+from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
     from xmap.stages.enough.study import Study, Trained
@@ -28,7 +30,8 @@ PROTOCOL = "few"
 def enough(store: Store, config: XmapConfig, method: str, most: int, progress: Progress, rehash: bool = False) -> Study:
     """Train `method` on 1, 2, 4 and so on up to `most` images a class with every seed, and fit the curve.
 
-    Raises `UnknownName`, and `InputError` where there are too few images to train or to measure on.
+    Raises `UnknownName`, and `InputError` where there are too few images to train or to measure on, or the method
+    takes no labels.
     """
     from xmap.stages.enough.study import study
 
@@ -40,6 +43,8 @@ def adapters_of(store: Store, config: XmapConfig, method: str, most: int, progre
     from xmap.stages.enough.study import Trained
     from xmap.stages.enough.supports import supports_of
 
+    if not method_entry(method).learns and config.text.text != "coop":
+        raise InputError(f"{method} takes no labels, so that more of them change nothing; name another --method.")
     config = config.override({"run.protocol": PROTOCOL, "run.methods": (method,)})
     features = features_of(store, config, rehash)
     workplace = workplace_of(store, config.run, progress)

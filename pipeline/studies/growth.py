@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from xmap.stages.methods.registry import method_entry
 from xmap.stages.names import ADAPTER, CACHE
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.usable import usable
@@ -19,7 +20,7 @@ LEAST = 2
 def growth_of(adapters: Iterable[Artifact], by_print: Mapping[str, Artifact]) -> tuple[dict[str, Study], tuple[str, ...]]:
     """By method, what adapters like those of an evaluation say at all numbers of shots that the store has of its seeds; and remarks.
 
-    A method that the store has at one number of shots, or whose adapters kept no samples apart, is not there.
+    A method that takes no labels, that the store has at one number of shots, or whose adapters kept no samples apart, is not there.
     """
     by_method: dict[str, list[Artifact]] = {}
     for adapter in adapters:
@@ -37,7 +38,7 @@ def growth_of(adapters: Iterable[Artifact], by_print: Mapping[str, Artifact]) ->
 
 
 def _study(method: str, adapters: Sequence[Artifact], by_print: Mapping[str, Artifact]) -> Study | None:
-    if len({adapter.summary["shots"] for adapter in adapters}) < LEAST:
+    if not method_entry(method).learns or len({adapter.summary["shots"] for adapter in adapters}) < LEAST:
         return None
     from xmap.stages.adapters.kept import OUT_OF_SAMPLE
     from xmap.stages.enough.study import Trained, study

@@ -120,7 +120,7 @@ def _turned(error: Foretold) -> Foretold:
 
 def verdict_of(doubled: Doubled, classes: Sequence[ClassRow]) -> str:
     """One sentence: whether to go on, and with which classes."""
-    span = f"{doubled.gain:.1f} points [{doubled.gain_low:.1f}, {doubled.gain_high:.1f}]"
+    span = f"{doubled.gain:.1f} points, 95 % interval [{doubled.gain_low:.1f}, {doubled.gain_high:.1f}]"
     brings = f"twice the labels ({doubled.labels:,}) are expected to bring {span}"
     if doubled.gain_high < WORTH:
         return f"You have labelled enough: {brings}."

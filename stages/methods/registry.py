@@ -35,17 +35,18 @@ class MethodEntry:
 
     `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
     `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
-    keeps none itself.
+    keeps none itself. `learns`: its answers depend on labelled images.
     """
 
     options: type[MethodOptions]
     module: str
     version: int = 1
     retrieves: bool = False
+    learns: bool = True
 
 
 METHODS: Mapping[str, MethodEntry] = {
-    "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True),
+    "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True, learns=False),
     "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f"),
     "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6),

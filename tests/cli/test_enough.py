@@ -68,6 +68,7 @@ def test_supports_that_others_chose_and_the_test_split_stays_closed(tmp_path: Pa
     assert refused.exit_code == 2
     refused = call("enough", "--features", "layout", "--most", "2", "--method", "tip-adaptr")
     assert refused.exit_code == 2
+    assert "zero-shot takes no labels" in refusal("--features", "layout", "--method", "zero-shot")
     assert "tip-adapter" in refused.output
 
 

@@ -11,7 +11,8 @@ from tests.worlds.inputs import write_layout
 from xmap.pipeline.studies.growth import growth_of
 from xmap.store.artifacts.artifact import Artifact, Store
 
-METHOD = ("--methods", "tip-adapter", "--device", "cpu", "--quiet", "--features", "layout")
+# Of zero-shot, which takes no labels, nothing is said.
+METHOD = ("--methods", "zero-shot,tip-adapter", "--device", "cpu", "--quiet", "--features", "layout")
 
 
 @pytest.fixture
