@@ -98,7 +98,7 @@ def _likely(probabilities: Array) -> tuple[int, ...]:
 
 def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> str:
     """What else an image may be, and whether both caches say the same."""
-    said = f"or {classes[second]}, {percent(float(pool.probabilities[row, second]))} %"
+    said = f"or {classes[second]} ({percent(float(pool.probabilities[row, second]))} %)"
     if pool.image_probabilities is None or pool.text_probabilities is None:
         return said
     image, text = (int(side[row].argmax()) for side in (pool.image_probabilities, pool.text_probabilities))

@@ -64,7 +64,7 @@ function one() {
   const row = asked.rows[at], now = given().get(at);
   return el("section", { id: "one" }, picture(row, "large"), el("div", { class: "ask" },
     el("h2", {}, `Image ${count(at + 1)} of ${count(asked.rows.length)}`, now !== undefined && el("span", { class: "soft" }, `: ${nameOf(now)}`)),
-    el("p", {}, "Guess: ", el("b", {}, asked.classes[row.guess]), ` ${chance(row.probability)} %, ${row.why}`),
+    el("p", {}, "Guess: ", el("b", {}, asked.classes[row.guess]), ` (${chance(row.probability)} %), ${row.why}`),
     el("div", { class: "classes", role: "group", "aria-label": "Classes" }, offered(row).map((of, place) => classButton(row, of, place, now))),
     el("div", { class: "more" }, otherClasses(row, now),
       el("button", { type: "button", "data-key": "x", "aria-pressed": String(now === OUT), onclick: () => pick(OUT) }, el("kbd", { "aria-hidden": true }, "x"), "Leave out"),

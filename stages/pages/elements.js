@@ -12,6 +12,11 @@ const el = (tag, attributes, ...children) => put(document.createElement(tag), at
 
 const fixed = (value, digits) => (value === null || value === undefined ? "" : value.toFixed(digits));
 const percent = (value, digits = 1) => (value === null || value === undefined ? "" : `${(100 * value).toFixed(digits)} %`);
+// A number above zero that would round to zero is said to be below the last digit.
+function atLeast(value, digits) {
+  const text = fixed(value, digits);
+  return value > 0 && text === fixed(0, digits) ? `<${fixed(10 ** -digits, digits)}` : text;
+}
 // A probability in percent: no answer is certain, and none impossible.
 function chance(value, digits = 1) {
   const text = fixed(value === null || value === undefined ? null : 100 * value, digits), step = 10 ** -digits;

@@ -38,7 +38,7 @@ function suspectCards(run) {
 function misleadingCards(run) {
   const task = report.tasks[run.task];
   return el("ol", { class: "nearest" }, run.misleading.map(({ sample, label, wrong, right, taken }) => el("li", {}, picture(task, sample, "near"),
-    el("div", {}, el("b", {}, task.classes[label]), `: ${plural(wrong, "wrong answer")}, mostly for ${task.classes[taken]}; ${count(right)} right`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, [taken]))));
+    el("div", {}, el("b", {}, task.classes[label]), `: ${plural(wrong, "wrong answer")}, mostly to images of ${task.classes[taken]}; ${count(right)} right`), el("div", { class: "soft" }, breakable(sample)), classPicker(run, sample, label, [taken]))));
 }
 
 // One line a correction.

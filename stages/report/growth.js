@@ -15,11 +15,11 @@ function growthFigure(width, shown) {
       svg("line", { x1: x, x2: x, y1: picture.y(row.low), y2: picture.y(row.high), stroke: SHOWN, "stroke-width": 2, "stroke-dasharray": ahead ? "4 3" : null }),
       svg("circle", { cx: x, cy: picture.y(row.accuracy), r: 5, fill: ahead ? "var(--card)" : SHOWN, stroke: SHOWN, "stroke-width": 2 })), about));
   }
-  return figure("growth-figure", "", picture.root, "Filled marks are measured, the open one is foretold; the line is the curve, the band its 95 % interval on average over supports.");
+  return figure("growth-figure", "", picture.root, "Filled marks are measured, the open one is foretold, each with its 95 % interval; the line is the curve, the band its 95 % interval on average over supports. The gain foretold is the rise of the line.");
 }
 
 function growthTable(rows) {
-  const columns = ["class", "samples", "recall at half (%)", "recall (%)", "rise", "95 % interval", "verdict"];
+  const columns = ["class", "samples", "recall with half the labels (%)", "with all (%)", "rise (points)", "95 % interval", "verdict"];
   const cells = (row) => [count(row.samples), fixed(row.before, 1), fixed(row.recall, 1), row.rise === null ? "" : signed(row.rise, 1), row.low === null ? "" : `${signed(row.low, 1)} to ${signed(row.high, 1)}`];
   return el("details", { class: "note" }, el("summary", {}, "What more labels did for each class"), el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 6 ? "number" : "" }, name)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, el("td", {}, row.name), cells(row).map((text) => el("td", { class: "number" }, text)), el("td", { class: "whole" }, row.verdict)))))));

@@ -67,14 +67,14 @@ function headline() {
   const tile = (value, text) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, text));
   const shared = gap && gap.images !== run.samples;
   const words = gap ? (gap.tie ? `a tie with ${against.title}: the 95 % interval of the difference holds zero` : `${gap.difference > 0 ? "better" : "worse"} than ${against.title} on the ${shared ? `${count(gap.images)} test images that both scored` : "same test images"}`) : "";
-  return section("headline", shown.title, `${run.features}, ${shown.shots} labelled ${shown.shots === 1 ? "image" : "images"} a class; settings chosen on ${shown.selected_on} (${count(shown.trials)} tried).`,
+  return section("headline", shown.title, `${run.features}, ${shown.shots} labelled ${shown.shots === 1 ? "image" : "images"} a class; settings chosen on ${shown.selected_on}${shown.trials ? ` (${count(shown.trials)} tried)` : ""}.`,
     el("div", { class: "tiles" },
       tile(`${shown.accuracy.toFixed(2)} %`, `accuracy on test, 95 % interval ${shown.low.toFixed(2)} to ${shown.high.toFixed(2)} (${shown.ci_kind})`),
       gap && tile(`${signed(gap.difference)} points`, `against ${against.title}${shared ? ` on ${count(gap.images)} images` : ""}, paired 95 % interval ${signed(gap.low)} to ${signed(gap.high)} (${gap.kind})${gap.tie ? ": a tie" : ""}`),
       uneven(shown) && tile(`${shown.largest_share.toFixed(1)} %`, `of the test images are of the largest class: naming it always would be right as often; mean of the classes: ${shown.balanced_accuracy_mean.toFixed(1)} %`),
       tile(`${shown.ece_mean.toFixed(1)} %`, `expected calibration error${shown.raw_ece_mean === null ? "" : `, ${shown.raw_ece_mean.toFixed(1)} % before calibration`}`),
       tile(count(run.samples), `test images of ${count(task.classes.length)} classes, ${shown.seeds.length} ${shown.seeds.length === 1 ? "seed" : "seeds"}`),
-      tile(count(shown.trainable_parameters), `trained numbers, ${fixed(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
+      tile(count(shown.trainable_parameters), `trained numbers, ${atLeast(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
     el("p", {}, `${shown.method} names the right class for ${shown.accuracy.toFixed(1)} % of the test images${words ? `, ${words}` : ""}.`),
     shown.edges.length > 0 && el("p", { class: "note" }, `The choice of ${shown.edges.join(", ")} lies at the edge of its grid: a wider one may give more.`),
     run.unreadable.length > 0 && el("details", { class: "note" }, el("summary", {}, `${count(run.unreadable.length)} ${run.unreadable.length === 1 ? "image" : "images"} could not be read`), el("ul", {}, run.unreadable.slice(0, 50).map((row) => el("li", {}, `${row.sample} (${row.kind})`)))),
@@ -85,7 +85,7 @@ function methods() {
   const rows = report.series.filter((series) => series.task === state.shown.task);
   const columns = ["method", "accuracy (%)", "95 % interval", "top-5 (%)", "calibration error (%)", "log loss", "macro-F1 (%)", "trained numbers", "training (s)", "per image (ms)", "chosen on"];
   const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 10 ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", { class: row === state.shown ? "chosen" : "" },
-    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), fixed(row.log_loss_mean, 3), fixed(row.macro_f1_mean, 1), count(row.trainable_parameters), fixed(row.train_seconds, 1), fixed(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
+    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), fixed(row.log_loss_mean, 3), fixed(row.macro_f1_mean, 1), count(row.trainable_parameters), atLeast(row.train_seconds, 1), atLeast(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
   const others = report.series.length - rows.length;
   return section("methods", "Methods side by side", "", fit((width) => methodsFigure(width, rows, state.shown, state.against, choose)), el("div", { class: "scroll" }, table),
     others > 0 && el("p", { class: "soft" }, `${others} more are of runs over other classes; choose one above to see them.`));
@@ -176,12 +176,12 @@ function samples() {
 
 function suspects() {
   const run = report.runs[state.shown.run], total = run.suspects.length;
-  return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} ${run.suspects[0].probability === null ? "whose nearest cached images are all of another class" : "whose label has a probability below 5 % by class texts and other cached images"}: often a wrong label. Each with its class, and what it is among.`, suspectCards(run));
+  return total > 0 && section("suspects", "Suspect labels", `${plural(total, "training image")} ${run.suspects[0].probability === null ? "whose nearest cached images are all of another class" : "whose label has a probability below 5 % by class texts and other cached images"}: often a wrong label. Each with its class and the classes it is among.`, suspectCards(run));
 }
 
 function misleading() {
   const run = report.runs[state.shown.run], total = run.misleading.length;
-  return total > 0 && section("misleading", "Cached images that mislead", `${plural(total, "training image")} that supported most wrong answers, of all methods with an image cache and all seeds: near to the test image, and of the class that was answered.`, misleadingCards(run));
+  return total > 0 && section("misleading", "Cached images that mislead", `${plural(total, "training image")} that supported most wrong answers: among the nearest to a test image, and of the class that was wrongly answered; over all methods with an image cache and all seeds. Test images name them: what is mended by this is to be measured on others.`, misleadingCards(run));
 }
 
 function change(changes, keep) {

@@ -23,5 +23,5 @@ function worstSets(task, shown) {
 function setsText(shown) {
   if (shown.coverage_mean === null) return `None: ${shown.sets_by}.`;
   const [low, high] = shown.coverage_ci95;
-  return `Meant to hold the true class for ${Number(shown.coverage_promised.toPrecision(6))} % of images; held for ${shown.coverage_mean.toFixed(1)} % of the test images (95 % interval ${low.toFixed(1)} to ${high.toFixed(1)}), with ${shown.set_size_mean.toFixed(2)} classes a set, ${shown.single_share.toFixed(1)} % of one class. Their threshold is by ${shown.sets_by}.`;
+  return `Sets of ${shown.title}, meant to hold the true class of ${Number(shown.coverage_promised.toPrecision(6))} % of images, hold it for ${shown.coverage_mean.toFixed(1)} % of the test images (95 % interval ${low.toFixed(1)} to ${high.toFixed(1)}). They have ${shown.set_size_mean.toFixed(2)} classes on average; ${shown.single_share.toFixed(1)} % are of one class. They stand on ${shown.sets_by}.`;
 }

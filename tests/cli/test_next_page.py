@@ -110,7 +110,7 @@ def test_of_many_classes_the_likely_ones_have_buttons_and_the_others_a_list(chro
     from xmap.stages.images.decode import RULES
 
     (tmp_path / "a.png").write_bytes(_new(1))
-    one = Candidate("a.png", "0" * 64, tmp_path / "a.png", tmp_path / "a.png", 17, 0.4, (17, 3, 99), "or class 3, 20.0 %")
+    one = Candidate("a.png", "0" * 64, tmp_path / "a.png", tmp_path / "a.png", 17, 0.4, (17, 3, 99), "or class 3 (20.0 %)")
     (tmp_path / "many.html").write_text(label_page([one], [f"class {number}" for number in range(100)], "One.", RULES), "utf-8")
     visit = Visit(chromium, tmp_path / "many.html", drawn="#one", **SIZES["phone"])
     assert visit.page.locator("#one .class span").all_inner_texts() == ["class 17", "class 3", "class 99"]

@@ -53,6 +53,8 @@ def test_no_probability_is_shown_as_certain(visit: Visit) -> None:
     shown = visit.page.evaluate("[1, 0.9996, 0.9994, 0.5, 0.0004, 0, null].map((value) => chance(value))")
     assert shown == [">99.9", ">99.9", "99.9", "50.0", "<0.1", "<0.1", ""]
     assert not {"100.0", "0.0"} & set(visit.column(5))
+    times = visit.page.evaluate("[0, 0.0004, 0.06, null].map((value) => atLeast(value, 1))")
+    assert times == ["0.0", "<0.1", "0.1", ""], "no work is said to take no time"
 
 
 def test_sorting_filtering_and_searching_by_clicking(visit: Visit) -> None:
@@ -130,8 +132,8 @@ def test_prediction_sets_say_what_they_hold_or_why_there_are_none(visit: Visit) 
     page = visit.page
     shown = page.evaluate("[state.shown.coverage_mean, state.shown.set_size_mean]")
     text = page.locator("#sets").inner_text()
-    assert f"held for {shown[0]:.1f} % of the test images" in text
-    assert f"{shown[1]:.2f} classes a set" in text
+    assert f"hold it for {shown[0]:.1f} % of the test images" in text
+    assert f"{shown[1]:.2f} classes on average" in text
     assert page.locator("#worst-sets tbody tr").count() == 3
     page.evaluate("Object.assign(state.shown, { coverage_mean: null, sets_by: 'no sample was kept apart' }); draw()")
     assert "None: no sample was kept apart." in page.locator("#sets").inner_text()
