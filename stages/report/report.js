@@ -1,8 +1,12 @@
 // The page: which series are shown, and all sections drawn from them. State changes redraw; nothing is stored but the theme.
 const report = JSON.parse(document.getElementById("data").textContent);
 const bases = report.runs.map((run) => (run.label ? run.name.slice(0, -run.label.length - 1) : run.name));
-// What all runs' names begin with says nothing beside each method; what tells runs of one name apart does.
-const common = bases.reduce((start, name) => { while (!name.startsWith(start)) start = start.slice(0, -1); return start; });
+// What all runs' names begin with, in whole parts, says nothing beside each method; what tells runs of one name apart does.
+function commonStart(names) {
+  const start = names.reduce((found, name) => { while (!name.startsWith(found)) found = found.slice(0, -1); return found; });
+  return names.every((name) => name === start) ? start : start.slice(0, start.lastIndexOf("-") + 1);
+}
+const common = commonStart(bases);
 for (const series of report.series) {
   const run = report.runs[series.run], title = [bases[series.run].slice(common.length), run.label].filter(Boolean).join(" ") || run.name;
   series.title = report.runs.length > 1 ? `${series.method} · ${title}` : series.method;

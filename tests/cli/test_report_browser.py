@@ -49,6 +49,11 @@ def test_every_figure_is_drawn_and_names_are_text(visit: Visit) -> None:
     assert visit.page.locator("#samples-table img").count() == visit.page.locator("#samples-table tbody tr").count()
 
 
+def test_names_of_runs_are_shortened_by_whole_parts(visit: Visit) -> None:
+    names = "[['a-b-16shot', 'a-b-1shot'], ['a-b', 'a-b'], ['pets', 'pets-2']]"
+    assert visit.page.evaluate(f"{names}.map(commonStart)") == ["a-b-", "a-b", ""]
+
+
 def test_no_probability_is_shown_as_certain(visit: Visit) -> None:
     shown = visit.page.evaluate("[1, 0.9996, 0.9994, 0.5, 0.0004, 0, null].map((value) => chance(value))")
     assert shown == [">99.9", ">99.9", "99.9", "50.0", "<0.1", "<0.1", ""]
