@@ -51,6 +51,9 @@ def _print(found: Study) -> None:
     print_table(columns, [*rows, foretold], right=columns)
     _print_classes(found)
     show(MEASURED)
+    if doubled.gain > 0 and doubled.accuracy < found.points[-1].accuracy:
+        there = f"{doubled.accuracy - doubled.gain:.1f}"
+        show(f"the last measured value lies above the curve, by chance; gains count from the curve, which is at {there} there")
     show(found.verdict)
 
 

@@ -94,8 +94,9 @@ def _sheet(chosen: Chosen, folder: Path) -> Sheet:
     values: dict[str, Sequence[Any]] = {
         "path": path, "label": label, "guess": guess, "probability": probability, "why": why, "content": content,
     }  # fmt: skip
-    texts = {"image": path, "guess": guess, "probability %": list(map(percent, probability)), "why": why}
-    return Sheet(values, texts, ("probability %",), _facts(chosen, values), spare=("why",))
+    texts = {"image": path, "guess": guess, "probability %": list(map(percent, probability))}
+    texts |= {"why": [one.doubt for one in chosen.candidates], "caches": [one.dispute for one in chosen.candidates]}
+    return Sheet(values, texts, ("probability %",), _facts(chosen, values), spare=("caches",))
 
 
 def _facts(chosen: Chosen, values: dict[str, Sequence[Any]]) -> dict[str, Any]:

@@ -174,7 +174,7 @@ def _print_csv(predictions: Iterable[Prediction], asked: Asked) -> None:
 
 def _print(predictions: list[Prediction], asked: Asked, top: int) -> None:
     rows = [_row(prediction, top) for prediction in predictions]
-    unasked = (() if asked.sets else ("set", "size")) + (() if asked.rejection else ("strangeness",))
+    unasked = (() if asked.sets else ("set", "size")) + (() if asked.rejection else STRANGE_COLUMNS)
     columns = [name for name in rows[0] if name not in unasked]
     numbers = [name for name in columns if name in NUMBERS]
     print_table(columns, [[row[name] for name in columns] for row in rows], right=numbers, spare=SPARE, paths=columns[:1])
@@ -193,6 +193,7 @@ def _row(prediction: Prediction, top: int) -> dict[str, str]:
         "image": prediction.path,
         "class": prediction.class_name,
         "probability %": "" if bad or prediction.rejected else percent(prediction.probability),
+        "nearest": prediction.nearest,
         "strangeness": _number(prediction.strangeness),
         "set": f"all {len(named):,} classes" if more and len(named) == len(prediction.classes) else ", ".join(named[:NAMED]) + more,
         "size": "" if bad else f"{len(named):,}",

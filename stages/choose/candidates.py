@@ -31,8 +31,8 @@ LIKELY = 9
 class Candidate:
     """An image to label: its name in the pool, the blake3 of its bytes in hex, where it is, and the file that holds it alone, if one does.
 
-    `guess` is the class that the adapter takes it for, with its `probability`, `likely` the most probable classes, best first, and `why`
-    what it does not know.
+    `guess` is the class that the adapter takes it for, with its `probability`, `likely` the most probable classes, best first, `doubt`
+    what else it may be, and `dispute` what its two caches say where they say different classes.
     """
 
     sample_id: str
@@ -42,7 +42,13 @@ class Candidate:
     guess: int
     probability: float
     likely: tuple[int, ...]
-    why: str
+    doubt: str
+    dispute: str
+
+    @property
+    def why(self) -> str:
+        """What the adapter does not know of it."""
+        return "; ".join(part for part in (self.doubt, self.dispute) if part)
 
     def called(self, folder: Path | None = None) -> str:
         """What a table in `folder` calls it: a file by its path from there, by its whole path where it lies elsewhere, or without `folder`.
@@ -87,7 +93,7 @@ def candidates(pool: Pool, samples: Samples, rows: Sequence[int], classes: Seque
         sample, likely = samples[row], _likely(pool.probabilities[row])
         guess = likely[0]
         file, chance = sample.place if isinstance(sample.place, Path) else None, float(pool.probabilities[row, guess])
-        found.append(Candidate(sample.sample_id, content, sample.place, file, guess, chance, likely, _why(pool, row, likely[1], classes)))
+        found.append(Candidate(sample.sample_id, content, sample.place, file, guess, chance, likely, *_why(pool, row, likely[1], classes)))
     return found
 
 
@@ -96,10 +102,10 @@ def _likely(probabilities: Array) -> tuple[int, ...]:
     return tuple(np.argsort(-probabilities, kind="stable")[:LIKELY].tolist())
 
 
-def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> str:
-    """What else an image may be, and whether both caches say the same."""
+def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> tuple[str, str]:
+    """What else an image may be, and what both caches say where they do not say the same."""
     said = f"or {classes[second]} ({percent(float(pool.probabilities[row, second]))} %)"
     if pool.image_probabilities is None or pool.text_probabilities is None:
-        return said
+        return said, ""
     image, text = (int(side[row].argmax()) for side in (pool.image_probabilities, pool.text_probabilities))
-    return said if image == text else f"{said}; cached images say {classes[image]}, class texts {classes[text]}"
+    return said, "" if image == text else f"cached images say {classes[image]}, class texts {classes[text]}"

@@ -9,7 +9,9 @@ import pytest
 
 from tests.worlds.commands import call
 from tests.worlds.inputs import write_layout, write_photos
+from xmap.cli.enough import _print
 from xmap.stages.datasets.digits import png
+from xmap.stages.enough.study import Doubled, Point, Study, verdict_of
 from xmap.store.artifacts.artifact import Store
 
 TINY = ("--model", "xmap-tiny", "--views", "0", "--device", "cpu", "--quiet")
@@ -51,6 +53,14 @@ def test_the_digits_from_images_to_a_verdict(digits: Path, own_store: Path) -> N
     assert found["verdict"] in again.stdout
     assert "foretold" in again.stdout
     assert {artifact.fingerprint for artifact in Store(own_store).artifacts()} == before
+
+
+@pytest.mark.parametrize(("measured", "said"), [(98.3, True), (96.0, False)])
+def test_a_value_foretold_below_a_measured_one_is_explained(measured: float, said: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    points = tuple(Point(shots, 10 * shots, 3, 40, accuracy, 90.0, 99.0) for shots, accuracy in ((2, 90.0), (4, measured)))
+    doubled = Doubled(80, 97.5, 95.0, 99.0, 0.8, 0.1, 1.5)
+    _print(Study("xmadapter", points, (), doubled, (), verdict_of(doubled, ())))
+    assert ("above the curve, by chance; gains count from the curve, which is at 96.7 there" in capsys.readouterr().out) == said
 
 
 def test_supports_that_others_chose_and_the_test_split_stays_closed(tmp_path: Path, own_store: Path) -> None:

@@ -86,6 +86,14 @@ def test_what_is_labelled_unreadable_or_there_twice_is_left_out_and_counted(worl
     assert {row["guess"] for row in found["candidates"]} <= set(COLOURS)
 
 
+def test_a_narrow_terminal_still_says_why(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmap.cli.tables.terminal_width", lambda: 80)
+    whys = [row["why"].partition(";")[0] for row in answer("pool")["candidates"]]
+    header, _, *rows = [line for line in call("next", "pool", "--quiet").stdout.splitlines() if line.strip()]
+    assert header.split()[-1] in ("why", "caches")
+    assert all(why.startswith("or ") and why in row for why, row in zip(whys, rows, strict=True))
+
+
 def test_an_image_is_encoded_once(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = answer(world / "pool", "-n", 3, "--store", world / "store")
     monkeypatch.setattr("xmap.stages.extract.work.ShardEncoder", encode_nothing)

@@ -65,6 +65,16 @@ def test_digits_left_out_are_rejected_more_often_than_others_in_every_format(wor
     assert "none of these, nearest " in printed.stdout
 
 
+def test_a_narrow_terminal_names_the_nearest_class_of_what_is_rejected(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmap.cli.tables.terminal_width", lambda: 80)
+    words = ("predict", world / "strange", "--store", world / "store", "--reject", "0.9", "--quiet")
+    nearest = [json.loads(line)["nearest"] for line in call(*words, "--json").stdout.splitlines()]
+    header, _, *rows = [line for line in call(*words).stdout.splitlines() if line.strip()]
+    assert max(map(len, rows)) <= 80
+    place = header.index("nearest")
+    assert [row[place:].split()[0] for row in rows] == nearest
+
+
 def test_python_and_an_exported_folder_give_the_same(world: Path, tmp_path: Path) -> None:
     adapter = xmap.load(store=world / "store")
     images = sorted((world / "strange").glob("*/*.png"))

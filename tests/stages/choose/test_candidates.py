@@ -13,4 +13,4 @@ from xmap.stages.choose.ranking import Pool
 def test_no_class_is_said_to_be_impossible(chance: float, said: str) -> None:
     unit = np.ones((1, 1), np.float32)
     pool = Pool(unit, np.asarray([[1 - chance, chance]], np.float32), None, None, unit)
-    assert _why(pool, 0, 1, ("ant", "bee")) == f"or bee ({said} %)"
+    assert _why(pool, 0, 1, ("ant", "bee")) == (f"or bee ({said} %)", "")
