@@ -43,7 +43,7 @@ class Candidate:
     probability: float
     likely: tuple[int, ...]
     doubt: str
-    dispute: str
+    dispute: str = ""
 
     @property
     def why(self) -> str:
