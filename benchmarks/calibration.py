@@ -24,7 +24,7 @@ from benchmarks.page import replace_between
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval.metrics import calibration_error
 from xmap.stages.extract.tensor_files import read_labels, read_matrix
-from xmap.stages.fewshot.draw import CALIBRATION_MOST, VALIDATION_SHOTS
+from xmap.stages.fewshot.draw import CALIBRATION_MOST, KEPT_MOST, VALIDATION_SHOTS
 from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.machine.device import repeatable
@@ -100,8 +100,9 @@ def scored(data: Data, fold: int) -> dict[tuple[str, int], Kept]:
     given, kept = data.without(fold)
     index = SplitIndex(given.sample_ids, given.labels.numpy().astype(np.int32), given.sample_ids)
     some, found = drawn(given, index.some(CALIBRATION_MOST, SEED)), {}
+    choosing = index.without(set(index.half(KEPT_MOST, SEED).sample_ids))
     for count in data.shots:
-        few = drawn(given, index.few(min(count, VALIDATION_SHOTS), SEED))
+        few = drawn(given, choosing.few(min(count, VALIDATION_SHOTS), SEED))
         task = FewShotTask(data.text, data.support(count), few, SEED, "validation")
         for name, entry in METHODS.items():
             module = method(name)
