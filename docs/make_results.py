@@ -19,11 +19,11 @@ BEGIN, END = "<!-- printed: written by docs/make_results.py -->", "<!-- end of p
 HONEST, HONEST_END = "<!-- honest: written by docs/make_results.py -->", "<!-- end of honest -->"
 # How far what is stated can be believed, before -> after its temperature, and what sets of 90 % did.
 QUERY = """
-select dataset as data, shots, method, format('{:.1f} -> {:.1f}', raw_ece_mean, ece_mean) as ece,
+select distinct dataset as data, shots, method, format('{:.1f} -> {:.1f}', raw_ece_mean, ece_mean) as ece,
   format('{:.3f} -> {:.3f}', raw_log_loss_mean, log_loss_mean) as log_loss, round(aurc_mean, 2) as aurc,
   coalesce(format('{:.1f} [{:.1f}, {:.1f}]', coverage_mean, coverage_low, coverage_high), '') as coverage,
   coalesce(format('{:.2f}', set_size_mean), '') as set_size
-from runs where dataset in (DATA) order by dataset, shots, method
+from runs where dataset in (DATA) order by data, shots, method
 """
 
 
