@@ -31,7 +31,7 @@ from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS
-from xmap.stages.train.calibration import calibrate_on, score
+from xmap.stages.train.calibration import Said, calibrate_on, score
 from xmap.stages.train.stage import fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +108,7 @@ def scored(data: Data, fold: int) -> dict[tuple[str, int], Kept]:
             module = method(name)
             with repeatable(SEED, "cpu"):
                 fitted = fit(module, task, entry.options(), NoLog())
-                fitted = replace(fitted, calibration=calibrate_on(module, fitted, task, some, "validation"))
+                fitted = replace(fitted, calibration=calibrate_on(Said.of(module, fitted, task, some, "validation")))
                 found[name, count] = Kept(score(module, fitted, Cache.of(task), kept), kept.labels, fitted.calibration.temperature)
         print(f"fold {fold}: {count} shots", file=sys.stderr, flush=True)
     return found

@@ -29,7 +29,7 @@ from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS
-from xmap.stages.train.calibration import calibrate_on, score
+from xmap.stages.train.calibration import Said, calibrate_on, score
 from xmap.stages.train.stage import fit
 from xmap.store.formats.tables import Array
 
@@ -83,7 +83,7 @@ def pools(data: Data, shown: Sequence[int], test: bool) -> Iterator[tuple[str, P
             task = FewShotTask(data.text, data.support(shots), few, SEED, "validation")
             with repeatable(SEED, "cpu"):
                 fitted = fit(module, task, METHODS[name].options(), NoLog())
-                fitted = replace(fitted, calibration=calibrate_on(module, fitted, task, given, "validation"))
+                fitted = replace(fitted, calibration=calibrate_on(Said.of(module, fitted, task, given, "validation")))
                 logits = score(module, fitted, Cache.of(task), pool).double()
             raw, calibrated = (nonconformity(logits / scale).numpy() for scale in (1.0, fitted.calibration.temperature))
             yield f"`{name}`" + ("" if name == "zero-shot" else f", {shots} shots"), Pool(raw, calibrated, pool.labels.numpy())

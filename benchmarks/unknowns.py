@@ -29,7 +29,7 @@ from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS
-from xmap.stages.train.calibration import calibrate_on, score
+from xmap.stages.train.calibration import Said, calibrate_on, score
 from xmap.stages.train.stage import fit
 
 DATA = ROOT.parent / "shared" / "data"
@@ -154,7 +154,7 @@ def measured(name: str, data: Data, opened: Mapping[str, Labelled]) -> Iterator[
                 module = method(adapter)
                 with repeatable(SEED, "cpu"):
                     fitted = fit(module, task, METHODS[adapter].options(), NoLog())
-                    scale = calibrate_on(module, fitted, task, some, "validation").temperature
+                    scale = calibrate_on(Said.of(module, fitted, task, some, "validation")).temperature
                 for split, (mine_there, strange_there) in splits.items():
                     pair = []
                     for features in (mine_there.features, strange_there):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.adapter import BATCH, Adapter
 from xmap.pipeline.adapters.given_images import image_paths
 from xmap.stages.eval.metrics import auroc, false_accepts
 from xmap.stages.names import ADAPTER
@@ -31,8 +31,11 @@ def unknown_of(
     mine.sort(key=lambda found: (methods.index(found.summary["method"]), found.summary["seed"]))
     adapters = [Adapter(store, found) for found in mine]
     progress.start("unknown images", len(images))
-    features = adapters[0].encode(images, adapters[0].encoder(device=device))
-    progress.advance(len(images))
+    encoder, parts = adapters[0].encoder(device=device), []
+    for start in range(0, len(images), BATCH):
+        parts.append(adapters[0].encode(images[start : start + BATCH], encoder))
+        progress.advance(len(parts[-1]))
+    features = np.concatenate(parts)
     return [_told(adapter, _known(evaluation, adapter.artifact), adapter.strangeness(features)) for adapter in adapters]
 
 

@@ -18,7 +18,7 @@ from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.eval.metrics import RESAMPLES, Difference, bootstrap_interval, paired_difference, shared_part, with_seeds
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import splits_of
+from xmap.stages.fewshot.draw import Beside, splits_of
 from xmap.stages.fewshot.task import Labelled, Segments
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.fitting.threads import product_size, threads_for
@@ -101,7 +101,8 @@ def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: M
     """Fit the method with its default settings. Raises `InputError` without a validation split."""
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
-    task = assemble(images, OpenCache(cache, texts), TrainSpec(METHOD, options, seed, "paper"))
+    opened = OpenCache(cache, texts)
+    task = assemble(images, opened, Beside.of(images, opened.values.sample_ids), TrainSpec(METHOD, options, seed, "paper"))
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
     task_alone = task.to(device).without_validation()

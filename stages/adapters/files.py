@@ -16,6 +16,7 @@ from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Selection
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.methods.searched import MethodOptions
+from xmap.stages.names import COOP
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.schemas import stored_oddity
@@ -99,6 +100,11 @@ def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache)
     whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())
     if not whole or not bool(torch.isfinite(logits / fitted.calibration.temperature).all()):
         raise ArtifactDamaged(artifact.path / ADAPTER, "its scores are not finite numbers", artifact.remedy)
+
+
+def texts_are_tuned(cache: OpenCache) -> bool:
+    """Whether class texts were tuned on the support of their cache: what they say of it is not out of sample."""
+    return cache.texts.stage == COOP
 
 
 def on_device(fitted: Fitted, device: str) -> Fitted:

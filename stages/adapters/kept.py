@@ -65,6 +65,9 @@ class Kept:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    def __str__(self) -> str:
+        return f"{len(self):,} sample{'s' * (len(self) != 1)}, {self.source}" if len(self) else self.source
+
     @property
     def facts(self) -> dict[str, Json]:
         """What the manifest says of them."""

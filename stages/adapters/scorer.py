@@ -7,15 +7,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device
+from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device, texts_are_tuned
 from xmap.stages.adapters.kept import Kept, read_kept
-from xmap.stages.adapters.sets import Sets, require_level
+from xmap.stages.adapters.sets import Sets
 from xmap.stages.adapters.strangeness import Rejection, strangeness
 from xmap.stages.fewshot.cache import OpenCache, open_index
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods.protocol import Scores, index_queries
 from xmap.stages.methods.protocol import method as load_method
-from xmap.stages.names import COOP
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
 from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
@@ -39,7 +38,7 @@ class Scorer:
     @property
     def uses_support(self) -> bool:
         """Whether its scores depend on the few-shot samples at all."""
-        return bool(self.fitted.tensors) or self._cache.index is not None or self.cache.texts.stage == COOP
+        return bool(self.fitted.tensors) or self._cache.index is not None or texts_are_tuned(self.cache)
 
     @cached_property
     def _index(self) -> VectorIndex:
@@ -69,7 +68,6 @@ class Scorer:
 
         Raises `InputError` for an adapter of an older xmap and for no share, `UnknownName` and `ArtifactDamaged`.
         """
-        require_level(level)
         return Sets(self._promising("sets"), level, by)
 
     def rejection(self, share: float) -> Rejection:

@@ -28,6 +28,7 @@ from xmap.store.errors import InputError, UnknownName
 from xmap.store.formats.tables import Array
 
 BY = ("all", "class")
+ASKED = "sets of {}: the share of images whose class is in their set"
 # What is proven of sets, by where their samples come from.
 PROMISES: Mapping[str, str] = {
     KEPT_WORDS[VAL]: "at least {} % of the sets of such images have their class (split conformal)",
@@ -55,12 +56,11 @@ def threshold(scores: Array, level: float) -> float:
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else math.inf
 
 
-def require_level(level: float) -> float:
-    """A level that can be promised. Raises `InputError`."""
-    if not 0 < level < 1:
-        hint = f", such as {level / 100:g}" if 1 < level < 100 else ", such as 0.9"
-        raise InputError(f"sets of {level:g}: the share of images whose class is in their set lies between 0 and 1{hint}.")
-    return level
+def require_share(share: float, asked: str, usual: float) -> None:
+    """Raise `InputError` for what cannot be promised of a share of images; `asked` says what was, and of which images."""
+    if not 0 < share < 1:
+        hint = share / 100 if 1 < share < 100 else usual
+        raise InputError(f"{asked.format(f'{share:g}')} lies between 0 and 1, such as {hint:g}.")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Sets:
     by: str = "all"
 
     def __post_init__(self) -> None:
-        require_level(self.level)
+        require_share(self.level, ASKED, 0.9)
         if self.by not in BY:
             raise UnknownName("way to make sets", self.by, BY)
 
@@ -107,8 +107,7 @@ class Sets:
     @property
     def words(self) -> str:
         """What the sets stand on, and why they are all classes where they are."""
-        count, needed = len(self.kept), fewest(self.level)
-        found = f"{count:,} sample{'s' * (count != 1)}, {self.kept.source}" if count else self.kept.source
+        found, needed = str(self.kept), fewest(self.level)
         if self.too_few:
             return f"{found}; {100 * self.level:g} % takes {needed:,}, so that every set is all classes"
         if not self.own:

@@ -18,12 +18,12 @@ from functools import cached_property
 from torch import Tensor
 
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept
-from xmap.stages.adapters.sets import fewest, threshold
+from xmap.stages.adapters.sets import fewest, require_share, threshold
 from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
-from xmap.store.errors import InputError
 
 SOFTNESS, SHARPNESS = 2.0, 8.0
+ASKED = "rejecting by {}: the share of known images to accept"
 # What is proven of a threshold, by where the samples come from that it stands on.
 PROMISES: Mapping[str, str] = {
     KEPT_WORDS[VAL]: "at least {} % of such images are accepted (split conformal)",
@@ -50,9 +50,7 @@ class Rejection:
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            hint = f"{self.share / 100:g}" if 1 < self.share < 100 else "0.95"
-            raise InputError(f"rejecting by {self.share:g}: the share of known images to accept lies between 0 and 1, such as {hint}.")
+        require_share(self.share, ASKED, 0.95)
 
     @cached_property
     def threshold(self) -> float:
@@ -64,8 +62,7 @@ class Rejection:
         return strange > self.threshold
 
     def __str__(self) -> str:
-        count, share = len(self.kept), f"{100 * self.share:g}"
-        found = f"{count:,} sample{'s' * (count != 1)}, {self.kept.source}" if count else self.kept.source
+        share = f"{100 * self.share:g}"
         if math.isinf(self.threshold):
-            return f"none of these: {found}; to accept {share} % takes {fewest(self.share):,}, so that nothing is rejected"
-        return f"none of these: stranger than {self.threshold:.3f}; {found}; {PROMISES[self.kept.source].format(share)}"
+            return f"none of these: {self.kept}; to accept {share} % takes {fewest(self.share):,}, so that nothing is rejected"
+        return f"none of these: stranger than {self.threshold:.3f}; {self.kept}; {PROMISES[self.kept.source].format(share)}"

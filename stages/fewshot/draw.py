@@ -107,68 +107,70 @@ def _short_classes(counts: Array, classes: Sequence[str], config: CacheConfig, f
     return (f"{text}; taken as they are.",)
 
 
-def draw_validation(
-    images: Artifact, shots: int, seed: int, protocol: Protocol, support: Collection[str], classes: int
-) -> tuple[ImageFeatures | None, str]:
+@dataclass(frozen=True)
+class Beside:
+    """The samples beside a support, of which all draws are made: those of validation, else what it leaves of the training images."""
+
+    images: Artifact
+    split: str
+    index: SplitIndex
+
+    @classmethod
+    def of(cls, images: Artifact, support: Collection[str] = ()) -> Beside:
+        """Those beside the samples `support`, by id."""
+        splits = splits_of(images)
+        if VAL in splits:
+            return cls(images, VAL, index_split(images, VAL))
+        if TRAIN in splits and not fixed_shots(images):
+            return cls(images, TRAIN, index_split(images, TRAIN).without(set(support)))
+        return cls(images, VAL, SplitIndex((), np.empty(0, np.int32), ()))
+
+    def all_choose(self, protocol: Protocol) -> bool:
+        """Whether a protocol chooses on all of them."""
+        return protocol == "paper" and self.split == VAL
+
+    def take(self, chosen: SplitIndex) -> ImageFeatures:
+        """The plain rows of some of them."""
+        return take_samples(self.images, self.split, set(chosen.sample_ids), plain=True).by_content()
+
+
+def draw_validation(beside: Beside, shots: int, seed: int, protocol: Protocol, classes: int) -> tuple[ImageFeatures | None, str]:
     """The samples that settings are chosen on (plain views), and in words what they are; None where there are none.
 
     "few" draws `min(shots, 4, available)` of each class from the val split: a user with K labelled images a class does not
     have hundreds more to tune on; those of `draw_kept` are not among them. "paper" takes the whole val split, as many papers do.
     Without a val split both take training samples that are not in the support.
     """
-    split, index = _beside(images, support)
-    whole = _takes_all(protocol, split)
+    index, whole = beside.index, beside.all_choose(protocol)
     chosen = index if whole else index.without(set(index.half(KEPT_MOST, seed).sample_ids)).few(min(shots, VALIDATION_SHOTS), seed)
     if not len(chosen):
         return None, NOTHING
     what = f"all {len(chosen)}" if whole else per_class(chosen.counts(classes))
-    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), f"{WORDS[split]}, {what}"
+    return beside.take(chosen), f"{WORDS[beside.split]}, {what}"
 
 
-def draw_calibration(images: Artifact, seed: int, support: Collection[str]) -> tuple[ImageFeatures | None, str]:
+def draw_calibration(beside: Beside, seed: int) -> tuple[ImageFeatures | None, str]:
     """The samples that a temperature is fitted on (plain views), and in words what they are; None where there are none.
 
     Whatever their class, as they come: drawn evenly by class, as those are that settings are chosen on, they would speak for other
     data than an adapter will meet. Some of those are among them.
     """
-    split, index = _beside(images, support)
-    chosen = index.some(CALIBRATION_MOST, seed)
+    chosen = beside.index.some(CALIBRATION_MOST, seed)
     if not len(chosen):
         return None, NOTHING
-    what = f"{WORDS[split]}, {len(chosen):,} of {len(index):,} samples"
-    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), what
+    return beside.take(chosen), f"{WORDS[beside.split]}, {len(chosen):,} of {len(beside.index):,} samples"
 
 
-def draw_kept(images: Artifact, seed: int, support: Collection[str], protocol: Protocol = "few") -> tuple[ImageFeatures | None, str]:
+def draw_kept(beside: Beside, seed: int, protocol: Protocol = "few") -> tuple[ImageFeatures | None, str]:
     """The samples that are kept apart from all choices (plain views), and in words what they are; None where there are none.
 
     They are drawn before those that settings are chosen on, whatever their class: so they are exchangeable with new ones. What a draw
     evenly by class leaves would not be, as it lacks the small classes. Where "paper" chooses on the whole val split, none are kept.
     """
-    split, index = _beside(images, support)
-    chosen = index.half(KEPT_MOST, seed)
-    if _takes_all(protocol, split) or not len(chosen):
+    chosen = beside.index.half(KEPT_MOST, seed)
+    if beside.all_choose(protocol) or not len(chosen):
         return None, NOTHING_KEPT
-    return take_samples(images, split, set(chosen.sample_ids), plain=True).by_content(), KEPT_WORDS[split]
-
-
-def _takes_all(protocol: Protocol, split: str) -> bool:
-    return protocol == "paper" and split == VAL
-
-
-def beside_split(images: Artifact) -> str:
-    """The split in which samples beside the support are."""
-    return VAL if VAL in splits_of(images) else TRAIN
-
-
-def _beside(images: Artifact, support: Collection[str]) -> tuple[str, SplitIndex]:
-    """The split that has samples beside the support, and these: validation, else what the support leaves of the training images."""
-    splits = splits_of(images)
-    if VAL in splits:
-        return VAL, index_split(images, VAL)
-    if TRAIN in splits and not fixed_shots(images):
-        return TRAIN, index_split(images, TRAIN).without(set(support))
-    return VAL, SplitIndex((), np.empty(0, np.int32), ())
+    return beside.take(chosen), KEPT_WORDS[beside.split]
 
 
 def per_class(counts: Array) -> str:

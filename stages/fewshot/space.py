@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import Segments
 
-# How fast the covariance is trusted: as that of XMAdapter's spaces.
+# How fast the covariance of the support is trusted, per dimension.
 SHRINK = 0.4
 # The least variance of a direction: keys may be the same image again and again.
 LEAST = 1e-9
@@ -46,7 +46,10 @@ class Space:
             start += len(keys)
         seen, means = counts[:, 0] > 0, sums / counts.clamp(min=1.0)
         center = means[seen].mean(0)
-        root = torch.linalg.cholesky(torch.linalg.inv(shrunk(squares - sums.T @ means, start - int(seen.sum()))))
+        scatter, freedom = squares - sums.T @ means, start - int(seen.sum())
+        # Single keys of their classes say nothing of it: any round one makes the same angles.
+        size = max(float(scatter.trace()) / freedom / len(scatter), LEAST) if freedom > 0 else 1.0
+        root = torch.linalg.cholesky(torch.linalg.inv(shrunk(scatter, freedom, size)))
         classes = torch.where(seen[:, None], normalize((means - center) @ root, dim=-1), 0.0)
         return cls(center.float(), root.float(), classes.float())
 
@@ -55,12 +58,9 @@ class Space:
         return normalize((features.cpu() - self.center) @ self.root, dim=-1) @ self.classes.T
 
 
-def shrunk(scatter: Tensor, freedom: int) -> Tensor:
-    """A covariance (C, C) from the squares of so many free deviations, shrunk towards a round one; of none at all the identity."""
+def shrunk(scatter: Tensor, freedom: int, size: float) -> Tensor:
+    """A covariance (C, C) from the squares of so many free deviations, shrunk towards the round one of variance `size`."""
     width = len(scatter)
-    identity = torch.eye(width, dtype=scatter.dtype)
-    if freedom < 1:
-        return identity
-    trust = width / (width + SHRINK * freedom)
-    size = max(float(scatter.trace()) / freedom / width, LEAST)
-    return (1.0 - trust) * scatter / freedom + trust * size * identity
+    trust = width / (width + SHRINK * max(freedom, 0))
+    identity = torch.eye(width, dtype=scatter.dtype, device=scatter.device)
+    return (1.0 - trust) * scatter / max(freedom, 1) + trust * size * identity

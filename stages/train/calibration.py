@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,13 +32,26 @@ FOLDS = 4
 FOLDS_SPREAD = SPREAD / 2
 
 
-def calibrate_on(module: Method, fitted: Fitted, task: FewShotTask, samples: Labelled, what: str) -> Calibration:
-    """The temperature of an adapter on labelled samples that it was not trained on, `what` they are in words."""
-    chosen = set(task.validation.sample_ids) if task.validation is not None and fitted.selection.trials else set()
-    both = len(chosen.intersection(samples.sample_ids))
-    logits = score(module, fitted, Cache.of(task), samples)
-    words = f"{what}, {both:,} of which chose settings" if both else what
-    return Calibration(fit_temperature(logits, samples.labels), len(samples), words)
+@dataclass(frozen=True)
+class Said:
+    """What an adapter says, as logits (B, N) on the CPU, of labelled samples that it was not trained on; `what` they are in words."""
+
+    samples: Labelled
+    logits: Tensor
+    what: str
+
+    @classmethod
+    def of(cls, module: Method, fitted: Fitted, task: FewShotTask, samples: Labelled, what: str) -> Said:
+        """`what` says too how many of them chose its settings."""
+        chosen = set(task.validation.sample_ids) if task.validation is not None and fitted.selection.trials else set()
+        both = len(chosen.intersection(samples.sample_ids))
+        logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device))).cpu()
+        return cls(samples, logits, f"{what}, {both:,} of which chose settings" if both else what)
+
+
+def calibrate_on(said: Said) -> Calibration:
+    """The temperature of an adapter by what it says of samples."""
+    return Calibration(fit_temperature(said.logits, said.samples.labels), len(said.samples), said.what)
 
 
 def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions) -> tuple[Calibration, Kept | None]:

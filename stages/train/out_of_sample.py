@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xmap.stages.adapters.files import texts_are_tuned
 from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.datasets.splits.groups import parties
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, even_rows
 from xmap.stages.fewshot.task import FewShotTask, Labelled
-from xmap.stages.methods.protocol import Cache, Fitted, Method
-from xmap.stages.names import COOP
-from xmap.stages.train.calibration import score
+from xmap.stages.methods.protocol import Calibration
+from xmap.stages.train.calibration import Said
 from xmap.stages.train.identity import TrainSpec
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.formats.index import Neighbors
@@ -57,10 +57,9 @@ def write_judged(draft: Draft, spec: TrainSpec, judged: list[Judged]) -> None:
     write_out_of_sample(draft.path / OUT_OF_SAMPLE_TABLE, columns, draft.identity.fingerprint)
 
 
-def judge_beside(module: Method, fitted: Fitted, task: FewShotTask, split: str, samples: Labelled) -> Judged:
+def judge_beside(split: str, said: Said, calibration: Calibration) -> Judged:
     """Samples beside the support, by the adapter's calibrated probabilities."""
-    logits = score(module, fitted, Cache.of(task), samples)
-    return split, samples, (logits.float() / fitted.calibration.temperature).softmax(1)
+    return split, said.samples, (said.logits.float() / calibration.temperature).softmax(1)
 
 
 def judge_support(task: FewShotTask, cache: OpenCache, near: Neighbors) -> Judged:
@@ -71,11 +70,6 @@ def judge_support(task: FewShotTask, cache: OpenCache, near: Neighbors) -> Judge
     weights = fit_weights(torch.cat(list(votes.sides(some))), samples.labels[some])
     chances = [(sides @ weights).softmax(1).float() for sides in votes.sides(torch.arange(len(samples)))]
     return TRAIN, samples, torch.cat(chances)
-
-
-def texts_are_tuned(cache: OpenCache) -> bool:
-    """Whether class texts were tuned on the support of their cache: what they say of it is not out of sample."""
-    return cache.texts.stage == COOP
 
 
 class Votes:

@@ -12,25 +12,25 @@ from dataclasses import asdict, replace
 
 import torch
 
-from xmap.stages.adapters.files import adapter_facts, on_device, write_adapter
+from xmap.stages.adapters.files import adapter_facts, on_device, texts_are_tuned, write_adapter
 from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import beside_split, draw_calibration, draw_kept, draw_validation, per_class
+from xmap.stages.fewshot.draw import Beside, draw_calibration, draw_kept, draw_validation, per_class
 from xmap.stages.fewshot.load import labelled, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
 from xmap.stages.methods.fitting.threads import product_size, threads_for
-from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Method, NoLog, TrainLog
+from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, TrainLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.train.calibration import calibrate_by_folds, calibrate_on, score
+from xmap.stages.train.calibration import Said, calibrate_by_folds, calibrate_on, score
 from xmap.stages.train.examination import examine
 from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, nearest, observe, write_log
-from xmap.stages.train.out_of_sample import judge_beside, judge_support, texts_are_tuned, write_judged
+from xmap.stages.train.out_of_sample import judge_beside, judge_support, write_judged
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
@@ -41,7 +41,6 @@ from xmap.store.formats.features import ImageFeatures
 
 # Samples, or none, and in words what they are.
 Drawn = tuple[ImageFeatures | None, str]
-Judged = tuple[Calibration, Kept]
 # A dense support is in memory as views and as keys, and once more while these are made.
 COPIES = 3
 
@@ -63,17 +62,19 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         opened = OpenCache(cache, texts)
         if spec.retrieved is None:
             require_room(spec.method, cache, opened.width)
-        task = assemble(images, opened, spec)
+        beside = Beside.of(images, opened.values.sample_ids)
+        task = assemble(images, opened, beside, spec)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
-        support = opened.values.sample_ids
-        beside, apart = draw_calibration(images, spec.seed, support), draw_kept(images, spec.seed, support, spec.protocol)
+        drawn, apart = draw_calibration(beside, spec.seed), draw_kept(beside, spec.seed, spec.protocol)
         recorder, placed = Recorder(), task.to(device)
         with repeatable(spec.seed, device), peak_memory(device) as memory:
             started = time.monotonic()
             fitted = fit(module, placed, spec.options, recorder)
             seconds = time.monotonic() - started
-            calibration, kept = _judge(module, fitted, placed, spec.options, opened, beside, apart)
+            said = None if drawn[0] is None else Said.of(module, fitted, placed, labelled(drawn[0]), drawn[1])
+            calibration, folded = calibrate_by_folds(module, fitted, placed, spec.options) if said is None else (calibrate_on(said), None)
+            kept = _kept(module, fitted, placed, opened, apart, folded)
         fitted = on_device(replace(fitted, calibration=calibration), "cpu")
         if not recorder:
             observe(module, fitted, task, recorder)
@@ -82,7 +83,7 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         write_kept(held.path, kept, identity.fingerprint)
         near = nearest(task, opened)
         write_log(held, spec, recorder, task, fitted, opened, near)
-        others = [] if beside[0] is None else [judge_beside(module, fitted, task, beside_split(images), labelled(beside[0]))]
+        others = [] if said is None else [judge_beside(beside.split, said, calibration)]
         write_judged(held, spec, [judge_support(task, opened, near), *others])
         progress.advance(1)
         summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts, "kept": kept.facts}
@@ -90,12 +91,12 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
         return held.commit({**summary, "examination": examine(module, fitted, task)}, device=device)
 
 
-def assemble(images: Artifact, cache: OpenCache, spec: TrainSpec) -> FewShotTask:
+def assemble(images: Artifact, cache: OpenCache, beside: Beside, spec: TrainSpec) -> FewShotTask:
     """The task: texts, the support of `cache` or its index, and the validation samples that the protocol allows."""
     k = spec.retrieved
     support = cache.support(images, None if k is None else logged_rows(len(cache.values)))
     require_same_encoder(images, cache.texts, support.views.shape[2], cache.text)
-    rows, selected_on = draw_validation(images, cache.shots, spec.seed, spec.protocol, cache.values.sample_ids, cache.text.classes)
+    rows, selected_on = draw_validation(beside, cache.shots, spec.seed, spec.protocol, cache.text.classes)
     index = None if k is None else cache.keys(k)
     return FewShotTask(cache.text, support, None if rows is None else labelled(rows), spec.seed, selected_on, index)
 
@@ -122,25 +123,17 @@ def _fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLo
     return replace(final, selection=chosen.selection)
 
 
-def _judge(
-    module: Method, fitted: Fitted, task: FewShotTask, options: MethodOptions, cache: OpenCache, beside: Drawn, apart: Drawn
-) -> tuple[Calibration, Kept]:
-    """The temperature of an adapter by samples `beside` its support, and its scores of those kept `apart` from all choices.
+def _kept(module: Method, fitted: Fitted, task: FewShotTask, cache: OpenCache, apart: Drawn, folded: Kept | None) -> Kept:
+    """What an adapter says of the samples kept `apart` from all choices; where there are none beside the support, of that, out of sample.
 
-    Where there are none beside, both are of its own support, scored out of sample. Class texts that were tuned on all of it are no
-    such thing: what they say of it bears no promise.
+    Class texts that were tuned on all of it leave nothing out of sample: what they say of it bears no promise.
     """
-    device, rows = str(task.text.weights.device), apart[0]
-    if beside[0] is None:
-        calibration, folded = calibrate_by_folds(module, fitted, task, options)
-        return calibration, Kept.none(apart[1]) if folded is None or texts_are_tuned(cache) else folded
-    calibration = calibrate_on(module, fitted, task, labelled(beside[0]).to(device), beside[1])
+    rows, source = apart
     if rows is None:
-        return calibration, Kept.none(apart[1])
-    samples = labelled(rows).to(device)
+        return Kept.none(source) if folded is None or texts_are_tuned(cache) else folded
+    samples = labelled(rows).to(str(task.text.weights.device))
     logits = score(module, fitted, Cache.of(task), samples)
-    strange = strangeness(logits, cache.space.cosines(samples.features))
-    return calibration, Kept.of(apart[1], samples.sample_ids, samples.labels, logits, strange)
+    return Kept.of(source, samples.sample_ids, samples.labels, logits, strangeness(logits, cache.space.cosines(samples.features)))
 
 
 def require_room(method: str, cache: Artifact, width: int) -> None:

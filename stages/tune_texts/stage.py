@@ -21,7 +21,7 @@ from xmap.stages.config import TextConfig
 from xmap.stages.encoder.model import Encoder, exact
 from xmap.stages.encoder.text_tower import Prompts, TextTower
 from xmap.stages.fewshot.class_texts import TEXTS
-from xmap.stages.fewshot.draw import draw_support, draw_validation, take_samples
+from xmap.stages.fewshot.draw import Beside, draw_support, draw_validation, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
@@ -93,7 +93,7 @@ def support_task(images: Artifact, texts: Artifact, spec: TuneSpec) -> FewShotTa
     drawn = draw_support(images, spec.cache, text.names, spec.seed)
     support = support_of(take_samples(images, drawn.split, set(drawn.index.sample_ids)), shots, text.classes)
     require_same_encoder(images, texts, support.views.shape[2], text)
-    rows, selected_on = draw_validation(images, shots, spec.seed, spec.protocol, support.sample_ids, text.classes)
+    rows, selected_on = draw_validation(Beside.of(images, support.sample_ids), shots, spec.seed, spec.protocol, text.classes)
     if rows is None:
         return FewShotTask(text, support, None, spec.seed, "nothing (last epoch)")
     return FewShotTask(text, support, labelled(rows), spec.seed, selected_on)

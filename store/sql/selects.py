@@ -58,8 +58,7 @@ def _neighbors() -> str:
         "neighbor_label": "neighbors[rank].label",
         "affinity": "neighbors[rank].affinity",
     }
-    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["neighbors"].columns)
-    return f"SELECT {columns} FROM (SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)"  # noqa: S608
+    return _of_view("neighbors", "(SELECT *, unnest(range(1, len(neighbors) + 1)) AS rank FROM affinity)", expressions)
 
 
 def _judged_in_test() -> str:
@@ -71,8 +70,13 @@ def _judged_in_test() -> str:
         "likely_probability": "probability",
         "likely_name": "predicted_name",
     }
-    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS["out_of_sample"].columns)
-    return f"SELECT {columns} FROM predictions WHERE true_probability IS NOT NULL"  # noqa: S608
+    return _of_view("out_of_sample", "predictions WHERE true_probability IS NOT NULL", expressions)
+
+
+def _of_view(name: str, source: str, expressions: Mapping[str, str]) -> str:
+    """The columns of a view that stands on another one; `expressions` say those that are called otherwise there."""
+    columns = ", ".join(f"{expressions.get(column, column)} AS {column}" for column in VIEWS[name].columns)
+    return f"SELECT {columns} FROM {source}"  # noqa: S608
 
 
 def _referring(found: Sources) -> str:

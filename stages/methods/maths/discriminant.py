@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xmap.stages.fewshot.space import shrunk
 from xmap.stages.fewshot.task import FewShotTask
 
 Metric = Literal["split", "shared", "plain"]
 RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-# How fast the covariance of the support is trusted, and how many classes the prior on S_b counts for, per dimension.
-SHRINK, PRIOR = 0.4, 0.25
+# How many classes the prior on S_b counts for, per dimension.
+PRIOR = 0.25
 TINY = 1e-12
 
 
@@ -137,8 +138,7 @@ def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, 
     total = misfit.T @ misfit / classes
     freedom = len(residuals) - classes
     size = float(residuals.square().sum()) / freedom / width if freedom > 0 else 0.5 * float(total.trace()) / width
-    trust = width / (width + SHRINK * max(freedom, 0))
-    within = (1.0 - trust) * residuals.T @ residuals / max(freedom, 1) + trust * max(size, TINY) * identity
+    within = shrunk(residuals.T @ residuals, freedom, max(size, TINY))
     root = torch.linalg.cholesky(torch.linalg.inv(within)) if metric != "plain" else identity
     values, vectors = torch.linalg.eigh(root.T @ (total - within / shots) @ root)
     values = values.clamp(min=0.0)

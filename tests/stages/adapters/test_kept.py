@@ -15,7 +15,7 @@ from tests.worlds.faults import Case
 from xmap.stages.adapters.kept import KEPT, ROWS, Kept, nonconformity, read_kept, write_kept
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import draw_kept, draw_validation
+from xmap.stages.fewshot.draw import Beside, draw_kept, draw_validation
 from xmap.stages.fewshot.load import labelled
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
@@ -27,8 +27,8 @@ def test_training_keeps_the_scores_of_samples_that_chose_nothing(tmp_path: Path)
     here = scene(tmp_path, val=6)
     adapter = here.train("tip-adapter")
     assert adapter.summary["kept"] == {"samples": 12, "source": "validation kept apart"}
-    kept, (rows, _) = read_kept(adapter, 4), draw_kept(here.images, 1, ())
-    chosen, _ = draw_validation(here.images, 4, 1, "few", (), 4)
+    kept, (rows, _) = read_kept(adapter, 4), draw_kept(Beside.of(here.images), 1)
+    chosen, _ = draw_validation(Beside.of(here.images), 4, 1, "few", 4)
     assert kept is not None
     assert rows is not None
     assert chosen is not None

@@ -18,7 +18,7 @@ from xmap.stages.adapters.kept import SOURCES, Kept, nonconformity
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.adapters.sets import PROMISES, Sets, fewest, rank_of, threshold
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import draw_validation
+from xmap.stages.fewshot.draw import Beside, draw_validation
 from xmap.store.errors import InputError, UnknownName
 
 LEVELS, COUNTS = (0.8, 0.9, 0.95), (4, 9, 30, 100, 1000)
@@ -112,7 +112,7 @@ def test_the_temperature_and_the_settings_have_no_say_in_the_threshold(tmp_path:
     here = scene(tmp_path, val=30)
     adapter = here.train("tip-adapter")
     scorer = Scorer(adapter, OpenCache(here.cache, here.texts))
-    kept, chosen = scorer.kept, draw_validation(here.images, 4, 1, "few", (), 4)[0]
+    kept, chosen = scorer.kept, draw_validation(Beside.of(here.images), 4, 1, "few", 4)[0]
     assert kept is not None
     assert chosen is not None
     assert not set(kept.sample_ids) & set(chosen.sample_ids)

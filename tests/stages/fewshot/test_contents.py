@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.worlds.few_shot import SCALE, World
 from xmap.stages.config import CacheConfig
-from xmap.stages.fewshot.draw import draw_kept, draw_support, draw_validation, index_split, take_samples
+from xmap.stages.fewshot.draw import Beside, draw_kept, draw_support, draw_validation, index_split, take_samples
 from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.identity import Identity
@@ -146,7 +146,7 @@ def test_what_settings_are_chosen_on_has_no_copy_of_the_support(world: World, pr
     data = {name: content for name, _, content in rows}
     for seed in range(5):
         support = draw_support(found, CacheConfig(shots=3), world.names, seed).index.sample_ids
-        chosen, what = draw_validation(found, 1, seed, protocol, support, 4)  # type: ignore[arg-type]
+        chosen, what = draw_validation(Beside.of(found, support), 1, seed, protocol, 4)  # type: ignore[arg-type]
         assert chosen is not None
         assert {data[name] for name in chosen.sample_ids}.isdisjoint({data[name] for name in support})
         assert what == "train remainder, 1 a class"
@@ -159,7 +159,7 @@ def test_of_what_belongs_together_one_sample_is_kept_and_nothing_chooses(world: 
     images = stored(world, {"val": rows}, groups=groups)
     drawn = []
     for seed in range(60):
-        kept, chosen = draw_kept(images, seed, ())[0], draw_validation(images, 4, seed, "few", (), 4)[0]
+        kept, chosen = draw_kept(Beside.of(images), seed)[0], draw_validation(Beside.of(images), 4, seed, "few", 4)[0]
         assert kept is not None
         assert chosen is not None
         found = [groups[name] for name in kept.sample_ids]
@@ -179,7 +179,7 @@ def test_what_settings_are_chosen_on_belongs_to_nothing_in_the_support(world: Wo
     found = stored(world, {"train": rows}, groups=groups)
     for seed in range(5):
         support = draw_support(found, CacheConfig(shots=1), world.names, seed).index.sample_ids
-        chosen, _ = draw_validation(found, 1, seed, "paper", support, 4)
+        chosen, _ = draw_validation(Beside.of(found, support), 1, seed, "paper", 4)
         assert chosen is not None
         assert {groups[name] for name in chosen.sample_ids}.isdisjoint({groups[name] for name in support})
 
@@ -191,6 +191,6 @@ def test_tables_of_before_there_were_groups_are_read(world: World) -> None:
     one, other = index_split(now, "train"), index_split(then, "train")
     assert (one.sample_ids, one.units, one.groups) == (other.sample_ids, other.units, ("all",) * 24)
     assert other.groups == ()
-    chosen = [draw_validation(found, 1, 1, "few", rows[0][:1], 4)[0] for found in (now, then)]
+    chosen = [draw_validation(Beside.of(found, rows[0][:1]), 1, 1, "few", 4)[0] for found in (now, then)]
     assert chosen[0] is None
     assert chosen[1] is not None

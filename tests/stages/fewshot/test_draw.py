@@ -11,6 +11,7 @@ from tests.worlds.few_shot import World
 from xmap.stages.config import CacheConfig
 from xmap.stages.fewshot import draw
 from xmap.stages.fewshot.draw import (
+    Beside,
     Drawn,
     draw_calibration,
     draw_kept,
@@ -103,18 +104,18 @@ def test_a_fixed_support_is_its_whole_split(world: World) -> None:
 @pytest.mark.parametrize(("shots", "each"), [(1, 1), (2, 2), (8, 4)])
 def test_few_validation_samples_as_a_user_would_have(world: World, shots: int, each: int) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", 16))
-    rows, what = draw_validation(images, shots, 1, "few", (), 4)
+    rows, what = draw_validation(Beside.of(images), shots, 1, "few", 4)
     assert rows is not None
     assert np.bincount(rows.labels).tolist() == [each] * 4
     assert what == f"validation, {each} a class"
-    again, _ = draw_validation(images, shots, 2, "few", (), 4)
+    again, _ = draw_validation(Beside.of(images), shots, 2, "few", 4)
     assert again is not None
     assert set(again.sample_ids) != set(rows.sample_ids)
 
 
 def test_validation_takes_what_there_is_and_says_so(world: World) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", [20, 1, 0, 2]))
-    rows, what = draw_validation(images, 4, 1, "few", (), 4)
+    rows, what = draw_validation(Beside.of(images), 4, 1, "few", 4)
     assert rows is not None
     found = np.bincount(rows.labels, minlength=4).tolist()
     assert found[0] == 4
@@ -124,21 +125,21 @@ def test_validation_takes_what_there_is_and_says_so(world: World) -> None:
 
 def test_the_paper_protocol_takes_all_of_validation(world: World) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", 6))
-    rows, what = draw_validation(images, 1, 1, "paper", (), 4)
+    rows, what = draw_validation(Beside.of(images), 1, 1, "paper", 4)
     assert rows is not None
     assert (len(rows), what) == (24, "validation, all 24")
 
 
 def test_a_temperature_is_fitted_on_samples_as_they_come(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", [30, 6, 2, 1], views=2))
-    rows, what = draw_calibration(images, 1, ())
+    rows, what = draw_calibration(Beside.of(images), 1)
     assert rows is not None
     assert (np.bincount(rows.labels).tolist(), set(rows.views.tolist()), what) == ([30, 6, 2, 1], {0}, "validation, 39 of 39 samples")
     monkeypatch.setattr(draw, "CALIBRATION_MOST", 10)
-    few, what = draw_calibration(images, 1, ())
+    few, what = draw_calibration(Beside.of(images), 1)
     assert few is not None
     assert (len(few), what) == (10, "validation, 10 of 39 samples")
-    other = draw_calibration(images, 2, ())[0]
+    other = draw_calibration(Beside.of(images), 2)[0]
     assert other is not None
     assert set(other.sample_ids) != set(few.sample_ids)
 
@@ -146,28 +147,28 @@ def test_a_temperature_is_fitted_on_samples_as_they_come(world: World, monkeypat
 def test_half_of_what_is_beside_the_support_is_kept_apart_and_chooses_nothing(world: World) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", [30, 6, 4, 1], views=2))
     for seed in range(5):
-        kept, source = draw_kept(images, seed, ())
-        chosen, _ = draw_validation(images, 16, seed, "few", (), 4)
+        kept, source = draw_kept(Beside.of(images), seed)
+        chosen, _ = draw_validation(Beside.of(images), 16, seed, "few", 4)
         assert kept is not None
         assert chosen is not None
         assert (len(kept), set(kept.views.tolist()), source) == (20, {0}, "validation kept apart")
         assert not set(kept.sample_ids) & set(chosen.sample_ids)
-    assert draw_kept(images, 1, (), "paper") == (None, "nothing kept apart")
+    assert draw_kept(Beside.of(images), 1, "paper") == (None, "nothing kept apart")
     remainder = with_splits(world, world.rows("train", 8))
     support = drawn(world, remainder, 4).index.sample_ids
     for protocol in ("few", "paper"):
-        kept, source = draw_kept(remainder, 1, support, protocol)  # type: ignore[arg-type]
+        kept, source = draw_kept(Beside.of(remainder, support), 1, protocol)  # type: ignore[arg-type]
         assert kept is not None
         assert (len(kept), source) == (8, "train remainder kept apart")
         assert not set(kept.sample_ids) & set(support)
-    assert draw_kept(with_splits(world, world.rows("train", 4), val=world.rows("val", [1, 0, 0, 0])), 1, ())[0] is None
+    assert draw_kept(Beside.of(with_splits(world, world.rows("train", 4), val=world.rows("val", [1, 0, 0, 0]))), 1)[0] is None
 
 
 def test_no_more_are_kept_than_a_promise_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     images = with_splits(world, world.rows("train", 8), val=world.rows("val", 9))
-    whole = draw_kept(images, 1, ())[0]
+    whole = draw_kept(Beside.of(images), 1)[0]
     monkeypatch.setattr(draw, "KEPT_MOST", 10)
-    few = draw_kept(images, 1, ())[0]
+    few = draw_kept(Beside.of(images), 1)[0]
     assert whole is not None
     assert few is not None
     assert len(few) == 10
@@ -177,7 +178,7 @@ def test_no_more_are_kept_than_a_promise_takes(world: World, monkeypatch: pytest
 def test_without_validation_the_train_remainder_serves(world: World) -> None:
     images = with_splits(world, world.rows("train", 16, views=3))
     support = drawn(world, images, 6)
-    rows, what = draw_validation(images, 2, 1, "few", support.index.sample_ids, 4)
+    rows, what = draw_validation(Beside.of(images, support.index.sample_ids), 2, 1, "few", 4)
     assert rows is not None
     assert what == "train remainder, 2 a class"
     assert not set(rows.sample_ids) & set(support.index.sample_ids)
@@ -186,9 +187,9 @@ def test_without_validation_the_train_remainder_serves(world: World) -> None:
 
 def test_where_nothing_remains_nothing_is_drawn(world: World) -> None:
     images = with_splits(world, world.rows("train", 3))
-    assert draw_validation(images, 3, 1, "few", drawn(world, images, 3).index.sample_ids, 4)[0] is None
+    assert draw_validation(Beside.of(images, drawn(world, images, 3).index.sample_ids), 3, 1, "few", 4)[0] is None
     fixed = world.images({"support-2": world.rows("s", 2)})
-    assert draw_validation(fixed, 2, 1, "few", (), 4) == (None, "nothing (fixed defaults)")
+    assert draw_validation(Beside.of(fixed), 2, 1, "few", 4) == (None, "nothing (fixed defaults)")
 
 
 def test_all_views_of_a_sample_are_taken_over_shards(world: World) -> None:

@@ -12,7 +12,7 @@ from tests.stages.train.test_stage import scene
 from tests.worlds.few_shot import random_support
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.fewshot.cache import OpenCache
-from xmap.stages.fewshot.draw import draw_calibration
+from xmap.stages.fewshot.draw import Beside, draw_calibration
 from xmap.stages.fewshot.load import labelled
 from xmap.stages.methods.fitting.temperature import fit_temperature
 from xmap.stages.train.calibration import FOLDS, folds
@@ -29,7 +29,7 @@ def test_validation_samples_serve_and_how_many_chose_settings_is_said(tmp_path: 
     adapter = here.train("tip-adapter")
     assert said(adapter) == (24, "validation, 24 of 24 samples, 12 of which chose settings")
     assert said(here.train("zero-shot")) == (24, "validation, 24 of 24 samples")
-    rows, _ = draw_calibration(here.images, 1, ())
+    rows, _ = draw_calibration(Beside.of(here.images), 1)
     assert rows is not None
     samples, scorer = labelled(rows), Scorer(adapter, OpenCache(here.cache, here.texts))
     assert scorer.fitted.calibration.temperature == adapter.summary["calibration"]["temperature"]

@@ -20,8 +20,9 @@ from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods.protocol import NoLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
+from xmap.stages.train.calibration import calibrate_by_folds
 from xmap.stages.train.out_of_sample import SHARPNESS, VOTES, Votes, fit_weights, judge_support
-from xmap.stages.train.stage import _judge
+from xmap.stages.train.stage import _kept
 from xmap.store.formats.index import Neighbors, VectorIndex
 from xmap.store.formats.log import Values
 from xmap.store.formats.tables import read_table
@@ -118,7 +119,8 @@ def test_what_tuned_texts_say_of_their_own_support_bears_no_promise() -> None:
     task, module, options = small_task((4, 4, 4)), load_method("tip-adapter"), method_entry("tip-adapter").options()
     nothing, fitted = (None, NOTHING_KEPT), module.fit(task.without_validation(), options, None, NoLog())
     for stage, source in (("texts", OUT_OF_SAMPLE), ("coop", NOTHING_KEPT)):
-        calibration, kept = _judge(module, fitted, task, options, opened(task, stage), nothing, nothing)
+        calibration, folded = calibrate_by_folds(module, fitted, task, options)
+        kept = _kept(module, fitted, task, opened(task, stage), nothing, folded)
         assert (calibration.samples, kept.source, len(kept)) == (12, source, 12 if source == OUT_OF_SAMPLE else 0)
 
 
