@@ -49,7 +49,9 @@ class Space:
         scatter, freedom = squares - sums.T @ means, start - int(seen.sum())
         # Single keys of their classes say nothing of it: any round one makes the same angles.
         size = max(float(scatter.trace()) / freedom / len(scatter), LEAST) if freedom > 0 else 1.0
-        root = torch.linalg.cholesky(torch.linalg.inv(shrunk(scatter, freedom, size)))
+        trust, identity = shrinkage(len(scatter), freedom), torch.eye(len(scatter), dtype=scatter.dtype)
+        within = (1.0 - trust) * scatter / max(freedom, 1) + trust * size * identity
+        root = torch.linalg.cholesky(torch.linalg.inv(within))
         classes = torch.where(seen[:, None], normalize((means - center) @ root, dim=-1), 0.0)
         return cls(center.float(), root.float(), classes.float())
 
@@ -58,9 +60,6 @@ class Space:
         return normalize((features.cpu() - self.center) @ self.root, dim=-1) @ self.classes.T
 
 
-def shrunk(scatter: Tensor, freedom: int, size: float) -> Tensor:
-    """A covariance (C, C) from the squares of so many free deviations, shrunk towards the round one of variance `size`."""
-    width = len(scatter)
-    trust = width / (width + SHRINK * max(freedom, 0))
-    identity = torch.eye(width, dtype=scatter.dtype, device=scatter.device)
-    return (1.0 - trust) * scatter / max(freedom, 1) + trust * size * identity
+def shrinkage(width: int, freedom: int) -> float:
+    """How far a covariance (width, width) of so many free deviations is shrunk towards a round one: 1 for none of them."""
+    return width / (width + SHRINK * max(freedom, 0))

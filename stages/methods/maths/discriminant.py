@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.fewshot.space import shrunk
+from xmap.stages.fewshot.space import shrinkage
 from xmap.stages.fewshot.task import FewShotTask
 
 Metric = Literal["split", "shared", "plain"]
@@ -138,7 +138,8 @@ def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, 
     total = misfit.T @ misfit / classes
     freedom = len(residuals) - classes
     size = float(residuals.square().sum()) / freedom / width if freedom > 0 else 0.5 * float(total.trace()) / width
-    within = shrunk(residuals.T @ residuals, freedom, max(size, TINY))
+    trust = shrinkage(width, freedom)
+    within = (1.0 - trust) * residuals.T @ residuals / max(freedom, 1) + trust * max(size, TINY) * identity
     root = torch.linalg.cholesky(torch.linalg.inv(within)) if metric != "plain" else identity
     values, vectors = torch.linalg.eigh(root.T @ (total - within / shots) @ root)
     values = values.clamp(min=0.0)
