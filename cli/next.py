@@ -68,12 +68,12 @@ def command(
     if not pool:
         raise InputError("no pool is given; name a folder of images with --data POOL.")
     destination, target = Destination(form, output, json), html_page(page, "--page FILE") if page else None
-    from xmap.pipeline.studies.choose import Asked, choose, label_page_of, require_unfilled
+    from xmap.pipeline.studies.choose import Request, choose, label_page_of, require_unfilled
 
     if destination.output and destination.output.path:
         require_unfilled(destination.output.path)
     encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
-    asked = Asked(pool, count, labels or (), adapter, method, seed, encoder, device, workers)
+    asked = Request(pool, count, labels or (), adapter, method, seed, encoder, device, workers)
     with progress_on_stderr(quiet) as progress:
         progress.start("looking at images and model", 1)
         chosen = choose(opened(store), asked, Path(links) if links else None, progress)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A pool, how many of its images are to be labelled, and by what adapter.
 
     `labels` are tables of what was labelled before, `encoder` what names the encoder where the store does not tell it.
@@ -69,7 +69,7 @@ def require_unfilled(path: Path) -> None:
         raise InputError(f"{path} holds {given:,} labels that somebody gave; name another file with -o FILE.")
 
 
-def choose(store: Store, asked: Asked, links: Path | None, progress: Progress) -> Chosen:
+def choose(store: Store, asked: Request, links: Path | None, progress: Progress) -> Chosen:
     """The images of a pool that are best labelled next; with `links` there is a file of each in that folder.
 
     Raises `InputError` for a pool that cannot be read or has nothing left to label, `ArtifactMissing` where the images that the adapter
@@ -124,7 +124,7 @@ def _images_of(store: Store, adapter: Adapter) -> Artifact:
     return usable(found[-1])
 
 
-def _config(images: Artifact, asked: Asked) -> XmapConfig:
+def _config(images: Artifact, asked: Request) -> XmapConfig:
     """Settings under which an image has the row that it would have in the data set."""
     own = {"batch_size": images.fields.get("batch_size"), **read_as(images.fields)}
     settings: dict[str, Any] = {f"extract.{name}": value for name, value in own.items() if value is not None}

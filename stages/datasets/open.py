@@ -44,7 +44,7 @@ class Source(Kind, Protocol):
         """The dataset at `data`, called `name`; `notes` remember what is costly to read. Raises `InputError`."""
 
 
-class Pool(Kind, Protocol):
+class Unlabelled(Kind, Protocol):
     """A kind of data, and how it is read where nobody has labelled it."""
 
     def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
@@ -61,7 +61,7 @@ SOURCES: tuple[Source, ...] = (
     FolderSource(),
     RemoteFolderSource(),
 )
-POOLS: tuple[Pool, ...] = (FlatFolderSource(), TarSource(), ParquetSource(), TableSource(), FolderSource(), RemoteFolderSource())
+POOLS: tuple[Unlabelled, ...] = (FlatFolderSource(), TarSource(), ParquetSource(), TableSource(), FolderSource(), RemoteFolderSource())
 Some = TypeVar("Some", bound=Kind)
 
 

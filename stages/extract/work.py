@@ -79,7 +79,7 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptRows:
     """What an extraction left in the store: where the rows lie, and which samples, by row, are bad; `logit_scale` if a model was asked."""
 
     library: Library
@@ -88,7 +88,7 @@ class Kept:
     device: str
 
 
-def keep_rows(workplace: Workplace, spec: ExtractSpec) -> Kept:
+def keep_rows(workplace: Workplace, spec: ExtractSpec) -> KeptRows:
     """Have the store hold the rows of all images, of which it encodes those that it lacks, and say what is bad.
 
     Raises `InputError` where all images are bad, and what encoding raises.
@@ -105,7 +105,7 @@ def keep_rows(workplace: Workplace, spec: ExtractSpec) -> Kept:
         raise InputError(f"none of the {len(bad)} images can be used: {_why(next(iter(bad.values())))}; check --data.")
     if depths := work.depths():
         workplace.progress.say(assumed(depths))
-    return Kept(library, bad, work.logit_scale, machine.device)
+    return KeptRows(library, bad, work.logit_scale, machine.device)
 
 
 def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
