@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -66,7 +66,8 @@ class Prediction:
     `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
     and `gamma` the share of the image side, None where the method has none. `prediction_set` are the classes in the set, the most
     probable first, None where no sets were asked for. `strangeness` is how far the image is from everything known, 0 to 1, None where
-    it was not asked for; an image that is `rejected` has no class.
+    it was not asked for; an image that is `rejected` has no class. `known` says whether the adapter learned from these very bytes, None
+    where that is not known; `columns` is the image's row in the user's own table.
     """
 
     path: str
@@ -81,6 +82,8 @@ class Prediction:
     strangeness: float | None = None
     rejected: bool = False
     error: BadImage | None = None
+    known: bool | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         if self.error:

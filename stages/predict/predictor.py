@@ -6,7 +6,7 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,25 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.read import Given
-from xmap.stages.predict.loader import Batch, ImageLoader
-from xmap.stages.predict.prediction import Asked, Neighbor, Prediction
+from xmap.stages.predict.answers import Answers, NeighborColumns, spread
+from xmap.stages.predict.loader import ImageLoader
+from xmap.stages.predict.prediction import Asked
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 
 NOTHING_MORE = Asked()
+# What columns say of an image that cannot be read.
+NOTHING = {
+    "probabilities": np.nan,
+    "zero_shot": np.nan,
+    "image": np.nan,
+    "text": np.nan,
+    "gamma": np.nan,
+    "members": False,
+    "strangeness": np.nan,
+    "rejected": False,
+}
 
 
 class Predictor:
@@ -43,65 +55,62 @@ class Predictor:
         batch_size: int,
         workers: int,
         rules: Rules = RULES,
-    ) -> Iterator[Prediction]:
-        """One prediction an image, in order; images that cannot be read are among them."""
+    ) -> Iterator[Answers]:
+        """Answers of images in order, `batch_size` at a time; images that cannot be read are among them."""
         progress.start("predict", len(images))
         loader = ImageLoader(encoder, rules, workers)
         for batch in loader.batches(images, batch_size):
-            yield from self._answers(batch, loader)
+            bad = {row: image for row, (_, image) in enumerate(batch) if isinstance(image, BadImage)}
+            features = loader.encoded(batch) if len(bad) < len(batch) else np.empty((0, self._scorer.cache.width), np.float32)
+            yield self.answers([name for name, _ in batch], features, bad)
             progress.advance(len(batch))
         if loader.depths:
             progress.say(assumed(loader.depths))
 
-    def _answers(self, batch: Batch, loader: ImageLoader) -> Iterator[Prediction]:
-        sound = any(not isinstance(image, BadImage) for _, image in batch)
-        scored = iter(self._scored(torch.from_numpy(loader.encoded(batch))) if sound else ())
-        names, nothing = self._text.names, np.empty(0, np.float32)
-        for path, image in batch:
-            if isinstance(image, BadImage):
-                yield Prediction(path, names, nothing, nothing, error=image)
-            else:
-                yield Prediction(path, names, **next(scored))
+    def answers(self, names: Sequence[str], features: Array, bad: Mapping[int, BadImage]) -> Answers:
+        """What the adapter says of B images by the raw features (G, C) of those that could be read; the others are in `bad`, by row.
 
-    def _scored(self, raw: Tensor) -> list[dict[str, Any]]:
-        """The fields of a `Prediction`, one set for each row of raw features (B, C)."""
-        features = normalize(raw.float(), dim=-1)
+        Raises `InputError` for scores that are not finite.
+        """
+        classes, good = self._text.names, np.ones(len(names), bool)
+        good[list(bad)] = False
+        if not len(features):
+            nothing = np.full((len(names), len(classes)), np.nan, np.float32)
+            return Answers(names, classes, nothing, nothing, bad)
+        whole: dict[str, Any] = {name: spread(column, good, NOTHING[name]) for name, column in self._scored(features).items()}
+        return Answers(names, classes, bad=bad, **whole, neighbors=self._neighbors(features, good))
+
+    def _scored(self, raw: Array) -> dict[str, Array | None]:
+        """The columns of `Answers`, of images by their raw features (G, C)."""
+        features = _unit(raw)
         scores = self._scorer.scores(features)
-        columns: dict[str, Any] = {
-            "probabilities": self._scorer.probabilities(scores.logits).numpy(),
-            "zero_shot": self._text.logits(features).softmax(1).numpy(),
-            "image": None if scores.image is None else scores.image.numpy(),
-            "text": None if scores.text is None else scores.text.numpy(),
-            "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)).tolist(),
-        }
         if not bool(torch.isfinite(scores.logits).all()):
             raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
-        columns["neighbors"] = self._neighbors(features, self._asked.neighbors) if self._asked.neighbors else [()] * len(features)
-        columns["prediction_set"] = self._sets(scores.logits)
+        columns: dict[str, Tensor | None] = {
+            "probabilities": self._scorer.probabilities(scores.logits),
+            "zero_shot": self._text.logits(features).softmax(1),
+            "image": scores.image,
+            "text": scores.text,
+            "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)),
+            "members": self._asked.sets and self._asked.sets.members(scores.logits),
+        }
         if self._asked.rejection is not None:
             strange = self._scorer.strangeness(features, scores.logits)
-            columns |= {"strangeness": strange.tolist(), "rejected": self._asked.rejection.rejects(strange).tolist()}
-        return [{name: None if column is None else column[row] for name, column in columns.items()} for row in range(len(features))]
+            columns |= {"strangeness": strange, "rejected": self._asked.rejection.rejects(strange)}
+        return {name: None if column is None else column.numpy() for name, column in columns.items()}
 
-    def _sets(self, logits: Tensor) -> list[tuple[str, ...]] | None:
-        """The names in each set, the most probable first."""
-        if self._asked.sets is None:
+    def _neighbors(self, raw: Array, good: Array) -> NeighborColumns | None:
+        if not self._asked.neighbors:
             return None
-        members, names = self._asked.sets.members(logits), self._text.names
-        orders = (-logits).argsort(dim=1, stable=True)
-        return [tuple(names[label] for label in order[row[order]].tolist()) for row, order in zip(members, orders, strict=True)]
-
-    def _neighbors(self, features: Tensor, k: int) -> list[tuple[Neighbor, ...]]:
-        found, values = self._scorer.neighbors(features, k), self._scorer.cache.values
+        found, values = self._scorer.neighbors(_unit(raw), self._asked.neighbors), self._scorer.cache.values
         affinities = key_affinity(found, self._scorer.fitted.settings)
-        return [
-            tuple(
-                Neighbor(values.sample_ids[row], values.class_names[row], float(affinity))
-                for row, affinity in zip(rows, near, strict=True)
-                if row >= 0
-            )
-            for rows, near in zip(found.rows.tolist(), affinities.tolist(), strict=True)
-        ]
+        rows, near = spread(found.rows, good, -1), spread(affinities, good, np.nan)
+        return NeighborColumns(rows, near, values.sample_ids, values.class_names)
+
+
+def _unit(raw: Array) -> Tensor:
+    # Rows that are mapped from a file cannot be written, of which torch would warn.
+    return normalize(torch.from_numpy(np.require(raw, np.float32, "W")), dim=-1)
 
 
 def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int, rules: Rules = RULES) -> Array:
