@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from xmap.stages.predict.percent import percent
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
+    from xmap.stages.predict.answers import Answers
     from xmap.stages.predict.prediction import Asked, Prediction
     from xmap.store.disk.output import Output
 
@@ -51,8 +52,9 @@ def chosen_way(form: str, output: str, json: bool, explain: bool) -> tuple[str, 
     return chosen, target
 
 
-def write(predictions: Iterator[Prediction], form: str, output: Output | None, asked: Asked, top: int) -> None:
-    """Write predictions as they come; a table shows the `top` classes of each."""
+def write(answers: Iterable[Answers], form: str, output: Output | None, asked: Asked, top: int) -> None:
+    """Write answers as they come; a table shows the `top` classes of each."""
+    predictions = (prediction for batch in answers for prediction in batch)
     if output and form == PARQUET:
         from xmap.stages.predict.prediction import encode_predictions
 

@@ -14,7 +14,7 @@ from xmap.cli.progress import progress_on_stderr
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from xmap.stages.predict.prediction import Prediction
+    from xmap.stages.predict.answers import Answers
     from xmap.stages.workplace.progress import Progress
 
 
@@ -90,8 +90,8 @@ def command(
         for promised in (asked.sets, asked.rejection):
             if promised:
                 progress.say(str(promised))
-        predictions = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
-        write(_noticed(predictions, progress, len(found)), chosen, target, asked, top)
+        answers = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
+        write(_noticed(answers, progress, len(found)), chosen, target, asked, top)
 
 
 def _listed(paths: list[str]) -> list[str]:
@@ -103,14 +103,14 @@ def _listed(paths: list[str]) -> list[str]:
     return listed
 
 
-def _noticed(predictions: Iterable[Prediction], progress: Progress, total: int) -> Iterator[Prediction]:
-    """The same predictions, and a line for each image that could not be read. Raises `InputError` where none could be."""
+def _noticed(answers: Iterable[Answers], progress: Progress, total: int) -> Iterator[Answers]:
+    """The same answers, and a line for each image that could not be read. Raises `InputError` where none could be."""
     bad = 0
-    for prediction in predictions:
-        if prediction.error:
-            bad += 1
-            progress.say(f"{prediction.path}: {prediction.error.kind}, {prediction.error.message}")
-        yield prediction
+    for batch in answers:
+        for row, error in batch.bad.items():
+            progress.say(f"{batch.names[row]}: {error.kind}, {error.message}")
+        bad += len(batch.bad)
+        yield batch
     if bad:
         progress.say(f"{bad:,} of {total:,} images could not be read")
     if bad == total:

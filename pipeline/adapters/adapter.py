@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.decode import Rules
     from xmap.stages.images.read import Given
+    from xmap.stages.predict.answers import Answers
     from xmap.stages.predict.prediction import Asked, Prediction
 
 # The stages that make an adapter's inputs.
@@ -112,7 +113,7 @@ class Adapter:
 
         given = given_images(images)
         asked = self.asked(explain, sets, sets_by, reject)
-        return list(self.stream(given, encoder or self._encoder, asked=asked))
+        return [prediction for answers in self.stream(given, encoder or self._encoder, asked=asked) for prediction in answers]
 
     def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all", reject: float | None = None) -> Asked:
         """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""
@@ -163,8 +164,8 @@ class Adapter:
         workers: int = 2,
         asked: Asked | None = None,
         rules: Rules | None = None,
-    ) -> Iterator[Prediction]:
-        """Predictions as they are made, `batch_size` images at a time, with what is `asked` beside.
+    ) -> Iterator[Answers]:
+        """Answers as they are made, `batch_size` images at a time, with what is `asked` beside.
 
         `rules` of reading pixels are those of the extraction unless given.
         """

@@ -14,7 +14,7 @@ from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.store.formats.tables import Array
 
 NOTHING = np.empty(0, np.float32)
-# Of what a row has that is asked for its best classes one by one; above it a sort is faster.
+# So many of the best classes are found one after the other; above it a sort is faster.
 FEW = 16
 
 
@@ -118,11 +118,11 @@ class Answers:
         return tuple(self.classes[label] for label in order[self.members[row][order]].tolist())
 
 
-def spread(column: Array | None, good: Array, nothing: Any) -> Array | None:
+def spread(column: Array, good: Array, nothing: Any) -> Array:
     """A column (G, ...) of the good rows over all (B, ...), the others `nothing`; `good` is (B,) bool."""
-    if column is None or len(column) == len(good):
+    if len(column) == len(good):
         return column
-    whole = np.full((len(good), *column.shape[1:]), nothing, column.dtype)
+    whole: Array = np.full((len(good), *column.shape[1:]), nothing, column.dtype)
     whole[good] = column
     return whole
 

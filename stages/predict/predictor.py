@@ -77,7 +77,8 @@ class Predictor:
         if not len(features):
             nothing = np.full((len(names), len(classes)), np.nan, np.float32)
             return Answers(names, classes, nothing, nothing, bad)
-        whole: dict[str, Any] = {name: spread(column, good, NOTHING[name]) for name, column in self._scored(features).items()}
+        found = self._scored(features)
+        whole: dict[str, Any] = {name: column if column is None else spread(column, good, NOTHING[name]) for name, column in found.items()}
         return Answers(names, classes, bad=bad, **whole, neighbors=self._neighbors(features, good))
 
     def _scored(self, raw: Array) -> dict[str, Array | None]:
@@ -92,7 +93,7 @@ class Predictor:
             "image": scores.image,
             "text": scores.text,
             "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)),
-            "members": self._asked.sets and self._asked.sets.members(scores.logits),
+            "members": None if self._asked.sets is None else self._asked.sets.members(scores.logits),
         }
         if self._asked.rejection is not None:
             strange = self._scorer.strangeness(features, scores.logits)
