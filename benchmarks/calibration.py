@@ -23,10 +23,10 @@ from torch.nn.functional import cross_entropy, normalize
 from benchmarks.page import replace_between
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval.metrics import calibration_error
-from xmap.stages.extract.tensor_files import read_labels, read_matrix
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, KEPT_MOST, VALIDATION_SHOTS
 from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.imports.tensor_files import read_labels, read_matrix
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
 from xmap.stages.methods.protocol import Cache, NoLog, method

@@ -33,10 +33,10 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.choose.ranking import Pool, order
 from xmap.stages.datasets.digits import write_digits
-from xmap.stages.extract.tensor_files import read_labels, read_matrix
 from xmap.stages.fewshot.draw import feature_files
 from xmap.stages.fewshot.load import labelled, load_text
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.imports.tensor_files import read_labels, read_matrix
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.options import XMAdapterOptions
 from xmap.stages.methods.protocol import Cache, NoLog

@@ -24,7 +24,7 @@ from xmap.stages.datasets.digits import write_digits
 from xmap.stages.enough.curve import Shape, fit_curve, power
 from xmap.stages.enough.measure import Answers, points_of
 from xmap.stages.enough.study import answers_of
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.tables import Array

@@ -22,10 +22,10 @@ from benchmarks.calibration import DATA, ROOT, SEED, Data, drawn, taken
 from benchmarks.page import replace_between
 from xmap.stages.adapters.kept import nonconformity
 from xmap.stages.adapters.sets import threshold
-from xmap.stages.extract.tensor_files import read_labels, read_matrix
 from xmap.stages.fewshot.draw import VALIDATION_SHOTS
 from xmap.stages.fewshot.split_index import SplitIndex
 from xmap.stages.fewshot.task import FewShotTask, Labelled
+from xmap.stages.imports.tensor_files import read_labels, read_matrix
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS

@@ -25,7 +25,7 @@ from benchmarks.calibration import DATA, PAGE
 from benchmarks.page import replace_between
 from xmap.cli.main import app
 from xmap.stages.datasets.digits import write_digits
-from xmap.stages.extract.tensor_files import read_labels, read_matrix
+from xmap.stages.imports.tensor_files import read_labels, read_matrix
 from xmap.store.formats.tables import Array
 from xmap.store.sql.connection import connect
 from xmap.store.sql.questions import IMPROBABLE

@@ -22,10 +22,10 @@ from benchmarks.calibration import ROOT, SEED, Data, drawn, taken
 from benchmarks.page import replace_between
 from xmap.stages.adapters.strangeness import SOFTNESS, strangeness
 from xmap.stages.eval.metrics import auroc, false_accepts, student_interval
-from xmap.stages.extract.tensor_files import read_labels, read_matrix
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, VALIDATION_SHOTS, SplitIndex
 from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.imports.tensor_files import read_labels, read_matrix
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS

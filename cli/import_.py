@@ -32,7 +32,7 @@ def command(
     """
     if layout not in LAYOUTS:
         raise UnknownName("layout", layout, LAYOUTS)
-    from xmap.stages.extract.imported import import_tip_adapter
+    from xmap.stages.imports.tip_adapter import import_tip_adapter
 
     path = Path(folder)
     called = name or path.resolve().name

@@ -19,8 +19,8 @@ from tests.worlds.inputs import write_layout
 from xmap.pipeline.run import rows
 from xmap.pipeline.run.execute import RunResult
 from xmap.pipeline.settings.python import config_of, settings_of
-from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.images.decode import BadImage
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.predict.prediction import Prediction
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store

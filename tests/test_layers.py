@@ -23,7 +23,7 @@ FLOORS = {
         {"enough"},
         {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
-        {"build_cache", "extract", "methods", "pages"},
+        {"build_cache", "extract", "imports", "methods", "pages"},
         {"fewshot", "images", "names.py"},
         {"datasets", "encoder"},
         {"config.py", "machine", "workplace"},

@@ -16,7 +16,7 @@ from xmap.cli.main import app
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.run.execute import run
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError

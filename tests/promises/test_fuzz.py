@@ -25,7 +25,7 @@ from tests.worlds.inputs import write_layout
 from tests.worlds.mutate import mutations
 from tests.worlds.readers import READERS, Reader, dataset, everything, features, found, refuses_or_reads, texts
 from xmap.pipeline.settings.config import load_config
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.manifest import MANIFEST

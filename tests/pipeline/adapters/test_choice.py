@@ -16,7 +16,7 @@ from tests.worlds.inputs import write_layout
 from tests.worlds.report import RUN
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.upkeep.collect import waste
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import ArtifactMissing, InputError

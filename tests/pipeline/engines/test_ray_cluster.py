@@ -26,7 +26,7 @@ from xmap.pipeline.run.plan import STAGES
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.bench import bench
 from xmap.pipeline.studies.jobs import jobs_of
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import SHARED

@@ -15,8 +15,8 @@ from tests.worlds.inputs import COLOURS, write_layout, write_photos
 from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.extract.imported import import_tip_adapter
 from xmap.stages.fewshot.load import load_text
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.errors import InputError

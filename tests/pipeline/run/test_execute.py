@@ -13,7 +13,7 @@ from xmap.pipeline.run.execute import RunResult, preview, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.reasons import NEW, words
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Change

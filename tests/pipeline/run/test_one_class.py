@@ -8,11 +8,11 @@ import pytest
 
 import tests.worlds.inputs
 import xmap
-import xmap.stages.extract.imported
 import xmap.stages.fewshot.load
+import xmap.stages.imports.tip_adapter
 from tests.worlds.inputs import write_layout
 from xmap.pipeline.adapters.adapter import Adapter
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
@@ -37,7 +37,7 @@ def test_a_single_class_is_neither_imported_nor_trained_nor_predicted(tmp_path: 
     run = {"features": "ants", "methods": ["tip-adapter"], "seeds": [1]}
     with monkeypatch.context() as older:
         # As a version made it that asked for no second class.
-        older.setattr(xmap.stages.extract.imported, "refuse_one_class", lambda *found: None)
+        older.setattr(xmap.stages.imports.tip_adapter, "refuse_one_class", lambda *found: None)
         import_tip_adapter(store, layout, "ants", 100.0, Silent())
         with pytest.raises(InputError, match=REFUSED):
             xmap.run(store=store.root, run=run, cache={"shots": 2})

@@ -13,7 +13,7 @@ from xmap.pipeline.run.execute import run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.build_cache.identity import cache_identity
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.names import Parts
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store

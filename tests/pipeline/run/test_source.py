@@ -17,7 +17,7 @@ from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.source import source_of, stated
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.config import DataConfig, EncoderConfig
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.schemas import source_oddity

@@ -17,7 +17,7 @@ from xmap.pipeline.run.execute import execute, run
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.run.trainings import Trained, Trainer, Training, _not_test, train_away
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.engine import LOCAL, Advance, LocalEngine
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Silent

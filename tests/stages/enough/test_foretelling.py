@@ -11,7 +11,7 @@ from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.enough import adapters_of
 from xmap.stages.enough.curve import power
 from xmap.stages.enough.study import answers_of
-from xmap.stages.extract.imported import import_tip_adapter
+from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from xmap.stages.datasets.classes.labels import refuse_one_class, unfit
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said, told_apart
 from xmap.stages.datasets.dataset import TEST, VAL
-from xmap.stages.extract.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
+from xmap.stages.imports.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from xmap.stages.names import FIXED, part_of
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store

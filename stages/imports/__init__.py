@@ -1,0 +1,1 @@
+"""Features that others extracted, as ordinary feature artifacts."""
