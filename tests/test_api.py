@@ -78,13 +78,47 @@ def test_errors_speak_python(case: Case, tmp_path: Path, monkeypatch: pytest.Mon
         assert "--" not in str(caught.value)
 
 
-@pytest.mark.failure("odd output")
-@pytest.mark.parametrize("given", ["pets", "pets.csv", "pets.tar", "pets.parquet", "pets.jsonl"])
-def test_images_in_the_place_of_a_config_are_told_where_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+def test_the_first_argument_names_data_features_or_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pets").mkdir()
-    with pytest.raises(InputError, match=r"names a config file, and that is none; give images as xmap\.run\(data="):
-        xmap.run(given)
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "other.toml").write_text("[cache]\nshots = 8\n[run]\nfeatures = 'bugs'\n")
+    for name in ("pets", "s3://bucket/pets", "pets-{00..12}.tar", "coop:dtd", "pets/*.parquet", "folder.toml", Path("pets")):
+        config = config_of(name, {"shots": 4}, stored=lambda name: True)
+        assert (config.data.data, config.run.features, config.cache.shots) == (str(name), "", 4)
+    assert config_of("bugs", {}, stored=lambda name: name == "bugs").run.features == "bugs"
+    assert config_of("other.toml", {}) == config_of(None, {}, "other.toml")
+    both = config_of("pets", {}, "other.toml")
+    assert (both.data.data, both.cache.shots, both.run.features) == ("pets", 8, "")
+    assert config_of(both, {"shots": 2}).cache.shots == 2
+    assert config_of("pets", {}, both).data.data == "pets"
+
+
+@pytest.mark.failure("odd output")
+def test_what_is_named_twice_or_nowhere_is_one_sentence(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "xmap.toml").write_text("")
+    wrong: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+        ("is given data twice", ("pets",), {"data": "cats"}),
+        ("is given data twice", ("pets",), {"data": {"data": "cats"}}),
+        ("is given config twice", ("xmap.toml",), {"config": "xmap.toml"}),
+        ("there is no such path, and the store has no features of that name", ("dogs",), {}),
+        ("there is no such path", ("a\x1bb",), {}),
+        ("no config file dogs.toml", ("dogs.toml",), {}),
+    ]
+    for said, first, given in wrong:
+        with case(), pytest.raises(InputError) as caught:
+            xmap.run(*first, store=tmp_path / "store", **given)
+        assert said in str(caught.value)
+        assert str(caught.value).isprintable()
+
+
+def test_stored_features_are_named_as_data_are(store: Path, result: RunResult) -> None:
+    again = xmap.run("bugs", store=store, shots=2, seeds=1, methods=["zero-shot", "tip-adapter"])
+    assert {outcome.state for outcome in again.outcomes} == {"reused"}
+    assert again.results == result.results
+    assert again.to_arrow().equals(result.results.to_arrow())
 
 
 @pytest.mark.failure("odd output")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,21 +34,39 @@ __all__ = ["run", "load", "connect", "XmapError"]  # noqa: RUF022
 
 
 def run(
-    config: XmapConfig | Path | str | None = None, *, store: Path | str | None = None, verbose: bool | None = None, **settings: Any
+    data: XmapConfig | Path | str | None = None,
+    /,
+    *,
+    config: XmapConfig | Path | str | None = None,
+    store: Path | str | None = None,
+    verbose: bool | None = None,
+    **settings: Any,
 ) -> RunResult:
-    """Do every stage that is missing. `config` is a config or the path of an xmap.toml (default: the one here, if any).
+    """Do every stage that is missing, for images or features: `xmap.run("pets", shots=16)`.
 
-    Settings are those of xmap.toml: fields by name, `xmap.run(data="pets", shots=4, seeds=1)`, or by section,
-    `xmap.run(cache={"shots": 4}, methods={"tip-adapter": {"alpha": [1, 2]}})`. Progress is shown on stderr if `verbose`; by
-    default in a notebook, a shell of Python, or where stderr is a terminal. Raises `XmapError`.
+    `data` is a path, pattern, URL or benchmark, as `xmap run --data` takes it, or else the name of stored features; a name that ends in
+    .toml is a config file. `config` is a config or such a file (default: the xmap.toml here, if any), and settings are its fields, by
+    name or by section:
+
+    >>> result = xmap.run("pets", shots=4, seeds=1, methods=["zero-shot", "tip-adapter"])
+    >>> result = xmap.run("pets", cache={"shots": 4}, run={"seeds": 1, "methods": ["zero-shot", "tip-adapter"]})
+    >>> [row["method"] for row in result.results]
+    ['zero-shot', 'tip-adapter']
+    >>> result.to_arrow().column_names[:2]
+    ['method', 'shots']
+
+    Progress is shown on stderr if `verbose`; by default in a notebook, a shell of Python, or where stderr is a terminal. Raises
+    `XmapError`.
     """
     from xmap.cli.progress import outcome_line
     from xmap.pipeline.run.execute import run as run_plan
+    from xmap.pipeline.run.features import has_features
     from xmap.pipeline.settings.python import config_of
 
-    chosen = config_of(config, settings)
+    place = _store(store)
+    chosen = config_of(data, settings, config, stored=partial(has_features, place))
     with _progress(verbose) as progress:
-        return run_plan(_store(store), chosen, progress, report=lambda outcome: progress.say(outcome_line(outcome)))
+        return run_plan(place, chosen, progress, report=lambda outcome: progress.say(outcome_line(outcome)))
 
 
 def load(adapter: str | None = None, store: Path | str | None = None) -> Adapter:

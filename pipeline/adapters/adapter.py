@@ -105,9 +105,9 @@ class Adapter:
         """One `Prediction` an image, in order, by `encoder` or `self.encoder()`; with `sets=0.9` each with its set (see `sets`), with
         `reject=0.95` without a class for an image that is of none of them (see `rejection`).
 
-        `images`: a path, a folder, a Pillow image, a NumPy array (height, width, 3) uint8, the bytes of an image file, or a list
-        of these. Of a file that is there and is no image, the prediction says so in `error`. Raises `InputError` for a path that
-        is not there and for anything else.
+        `images`: a path, a folder, a Pillow image, a NumPy array or torch tensor (channels last or first; uint8, or floats 0 to 1; with
+        an axis more for a batch), the bytes of an image file, or a list of these. Of a file that is there and is no image, the
+        prediction says so in `error`. Raises `InputError` for a path that is not there and for anything else.
         """
         from xmap.pipeline.adapters.given_images import given_images
 

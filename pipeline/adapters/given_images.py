@@ -1,4 +1,4 @@
-"""Images as people hand them over: paths, folders, Pillow images, NumPy arrays, the bytes of image files, and lists of these.
+"""Images as people hand them over: paths, folders, Pillow images, arrays, tensors, the bytes of image files, and lists of these.
 
 What lies in memory goes the way of files: it becomes an image file's bytes without loss, and is decoded as such.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xmap.pipeline.adapters.given_arrays import is_batch, is_tensor, pixels_of
 from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.errors import InputError
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
     from xmap.stages.images.read import Given
 
-TAKEN = "paths, folders, Pillow images, NumPy arrays (height, width, 3) of uint8, bytes of image files, and lists of these"
+TAKEN = "paths, folders, Pillow images, NumPy arrays, torch tensors, bytes of image files, and lists of these"
 NAMED = 5
 WILD = "*?["
 
 
 def given_images(images: Any) -> list[Given]:
     """The images handed over, in order, folders walked. Raises `InputError` for a path that is not there, and for other things."""
-    listed = list(images) if isinstance(images, Iterable) and not _is_one(images) else [images]
+    listed = list(images) if is_batch(images) or (isinstance(images, Iterable) and not _is_one(images)) else [images]
     require_there([entry for entry in listed if isinstance(entry, str | os.PathLike)])
     found: list[Given] = []
     for number, entry in enumerate(listed):
@@ -47,7 +48,8 @@ def require_there(paths: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def _is_one(images: Any) -> bool:
-    return isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | dict | io.IOBase) or _is_pillow(images)
+    alone = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray | dict | io.IOBase)
+    return alone or is_tensor(images) or _is_pillow(images)
 
 
 def _is_pillow(entry: Any) -> bool:
@@ -61,20 +63,14 @@ def _held(entry: Any, name: str) -> Given:
 
     if isinstance(entry, bytes | bytearray | memoryview):
         return Held(name, bytes(entry))
-    if isinstance(entry, np.ndarray):
-        return Held(name, _file(_from_array(entry, name), name))
+    if isinstance(entry, np.ndarray) or is_tensor(entry):
+        from PIL.Image import fromarray
+
+        return Held(name, _file(fromarray(pixels_of(entry, name)), name))
     if _is_pillow(entry):
         return Held(name, _file(entry, name))
     kind = type(entry)
     raise InputError(f"{name} is of type {kind.__module__}.{kind.__qualname__}; taken are {TAKEN}.".replace("type builtins.", "type "))
-
-
-def _from_array(array: np.ndarray[Any, Any], name: str) -> Image:
-    from PIL import Image
-
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
-        raise InputError(f"{name} is an array of shape {array.shape} and type {array.dtype}; taken are {TAKEN}.")
-    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _file(image: Image, name: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.data_changes import DataChanges, data_changes
@@ -28,6 +28,9 @@ from xmap.store.artifacts.usable import usable
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactMissing
 from xmap.store.memory.uses import remember_uses
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,14 @@ class RunResult:
     def differences(self) -> Rows:
         """One object a pair of methods: the paired difference and whether it is a tie."""
         return Rows(self.evaluation.summary["differences"] if self.evaluation else (), DIFFERENCES)
+
+    def to_arrow(self) -> pa.Table:
+        """All fields of `results` as a pyarrow table, one row a method."""
+        return self.results.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas DataFrame. Raises `InputError` where pandas is not installed."""
+        return self.results.to_pandas()
 
     def __repr__(self) -> str:
         head = f"<RunResult {self._about}>"

@@ -19,11 +19,11 @@ from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS, Parts
 from xmap.stages.workplace.place import Workplace
-from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.identity import Identity, safe_name
 from xmap.store.artifacts.usable import usable
-from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.errors import ArtifactMissing, InputError, XmapError
 from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import remember_source
 
@@ -122,19 +122,31 @@ def _remarks(images: Artifact) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
+def has_features(store: Store, name: str) -> bool:
+    """Whether the store has features called `name`, damaged ones too."""
+    survey = store.survey(IMAGES)
+    return bool(_named(survey, name) or _damaged(survey, name))
+
+
 def _newest(store: Store, stage: str, name: str) -> Artifact:
     survey = store.survey(stage)
-    found = survey.artifacts
-    for folder, damage in survey.damaged.items():
-        # It may be the newest of that name: an older one in its place would be stale.
-        if folder.name.startswith(f"{safe_name(name)}-"):
-            raise damage
-    named = [artifact for artifact in found if name in (artifact.name, artifact.summary.get("dataset"))]
+    # It may be the newest of that name: an older one in its place would be stale.
+    for damage in _damaged(survey, name):
+        raise damage
+    named = _named(survey, name)
     if not named:
-        known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in found})
+        known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in survey.artifacts})
         remedy = f"it holds {', '.join(known)}" if known else "it holds none"
         raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import tip-adapter DIR --name {shlex.quote(name)}` or `xmap extract`.")
     return usable(named[-1])
+
+
+def _named(survey: Survey, name: str) -> list[Artifact]:
+    return [artifact for artifact in survey.artifacts if name in (artifact.name, artifact.summary.get("dataset"))]
+
+
+def _damaged(survey: Survey, name: str) -> list[XmapError]:
+    return [damage for folder, damage in survey.damaged.items() if folder.name.startswith(f"{safe_name(name)}-")]
 
 
 def _identity(artifact: Artifact) -> Identity:

@@ -45,7 +45,7 @@ class Rows(list[dict[str, Any]]):
     def to_pandas(self) -> Any:
         """All of their fields as a pandas DataFrame. Raises `InputError` where pandas is not installed."""
         if find_spec("pandas") is None:
-            raise InputError("pandas is not installed; install it, or use to_arrow().")
+            raise InputError("pandas is not installed; run `pip install pandas`, or use to_arrow().")
         return self.to_arrow().to_pandas()
 
 

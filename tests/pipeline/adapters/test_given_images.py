@@ -93,11 +93,10 @@ def test_a_path_that_is_not_there_is_an_error(adapter: Adapter, photos: Path, ca
 @pytest.mark.failure("odd output")
 def test_what_is_no_image_is_one_sentence(adapter: Adapter, photos: Path, case: Case) -> None:
     there = photos / "test/bee/0.png"
-    pixels = np.asarray(Image.open(there))
     cut = Image.open(io.BytesIO(there.read_bytes()[:200]))
-    odd: list[Any] = [None, 3, {"image": there}, [there, 4], [[there]], pixels.astype(np.float32), pixels[..., 0], pixels[None]]
+    odd: list[Any] = [None, 3, {"image": there}, [there, 4], [[there]]]
     odd += [io.BytesIO(there.read_bytes()), io.StringIO("bee"), there.open("rb"), there.open("rb", buffering=0), [io.BytesIO(b"")]]
-    for given in [*odd, np.empty((0, 4, 3), np.uint8), np.asarray([str(there)]), set, cut]:
+    for given in [*odd, set, cut]:
         with case(), pytest.raises(InputError) as caught:
             adapter.predict(given)
         assert "taken are paths" in str(caught.value) or "Pillow can load" in str(caught.value)
