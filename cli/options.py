@@ -218,13 +218,13 @@ def _fields() -> Iterator[tuple[str, tuple[str, Any]]]:
     """Each config field: its section and the annotation of its flag. Values stay text; the config model reads them."""
     from xmap.pipeline.settings.config import SECTIONS
     from xmap.stages.config import REPEATED
-    from xmap.stages.methods.registry import METHODS
+    from xmap.stages.methods.registry import method_names
 
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
             flag = f"--{name.replace('_', '-')}"
             panel = None if name in ESSENTIAL else PANELS[section]
-            known = f" all, or of: {', '.join(METHODS)}." if name == "methods" else ""
+            known = f" all, or of: {', '.join(method_names())}." if name == "methods" else ""
             about = f"{field.description}{known} [{_shown(field.default)}]"
             if field.annotation is bool:
                 kind: Any = Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=about, rich_help_panel=panel)]

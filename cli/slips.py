@@ -27,10 +27,10 @@ def place_of(words: Sequence[str], chosen: Mapping[str, Any]) -> dict[str, str]:
     """The one word that stands without a flag as the place of the images. Raises `InputError` for words that cannot be it."""
     if not words:
         return {}
-    from xmap.stages.methods.registry import METHODS
+    from xmap.stages.methods.registry import method_names
 
     shown = " ".join(words)
-    if any(word.strip(",") in METHODS for word in words):
+    if any(word.strip(",") in method_names() for word in words):
         raise InputError(f"{shown}: write methods with commas and no blanks, such as --methods zero-shot,xmadapter.")
     if all(word.strip(",").isdigit() for word in words):
         raise InputError(f"{shown}: write numbers with commas and no blanks, such as --seeds 1,2,3.")

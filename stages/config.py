@@ -37,7 +37,9 @@ class Config(BaseModel):
 class DataConfig(Config):
     """Which images, in which classes and splits."""
 
-    data: str = Field("", description="Folder of class folders, CSV or Parquet table, tars or Parquet of images, coop:NAME; path or URL.")
+    data: str = Field(
+        "", description="Class folders, CSV or Parquet table, tars or Parquet of images, coop:NAME, NAME:PATH of a plug-in; path or URL."
+    )
     root: str = Field("", description="Folder that holds the benchmarks in CoOp's layout, for coop:NAME; see `xmap datasets`.")
     classes: str = Field(
         "", description="Text file of classes: their order, `class<TAB>name` lines, or names in order where classes are numbers."

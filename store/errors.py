@@ -89,6 +89,14 @@ class UnknownName(InputError):
         super().__init__(f"unknown {kind} {name!r}{meant}; known: {', '.join(self.known) or 'none'}.")
 
 
+class PluginError(XmapError):
+    """What another installed package offers to xmap cannot be used, or has failed."""
+
+    def __init__(self, kind: str, name: str, package: str, problem: str, remedy: str) -> None:
+        self.kind, self.name, self.package, self.problem, self.remedy = kind, name, package, problem, remedy
+        super().__init__(f"the {kind} {name!r} of the package {package} {problem}; {remedy}")
+
+
 class ArtifactMissing(XmapError, FileNotFoundError):
     """No finished artifact answers to this name or fingerprint."""
 

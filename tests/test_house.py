@@ -14,7 +14,7 @@ MOST_LINES, MOST_PARAMETERS = 300, 7
 
 
 def files() -> list[Path]:
-    return [ROOT / "xmap/__init__.py", *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")))]
+    return [*sorted((ROOT / "xmap").glob("*.py")), *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")))]
 
 
 def wide(code: str) -> Iterator[str]:

@@ -26,7 +26,7 @@ FLOORS = {
         {"build_cache", "extract", "imports", "methods", "pages"},
         {"fewshot", "images", "names.py"},
         {"datasets", "encoder"},
-        {"config.py", "machine", "workplace"},
+        {"config.py", "machine", "plugins.py", "workplace"},
     ),
     "stages/datasets": (
         {"open.py"},
@@ -80,7 +80,7 @@ SAFE_OPTIONS = {("torch", "load"): ("weights_only", True), ("np", "load"): ("all
 @cache
 def modules() -> dict[str, ast.Module]:
     paths = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))] + [
-        path for path in [ROOT / "xmap" / "__init__.py"] if path.exists()
+        path for path in sorted((ROOT / "xmap").glob("*.py"))
     ]
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes()) for path in paths}
 

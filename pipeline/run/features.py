@@ -18,6 +18,7 @@ from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS, Parts
+from xmap.stages.plugins import source_named
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import explain, fingerprint
@@ -224,8 +225,9 @@ def grounded(config: XmapConfig) -> XmapConfig:
     data, root = config.data.data, config.data.root
     model, weights = config.encoder.model, config.encoder.pretrained
     whole = {"data.root": root and str(Path(root).absolute())}
-    if not (is_url(data) or data.startswith(SCHEME)):
-        whole["data.data"] = str(Path(data).absolute())
+    _, place = source_named(data)
+    if not (is_url(place) or data.startswith(SCHEME)):
+        whole["data.data"] = f"{data.removesuffix(place)}{Path(place).absolute()}"
     if model.startswith(LOCAL):
         whole["encoder.model"] = f"{LOCAL}{Path(model.removeprefix(LOCAL)).expanduser().absolute()}"
     if weights and Path(weights).expanduser().is_file():

@@ -25,7 +25,7 @@ from xmap.stages.config import (
     TextConfig,
 )
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.methods.registry import METHODS, method_entry
+from xmap.stages.methods.registry import method_entry, method_names
 from xmap.stages.methods.searched import MethodOptions
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError, XmapError
@@ -73,7 +73,7 @@ class RunConfig(Config):
     @classmethod
     def _every(cls, value: Any) -> Any:
         alone = list(value) if isinstance(value, tuple | list) else [value]
-        return tuple(METHODS) if alone == [ALL] else value
+        return method_names() if alone == [ALL] else value
 
     @field_validator("methods", "seeds")
     @classmethod

@@ -11,7 +11,7 @@ from xmap.pipeline.settings.config import ALL, XmapConfig
 from xmap.stages.datasets.benchmarks.layouts import IMAGENET, Benchmark
 from xmap.stages.datasets.benchmarks.table import ENTRIES, SCHEME, benchmark, require_root
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.methods.registry import METHODS, method_entry
+from xmap.stages.methods.registry import method_entry, method_names
 from xmap.store.errors import InputError
 
 VALIDATION_SHOTS = 4
@@ -60,7 +60,7 @@ def jobs_of(config: XmapConfig, datasets: Sequence[str], features: Sequence[str]
 def methods_of(names: Sequence[str]) -> tuple[str, ...]:
     """The methods that were named, or all. Raises `UnknownName`."""
     if list(names) == [ALL]:
-        return tuple(METHODS)
+        return method_names()
     for name in names:
         method_entry(name)
     return tuple(dict.fromkeys(names))

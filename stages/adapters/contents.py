@@ -5,43 +5,19 @@ An adapter may come from anybody. What it holds is held against this before anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Mapping
 
 import numpy as np
 
 from xmap.stages.methods.maths.hard_samples import MEANS
-from xmap.stages.methods.registry import method_entry
+from xmap.stages.methods.registry import Contents, Shapes, method_entry
 from xmap.store.formats.tables import Array
 
-Shape = tuple[str, ...]
-Shapes = Mapping[str, Shape]
 FLOAT = np.dtype(np.float32)
 # Of the tensors whose type is another.
 TYPES: Mapping[str, np.dtype[np.generic]] = {"channels": np.dtype(np.int64), "log_partition": np.dtype(np.float64)}
 # Settings that are words.
 WORDS: Mapping[str, tuple[str, ...]] = {"kernel": ("exp", "relative")}
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Shapes by letters: M keys, N classes, C the features' width; any other letter is one size throughout an adapter.
-
-    Each group of `options` is there as a whole or not at all.
-    """
-
-    tensors: Shapes
-    settings: tuple[str, ...] = ()
-    options: tuple[Shapes, ...] = ()
-
-    def variants(self) -> Iterator[Shapes]:
-        """Every set of tensors that an adapter may hold."""
-        for count in range(len(self.options) + 1):
-            for chosen in combinations(self.options, count):
-                yield {**self.tensors, **{name: shape for group in chosen for name, shape in group.items()}}
-
-
 KEYS: Shapes = {"keys": ("M", "C")}
 WEIGHTS: Shapes = {"weights": ("N", "C")}
 CONTENTS: Mapping[str, Contents] = {
@@ -81,14 +57,18 @@ CONTENTS: Mapping[str, Contents] = {
 
 def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, object], sizes: Mapping[str, int]) -> str | None:
     """What of an adapter's tensors and settings does not fit its method and the `sizes` M, N and C; None where all does."""
-    known = CONTENTS.get(method)
-    if known is None:
-        return None
-    problem = _odd_setting(known, settings) or _odd_top_k(method, settings)
-    # Where the keys stay in the cache's index, the adapter holds none.
+    entry = method_entry(method)
+    return misfit_of(entry.contents or CONTENTS[method], entry.retrieves, tensors, settings, sizes)
+
+
+def misfit_of(
+    known: Contents, retrieves: bool, tensors: Mapping[str, Array], settings: Mapping[str, object], sizes: Mapping[str, int]
+) -> str | None:
+    """The same of what a method is `known` to hold; one that `retrieves` may have left its keys in the cache's index."""
+    problem = _odd_setting(known, settings) or _odd_top_k(retrieves, settings)
     shapes = {} if "top_k" in settings else next((variant for variant in known.variants() if variant.keys() == tensors.keys()), None)
     if problem or shapes is None or shapes.keys() != tensors.keys():
-        return problem or f"its tensors are {', '.join(sorted(tensors)) or 'none'}, those of {method} {', '.join(known.tensors) or 'none'}"
+        return problem or f"its tensors are {', '.join(sorted(tensors)) or 'none'}, not {', '.join(known.tensors) or 'none'}"
     lengths = dict(sizes)
     for name, shape in shapes.items():
         values = tensors[name]
@@ -106,9 +86,9 @@ def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, obj
     return None
 
 
-def _odd_top_k(method: str, settings: Mapping[str, object]) -> str | None:
+def _odd_top_k(retrieves: bool, settings: Mapping[str, object]) -> str | None:
     value = settings.get("top_k", 1)
-    fits = type(value) is int and value >= 1 and ("top_k" not in settings or method_entry(method).retrieves)
+    fits = type(value) is int and value >= 1 and ("top_k" not in settings or retrieves)
     return None if fits else f"its setting top_k is {value!r}"
 
 

@@ -20,7 +20,7 @@ from xmap.stages.names import COOP
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.schemas import stored_oddity
-from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.errors import ArtifactDamaged, InputError, UnknownName
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.tensors import read_tensors, write_tensors
 
@@ -63,10 +63,7 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     Raises `ArtifactDamaged`, and `InputError` for one that another version of its method has trained.
     """
     name = str(artifact.summary["method"])
-    current = method_entry(name).version
-    found = artifact.fields.get("version", current)
-    if found != current:
-        raise InputError(f"{artifact.path} was trained by version {found} of {name}, this xmap has version {current}; {artifact.remedy}")
+    _require_same_method(artifact, name)
     text, segments = cache.text, cache.segments
     tensors, stored = read_tensors(artifact.file(ADAPTER))
     sizes = {"M": len(segments.labels), "N": text.classes, "C": cache.width}
@@ -84,6 +81,28 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     found = Cache(text, segments, cache.keys(int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None)
     _require_finite(artifact, name, fitted, found)
     return fitted, found
+
+
+def _require_same_method(artifact: Artifact, name: str) -> None:
+    """Raise `InputError` where the method called `name` here is not the one that trained an adapter, or is not here at all."""
+    stated = artifact.fields.get("origin", {})
+    package = str(stated.get("package", "xmap"))
+    try:
+        entry = method_entry(name)
+    except UnknownName as error:
+        known = f"{package} {stated.get('version', '')}".strip()
+        raise InputError(
+            f"{artifact.path} was trained by {name!r}, a method of the package {known}, and no package installed here has it; install that "
+            "one if you trust it, or use an adapter of another method."
+        ) from error
+    here = entry.origin.get("package", "xmap")
+    if here != package:
+        raise InputError(f"{artifact.path} was trained by {name!r} of the package {package}, here that is a method of {here}; use another.")
+    found = artifact.fields.get("version", entry.version)
+    if found != entry.version:
+        raise InputError(
+            f"{artifact.path} was trained by version {found} of {name}, this {here} has version {entry.version}; {artifact.remedy}"
+        )
 
 
 def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None:

@@ -29,8 +29,8 @@ class Scorer:
 
     def __init__(self, artifact: Artifact, cache: OpenCache, device: str = "cpu", k: int = 0) -> None:
         self.cache, self._artifact, self._device = cache, artifact, device
-        self._method = load_method(str(artifact.summary["method"]))
         self.fitted, held = load_adapter(artifact, cache)
+        self._method = load_method(str(artifact.summary["method"]))
         self._placed, self._cache = on_device(self.fitted, device), cache_on_device(held, device)
         self._own, self._k = self.fitted.tensors.get("keys"), k
         self._retrieving = self._on_gpu() if k and self._own is not None else None

@@ -1,4 +1,7 @@
-"""The registry of data sources. Another kind of source is one module with a `Source` and its entry in `SOURCES`."""
+"""The registry of data sources. Another kind of source is one module with a `Source` and its entry in `SOURCES`.
+
+Another package has its `Source` found by an entry point in the group `xmap.sources`; it reads what is named after it, `NAME:PATH`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.benchmarks.table import CoopSource
 from xmap.stages.datasets.content.hashing import Contents, hash_places
 from xmap.stages.datasets.dataset import Dataset
-from xmap.stages.datasets.places.place import Location, location
+from xmap.stages.datasets.places.place import Location, location, shown
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
 from xmap.stages.datasets.sources.folder import FlatFolderSource, FolderSource
@@ -23,6 +26,7 @@ from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
 from xmap.stages.datasets.splits.divide import divide, keep
 from xmap.stages.datasets.splits.groups import with_groups
+from xmap.stages.plugins import source_named
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
@@ -74,7 +78,11 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     read = contents or partial(hash_places, notes=notes or Notes())
     if not config.data:
         raise InputError(f"no data is given; point --data at {FORMS}.")
-    found = _read(config.data, SOURCES, FORMS, lambda source, data: source.read(config, data, _name(data), notes or Notes()))
+
+    def labelled(source: Source, data: Location) -> Dataset:
+        return source.read(config, data, _name(data), notes or Notes())
+
+    found = _foreign(config.data, labelled) or _read(config.data, SOURCES, FORMS, labelled)
     grouped = with_groups(found, config.group_by) if config.group_by else found
     divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
@@ -84,7 +92,26 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
 
 def open_pool(data: str, notes: Notes) -> Dataset:
     """The images at `data`, whatever their labels: none are read, and without classes there are no splits. Raises `InputError`."""
-    return _read(data, POOLS, POOL_FORMS, lambda source, found: source.read_unlabelled(found, _name(found), notes))
+
+    def unlabelled(source: Unlabelled, found: Location) -> Dataset:
+        return source.read_unlabelled(found, _name(found), notes)
+
+    return _foreign(data, unlabelled) or _read(data, POOLS, POOL_FORMS, unlabelled)
+
+
+def _foreign(given: str, read: Callable[[Any, Location], Dataset]) -> Dataset | None:
+    """What the source of another package reads that is named in `given`; None where none is. Raises `PluginError`."""
+    plugin, place = source_named(given)
+    if plugin is None:
+        return None
+    source, data = plugin.load(), location(place)
+    with plugin.blamed("failed"):
+        found = read(source, data) if source.matches(data) else None
+    if found is None:
+        raise InputError(f"--data {shown(given)}: the source {plugin.name!r} of the package {plugin.package} does not read what is there.")
+    if not isinstance(found, Dataset):
+        raise plugin.problem(f"gave {type(found).__name__} for a Dataset")
+    return found
 
 
 def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some, Location], Dataset]) -> Dataset:

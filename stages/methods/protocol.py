@@ -15,7 +15,8 @@ from typing import Any, Protocol, cast
 from torch import Tensor
 
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
-from xmap.stages.methods.registry import method_entry
+from xmap.stages.methods.registry import MethodEntry, method_entry
+from xmap.stages.plugins import Plugin
 
 Settings = Mapping[str, float | int | str]
 
@@ -102,12 +103,44 @@ class Method(Protocol):
         """Score unit features (B, C)."""
 
 
+class Foreign:
+    """A method of another package: what its code raises names the package, and what it gives back is what it has declared."""
+
+    def __init__(self, plugin: Plugin, entry: MethodEntry) -> None:
+        self._plugin, self._contents = plugin, entry.contents
+        with plugin.blamed("cannot be loaded"):
+            self._module = importlib.import_module(entry.module)
+
+    def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
+        with self._plugin.blamed("failed in fit"):
+            fitted = self._module.fit(task, options, settings, log)
+        if not isinstance(fitted, Fitted):
+            raise self._plugin.problem(f"gave {type(fitted).__name__} for a Fitted in fit")
+        declared = () if self._contents is None else [variant.keys() for variant in self._contents.variants()]
+        if "top_k" not in fitted.settings and fitted.tensors.keys() not in declared:
+            raise self._plugin.problem(f"gave tensors that its contents do not declare: {', '.join(sorted(fitted.tensors)) or 'none'}")
+        return fitted
+
+    def scores(self, fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+        with self._plugin.blamed("failed in scores"):
+            found = self._module.scores(fitted, cache, features, retrieved)
+        shape = (len(features), cache.text.classes)
+        if not isinstance(found, Scores) or tuple(found.logits.shape) != shape:
+            raise self._plugin.problem(f"gave no Scores with logits of {shape[0]} x {shape[1]} in scores")
+        return found
+
+    def index_queries(self, fitted: Fitted, features: Tensor) -> Tensor:
+        with self._plugin.blamed("failed in index_queries"):
+            return index_queries(self._module, fitted, features)
+
+
 def method(name: str) -> Method:
-    """Load a registered method. Raises `UnknownName`."""
-    return cast(Method, importlib.import_module(method_entry(name).module))
+    """Load a method. Raises `UnknownName`, and `PluginError` for one of another package that cannot be used."""
+    entry = method_entry(name)
+    return cast(Method, importlib.import_module(entry.module)) if entry.plugin is None else Foreign(entry.plugin, entry)
 
 
-def index_queries(module: Method, fitted: Fitted, features: Tensor) -> Tensor:
+def index_queries(module: object, fitted: Fitted, features: Tensor) -> Tensor:
     """Unit features (B, C) as queries to the adapter's own key index; a method whose keys live elsewhere maps them itself."""
     project: Callable[[Fitted, Tensor], Tensor] | None = getattr(module, "index_queries", None)
     return project(fitted, features) if project else features

@@ -1,12 +1,14 @@
-"""The registry of methods. No torch here: planning imports it.
+"""The registry of methods, xmap's own and those of other installed packages. No torch here: planning imports it.
 
-Adding a method: its options class in `options.py`, its entry here, its module under `stages/methods/`, its test.
+Adding a method: its options class in `options.py`, its entry here, its module under `stages/methods/`, its test. Another package has
+its `MethodEntry` found by an entry point in the group `xmap.methods`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 from xmap.stages.methods.options import (
     ApeOptions,
@@ -26,7 +28,31 @@ from xmap.stages.methods.options import (
     ZeroShotOptions,
 )
 from xmap.stages.methods.searched import MethodOptions
+from xmap.stages.plugins import METHODS as GROUP
+from xmap.stages.plugins import Plugin, installed, plugin_called
 from xmap.store.errors import UnknownName
+
+Shape = tuple[str, ...]
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What adapters of a method hold: the shapes of their tensors, and the settings that are numbers.
+
+    Shapes by letters: M keys, N classes, C the features' width; any other letter is one size throughout an adapter. Each group of
+    `options` is there as a whole or not at all.
+    """
+
+    tensors: Shapes
+    settings: tuple[str, ...] = ()
+    options: tuple[Shapes, ...] = ()
+
+    def variants(self) -> Iterator[Shapes]:
+        """Every set of tensors that an adapter may hold."""
+        for count in range(len(self.options) + 1):
+            for chosen in combinations(self.options, count):
+                yield {**self.tensors, **{name: shape for group in chosen for name, shape in group.items()}}
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,8 @@ class MethodEntry:
 
     `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
     `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
-    keeps none itself. `learns`: its answers depend on labelled images.
+    keeps none itself. `learns`: its answers depend on labelled images. `contents`: what its adapters hold, said here by a method of
+    another package; of xmap's own `stages.adapters.contents` says it. `plugin`: that package, set where the method is found.
     """
 
     options: type[MethodOptions]
@@ -43,6 +70,13 @@ class MethodEntry:
     version: int = 1
     retrieves: bool = False
     learns: bool = True
+    contents: Contents | None = None
+    plugin: Plugin | None = None
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """The package that the method is from, and its version, as fingerprints know them; of xmap's own methods nothing."""
+        return {} if self.plugin is None else {"package": self.plugin.package, "version": self.plugin.version}
 
 
 METHODS: Mapping[str, MethodEntry] = {
@@ -64,8 +98,29 @@ METHODS: Mapping[str, MethodEntry] = {
 }
 
 
+def method_names() -> tuple[str, ...]:
+    """The methods that can be named: xmap's own, then those of other installed packages. Nothing is imported."""
+    return (*METHODS, *(name for name in installed(GROUP) if name not in METHODS))
+
+
 def method_entry(name: str) -> MethodEntry:
-    """The entry of a method. Raises `UnknownName`."""
+    """The entry of a method. Raises `UnknownName`, and `PluginError` for one of another package that cannot be used."""
+    plugin = plugin_called(GROUP, name, METHODS)
+    if plugin is not None:
+        return _offered(plugin)
     if name not in METHODS:
-        raise UnknownName("method", name, tuple(METHODS))
+        raise UnknownName("method", name, method_names())
     return METHODS[name]
+
+
+def _offered(plugin: Plugin) -> MethodEntry:
+    entry = plugin.load()
+    if not isinstance(entry, MethodEntry):
+        raise plugin.problem(f"is no MethodEntry but {type(entry).__name__}")
+    if not (isinstance(entry.options, type) and issubclass(entry.options, MethodOptions)):
+        raise plugin.problem("has options that are no class of MethodOptions")
+    if not isinstance(entry.contents, Contents):
+        raise plugin.problem("does not say what its adapters hold: its entry has no contents")
+    if type(entry.version) is not int or not isinstance(entry.module, str):
+        raise plugin.problem("has a version that is no whole number, or a module that is no name")
+    return replace(entry, plugin=plugin)

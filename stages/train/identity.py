@@ -35,10 +35,13 @@ class TrainSpec:
 def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec) -> Identity:
     """The adapter trained on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
     shots = int(str(cache.fields["shots"]))
+    entry = method_entry(spec.method)
     fields = {
         "schema": ADAPTER_SCHEMA,
         "method": spec.method,
-        "version": method_entry(spec.method).version,
+        "version": entry.version,
+        # Of xmap's own methods nothing is said: their fields are as they always were.
+        **({"origin": {**entry.origin}} if entry.origin else {}),
         "options": spec.options.declared(),
         "seed": spec.seed,
         "protocol": spec.protocol,

@@ -241,6 +241,7 @@ class Fields(TypedDict, total=False):
     encoder: Nested
     content: dict[Word, Word]
     methods: Names
+    origin: dict[Word, Word]
 
 
 @with_config(STRICT)

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from xmap.stages.fewshot.task import Labelled, Support, Text
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
-
-SCALE = 20.0
+from xmap.testing import SCALE, random_labelled, random_support, random_text
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -77,20 +74,4 @@ class World:
             return held.commit({"classes": self.names, "logit_scale": SCALE})
 
 
-def random_text(classes: int, width: int, random: np.random.Generator) -> Text:
-    weights = torch.from_numpy(unit(random.normal(size=(classes, width))).astype(np.float32))
-    return Text(tuple(f"class {label}" for label in range(classes)), weights, SCALE)
-
-
-def random_support(counts: Sequence[int], width: int, random: np.random.Generator, shots: int | None = None, views: int = 1) -> Support:
-    """A support with `counts[c]` samples of class c, whose ids say nothing about the class."""
-    labels = random.permutation(np.repeat(np.arange(len(counts)), counts))
-    ids = [f"{name:06d}" for name in random.permutation(1000)[: len(labels)]]
-    vectors = torch.from_numpy(random.normal(size=(len(labels), views, width)).astype(np.float32))
-    return Support.of(ids, torch.from_numpy(labels), vectors, shots or max(counts), len(counts))
-
-
-def random_labelled(total: int, classes: int, width: int, random: np.random.Generator) -> Labelled:
-    labels = torch.from_numpy(random.integers(0, classes, total))
-    features = torch.from_numpy(unit(random.normal(size=(total, width))).astype(np.float32))
-    return Labelled(tuple(f"query {number}" for number in range(total)), labels, features)
+__all__ = ["SCALE", "World", "random_labelled", "random_support", "random_text", "unit"]

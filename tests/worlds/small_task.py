@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from tests.worlds.few_shot import random_labelled, random_support, random_text, unit
+from tests.worlds.few_shot import unit
 from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.methods.fitting.epochs import Batch
+from xmap.testing import WIDTH, queries, small_task
 
 Array = np.ndarray
-WIDTH = 6
-
-
-def small_task(counts: Sequence[int], seed: int = 0, views: int = 1, validation: bool = False) -> FewShotTask:
-    """A random task with `counts[c]` samples of class c."""
-    random = np.random.default_rng(seed)
-    text, support = random_text(len(counts), WIDTH, random), random_support(counts, WIDTH, random, views=views)
-    held = random_labelled(12, len(counts), WIDTH, random) if validation else None
-    return FewShotTask(text, support, held, seed, "validation" if validation else "nothing (fixed defaults)")
-
-
-def queries(task: FewShotTask, total: int = 5, seed: int = 9) -> Labelled:
-    return random_labelled(total, task.text.classes, WIDTH, np.random.default_rng(seed))
 
 
 def batch_of(task: FewShotTask, labelled: Labelled) -> Batch:
@@ -61,4 +49,4 @@ def close(found: torch.Tensor | Array, expected: Array, tolerance: float = 1e-5)
     np.testing.assert_allclose(values, expected, rtol=0, atol=tolerance * max(1.0, float(np.abs(expected).max())))
 
 
-__all__ = ["Array", "batch_of", "close", "cross_entropy", "double", "queries", "slopes", "small_task", "softmax", "unit"]
+__all__ = ["WIDTH", "Array", "batch_of", "close", "cross_entropy", "double", "queries", "slopes", "small_task", "softmax", "unit"]
