@@ -79,9 +79,8 @@ SAFE_OPTIONS = {("torch", "load"): ("weights_only", True), ("np", "load"): ("all
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    paths = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))] + [
-        path for path in sorted((ROOT / "xmap").glob("*.py"))
-    ]
+    inside = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
+    paths = [*inside, *sorted((ROOT / "xmap").glob("*.py"))]
     return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_bytes()) for path in paths}
 
 
