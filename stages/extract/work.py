@@ -1,15 +1,9 @@
-"""The work of `extract`: images encoded that the store lacks, samples written that refer to their rows; prompts encoded.
-
-What is to be encoded is fixed before work starts and each shard's rows are kept at once, so an interrupted extraction goes on where it was,
-and ends with the rows it would have had, whatever engine encodes and in whatever order.
-"""
+"""The work of `extract`: images encoded that the store lacks, samples written that refer to their rows; prompts encoded."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,31 +13,21 @@ from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, known_contents
 from xmap.stages.datasets.places.columns import Array
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
+from xmap.stages.extract.extraction import NAMED, Extraction, kinds_of, say_bad, why
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
-from xmap.stages.extract.reuse import library_of, remember_made, take_over
-from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
-from xmap.stages.extract.wanted import Library, Shard, bad_of, key_of, lacking, readable, shards_of, wanted, whole_shards
-from xmap.stages.images.depths import assumed
-from xmap.stages.machine.kind import Machine, this_machine
+from xmap.stages.extract.wanted import Library
+from xmap.stages.machine.kind import this_machine
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
-from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Draft, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
-from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_texts
-from xmap.store.formats.packs import Reason
 from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
-from xmap.store.formats.shelf import Shelf
 from xmap.store.memory.hashes import hexes
 
-# How many bad images are named on the spot.
-NAMED = 10
 TEXTS = "texts.parquet"
-# Why bytes give no image, whatever machine reads them and however much memory it has: not asked again.
-LASTING = ("empty", "not-an-image", "truncated", "damaged")
 # Samples in one table.
 TABLE = 16_384
 
@@ -55,57 +39,30 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
 
     Returns the artifact's summary and the device that was used.
     """
-    kept = keep_rows(workplace, spec)
-    rows, library = list(kept.bad.values()), kept.library
-    _require_classes(rows, spec.dataset, np.asarray(list(kept.bad), np.int64))
+    work = Extraction(workplace, spec)
+    for _ in work.run():
+        pass
+    lost, library = work.lost(), work.library
+    rows = list(lost.values())
+    _require_classes(rows, spec.dataset, np.asarray(list(lost), np.int64))
     say_bad(rows, spec.dataset, workplace.progress)
     if rows:
         more = f"{len(rows) - NAMED:,} more are" if len(rows) > NAMED else "they are"
         workplace.progress.say(f"{more} in `xmap sql 'from errors'`")
     write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
-    counts = write_splits(draft, spec, library, kept.bad)
-    scale = kept.logit_scale or _told_scale(workplace.store, spec.encoder)
+    counts = write_splits(draft, spec, library, lost)
+    scale = work.logit_scale or _told_scale(workplace.store, spec.encoder)
     if scale is None:
-        scale = workplace.engine.call(_logit_scale, spec.encoder, kept.device)
+        scale = workplace.engine.call(_logit_scale, spec.encoder, work.machine.device)
     return {
         **_about(spec, scale),
         "counts": counts,
         "bad": len(rows),
-        "bad_kinds": _kinds(rows),
+        "bad_kinds": kinds_of(rows),
         "views": spec.config.views,
         "features": [library.plain.name, library.augmented.name],
         "remarks": list(spec.dataset.remarks),
-    }, kept.device
-
-
-@dataclass(frozen=True)
-class KeptRows:
-    """What an extraction left in the store: where the rows lie, and which samples, by row, are bad; `logit_scale` if a model was asked."""
-
-    library: Library
-    bad: Mapping[int, ErrorRow]
-    logit_scale: float | None
-    device: str
-
-
-def keep_rows(workplace: Workplace, spec: ExtractSpec) -> KeptRows:
-    """Have the store hold the rows of all images, of which it encodes those that it lacks, and say what is bad.
-
-    Raises `InputError` where all images are bad, and what encoding raises.
-    """
-    dataset = spec.dataset
-    machine = workplace.engine.call(this_machine, workplace.device)
-    library = library_of(workplace, spec, machine)
-    work = _Extraction(workplace, spec, library)
-    work.run(machine, partial(ShardEncoder, spec.encoder, spec.config, machine, workplace.workers))
-    if work.whole:
-        remember_made(workplace.store, spec, library, machine)
-    bad = {row: error_row(dataset.samples[row], *reason) for row, reason in bad_of(readable(dataset.samples), work.bad).items()}
-    if len(bad) == len(dataset.samples):
-        raise InputError(f"none of the {len(bad)} images can be used: {_why(next(iter(bad.values())))}; check --data.")
-    if depths := work.depths():
-        workplace.progress.say(assumed(depths))
-    return KeptRows(library, bad, work.logit_scale, machine.device)
+    }, work.machine.device
 
 
 def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
@@ -131,86 +88,6 @@ def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple
     write_texts(draft.path / TEXTS, TextFeatures(ids, names, templates, features), draft.identity.fingerprint)
     about = _about(spec, encoded[0].logit_scale)
     return {**about, "templates": list(dataset.templates), "cut_prompts": len(cut)}, machine.device
-
-
-@dataclass
-class _Extraction:
-    """One extraction at work: why contents, and samples that could not even be hashed, gave no image."""
-
-    workplace: Workplace
-    spec: ExtractSpec
-    library: Library
-    bad: dict[str, Reason] = field(default_factory=dict)
-    logit_scale: float | None = None
-    waiting: list[Rows] = field(default_factory=list)
-    # Whether every row was made here: none was in the store.
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        store, library = self.workplace.store, self.library
-        self.plain, self.augmented = (Shelf(store, packs, library.plain.name) for packs in (library.plain, library.augmented))
-
-    def run(self, machine: Machine, make: Callable[[], ShardEncoder]) -> None:
-        """Have encoded what the store lacks; what is done stays, whatever ends the work."""
-        progress = self.workplace.progress
-        images, shards = wanted(self.spec), self.planned(machine)
-        done = len(images) - sum(len(shard.images) for shard in shards)
-        if not shards:
-            progress.start("encode images", len(images), done)
-            return
-        with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
-            progress.start("encode images", len(images), done)
-            try:
-                for encoded in answers:
-                    self._keep(encoded)
-            finally:
-                self._write_plain()
-        self.whole = sum(len(image.views) for shard in shards for image in shard.images) == int(images.views.sum())
-
-    def planned(self, machine: Machine) -> list[Shard]:
-        """What the store lacks now. Others may plan the same: what both make is kept once."""
-        config, images = self.spec.config, wanted(self.spec)
-        rows = config.batch_size * config.shard_batches
-        with self.plain.lock(self.workplace.progress.say):
-            self.plain.open()
-            self.augmented.open()
-            self.bad.update(self.library.plain.reasons())
-            pending = lacking(images, self.library, self.bad)
-            if self.library.by_batch:
-                return list(whole_shards(images, pending, rows))
-            if len(pending):
-                take_over(self.workplace, self.spec, self.library, machine)
-                pending = lacking(images, self.library, self.bad)
-            return list(shards_of(pending, rows))
-
-    def depths(self) -> Counter[int]:
-        """How many images were taken to have values of so many bits, now or when their rows were made."""
-        known = self.library.plain.depths()
-        contents = hexes(wanted(self.spec).contents) if known else ()
-        return Counter(known[content] for content in contents if content in known)
-
-    def _keep(self, encoded: Encoded) -> None:
-        plain, config = encoded.rows.views == 0, self.spec.config
-        if encoded.depths:
-            # Before the rows: once these are there, nobody looks at the image again.
-            self.plain.add_depths(encoded.depths)
-        if not plain.all():
-            self.augmented.add(encoded.rows.take(np.flatnonzero(~plain)))
-        # Of a shard with augmented views the plain ones are few: they wait for others, so that packs are not many and small.
-        self.waiting.append(encoded.rows.take(np.flatnonzero(plain)))
-        if self.library.by_batch or sum(map(len, self.waiting)) >= config.batch_size * config.shard_batches:
-            self._write_plain()
-        reasons = {key_of(image.sample, image.content): (bad.kind, bad.message) for image, bad in encoded.bad}
-        self.bad.update(reasons)
-        lasting = {image.content: reasons[image.content] for image, bad in encoded.bad if image.content and bad.kind in LASTING}
-        if lasting:
-            self.plain.add_reasons(lasting)
-        self.logit_scale = encoded.logit_scale
-
-    def _write_plain(self) -> None:
-        waiting, self.waiting = [rows for rows in self.waiting if len(rows)], []
-        if waiting:
-            self.plain.add(Rows.joined(waiting))
 
 
 def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[int]) -> dict[str, Json]:
@@ -266,23 +143,6 @@ def _require_classes(rows: Sequence[ErrorRow], dataset: Dataset, places: Array) 
     for label in np.setdiff1d(labels[places], np.delete(labels, places)).tolist():
         lost = np.flatnonzero(labels[places] == label)
         raise InputError(
-            f"none of the {len(lost)} images of class {dataset.classes[label]!r} can be used: {_why(rows[lost[0]])}; put sound ones there, "
+            f"none of the {len(lost)} images of class {dataset.classes[label]!r} can be used: {why(rows[lost[0]])}; put sound ones there, "
             "or remove the class."
         )
-
-
-def say_bad(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:
-    """Say how many images are bad, and name the first."""
-    if rows:
-        listed = ", ".join(f"{count} {kind}" for kind, count in _kinds(rows).items())
-        progress.say(f"{len(rows)} of {len(dataset.samples)} images could not be used: {listed}")
-        for row in rows[:NAMED]:
-            progress.say(f"  {row.path}: {row.kind}, {row.message}")
-
-
-def _why(row: ErrorRow) -> str:
-    return f"{row.path!r} is {row.kind} ({row.message})"
-
-
-def _kinds(rows: Sequence[ErrorRow]) -> dict[str, int]:
-    return dict(sorted(Counter(row.kind for row in rows).items()))

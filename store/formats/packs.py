@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from xmap.store.formats.feature_rows import KEY, ROWS, Rows, column_keys, keys_o
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
 
 DIGITS = 16
+# Rows that are gathered at once, where they lie scattered.
+HELD = 1 << 16
 # How the names of files begin that hold no rows: what gave no image, and how deep the values of images were taken to be.
 BAD, DEEP = "bad-", "deep-"
 # In the footer of a pack that was joined of others their names: until these are removed, their rows are not seen twice.
@@ -133,6 +136,24 @@ class Packs:
                 # The rows of packs that were joined since they were listed lie elsewhere now.
                 if all(map(os.path.lexists, paths)):
                     raise
+
+    def stream(self, keys: Array, counts: Sequence[int]) -> Iterator[Array]:
+        """The features (count, C) of rows in the order asked for, for each of `counts` the next ones. Raises what `gather` does.
+
+        So many are gathered at once that few packs are read twice, and never more than `HELD`.
+        """
+        index, ends = _index(self, tuple(self.paths())), np.cumsum([0, *counts])
+        packs, sizes = index.packs[_found(index, keys)[1]] if len(index.keys) else np.empty(0, np.int64), np.bincount(index.packs)
+        first = 0
+        while first < len(counts):
+            last = first + 1
+            while last < len(counts) and (rows := ends[last] - ends[first]) < HELD:
+                if 4 * sizes[np.unique(packs[ends[first] : ends[last]])].sum() <= 5 * rows:
+                    break
+                last = min(len(counts), first + 2 * (last - first))
+            block = self.gather(keys[ends[first] : ends[last]])
+            yield from (block[start - ends[first] : stop - ends[first]] for start, stop in pairwise(ends[first : last + 1].tolist()))
+            first = last
 
     def _gathered(self, keys: Array, paths: tuple[Path, ...]) -> Array:
         index = _index(self, paths)

@@ -96,7 +96,7 @@ def test_a_narrow_terminal_still_says_why(here: Path, monkeypatch: pytest.Monkey
 
 def test_an_image_is_encoded_once(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = answer(world / "pool", "-n", 3, "--store", world / "store")
-    monkeypatch.setattr("xmap.stages.extract.work.ShardEncoder", encode_nothing)
+    monkeypatch.setattr("xmap.stages.extract.extraction.ShardEncoder", encode_nothing)
     again = answer(world / "pool", "-n", 3, "--store", world / "store")
     assert again == first
     # Under another name it is the same image.
@@ -116,7 +116,7 @@ def test_the_table_filled_in_joins_the_training_images(here: Path, name: str, mo
         form = "(format json)" if name.endswith("l") else ""
         duckdb.sql(f"copy (from read_csv('next.csv', all_varchar = true)) to '{name}' {form}")
     before = call("run", "--data", "photos", *RUN, *FEW, "--json")
-    monkeypatch.setattr("xmap.stages.extract.work.ShardEncoder", encode_nothing)
+    monkeypatch.setattr("xmap.stages.extract.extraction.ShardEncoder", encode_nothing)
     done = call("run", "--data", "photos", *(word for word in RUN if word != "--quiet"), *FEW, "--labels", name)
     assert done.exit_code == 0, done.output
     said = " ".join(done.stderr.split())

@@ -53,7 +53,7 @@ def test_corrected_labels_encode_nothing_and_change_what_is_made_from_them(
     rows = (("train/ant/0.png", "bee"), (content, "ant"), ("val/cat/0.png", "leave-out"))
     Path("right.csv").write_text("sample_id,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
 
-    monkeypatch.setattr("xmap.stages.extract.work.ShardEncoder", encode_nothing)
+    monkeypatch.setattr("xmap.stages.extract.extraction.ShardEncoder", encode_nothing)
     said = ran("--labels", "right.csv")
     assert "right.csv corrects the labels of 2 images and leaves out 1" in said
     assert "since the last extraction of photos: 2 images relabelled, 1 gone: nothing to encode" in said
