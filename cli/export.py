@@ -28,9 +28,9 @@ def command(
     Example: xmap export birds-classifier --method xmadapter
     """
     from xmap.pipeline.adapters.choice import load_chosen
-    from xmap.pipeline.adapters.export import export, require_new_folder
+    from xmap.pipeline.adapters.export import export, new_folder
 
-    require_new_folder(Path(folder))
+    new_folder(Path(folder))
     with progress_on_stderr(quiet) as progress:
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmap.cli.answers import FormOption, LinesOption, TopOption, chosen_way, write
-from xmap.cli.options import AdapterOption, MethodOption, OutputOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.answers import AnswersOption, FormOption, LinesOption, TopOption, Way, chosen_way, write
+from xmap.cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from xmap.cli.progress import progress_on_stderr
 from xmap.store.errors import InputError
 
@@ -45,12 +45,12 @@ def command(
             show_default=False,
         ),
     ] = None,
-    top: TopOption = 3,
+    top: TopOption = None,
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,
     form: FormOption = "",
-    output: OutputOption = "",
+    output: AnswersOption = "",
     json: LinesOption = False,
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
@@ -91,7 +91,7 @@ def command(
             if promised:
                 progress.say(str(promised))
         answers = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
-        write(_noticed(answers, progress, len(found)), chosen, target, asked, top)
+        write(_noticed(answers, progress, len(found)), Way(chosen, target, asked, top))
 
 
 def _listed(paths: list[str]) -> list[str]:

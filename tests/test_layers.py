@@ -55,7 +55,7 @@ FLOORS = {
     ),
 }
 OWNERS = {
-    "pyarrow.parquet": {"store/formats/tables.py"},
+    "pyarrow.parquet": {"store/formats/tables.py", "store/formats/row_groups.py"},
     "faiss": {"store/formats/index.py"},
     "duckdb": {"store/sql/connection.py"},
     "open_clip": {"stages/encoder/model.py", "stages/encoder/ask.py"},

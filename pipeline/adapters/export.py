@@ -7,7 +7,6 @@ the same code loads it. Weights that nobody else could fetch by name come along 
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,9 +30,9 @@ from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
 from xmap.store.artifacts.root import EXPORT, is_exported
 from xmap.store.artifacts.usable import usable
-from xmap.store.disk.files import make_folder, open_plain, sync_folder, write_bytes
-from xmap.store.disk.leftovers import TEMPORARY, claimed, clear, temporary_prefix
-from xmap.store.errors import ArtifactRemoved, OutputError
+from xmap.store.disk.files import make_folder, open_plain, write_bytes
+from xmap.store.disk.new_folder import NewFolder
+from xmap.store.errors import ArtifactRemoved
 
 SCHEMA = 1
 DIR = "`xmap export DIR`"
@@ -41,52 +40,24 @@ DIR = "`xmap export DIR`"
 
 def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
     """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
-    target = require_new_folder(folder)
-    clear(target)
-    partial = target.with_name(f"{temporary_prefix(target)}{secrets.token_hex(8)}{TEMPORARY}")
+    target = new_folder(folder)
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
     progress.start("export", len(parts) + 1)
-    make_folder(partial, "DIR")
-    try:
-        with claimed(partial):
-            bundled = _copy_encoder(adapter, partial / ENCODER)
+    with target.open() as partial:
+        bundled = _copy_encoder(adapter, partial / ENCODER)
+        progress.advance(1)
+        for part in parts:
+            _copy(part, partial / part.stage / part.path.name)
             progress.advance(1)
-            for part in parts:
-                _copy(part, partial / part.stage / part.path.name)
-                progress.advance(1)
-            facts = _facts(adapter)
-            write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
-            write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
-        _publish(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+        facts = _facts(adapter)
+        write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
+        write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+    return target.path
 
 
-def require_new_folder(folder: Path) -> Path:
-    """The real path of a folder to write, which holds nothing yet. Raises `OutputError`."""
-    try:
-        target = folder.resolve()
-        if target.exists():
-            problem = "it is not empty" if not target.is_dir() or any(target.iterdir()) else ""
-            # A folder takes the place of another whole: whoever is in that one is then nowhere.
-            problem = problem or ("it is the folder you are in" if Path.cwd().is_relative_to(target) else "")
-        else:
-            above = next(parent for parent in target.parents if parent.exists())
-            problem = "" if above.is_dir() else f"{above} is no folder"
-    except (OSError, RuntimeError) as error:
-        raise OutputError(folder, getattr(error, "strerror", None) or "its links lead in a circle", DIR) from error
-    if problem:
-        raise OutputError(folder, problem, DIR)
-    return target
-
-
-def _publish(partial: Path, target: Path) -> None:
-    try:
-        partial.rename(target)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise OutputError(target, str(error.strerror), DIR) from error
+def new_folder(folder: Path) -> NewFolder:
+    """The folder to write, which holds nothing yet. Raises `OutputError`."""
+    return NewFolder(folder, DIR)
 
 
 def _copy(artifact: Artifact, folder: Path) -> None:

@@ -1,43 +1,25 @@
-"""What an adapter says of one image, as fields, plain values and a table."""
+"""What an adapter says of one image, as fields and plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from xmap.stages.images.decode import BadImage
 from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import plain
-from xmap.store.formats.tables import Array, encode_table
+from xmap.store.formats.answers import free_names
+from xmap.store.formats.tables import Array
 
 if TYPE_CHECKING:
     from xmap.stages.adapters.sets import Sets
     from xmap.stages.adapters.strangeness import Rejection
 
-NEIGHBOR = pa.struct([("sample_id", pa.string()), ("class", pa.string()), ("affinity", pa.float32())])
-EVIDENCE = pa.struct([("class", pa.string()), ("affinity_image", pa.float32()), ("affinity_text", pa.float32())])
-CHANCE = pa.struct([("class", pa.string()), ("probability", pa.float32())])
-PLAIN = pa.schema(
-    [
-        ("path", pa.string()),
-        ("class", pa.string()),
-        ("probability", pa.float32()),
-        ("second", pa.string()),
-        ("second_probability", pa.float32()),
-        ("zero_shot", pa.string()),
-        ("zero_shot_probability", pa.float32()),
-        ("probabilities", pa.list_(CHANCE)),
-        ("error", pa.string()),
-        ("message", pa.string()),
-    ]
-)
-STRANGE = pa.schema([("nearest", pa.string()), ("strangeness", pa.float64())])
-SETS = pa.schema([("set", pa.list_(pa.string())), ("set_size", pa.int32())])
-EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+# Classes whose share of both caches evidence says, the most probable ones.
+EVIDENCE_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -117,10 +99,11 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.classes[int(label)], float(self.probabilities[label])) for label in order]
 
-    def facts(self, explain: bool = False) -> dict[str, Any]:
-        """All of it as plain values; with `explain` also the evidence."""
+    def facts(self, explain: bool = False, top: int | None = None) -> dict[str, Any]:
+        """All of it as plain values; with `explain` also the evidence, with `top` the probabilities of so many classes, the best first."""
+        given = dict(zip(free_names(self.columns), self.columns.values(), strict=True))
         if self.error:
-            return {"path": self.path, "error": self.error.kind, "message": self.error.message}
+            return {"path": self.path, "error": self.error.kind, "message": self.error.message, **given}
         found: dict[str, Any] = {
             "path": self.path,
             "class": self.class_name,
@@ -130,15 +113,16 @@ class Prediction:
             **({} if self.prediction_set is None else {"set": list(self.prediction_set), "set_size": len(self.prediction_set)}),
             "zero_shot": self.zero_shot_name,
             "zero_shot_probability": float(self.zero_shot.max()),
-            "probabilities": dict(zip(self.classes, map(float, self.probabilities), strict=True)),
+            **({} if self.known is None else {"known": self.known}),
+            "probabilities": dict(self.top(top) if top else zip(self.classes, map(float, self.probabilities), strict=True)),
         }
         if explain:
             found["gamma"] = self.gamma
-            found["evidence"] = [self._evidence(name) for name, _ in self.top(5)]
+            found["evidence"] = [self._evidence(name) for name, _ in self.top(EVIDENCE_CLASSES)]
             found["neighbors"] = [
                 {"sample_id": near.sample_id, "class": near.class_name, "affinity": near.affinity} for near in self.neighbors
             ]
-        return found
+        return found | given
 
     @property
     def _second(self) -> dict[str, Any]:
@@ -150,19 +134,3 @@ class Prediction:
         label = self.classes.index(name)
         sides = {"affinity_image": self.image, "affinity_text": self.text}
         return {"class": name, **{side: None if sums is None else float(sums[label]) for side, sums in sides.items()}}
-
-
-def encode_predictions(file: BinaryIO, predictions: Iterable[Prediction], asked: Asked) -> None:
-    """Write predictions into an open file as one Parquet table, one row an image; `probabilities` lists every class."""
-    rows = [_flat(prediction.facts(bool(asked.neighbors))) for prediction in predictions]
-    schema = pa.schema(
-        [*PLAIN, *(STRANGE if asked.rejection else ()), *(SETS if asked.sets else ()), *(EVIDENCES if asked.neighbors else ())]
-    )
-    encode_table(file, pa.Table.from_pylist(rows, schema), "")
-
-
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts whose class names are values: a column a class would be another table for each adapter."""
-    chances = [{"class": name, "probability": chance} for name, chance in facts.get("probabilities", {}).items()]
-    # A file name need not be text; Parquet holds text alone.
-    return {**facts, "path": facts["path"].encode("utf-8", "backslashreplace").decode(), "probabilities": chances}

@@ -1,4 +1,4 @@
-"""Parquet: the only module that writes it.
+"""Parquet tables, whole: one of the two modules that write it, and how columns are encoded in both.
 
 Tables are zstd-compressed with page checksums; float32 vector columns are split into byte streams (smaller, as fast to
 read) and carry no dictionary. The footer holds the schema version and the fingerprint of what the table belongs to, so that SQL can
@@ -52,24 +52,30 @@ def encode_table(file: BinaryIO, table: pa.Table, fingerprint: str, labels: Mapp
         encode_table(whole, table, fingerprint, labels)
         file.write(whole.getbuffer())
         return
-    about = {"xmap.schema_version": str(TABLE_SCHEMA_VERSION), "xmap.fingerprint": fingerprint, **(labels or {})}
-    labelled = table.replace_schema_metadata(about)
+    labelled = table.replace_schema_metadata(labels_of({"xmap.fingerprint": fingerprint, **(labels or {})}))
+    with encoding_of(table.schema) as encoding:
+        pq.write_table(labelled, file, row_group_size=ROW_GROUP, **encoding)
+
+
+def labels_of(labels: Mapping[str, str]) -> dict[str, str]:
+    """What a table's footer says: the version of tables, and `labels`."""
+    return {"xmap.schema_version": str(TABLE_SCHEMA_VERSION), **labels}
+
+
+@contextmanager
+def encoding_of(schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    """How columns are encoded, for whoever writes them inside the block. Raises `InputError` for a type that Parquet lacks."""
     # DuckDB reads float16 vectors, but not as split byte streams.
-    vectors = [
-        field.name for field in table.schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)
-    ]
-    plain = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    vectors = [field.name for field in schema if pa.types.is_fixed_size_list(field.type) and pa.types.is_float32(field.type.value_type)]
+    plain = [field.name for field in schema if pa.types.is_string(field.type)]
     try:
-        pq.write_table(
-            labelled,
-            file,
-            compression="zstd",
-            row_group_size=ROW_GROUP,
-            use_dictionary=plain or False,
-            use_byte_stream_split=[f"{name}.list.element" for name in vectors] or False,
-            write_page_checksum=True,
-            store_schema=True,
-        )
+        yield {
+            "compression": "zstd",
+            "use_dictionary": plain or False,
+            "use_byte_stream_split": [f"{name}.list.element" for name in vectors] or False,
+            "write_page_checksum": True,
+            "store_schema": True,
+        }
     except pa.ArrowNotImplementedError as error:
         raise InputError(f"Parquet has no such column ({first_line(error)}); ask for it as text, with ::VARCHAR.") from error
 

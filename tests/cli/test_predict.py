@@ -170,7 +170,7 @@ def test_every_format_says_the_same_in_the_file_that_is_named(world: Path, tmp_p
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
     table = pq.read_table(tmp_path / "a.parquet").to_pylist()
     raw = (tmp_path / "a.csv").read_bytes()
-    assert raw.startswith(b"\xef\xbb\xbfpath,class,probability,second,second_probability,zero_shot,error\r\n")
+    assert raw.startswith(b"\xef\xbb\xbfpath,class,probability,second,second_probability,zero_shot,known,set,error\r\n")
     sheet = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
     assert len(by_line) == len(table) == len(sheet) == 13
     for line, row, cells in zip(by_line, table, sheet, strict=True):

@@ -40,7 +40,7 @@ def test_a_row_is_the_prediction_of_one_image() -> None:
     assert [(near.sample_id, near.class_name, near.affinity) for near in first.neighbors] == [("b", "bee", 0.9), ("a", "ant", 0.5)]
     assert (first.gamma, first.strangeness, first.known, first.columns) == (0.5, 0.1, True, {"price": 1})
     assert bad.error == BAD
-    assert bad.facts() == {"path": "y.png", "error": "empty", "message": BAD.message}
+    assert bad.facts() == {"path": "y.png", "error": "empty", "message": BAD.message, "price": 2}
     assert (last.class_name, last.nearest, last.rejected, len(last.neighbors)) == ("", "ant", True, 1)
     assert last.image is None
 

@@ -1,0 +1,76 @@
+"""Answers on the terminal: one table, and the evidence of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from xmap.cli.console import show
+from xmap.cli.tables import print_table
+from xmap.stages.predict.percent import percent
+
+if TYPE_CHECKING:
+    from xmap.stages.predict.prediction import Asked, Prediction
+
+# Classes of an image that a table names unless told otherwise, and classes of a set.
+SHOWN, NAMED = 3, 5
+# Columns that only some ask for.
+ASKED_SETS, ASKED_STRANGE = ("set", "size"), ("nearest", "strangeness")
+# What a narrow terminal leaves out.
+SPARE = ("zero-shot %", "next", "zero-shot")
+NUMBERS = ("probability %", "strangeness", "size", "zero-shot %")
+
+
+def print_answers(answers: Iterable[Prediction], asked: Asked, top: int) -> None:
+    """All of them as one table, with the `top` classes of each; what is asked for as evidence comes after it."""
+    predictions = list(answers)
+    rows = [_row(prediction, top) for prediction in predictions]
+    unasked = (() if asked.sets else ASKED_SETS) + (() if asked.rejection else ASKED_STRANGE)
+    columns = [name for name in rows[0] if name not in unasked]
+    numbers = [name for name in columns if name in NUMBERS]
+    print_table(columns, [[row[name] for name in columns] for row in rows], right=numbers, spare=SPARE, paths=columns[:1])
+    for prediction in predictions if asked.neighbors else ():
+        if not prediction.error:
+            _explain(prediction, top)
+
+
+def _row(prediction: Prediction, top: int) -> dict[str, str]:
+    # One that is rejected has no class: all are the next ones.
+    bad, first = prediction.error, 0 if prediction.rejected else 1
+    others = f"{bad.kind}: {bad.message}" if bad else ", ".join(f"{name} {percent(chance)}" for name, chance in prediction.top(top)[first:])
+    named = prediction.prediction_set or ()
+    more = f" and {len(named) - NAMED:,} more" if len(named) > NAMED else ""
+    return {
+        "image": prediction.path,
+        "class": prediction.class_name,
+        "probability %": "" if bad or prediction.rejected else percent(prediction.probability),
+        "nearest": prediction.nearest,
+        "strangeness": _number(prediction.strangeness),
+        "set": f"all {len(named):,} classes" if more and len(named) == len(prediction.classes) else ", ".join(named[:NAMED]) + more,
+        "size": "" if bad else f"{len(named):,}",
+        "next": others,
+        "zero-shot": prediction.zero_shot_name,
+        "zero-shot %": "" if bad else percent(float(prediction.zero_shot.max())),
+    }
+
+
+def _explain(prediction: Prediction, top: int) -> None:
+    said = prediction.class_name or f"none of these, nearest {prediction.nearest}"
+    show(f"{prediction.path}: {said}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
+    facts = prediction.facts(explain=True)
+    columns = ("class", "probability %", "image affinity", "text affinity")
+    rows = [
+        (row["class"], percent(facts["probabilities"][row["class"]]), _number(row["affinity_image"]), _number(row["affinity_text"]))
+        for row in facts["evidence"][:top]
+    ]
+    print_table(columns, rows, right=columns[1:])
+    near = [(found.sample_id, found.class_name, f"{found.affinity:.3f}") for found in prediction.neighbors]
+    print_table(("nearest cached image", "its class", "affinity"), near, right=("affinity",), paths=("nearest cached image",))
+
+
+def _gamma(gamma: float | None) -> str:
+    return "" if gamma is None else f"; {100 * gamma:.0f} % of the fused affinity is the image side's"
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}"
