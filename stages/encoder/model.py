@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from xmap.stages.encoder.text_tower import TextTower
 
-__all__ = ["Encoder", "EncoderIdentity", "plain_crop", "plain_transform", "resolve"]
+__all__ = ["Encoder", "EncoderIdentity", "plain_transform", "resolve"]
 
 
 class Encoder:
@@ -107,17 +107,6 @@ def plain_transform(preprocess: Mapping[str, Any]) -> Callable[[Image], Tensor]:
 
     transform: Callable[[Image], Tensor] = image_transform_v2(PreprocessCfg(**preprocess), is_train=False)
     return transform
-
-
-def plain_crop(preprocess: Mapping[str, Any]) -> Callable[[Image], Image]:
-    """What `plain_transform` does before numbers: an RGB image to the one that `stages.images.views.normalised` makes numbers of."""
-    from torchvision.transforms import Compose, Normalize, ToTensor
-
-    steps = plain_transform(preprocess).transforms  # type: ignore[attr-defined]
-    if not (isinstance(steps[-2], ToTensor) and isinstance(steps[-1], Normalize)):
-        raise RuntimeError("open_clip's preprocessing does not end as it did; this xmap does not know how to divide it")
-    crop: Callable[[Image], Image] = Compose(steps[:-2])
-    return crop
 
 
 def _open_clip() -> Any:

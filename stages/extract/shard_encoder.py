@@ -11,9 +11,10 @@ import numpy as np
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import EncoderIdentity
-from xmap.stages.encoder.model import Encoder, plain_crop, require_finite
+from xmap.stages.encoder.model import Encoder, require_finite
 from xmap.stages.extract.loading import load_views
 from xmap.stages.extract.wanted import Shard, Wanted
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage, rules_of
 from xmap.stages.images.load import OUTSIDE
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised

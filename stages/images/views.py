@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from blake3 import blake3
 from PIL.Image import Image, Resampling, Transpose
-from torch import Tensor
 
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.load import Planned, load
 from xmap.stages.images.read import Given
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCALE = (0.5, 1.0)
 RATIO = (3 / 4, 4 / 3)
@@ -98,6 +99,8 @@ def normalised(pixels: Pixels, preprocess: Mapping[str, Any], device: str = "cpu
 
     As open_clip's own preprocessing does it, bit for bit. Bytes go to the device: a quarter of what they become there.
     """
+    import torch
+
     batch = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).contiguous().float()
     mean, std = (torch.tensor(preprocess[key], device=device).view(3, 1, 1) for key in ("mean", "std"))
     # By a tensor: a GPU would multiply by the inverse of a number, which rounds otherwise.

@@ -10,7 +10,8 @@ from itertools import islice
 import numpy as np
 
 from xmap.stages.adapters.neighbors import batches
-from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.encoder.model import Encoder
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage, Rules
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.read import Given

@@ -18,7 +18,8 @@ from tests.worlds.pictures import picture
 from tests.worlds.tars import encoded, write_tar
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TRAIN
-from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.encoder.model import Encoder
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import use_image
 from xmap.stages.images.views import ViewMaker, normalised
 from xmap.store.formats.features import read_errors, read_images

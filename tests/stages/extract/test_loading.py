@@ -14,9 +14,9 @@ import xmap.stages.images.load
 from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import PREPROCESS
-from xmap.stages.encoder.model import plain_crop
 from xmap.stages.extract.loading import load_views
 from xmap.stages.extract.wanted import Wanted
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage
 from xmap.stages.images.views import Loaded, ViewMaker
 from xmap.store.errors import XmapError

@@ -11,8 +11,9 @@ from PIL import Image
 from tests.worlds.extraction import SMALL, Plan
 from tests.worlds.pixels import loaded
 from xmap.stages.datasets.dataset import TRAIN
-from xmap.stages.encoder.model import Encoder, plain_crop
+from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.shard_encoder import full_batches
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.views import ViewMaker, normalised
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_images

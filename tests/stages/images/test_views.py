@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from xmap.stages.encoder.identity import PREPROCESS
-from xmap.stages.encoder.model import plain_crop, plain_transform
+from xmap.stages.encoder.model import plain_transform
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.views import ViewMaker, crop_box, normalised, uniforms
 
 SETTINGS = {**PREPROCESS, "size": [24, 32], "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
