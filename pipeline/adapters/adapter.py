@@ -130,7 +130,7 @@ class Adapter:
         `threshold` is the largest strangeness that is accepted, `rejects` takes strangeness, and its text says what it stands on. Raises
         `InputError` for an adapter of an older xmap and for what is no share.
         """
-        return self.scorer.rejection(share)
+        return self.scorer.promises.rejection(share)
 
     def strangeness(self, features: Any) -> Array:
         """How far (B,) float64 image features (B, C), raw or of unit norm, are from everything known, 0 to 1. Raises `InputError`."""
@@ -144,7 +144,7 @@ class Adapter:
         `words` and `promise` say what they stand on; `members` takes raw logits. With `by="class"` each class that has samples
         enough has a threshold of its own. Raises `InputError` for an adapter of an older xmap and for what is no share.
         """
-        return self.scorer.sets(level, by)
+        return self.scorer.promises.sets(level, by)
 
     def encode(self, images: Any, encoder: Encoder | None = None) -> Array:
         """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for

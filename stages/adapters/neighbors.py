@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xmap.stages.methods.protocol import Settings
 from xmap.store.formats.index import Neighbors, VectorIndex
 from xmap.store.formats.log import NeighborColumn, Values
 from xmap.store.formats.tables import Array
+
+if TYPE_CHECKING:
+    from xmap.stages.methods.protocol import Settings
 
 # Samples that are scored at a time.
 BATCH = 1024

@@ -8,15 +8,13 @@ import torch
 from torch import Tensor
 
 from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device, texts_are_tuned
-from xmap.stages.adapters.kept import Kept, read_kept
-from xmap.stages.adapters.sets import Sets
-from xmap.stages.adapters.strangeness import Rejection, strangeness
+from xmap.stages.adapters.promises import Promises
+from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache, open_index
 from xmap.stages.fewshot.task import Retrieved
 from xmap.stages.methods.protocol import Scores, index_queries
 from xmap.stages.methods.protocol import method as load_method
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.errors import InputError
 from xmap.store.formats.index import Neighbors, VectorIndex, gpu_count
 
 
@@ -33,6 +31,7 @@ class Scorer:
         self._method = load_method(str(artifact.summary["method"]))
         self._placed, self._cache = on_device(self.fitted, device), cache_on_device(held, device)
         self._own, self._k = self.fitted.tensors.get("keys"), k
+        self.promises = Promises(artifact, cache.text.classes)
         self._retrieving = self._on_gpu() if k and self._own is not None else None
 
     @property
@@ -57,27 +56,6 @@ class Scorer:
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated class probabilities (B, N) of logits (B, N): their softmax at the adapter's temperature."""
         return (logits / self.fitted.calibration.temperature).softmax(1)
-
-    @cached_property
-    def kept(self) -> Kept | None:
-        """Its samples that chose nothing; None for an adapter of an older xmap. Raises `ArtifactDamaged`."""
-        return read_kept(self._artifact, self.cache.text.classes)
-
-    def sets(self, level: float, by: str = "all") -> Sets:
-        """Prediction sets of a level, one threshold for `by` all classes or for each class.
-
-        Raises `InputError` for an adapter of an older xmap and for no share, `UnknownName` and `ArtifactDamaged`.
-        """
-        return Sets(self._promising("sets"), level, by)
-
-    def rejection(self, share: float) -> Rejection:
-        """Which images are of none of the classes, where a share of those of the classes is accepted. Raises `InputError`, as `sets`."""
-        return Rejection(self._promising("rejecting images"), share)
-
-    def _promising(self, what: str) -> Kept:
-        if self.kept is None:
-            raise InputError(f"{self._artifact.name} was trained before samples were kept apart for {what}; {self._artifact.remedy}")
-        return self.kept
 
     def strangeness(self, features: Tensor, logits: Tensor) -> Tensor:
         """How far (B,) float64 unit features (B, C) with raw logits (B, N) are from everything known, 0 to 1."""

@@ -16,16 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept, nonconformity
 from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
 from xmap.store.errors import InputError, UnknownName
 from xmap.store.formats.tables import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BY = ("all", "class")
 ASKED = "sets of {}: the share of images whose class is in their set"
@@ -96,8 +98,15 @@ class Sets:
 
     def members(self, logits: Tensor) -> Tensor:
         """Which classes (B, N) bool are in the sets of raw logits (B, N)."""
-        inside = nonconformity(logits) <= torch.from_numpy(self.limits(logits.shape[1]))
-        return inside.scatter(1, logits.argmax(1, keepdim=True), True)
+        import torch
+
+        return torch.from_numpy(self.within(nonconformity(logits).cpu().numpy(), logits.argmax(1).cpu().numpy()))
+
+    def within(self, misfits: Array, answers: Array) -> Array:
+        """The same (B, N) bool by the nonconformity (B, N) float64 of every class and the answers (B,), labels."""
+        inside: Array = misfits <= self.limits(misfits.shape[1])
+        inside[np.arange(len(answers)), answers] = True
+        return inside
 
     @property
     def too_few(self) -> bool:

@@ -14,13 +14,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeVar
 
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept
 from xmap.stages.adapters.sets import fewest, require_share, threshold
 from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
+from xmap.store.formats.tables import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Numbers = TypeVar("Numbers", "Tensor", Array)
 
 SOFTNESS, SHARPNESS = 2.0, 8.0
 ASKED = "rejecting by {}: the share of known images to accept"
@@ -57,7 +62,7 @@ class Rejection:
         """The largest strangeness that is accepted: the quantile of conformal prediction, infinite for too few samples."""
         return threshold(self.kept.strangeness, self.share)
 
-    def rejects(self, strange: Tensor) -> Tensor:
+    def rejects(self, strange: Numbers) -> Numbers:
         """Which images (B,) bool of a strangeness (B,) are taken for none of the classes."""
         return strange > self.threshold
 

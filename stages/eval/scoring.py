@@ -96,7 +96,7 @@ def _sets(scorer: Scorer, level: float, target: bool) -> tuple[Sets | None, str]
 
     Of the images of a `target`, which are others than those kept, nothing is promised.
     """
-    kept = scorer.kept
+    kept = scorer.promises.kept
     if not kept:
         return None, "trained before samples were kept apart for sets" if kept is None else kept.source
     sets = Sets(kept, level)

@@ -112,15 +112,15 @@ def test_the_temperature_and_the_settings_have_no_say_in_the_threshold(tmp_path:
     here = scene(tmp_path, val=30)
     adapter = here.train("tip-adapter")
     scorer = Scorer(adapter, OpenCache(here.cache, here.texts))
-    kept, chosen = scorer.kept, draw_validation(Beside.of(here.images), 4, 1, "few", 4)[0]
+    kept, chosen = scorer.promises.kept, draw_validation(Beside.of(here.images), 4, 1, "few", 4)[0]
     assert kept is not None
     assert chosen is not None
     assert not set(kept.sample_ids) & set(chosen.sample_ids)
     logits = scorer.scores(torch.nn.functional.normalize(torch.randn(40, 8), dim=1)).logits
-    before = scorer.sets(0.9).members(logits)
+    before = scorer.promises.sets(0.9).members(logits)
     cooler = replace(scorer.fitted.calibration, temperature=7.0)
     scorer.fitted = replace(scorer.fitted, calibration=cooler)
-    assert (scorer.sets(0.9).members(logits) == before).all()
+    assert (scorer.promises.sets(0.9).members(logits) == before).all()
 
 
 def test_by_class_each_with_samples_enough_is_promised_by_itself() -> None:
