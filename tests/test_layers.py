@@ -20,7 +20,7 @@ LAYERS = ("cli", "pipeline", "stages", "store")
 FLOORS = {
     "stages": (
         {"ablate", "choose", "report"},
-        {"enough"},
+        {"enough", "onnx"},
         {"train", "eval", "pairs", "predict"},
         {"adapters", "tune_texts"},
         {"build_cache", "extract", "imports", "methods", "pages"},
@@ -62,6 +62,8 @@ OWNERS = {
     "ray": {"pipeline/engines/ray_cluster.py"},
     "fsspec": {"stages/datasets/places/remote.py"},
     "pillow_heif": {"stages/images/heif.py"},
+    "onnx": {"stages/onnx/write.py"},
+    "onnxruntime": {"stages/onnx/session.py"},
 }
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "pty", "yaml"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}

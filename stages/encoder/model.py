@@ -67,6 +67,11 @@ class Encoder:
             return cls(identity, model.eval(), _load_tokenizer(identity, folder) if texts else None, device)
 
     @property
+    def module(self) -> Any:
+        """The torch module itself, with `encode_image`."""
+        return self._model
+
+    @property
     def logit_scale(self) -> float:
         """The factor between cosines and logits that the model was trained with."""
         return float(self._model.logit_scale.detach().float().exp())

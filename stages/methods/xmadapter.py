@@ -95,7 +95,7 @@ def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved 
     sides = both_sides(fitted, cache.segments, features, retrieved)
     weights = residual_weights(cache.text.weights, fitted.tensors["residual"], float(chosen["residual"]))
     logits = cache.text.logit_scale * features @ weights.T + sides.fused(float(chosen["alpha"]), float(chosen["gamma"]))
-    return Scores(logits, sides.image, sides.text, features.new_full((len(features),), float(chosen["gamma"])))
+    return Scores(logits, sides.image, sides.text, features.new_full((features.shape[0],), float(chosen["gamma"])))
 
 
 def index_queries(fitted: Fitted, features: Tensor) -> Tensor:

@@ -141,13 +141,13 @@ def text_sums(tensors: Mapping[str, Tensor], settings: Settings, texts: Tensor, 
 
 def gamma_of(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
     """The share of the image side for each query (B,)."""
-    gate = features @ tensors["gate.weight"] if "gate.weight" in tensors else features.new_zeros(len(features))
+    gate = features @ tensors["gate.weight"] if "gate.weight" in tensors else features.new_zeros(features.shape[0])
     return torch.sigmoid(gate + tensors["gate.bias"])
 
 
 def _gamma(fitted: Fitted, features: Tensor) -> Tensor:
     if "gamma" in fitted.settings:
-        return features.new_full((len(features),), float(fitted.settings["gamma"]))
+        return features.new_full((features.shape[0],), float(fitted.settings["gamma"]))
     return gamma_of(fitted.tensors, features)
 
 

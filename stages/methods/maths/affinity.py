@@ -23,10 +23,11 @@ def class_sums(values: Tensor, segments: Segments) -> Tensor:
     That is Tip-Adapter's sum where shots are even, and independent of how often a class's keys are repeated where they are not. A
     class without keys sums to 0.
     """
+    # Not by `len`, which is a number even while the rows are being traced (`stages.onnx`).
     if segments.even is not None:
-        sums = values.reshape(len(values), segments.classes, segments.even).sum(-1)
+        sums = values.reshape(values.shape[0], segments.classes, segments.even).sum(-1)
     else:
-        sums = values.new_zeros(len(values), segments.classes).index_add_(1, segments.labels, values)
+        sums = values.new_zeros(values.shape[0], segments.classes).index_add_(1, segments.labels, values)
     return sums * class_scale(segments)
 
 
