@@ -38,6 +38,7 @@ WHAT = {
     "odd pixels": "pictures of kinds that are not read, and pixels of odd depths, shapes and profiles",
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
+    "plug-in": "methods and sources of other packages that take xmap's names, cannot be loaded, or fail in use",
     "random bytes": "files and words changed at random, read in a child process",
     "received folder": "stores, adapters and model folders of others: links, FIFOs and devices in them, configs that name code or places; artifacts that are odd and sealed",
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",

@@ -92,3 +92,9 @@ def source_named(data: str) -> tuple[Plugin | None, str]:
     found = _NAMED.fullmatch(data)
     plugin = plugin_called(SOURCES, found[1], OWN_SOURCES) if found else None
     return (plugin, found[2]) if found and plugin else (None, data)
+
+
+def said_of_source(data: str) -> str:
+    """What to say beside that a place is not there: that it may name a source which no package here has."""
+    found = _NAMED.fullmatch(data)
+    return f", and no installed package has the source {found[1]!r}" if found else ""

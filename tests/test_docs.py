@@ -176,6 +176,19 @@ def test_the_page_on_labelling_holds_a_run_of_its_commands() -> None:
     assert (len(zero_shot), len(set(zero_shot))) == (3, 1), "all rounds are tested on the same images"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nearest_mean/pyproject.toml",
+        "nearest_mean/xmap_nearest_mean/__init__.py",
+        "nearest_mean/xmap_nearest_mean/method.py",
+        "listing/xmap_listing.py",
+    ],
+)
+def test_the_page_on_plug_ins_shows_the_examples(name: str) -> None:
+    assert (ROOT / "examples" / name).read_text("utf-8") in FENCE.findall((ROOT / "docs/plugins.md").read_text("utf-8"))
+
+
 def made(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec

@@ -217,6 +217,13 @@ def test_no_file_is_read_by_pickle_and_nothing_read_is_run() -> None:
     assert {name: found for name, tree in modules().items() if (found := list(unsafe(tree)))} == {}
 
 
+def test_modules_are_imported_by_a_name_in_few_places() -> None:
+    """Commands by their own table, methods by their entries, plug-ins by what is installed: by no name that was read."""
+    calls = {name for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)
+             and (node.attr if isinstance(node, ast.Attribute) else node.id) in ("import_module", "entry_points")}  # fmt: skip
+    assert calls == {"cli/main.py", "stages/methods/protocol.py", "stages/plugins.py", "xmap/testing.py"}
+
+
 @pytest.mark.parametrize(
     "code",
     ["import pickle", "from pickle import loads", "eval('1')", "import yaml", "import subprocess\nsubprocess.run('x', shell=True)",

@@ -26,7 +26,7 @@ from xmap.stages.datasets.sources.table_files import TABLES
 from xmap.stages.datasets.sources.webdataset import TAR, TarSource
 from xmap.stages.datasets.splits.divide import divide, keep
 from xmap.stages.datasets.splits.groups import with_groups
-from xmap.stages.plugins import source_named
+from xmap.stages.plugins import said_of_source, source_named
 from xmap.store.errors import InputError
 from xmap.store.memory.notes import Notes
 
@@ -126,7 +126,7 @@ def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some,
             raise
         raise InputError(f"--data {data!s:.80} ... has a name that is too long for the file system; correct it.") from error
     if isinstance(data, Path) and not data.exists():
-        raise InputError(f"--data {data} does not exist; give {forms}.")
+        raise InputError(f"--data {data} does not exist{said_of_source(given)}; give {forms}.")
     raise InputError(f"--data {data} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {forms}.")
 
 
