@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from xmap.cli.console import warn
 from xmap.cli.ends import FOUND, WRONG
-from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.formats import Sheet, rows_of
 from xmap.cli.grid import PROTOCOLS, print_grids, wide
-from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
 from xmap.cli.progress import outcome_line, progress_on_stderr
 from xmap.cli.results import plain_row, shots_of
-from xmap.store.errors import InputError
+from xmap.cli.settings import Settings, with_settings
+from xmap.pipeline.studies.jobs import GridConfig, jobs_of
 
 if TYPE_CHECKING:
     from xmap.pipeline.studies.bench import BenchResult, Cell
 
 
-@with_settings
-def command(
-    settings: Settings,
-    datasets: Annotated[str, typer.Option("--datasets", metavar="NAMES", help="Benchmarks, or all; they lie under --root.")] = "",
-    features: Annotated[str, typer.Option("--features", metavar="NAMES", help="Stored features, imported or extracted.")] = "",
-    shots: Annotated[str, typer.Option("--shots", metavar="NUMBERS", help="Labelled training images a class.")] = "1,2,4,8,16",
-    methods: Annotated[str, typer.Option("--methods", "--method", metavar="NAMES", help="Methods, or all.")] = "all",
-    form: FormatOption = "",
-    output: OutputOption = "",
-) -> None:
+@partial(with_settings, study=GridConfig)
+def command(settings: Settings, grid: GridConfig) -> None:
     """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
 
     With --data in place of --datasets or --features the grid is that of your own images. A dataset that fails is reported and the
@@ -39,31 +31,17 @@ def command(
     Example: xmap bench --datasets dtd,eurosat --root benchmarks --shots 1,16
     """
     from xmap.pipeline.studies.bench import bench
-    from xmap.pipeline.studies.jobs import jobs_of, methods_of
 
-    destination = Destination(form, output, settings.json)
-    config = settings.config.override({"run.methods": methods_of(_parts(methods))})
-    counts = _counts(shots)
-    jobs = jobs_of(config, _parts(datasets), _parts(features), max(counts))
+    jobs = jobs_of(settings.config, grid)
     with progress_on_stderr(settings.quiet) as progress:
         progress.start("looking at images and model", 1)
+        counts = sorted(grid.shots)
         result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
-    destination.write(_sheet(result, config.run.protocol))
+    settings.destination.write(_sheet(result, settings.config.run.protocol))
     for failure in result.failures if settings.quiet else ():
         warn(f"{failure.place} failed: {failure.message}")
     if result.failures:
         raise typer.Exit(FOUND if result.cells else WRONG)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _counts(text: str) -> list[int]:
-    parts = _parts(text)
-    if not parts or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
-        raise InputError(f"--shots {text!r}: give whole numbers above 0, such as --shots 1,2,4,8,16.")
-    return sorted({int(part) for part in parts})
 
 
 def _sheet(result: BenchResult, protocol: str) -> Sheet:

@@ -61,6 +61,11 @@ def json_line(value: Any) -> str:
     return _json(value, indent=None)
 
 
+def as_text(value: Any) -> str | None:
+    """A value of any kind as a cell of a column of texts: what is no text as JSON says it."""
+    return value if value is None or isinstance(value, str) else json_line(value)
+
+
 def _said(value: Any) -> Any:
     """What JSON has no type for: SQL's decimals are numbers, all else is text."""
     from decimal import Decimal

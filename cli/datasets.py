@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xmap.cli.console import print_json, show
+from xmap.cli.console import show
 from xmap.cli.ends import FOUND
-from xmap.cli.options import JsonOption
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption
 from xmap.cli.tables import print_table
 from xmap.store.errors import InputError, UnknownName
 
@@ -23,7 +26,10 @@ def command(
     action: Annotated[str, typer.Argument(metavar="check", help="check: say what is there of a benchmark.", show_default=False)] = "list",
     name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark, or all.", show_default=False)] = "",
     root: Annotated[str, typer.Option("--root", metavar="DIR", help="Folder that holds the benchmarks in CoOp's layout.")] = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """List the benchmarks; `check NAME --root DIR` says what is there, what is missing and how to lay it out.
 
@@ -31,20 +37,20 @@ def command(
 
     Example: xmap datasets check oxford_pets --root benchmarks
     """
+    destination = Destination(form, output, json)
     if action not in ACTIONS:
         raise UnknownName("action", action, ACTIONS)
     if action == "list":
-        _list(json)
+        from xmap.stages.datasets.benchmarks.table import ENTRIES
+
+        destination.write(Sheet(rows_of([_facts(entry) for entry in ENTRIES]), show=_list))
     else:
-        _check(name, root, json)
+        _check(name, root, destination)
 
 
-def _list(json: bool) -> None:
+def _list() -> None:
     from xmap.stages.datasets.benchmarks.table import ENTRIES
 
-    if json:
-        print_json([_facts(entry) for entry in ENTRIES])
-        return
     columns = ("name", "benchmark", "folder", "classes", "train", "val", "test", "prompts")
     rows = [
         (
@@ -65,7 +71,7 @@ def _facts(entry: Benchmark) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in names}
 
 
-def _check(name: str, root: str, json: bool) -> None:
+def _check(name: str, root: str, destination: Destination) -> None:
     from xmap.stages.datasets.benchmarks.table import ENTRIES, benchmark, check, require_root
 
     if not name:
@@ -73,11 +79,7 @@ def _check(name: str, root: str, json: bool) -> None:
     entries = list(ENTRIES) if name == "all" else [benchmark(name)]
     folder = require_root(root)
     checks = [check(entry, folder) for entry in entries]
-    if json:
-        print_json([_report(one) for one in checks])
-    else:
-        for one in checks:
-            _show(one)
+    destination.write(Sheet(rows_of([_report(one) for one in checks]), show=partial(_show_all, checks)))
     if not all(one.complete for one in checks):
         raise typer.Exit(FOUND)
 
@@ -94,6 +96,11 @@ def _report(checked: Check) -> dict[str, Any]:
         "absent_examples": checked.absent[:5],
         "remarks": checked.remarks,
     }
+
+
+def _show_all(checks: Sequence[Check]) -> None:
+    for one in checks:
+        _show(one)
 
 
 def _show(checked: Check) -> None:

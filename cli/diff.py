@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from xmap.cli.console import plain, print_json, show
-from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
+from xmap.cli.console import as_text, plain, show
+from xmap.cli.formats import Destination, Sheet
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption, artifact_names, opened
 from xmap.cli.tables import print_table
 from xmap.pipeline.run.image_changes import ImageChanges
 from xmap.pipeline.upkeep.compare import Comparison, compare
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.pipeline.upkeep.named import find_artifact
+from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import SHORT
 
@@ -23,18 +26,32 @@ def command(
     first: Annotated[str, typer.Argument(metavar="A", help="A name, STAGE/NAME, folder or fingerprint.", autocompletion=artifact_names)],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same stage.", autocompletion=artifact_names)],
     store: StoreOption = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Say which fields made two artifacts different, down to the first causes, which images came, went or moved, and which of
     their results differ.
 
     Example: xmap diff eval/pets-4shot eval/pets-16shot
     """
-    held = opened(store)
+    destination, held = Destination(form, output, json), opened(store)
     comparison = compare(find_artifact(held, first), find_artifact(held, second), Lineage.of(held.artifacts()))
-    if json:
-        print_json(_facts(comparison))
-        return
+    destination.write(Sheet(_columns(comparison), facts=_facts(comparison), show=partial(_show, comparison)))
+
+
+def _columns(comparison: Comparison) -> dict[str, list[Any]]:
+    """All that differs, a row a field or image, with values as text: fields have values of all kinds."""
+    changes = [("cause", cause.stage, cause.change) for cause in comparison.causes]
+    changes += [("result", comparison.first.stage, change) for change in comparison.results]
+    rows = [(kind, stage, change.field, as_text(change.before), as_text(change.after)) for kind, stage, change in changes]
+    kinds = comparison.images.kinds() if comparison.images else ()
+    rows += [(f"image {kind}", IMAGES, name, None, None) for kind, names in kinds for name in names]
+    return {name: [row[place] for row in rows] for place, name in enumerate(("kind", "stage", "field", "a", "b"))}
+
+
+def _show(comparison: Comparison) -> None:
     for letter, artifact in (("A", comparison.first), ("B", comparison.second)):
         typer.echo(plain(f"{letter}  {artifact.stage} {artifact.name} {artifact.fingerprint[:SHORT]} of {artifact.manifest['created']}"))
     if comparison.first.fingerprint == comparison.second.fingerprint:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmap.cli.console import interval, number, points, print_json, show
-from xmap.cli.options import Settings, with_settings
+from xmap.cli.console import interval, number, points, show
+from xmap.cli.formats import Sheet, rows_of
 from xmap.cli.progress import progress_on_stderr
+from xmap.cli.settings import Settings, with_settings
 from xmap.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -36,19 +37,31 @@ def command(
 
     with progress_on_stderr(settings.quiet) as progress:
         found = enough(settings.store, settings.config, method, most, progress, settings.rehash)
-    if settings.json:
-        print_json({**asdict(found), "measured": MEASURED})
-    else:
-        _print(found)
+    settings.destination.write(_sheet(found))
+
+
+def _sheet(found: Study) -> Sheet:
+    """The points that were measured and the one that is foretold, in every format; tables for people have the classes too."""
+    doubled, last = found.doubled, found.points[-1]
+    foretold = {"labels": doubled.labels, "accuracy": doubled.accuracy, "low": doubled.low, "high": doubled.high}
+    rows = [{"method": found.method, **asdict(point), "foretold": False} for point in found.points]
+    rows.append({"method": found.method, "seeds": last.seeds, **foretold, "foretold": True})
+    columns = ("shots", "labels", "accuracy %", INTERVAL)
+    texts = dict(zip(columns, zip(*_points(found), strict=True), strict=True))
+    return Sheet(rows_of(rows), texts, columns, {**asdict(found), "measured": MEASURED}, partial(_print, found))
+
+
+def _points(found: Study) -> list[tuple[str, ...]]:
+    doubled = found.doubled
+    measured = [(str(row.shots), f"{row.labels:,}", f"{row.accuracy:.2f}", interval((row.low, row.high))) for row in found.points]
+    return [*measured, ("foretold", f"{doubled.labels:,}", f"{doubled.accuracy:.2f}", interval((doubled.low, doubled.high)))]
 
 
 def _print(found: Study) -> None:
     show(f"{found.method} on {found.points[-1].samples:,} validation samples, seeds: {found.points[-1].seeds}")
     doubled = found.doubled
-    rows = [(row.shots, f"{row.labels:,}", f"{row.accuracy:.2f}", interval((row.low, row.high))) for row in found.points]
-    foretold = ("foretold", f"{doubled.labels:,}", f"{doubled.accuracy:.2f}", interval((doubled.low, doubled.high)))
     columns = ("shots", "labels", "accuracy %", INTERVAL)
-    print_table(columns, [*rows, foretold], right=columns)
+    print_table(columns, _points(found), right=columns)
     _print_classes(found)
     show(MEASURED)
     if doubled.gain > 0 and doubled.accuracy < found.points[-1].accuracy:

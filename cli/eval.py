@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from xmap.cli.options import ColumnsOption, FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.options import ColumnsOption
+from xmap.cli.settings import Settings, with_settings
 from xmap.cli.work import evaluate
 
 
 @with_settings
 def command(
     settings: Settings,
-    form: FormatOption = "",
-    output: OutputOption = "",
     columns: ColumnsOption = "",
     unknown: Annotated[
         str,
@@ -30,4 +29,4 @@ def command(
 
     Example: xmap eval --data pets --methods tip-adapter,xmadapter --json
     """
-    evaluate(settings, ("pairs", "eval"), form, output, columns, unknown)
+    evaluate(settings, ("pairs", "eval"), columns, unknown)

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from xmap.cli.console import print_json, size
-from xmap.cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.console import size
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.options import (
+    AdapterOption,
+    FormatOption,
+    JsonOption,
+    MethodOption,
+    OutputOption,
+    QuietOption,
+    SeedOption,
+    StoreOption,
+    opened,
+)
 from xmap.cli.progress import progress_on_stderr
 
 
@@ -18,6 +29,8 @@ def command(
     method: MethodOption = "",
     seed: SeedOption = None,
     store: StoreOption = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -30,11 +43,13 @@ def command(
     from xmap.pipeline.adapters.choice import load_chosen
     from xmap.pipeline.adapters.export import export, new_folder
 
+    destination = Destination(form, output, json)
     new_folder(Path(folder))
     with progress_on_stderr(quiet) as progress:
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress)
         total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")
-    if json:
-        print_json({"path": str(target), "adapter": chosen.artifact.name, "fingerprint": chosen.artifact.fingerprint, "bytes": total})
+    if destination.asked:
+        facts = {"path": str(target), "adapter": chosen.artifact.name, "fingerprint": chosen.artifact.fingerprint, "bytes": total}
+        destination.write(Sheet(rows_of([facts]), facts=facts))

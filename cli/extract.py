@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xmap.cli.options import Settings, with_settings
+from xmap.cli.settings import Settings, with_settings
 from xmap.cli.work import work
 
 

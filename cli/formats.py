@@ -61,6 +61,8 @@ class Destination:
     def __init__(self, form: str, output: str, as_json: bool) -> None:
         self.output: Output | None = chosen_output(output)
         self.form = chosen_format(JSON if as_json else form, self.output, FORMATS)
+        # Whether any was named: what makes something has nothing to print where none was.
+        self.asked = bool(form or output or as_json)
 
     def write(self, sheet: Sheet) -> None:
         """Print the table, or write it whole."""

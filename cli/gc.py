@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xmap.cli.console import plain, print_json, say, size, warn
-from xmap.cli.options import Settings, with_settings
+from xmap.cli.console import plain, say, size, warn
+from xmap.cli.formats import Sheet, rows_of
+from xmap.cli.settings import Settings, with_settings
 from xmap.cli.tables import print_table
 from xmap.pipeline.upkeep.collect import Waste, in_use, remove, waste
 from xmap.store.artifacts.fingerprint import SHORT
@@ -51,13 +52,14 @@ def command(
     joinings = scattered(settings.store) if joined else []
     for damage in settings.store.survey().damaged.values():
         warn(f"{damage} What it names is kept.")
-    if not settings.json:
+    told = not settings.destination.asked
+    if told:
         _show(settings, entries, used)
         if spare:
             say(f"images that have features here and are in no data set: {spare:,} (xmap sql 'from unused' lists them)")
         if joinings:
             typer.echo(plain(f"{said(joinings)} may be joined"))
-    if (entries or joinings) and (yes or _agreed(settings)):
+    if (entries or joinings) and (yes or (told and _agreed())):
         if entries:
             entries = remove(settings.store, used, names or (), keep)
             say(f"removed {_counted(entries)}")
@@ -65,12 +67,13 @@ def command(
             joinings = compact(settings.store)
             say(f"joined {said(joinings)}")
         yes = True
-    elif (entries or joinings) and not settings.json:
+    elif (entries or joinings) and told:
         typer.echo("nothing was removed; give --yes to remove them" if entries else "nothing was joined; give --yes to join them")
-    if settings.json:
-        facts = {"removed": yes, "waste": [_facts(item) for item in entries], "unused": spare}
+    if not told:
+        rows = [_facts(item) for item in entries]
         packs = {"packs": sum(len(one.rows) for one in joinings), "into": len(joinings)}
-        print_json(facts | ({"joined": packs} if joined else {}))
+        facts = {"removed": yes, "waste": rows, "unused": spare} | ({"joined": packs} if joined else {})
+        settings.destination.write(Sheet(rows_of(rows), facts=facts))
 
 
 def _show(settings: Settings, entries: Sequence[Waste], used: Sequence[Identity]) -> None:
@@ -82,8 +85,8 @@ def _show(settings: Settings, entries: Sequence[Waste], used: Sequence[Identity]
     typer.echo(plain(f"{_counted(entries)} in {settings.store.root} may go"))
 
 
-def _agreed(settings: Settings) -> bool:
-    return not settings.json and sys.stdin.isatty() and typer.confirm("Remove them?", err=True)
+def _agreed() -> bool:
+    return sys.stdin.isatty() and typer.confirm("Remove them?", err=True)
 
 
 def _counted(entries: Sequence[Waste]) -> str:

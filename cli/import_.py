@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xmap.cli.console import print_json
-from xmap.cli.options import JsonOption, QuietOption, StoreOption
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.root import store_root
@@ -23,6 +23,8 @@ def command(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the features. [the folder's name]")] = "",
     logit_scale: Annotated[float, typer.Option("--logit-scale", help="The encoder's own logit scale.")] = 100.0,
     store: StoreOption = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -30,6 +32,7 @@ def command(
 
     Example: xmap import tip-adapter caches/pets --name pets
     """
+    destination = Destination(form, output, json)
     if layout not in LAYOUTS:
         raise UnknownName("layout", layout, LAYOUTS)
     from xmap.stages.imports.tip_adapter import import_tip_adapter
@@ -40,6 +43,6 @@ def command(
         artifacts = import_tip_adapter(Store(store_root(store or None)), path, called, logit_scale, progress)
         counts = ", ".join(f"{split} {count:,}" for split, count in artifacts[0].summary["counts"].items())
         progress.say(f"imported {called}: {counts}; next: xmap run --features {called}")
-    if json:
-        facts = ({**{key: found.manifest[key] for key in ("stage", "name", "fingerprint")}, "path": str(found.path)} for found in artifacts)
-        print_json(list(facts))
+    if destination.asked:
+        rows = [{**{key: found.manifest[key] for key in ("stage", "name", "fingerprint")}, "path": str(found.path)} for found in artifacts]
+        destination.write(Sheet(rows_of(rows)))

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from xmap.cli.console import print_json, say
-from xmap.cli.options import Settings, with_settings
+from xmap.cli.console import say
+from xmap.cli.formats import Sheet
+from xmap.cli.settings import Settings, with_settings
 from xmap.pipeline.settings.file import write_config
 from xmap.store.disk.output import STDOUT
 
@@ -29,7 +30,7 @@ def command(
     write_config(path, settings.config, replace=force)
     if path == STDOUT:
         return
-    if settings.json:
-        print_json({"path": path})
+    if settings.destination.asked:
+        settings.destination.write(Sheet({"path": [path]}, facts={"path": path}))
     elif not settings.quiet:
         say(f"wrote {path}{', with the values it had' if before else ''}; `xmap run` does what it says.")

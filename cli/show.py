@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from xmap.cli.console import plain, print_json, show, size
-from xmap.cli.options import JsonOption, StoreOption, artifact_names, opened
+from xmap.cli.console import as_text, plain, show, size
+from xmap.cli.formats import Destination, Sheet, rows_of
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption, artifact_names, opened
 from xmap.cli.results import print_results
 from xmap.cli.tables import print_table
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.pipeline.upkeep.named import find_artifact
 from xmap.stages.methods.searched import GRIDS
 from xmap.stages.names import EVAL
-from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.usable import usable
 
@@ -27,17 +29,22 @@ def command(
         str, typer.Argument(metavar="ARTIFACT", help="A name, STAGE/NAME, folder or fingerprint.", autocompletion=artifact_names)
     ],
     store: StoreOption = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
     json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Print what an artifact is: the fields that made it, what it was made from and by, its files, and what came out.
 
     Example: xmap show cache/pets-ViT-B-32-openai-16shot-seed1
     """
-    held = opened(store)
+    destination, held = Destination(form, output, json), opened(store)
     artifact = find_artifact(held, name)
-    if json:
-        print_json(artifact.manifest)
-        return
+    rows = [{"field": name, "value": as_text(value)} for name, value in _dotted(artifact.manifest)]
+    destination.write(Sheet(rows_of(rows), facts=artifact.manifest, show=partial(_show, held, artifact)))
+
+
+def _show(held: Store, artifact: Artifact) -> None:
     from xmap.store.formats.samples import shared_bytes
 
     manifest = artifact.manifest
@@ -127,21 +134,22 @@ def _how(name: str, value: Any, given: Mapping[str, list[float]], selection: Map
 
 def _print_fields(title: str, fields: Mapping[str, Any]) -> None:
     typer.echo("\n" + plain(title))
-    rows = list(_lines(fields))
+    rows = [(label, _short(value)) for label, value in _dotted(fields)]
     wide = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
         typer.echo(plain(f"  {label:<{wide}}  {value}"))
 
 
-def _lines(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as dotted names, each on one line; what is long is cut (--json has all of it)."""
+def _dotted(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values as dotted names."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _lines(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from _dotted(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
-        yield prefix, _short(value)
+        yield prefix, value
 
 
 def _short(value: Any) -> str:
+    """A value on one line; what is long is cut (--json has all of it)."""
     text = f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= WIDTH else f"{text[:WIDTH]}... ({len(value):,} in all)"

@@ -12,7 +12,7 @@ import typer
 from xmap.cli.console import show, size, warn
 from xmap.cli.formats import Destination, Sheet
 from xmap.cli.limits import bounded
-from xmap.cli.options import FormatOption, OutputOption, StoreOption, opened
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption, opened
 from xmap.cli.output import PARQUET
 from xmap.cli.tables import print_table
 from xmap.store.disk.files import read_plain
@@ -47,12 +47,13 @@ def command(
     ] = False,
     form: FormatOption = "",
     output: OutputOption = "",
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    json: JsonOption = False,
     timeout: Annotated[
         float,
         typer.Option("--timeout", min=0, metavar="SECONDS", help="End a query that takes longer. [300; 0: never]", show_default=False),
     ] = 300.0,
     store: StoreOption = "",
+    quiet: QuietOption = False,
 ) -> None:
     """Query the store: views samples, features, affinity, neighbors, predictions, artifacts and runs.
 

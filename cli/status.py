@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from xmap.cli.console import show, size
-from xmap.cli.formats import Destination, Sheet, rows_of
-from xmap.cli.options import FormatOption, OutputOption, Settings, with_settings
+from xmap.cli.formats import Sheet, rows_of
 from xmap.cli.progress import outcome_line
+from xmap.cli.settings import Settings, with_settings
 from xmap.cli.tables import print_table
 from xmap.pipeline.run.answer import Answer, StatusAnswer, answer
 from xmap.pipeline.run.data_changes import DataChanges, data_changes
@@ -31,7 +31,7 @@ CURRENT, OLDER = "current", "older"
 
 
 @partial(with_settings, stored=True)
-def command(settings: Settings, form: FormatOption = "", output: OutputOption = "") -> None:
+def command(settings: Settings) -> None:
     """Show the artifacts of the store as a tree of what came from what, and what `xmap run` would reuse or build, and why.
 
     What a run with the present settings uses is called current; where they name no images, the newest of each name is. An evaluation
@@ -39,7 +39,6 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
 
     Example: xmap status --data pets --shots 8
     """
-    destination = Destination(form, output, settings.json)
     survey = settings.store.survey()
     lineage, damaged = Lineage.of(survey.artifacts), [str(error) for error in survey.damaged.values()]
     steps, changes, remark = _plan(settings)
@@ -58,7 +57,7 @@ def command(settings: Settings, form: FormatOption = "", output: OutputOption = 
     footer += [f"a run cannot be planned: {remark}"] * bool(remark) + [str(changes)] * bool(changes)
     footer += [_future(step) for step in steps]
     shown = partial(_print, lineage, states, footer)
-    destination.write(Sheet(rows_of(rows), facts=said.model_dump(mode="json"), show=shown))
+    settings.destination.write(Sheet(rows_of(rows), facts=said.model_dump(mode="json"), show=shown))
 
 
 def states_of(artifacts: Sequence[Artifact], planned: Collection[str]) -> dict[str, str]:

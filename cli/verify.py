@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import typer
 
-from xmap.cli.console import plain, print_json, show
+from xmap.cli.console import plain, show
 from xmap.cli.ends import FOUND
-from xmap.cli.options import JsonOption, QuietOption, StoreOption
+from xmap.cli.formats import Destination, Sheet
+from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
 from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
@@ -15,7 +19,13 @@ from xmap.store.artifacts.root import require_store, store_root
 from xmap.store.errors import ArtifactMissing, XmapError
 
 
-def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOption = False) -> None:
+def command(
+    store: StoreOption = "",
+    form: FormatOption = "",
+    output: OutputOption = "",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """Read every byte of every artifact and of the feature rows they share; exit code 1 if one is damaged.
 
     Example: xmap verify --store .xmap
@@ -23,6 +33,7 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
     from xmap.pipeline.upkeep.packs import wrong
     from xmap.store.formats.packs import all_packs
 
+    destination = Destination(form, output, json)
     root = require_store(store_root(store or None))
     folders = sorted(path.parent for path in root.glob(f"*/*/{MANIFEST}"))
     packs = sum(len(found.files()) for found in all_packs(Store(root)))
@@ -38,11 +49,13 @@ def command(store: StoreOption = "", json: JsonOption = False, quiet: QuietOptio
             problems += [str(error) for error in found if not isinstance(error, ArtifactMissing)]
             progress.advance(1)
         problems += [str(error) for error in wrong(Store(root), progress.advance)]
-    if json:
-        print_json({"artifacts": len(folders), "damaged": problems})
-    else:
-        for problem in problems:
-            typer.echo(plain(problem))
-        show(f"{len(folders)} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
+    facts = {"artifacts": len(folders), "damaged": problems}
+    destination.write(Sheet({"damage": problems}, facts=facts, show=partial(_print, len(folders), problems)))
     if problems:
         raise typer.Exit(FOUND)
+
+
+def _print(read: int, problems: Sequence[str]) -> None:
+    for problem in problems:
+        typer.echo(plain(problem))
+    show(f"{read} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from xmap.cli.columns import require_columns
-from xmap.cli.console import print_json, show, warn
-from xmap.cli.formats import Destination
-from xmap.cli.options import Settings
+from xmap.cli.console import show, warn
+from xmap.cli.formats import Sheet, rows_of
 from xmap.cli.progress import outcome_line, progress_on_stderr
 from xmap.cli.results import results_sheet
+from xmap.cli.settings import Settings
 from xmap.cli.tables import print_table
 from xmap.pipeline.adapters.given_images import require_there
 from xmap.pipeline.run.answer import answer_of
@@ -23,16 +23,16 @@ from xmap.stages.names import IMAGES
 def work(settings: Settings, build: Collection[str]) -> None:
     """Build the stages `build` and say what there is of them."""
     result = _run(settings, build)
-    if settings.json:
+    if settings.destination.asked:
         changes = {IMAGES: {"changes": result.changes.facts()}} if result.changes else {}
         places = (str(result.artifacts[outcome.fingerprint].path) for outcome in result.outcomes)
-        rows = zip(result.outcomes, places, strict=True)
-        print_json([{**asdict(outcome), "path": path, **changes.get(outcome.stage, {})} for outcome, path in rows])
+        pairs = zip(result.outcomes, places, strict=True)
+        rows = [{**asdict(outcome), "path": path, **changes.get(outcome.stage, {})} for outcome, path in pairs]
+        settings.destination.write(Sheet(rows_of(rows), facts=rows))
 
 
-def evaluate(settings: Settings, build: Collection[str], form: str, output: str, columns: str, unknown: str = "") -> None:
+def evaluate(settings: Settings, build: Collection[str], columns: str, unknown: str = "") -> None:
     """Build the stages `build`, of which the last is the evaluation, and show it; warnings on stderr in every format."""
-    destination = Destination(form, output, settings.json)
     require_columns(columns)
     if unknown:
         require_there([unknown])
@@ -41,7 +41,7 @@ def evaluate(settings: Settings, build: Collection[str], form: str, output: str,
     if unknown:
         said = said.model_copy(update={"unknown": _told(settings, result, unknown)})
     sheet = results_sheet(said.results, said.differences, said.model_dump(mode="json"), columns)
-    destination.write(replace(sheet, show=partial(_show_both, sheet.show, said.unknown)) if said.unknown else sheet)
+    settings.destination.write(replace(sheet, show=partial(_show_both, sheet.show, said.unknown)) if said.unknown else sheet)
     for line in result.warnings:
         warn(f"warning: {line}")
 

@@ -5,11 +5,11 @@ Every field is documented here once: `xmap init` writes these texts into xmap.to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from xmap.stages.several import FILES, TEXTS
 from xmap.store.artifacts.fingerprint import Fields
 
 Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
@@ -22,8 +22,6 @@ TopK = Literal["all"] | Annotated[int, Field(ge=1)]
 Near = Literal["auto"] | Annotated[float, Field(gt=0, le=1)]
 
 AUTO: Literal["auto"] = "auto"
-# Fields of several values that may hold commas, said once for each, and what each is.
-REPEATED: Mapping[str, str] = {"templates": "TEXT", "labels": "FILE"}
 # Pillow's own bound for "this is a decompression bomb".
 MAX_PIXELS = 2 * 89_478_485
 
@@ -44,10 +42,12 @@ class DataConfig(Config):
     classes: str = Field(
         "", description="Text file of classes: their order, `class<TAB>name` lines, or names in order where classes are numbers."
     )
-    labels: tuple[str, ...] = Field(
+    labels: Annotated[tuple[str, ...], FILES] = Field(
         (), description="Table of sample_id or path and label, over the data's labels; new images join training. Later tables win."
     )
-    templates: tuple[Template, ...] = Field(("a photo of a {}.",), min_length=1, description="Prompts, averaged; {} is the class name.")
+    templates: Annotated[tuple[Template, ...], Field(min_length=1), TEXTS] = Field(
+        ("a photo of a {}.",), description="Prompts, averaged; {} is the class name."
+    )
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")
     test_share: float = Field(0.3, gt=0.0, lt=1.0, description="Share of each class that becomes test where there is no split.")
@@ -56,13 +56,6 @@ class DataConfig(Config):
     )
     drop_leaks: bool = Field(False, description="Leave out validation and test images that are in training too, byte for byte.")
     train_per_class: int | None = Field(None, ge=1, description="Training images kept a class, drawn by split_seed; default all.")
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        # One table need be no list, and an empty name, as a flag may give it, is none.
-        alone = [value] if isinstance(value, str) else value
-        return [name for name in alone if name != ""] if isinstance(alone, tuple | list) else alone
 
 
 class EncoderConfig(Config):

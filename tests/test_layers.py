@@ -27,6 +27,7 @@ FLOORS = {
         {"fewshot", "images", "names.py"},
         {"datasets", "encoder"},
         {"config.py", "machine", "plugins.py", "workplace"},
+        {"several.py"},
     ),
     "stages/datasets": (
         {"open.py"},

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from xmap.stages.config import (
-    REPEATED,
     CacheConfig,
     Config,
     DataConfig,
@@ -27,13 +27,13 @@ from xmap.stages.config import (
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.methods.registry import method_entry, method_names
 from xmap.stages.methods.searched import MethodOptions
+from xmap.stages.several import FILES, NAMES, NUMBERS, TEXTS, every, several_of
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError, XmapError
 
 FILE = "xmap.toml"
 # Bytes; `xmap init` writes 5 kB.
 FILE_LIMIT = 1 << 20
-ALL = "all"
 FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
 Seed = Annotated[int, Field(ge=0)]
@@ -50,8 +50,10 @@ def _defaults(model: type[Config]) -> Any:
 class RunConfig(Config):
     """Which methods and seeds, on which features. Device, workers and engine never change what is stored."""
 
-    methods: tuple[str, ...] = Field(FOUR, min_length=1, description="Methods to train and compare.")
-    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, description="Each draws a support, validation samples, a start and an order.")
+    methods: Annotated[tuple[str, ...], Field(min_length=1), NAMES] = Field(FOUR, description="Methods to train and compare.")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), NUMBERS] = Field(
+        (1, 2, 3), description="Each draws a support, validation samples, a start and an order."
+    )
     protocol: Protocol = Field("few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers.")
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
@@ -69,18 +71,10 @@ class RunConfig(Config):
             raise ValueError("give a whole number of GPUs, or a share of one with at most four decimals")
         return value
 
-    @field_validator("methods", mode="before")
+    @field_validator("methods")
     @classmethod
-    def _every(cls, value: Any) -> Any:
-        alone = list(value) if isinstance(value, tuple | list) else [value]
-        return method_names() if alone == [ALL] else value
-
-    @field_validator("methods", "seeds")
-    @classmethod
-    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("name each one once")
-        return values
+    def _every(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return every(names, method_names())
 
 
 class XmapConfig(Config):
@@ -106,10 +100,10 @@ class XmapConfig(Config):
         words: list[str] = []
         for section, model in SECTIONS.items():
             table = getattr(self, section)
-            for field in model.model_fields:
+            for field, info in model.model_fields.items():
                 value = getattr(table, field)
-                if f"{section}.{field}" not in SPOKEN and value != _default(model, field):
-                    words += _typed(field, value)
+                if f"{section}.{field}" not in SPOKEN and value != info.default:
+                    words += _typed(field, info, value)
         for name, options in self.methods.items():
             changed = options.model_dump(mode="json", exclude_defaults=True)
             words += [word for field, value in changed.items() for word in ("--set", f"methods.{name}.{field}={_text(value)}")]
@@ -137,19 +131,18 @@ SECTIONS: Mapping[str, type[Config]] = {
 
 # Each stage's command states these itself; the last four belong to a machine.
 SPOKEN = ("cache.shots", "run.methods", "run.seeds", "run.device", "run.workers", "run.engine", "run.gpus_per_worker")
+# How a flag is called where it is given with one value.
+ONE = {"--templates": "--template"}
 
 
-def _typed(field: str, value: Any) -> list[str]:
+def _typed(field: str, info: FieldInfo, value: Any) -> list[str]:
     """A field and its value as words of a command line."""
-    flag = f"--{field.replace('_', '-')}"
+    flag = _dashed(field)
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
-    if field == "templates":
-        return [word for template in value for word in ("--template", template)]
-    if field in REPEATED:
-        return [word for name in value for word in (flag, shown(name))]
+    each = value if several_of(info.metadata) in (TEXTS, FILES) else (value,)
     # What repeats a command is written down, and goes on to others.
-    return [flag, shown(_text(value))]
+    return [word for one in each for word in (ONE.get(flag, flag), shown(_text(one)))]
 
 
 def _text(value: Any) -> str:
@@ -161,7 +154,7 @@ def load_config(
 ) -> XmapConfig:
     """Read `path` (default: xmap.toml where there is one; nothing if `read` is false), then apply overrides, keyed `section.field`.
 
-    An override may be text as typed on a command line: numbers are read, lists are split at commas. Raises `InputError`
+    An override may be text as typed on a command line: numbers are read, lists are split. Raises `InputError`
     naming the file or flag (or what `said` calls a setting), the field, and the nearest field there is; `UnknownName` for a method.
     """
     file = Path(path or FILE)
@@ -195,23 +188,7 @@ def _put(tables: dict[str, Any], name: str, value: Any, said: Said) -> None:
         if not isinstance(inner, dict):
             raise InputError(f"{said(name)}: {section} is a field, not a section; known sections: {', '.join(SECTIONS)}, methods.NAME.")
         table = inner
-    table[field] = _listed(name, value)
-
-
-def _listed(name: str, value: Any) -> Any:
-    """A comma list typed for a field that holds several values."""
-    section, _, field = name.partition(".")
-    several = section in SECTIONS and isinstance(_default(SECTIONS[section], field), tuple)
-    if several and isinstance(value, int | float):
-        return [value]
-    if not several or not isinstance(value, str):
-        return value
-    return [value] if field in REPEATED else [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _default(model: type[Config], field: str) -> Any:
-    info = model.model_fields.get(field)
-    return info.default if info else None
+    table[field] = value
 
 
 def _validate(tables: Tables, file: str, flags: Iterable[str], said: Said) -> XmapConfig:
@@ -227,6 +204,16 @@ def _validate(tables: Tables, file: str, flags: Iterable[str], said: Said) -> Xm
     for name in config.run.methods:
         method_entry(name)
     return config.model_copy(update={"methods": options})
+
+
+def read_flags(model: type[Model], given: Mapping[str, Any]) -> Model:
+    """A config whose fields are flags alone, in no section of xmap.toml. Raises `InputError`."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = str(first["loc"][0])
+        raise InputError(f"{_dashed(field)} {_text(given[field])}: {_wrong(first['type'], first['msg'])}.") from error
 
 
 def _checked(model: type[Model], table: Any, file: str, flags: Iterable[str], above: tuple[str, ...], said: Said) -> Model:
@@ -271,7 +258,11 @@ def _wrong(kind: str, message: str) -> str:
 def _flag(name: str) -> str:
     section, _, field = name.partition(".")
     known = section in SECTIONS and field in SECTIONS[section].model_fields
-    return f"--{field.replace('_', '-')}" if known else f"--set {name}"
+    return _dashed(field) if known else f"--set {name}"
+
+
+def _dashed(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from xmap.stages.config import Config
+from xmap.stages.several import NAMES
 from xmap.store.artifacts.fingerprint import Json
 
 # Grids of several settings multiply.
@@ -41,13 +42,6 @@ class Search:
     grid: Grid = Grid()
 
 
-def _several(value: Any) -> Any:
-    """One value as several, and a list as typed on a command line."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",")]
-    return [value] if isinstance(value, int | float) else value
-
-
 def _rising(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     if values is not None and len(set(values)) < len(values):
         raise ValueError("give each value of a grid once")
@@ -58,7 +52,9 @@ Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
-Given = Annotated[Annotated[tuple[T, ...], Field(min_length=1, max_length=MOST)] | None, BeforeValidator(_several), AfterValidator(_rising)]
+Given = Annotated[
+    Annotated[tuple[T, ...], Field(min_length=1, max_length=MOST)] | None, BeforeValidator(NAMES.values), AfterValidator(_rising)
+]
 
 
 class MethodOptions(Config):

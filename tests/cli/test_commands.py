@@ -207,7 +207,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "bad value": (["--shots", "none"], "--shots"),
     "set without value": (["--set", "cache.shots"], "write --set section.field=value"),
     "config absent": (["--config", "no.toml"], "no config file no.toml"),
-    "seeds twice": (["--seeds", "1,1"], "name each one once"),
+    "seeds backwards": (["--seeds", "3-1"], "3-1 is no range"),
 }
 
 

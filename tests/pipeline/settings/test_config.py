@@ -52,7 +52,7 @@ def test_overrides_win_over_the_file_and_are_read_as_typed(tmp_path: Path) -> No
         ("[cache]\nshots = 0\n", "[cache] shots = 0: input should be greater than or equal to 1"),
         ("[cache]\nqqqq = 0\n", "unknown field 'qqqq' in [cache]; known: shots, short, index"),
         ("cache = 3\n", "[cache] = 3: it is a section of fields"),
-        ("[run]\nseeds = [1, 1]\n", "[run] seeds = [1, 1]: name each one once"),
+        ("[run]\nseeds = '3-1'\n", "[run] seeds = '3-1': 3-1 is no range: it begins with its smaller number"),
         ("[run]\nmethods = []\n", "[run] methods = []"),
         ('[data]\ntemplates = ["a photo"]\n', "a prompt needs {} where the class name goes"),
         ("[methods.tip-adapter]\nbet = 1\n", "unknown field 'bet' in [methods.tip-adapter]; the nearest known is 'beta'"),
