@@ -145,7 +145,7 @@ def test_the_paper_protocol_is_named_in_every_table(tree: Path) -> None:
         (("--datasets", "dtd"), "--root DIR"),
         (("--datasets", "mnist", "--root", "."), "unknown benchmark 'mnist'"),
         (("--features", "x", "--methods", "magic"), "unknown method 'magic'"),
-        (("--features", "x", "--shots", "0,two"), "--shots '0,two'"),
+        (("--features", "x", "--shots", "0,two"), "--shots 0,two: input should be"),
     ],
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], expected: str) -> None:
