@@ -14,7 +14,6 @@ from xmap.cli.progress import outcome_line, progress_on_stderr
 from xmap.cli.results import results_sheet
 from xmap.cli.settings import Settings
 from xmap.cli.tables import print_table
-from xmap.pipeline.adapters.given_images import require_there
 from xmap.pipeline.run.answer import answer_of
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.stages.names import IMAGES
@@ -35,6 +34,8 @@ def evaluate(settings: Settings, build: Collection[str], columns: str, unknown: 
     """Build the stages `build`, of which the last is the evaluation, and show it; warnings on stderr in every format."""
     require_columns(columns)
     if unknown:
+        from xmap.pipeline.adapters.given_images import require_there
+
         require_there([unknown])
     result = _run(settings, build)
     said = answer_of(result)
