@@ -25,7 +25,7 @@ from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.plan import STAGES
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.bench import bench
-from xmap.pipeline.studies.jobs import jobs_of
+from xmap.pipeline.studies.jobs import GridConfig, jobs_of
 from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
@@ -264,9 +264,9 @@ def test_a_benchmark_spreads_its_seeds_and_methods(cluster: Any, tmp_path: Path)
     for engine in ("local", "ray"):
         store = Store(tmp_path / engine)
         import_tip_adapter(store, layout, "mine", 100.0, Silent())
-        changes = {"run.engine": engine, "run.methods": "tip-adapter,taskres", "run.seeds": "1,2"}
-        jobs = jobs_of(XmapConfig().override(changes), [], ["mine"], 2)
-        found = bench(store, jobs, (1, 2), Silent(), lambda outcome: None)
+        grid = GridConfig(features=("mine",), shots=(1, 2), methods=("tip-adapter", "taskres"))
+        jobs = jobs_of(XmapConfig().override({"run.engine": engine, "run.seeds": "1,2"}), grid)
+        found = bench(store, jobs, grid.shots, Silent(), lambda outcome: None)
         assert found.failures == ()
         cells[engine] = [([(row["method"], row["accuracy_mean"]) for row in cell.results], cell.differences) for cell in found.cells]
     assert cells["ray"] == cells["local"]
