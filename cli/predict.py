@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from xmap.cli.answers import AnswersOption, FormOption, LinesOption, TopOption, Way, chosen_way, write
 from xmap.cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from xmap.cli.progress import progress_on_stderr
-from xmap.store.errors import InputError
-
-if TYPE_CHECKING:
-    from xmap.stages.predict.answers import Answers
-    from xmap.stages.workplace.progress import Progress
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Images or folders of images; - reads one path a line from stdin.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Images, folders, tables, tars or Parquet of images, patterns or URLs; - reads one a line from stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", metavar="DATA", help="The images in any form that extraction takes, labelled or not; path or URL.")
+    ] = "",
+    features: Annotated[
+        str, typer.Option("--features", metavar="NAME", help="Stored features of this name instead: nothing is encoded.")
+    ] = "",
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
     ] = False,
@@ -58,11 +65,28 @@ def command(
     pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
     cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images in one forward pass.")] = 64,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Images in one forward pass. [64; with --data as extracted]", show_default=False),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 4,
     depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one. [as extracted]", show_default=False)
+    ] = None,
+    keep: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-features/--no-keep-features",
+            help="Keep features in the store: these images are encoded once. [yes, but for files and folders as PATH]",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[str, typer.Option("--root", metavar="DIR", help="With --data coop:NAME, the folder that holds the benchmarks.")] = "",
+    engine: Annotated[str, typer.Option("--engine", metavar="ENGINE", help="local or ray, where images are encoded.")] = "local",
+    gpus: Annotated[
+        float | None,
+        typer.Option("--gpus-per-worker", min=0, metavar="N", help="GPUs of a Ray worker. [1 where there are any]", show_default=False),
     ] = None,
     store: StoreOption = "",
     quiet: QuietOption = False,
@@ -76,22 +100,25 @@ def command(
     """
     chosen, target = chosen_way(form, output, json, explain)
     from xmap.pipeline.adapters.choice import load_chosen
-    from xmap.pipeline.adapters.given_images import image_paths, require_there
+    from xmap.pipeline.adapters.labelling import answers_of, require_one_place
+    from xmap.pipeline.adapters.pool import PoolRequest
 
-    require_there([path for path in paths if path != "-"])
+    encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
+    settings = {
+        "extract.batch_size": batch_size, "extract.depth": depth, "extract.max_pixels": max_pixels,
+        "run.device": device, "run.workers": workers, "run.engine": engine, "run.gpus_per_worker": gpus,
+    }  # fmt: skip
+    images = PoolRequest(_listed(paths or []), data, features, root, keep, encoder, settings)
+    require_one_place(images, [path for path in paths or () if path != "-"])
     with progress_on_stderr(quiet) as progress:
-        found = image_paths(_listed(paths), progress)
-        loaded = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
+        here = opened(store, adapter)
+        loaded = load_chosen(here, adapter, method, seed, progress.say)
         asked = loaded.asked(explain, sets, sets_by, reject)
-        rules = loaded.rules(depth, max_pixels)
-        encoder = loaded.encoder(model, pretrained, cache_dir, device)
-        made = loaded.artifact.manifest["created"]
-        progress.say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {encoder.device}")
+        progress.say(f"adapter {loaded.artifact.name} of {loaded.artifact.manifest['created']}, {len(loaded.classes)} classes")
         for promised in (asked.sets, asked.rejection):
             if promised:
                 progress.say(str(promised))
-        answers = loaded.stream(found, encoder, progress, batch_size, workers, asked, rules)
-        write(_noticed(answers, progress, len(found)), Way(chosen, target, asked, top))
+        write(answers_of(loaded, images, here, asked, progress), Way(chosen, target, asked, top))
 
 
 def _listed(paths: list[str]) -> list[str]:
@@ -101,17 +128,3 @@ def _listed(paths: list[str]) -> list[str]:
         # A name may hold every other sign that parts lines.
         listed += [line.rstrip("\r") for line in sys.stdin.read().split("\n") if line.strip()] if path == "-" else [path]
     return listed
-
-
-def _noticed(answers: Iterable[Answers], progress: Progress, total: int) -> Iterator[Answers]:
-    """The same answers, and a line for each image that could not be read. Raises `InputError` where none could be."""
-    bad = 0
-    for batch in answers:
-        for row, error in batch.bad.items():
-            progress.say(f"{batch.names[row]}: {error.kind}, {error.message}")
-        bad += len(batch.bad)
-        yield batch
-    if bad:
-        progress.say(f"{bad:,} of {total:,} images could not be read")
-    if bad == total:
-        raise InputError(f"none of the {total:,} images could be read; check the paths above.")

@@ -30,6 +30,7 @@ FLOORS = {
         {"several.py"},
     ),
     "stages/datasets": (
+        {"given.py"},
         {"open.py"},
         {"benchmarks", "sources"},
         {"assemble.py"},

@@ -103,8 +103,8 @@ def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: boo
 
 
 def _stored(store: Store, name: str, where: str) -> Features:
-    images = _newest(store, IMAGES, name)
-    texts = _newest(store, TEXTS, images.name)
+    images = newest_features(store, IMAGES, name)
+    texts = newest_features(store, TEXTS, images.name)
     return Features(
         _identity(images),
         _identity(texts),
@@ -129,7 +129,8 @@ def has_features(store: Store, name: str) -> bool:
     return bool(_named(survey, name) or _damaged(survey, name))
 
 
-def _newest(store: Store, stage: str, name: str) -> Artifact:
+def newest_features(store: Store, stage: str, name: str) -> Artifact:
+    """The newest features of a name, or of the data set of that name. Raises `ArtifactMissing` and `ArtifactDamaged`."""
     survey = store.survey(stage)
     # It may be the newest of that name: an older one in its place would be stale.
     for damage in _damaged(survey, name):

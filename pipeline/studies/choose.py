@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.choice import load_chosen
+from xmap.pipeline.adapters.own_images import extracted_as, require_images
 from xmap.pipeline.engines.registry import workplace_of
-from xmap.pipeline.settings.config import XmapConfig, load_config
-from xmap.stages.config import read_as
 from xmap.stages.datasets.places.place import Remote, shown
-from xmap.stages.names import IMAGES
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
-from xmap.store.artifacts.usable import usable
-from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.errors import InputError
 from xmap.store.memory.notes import HASHES, Notes
 
 if TYPE_CHECKING:
@@ -86,10 +83,10 @@ def choose(store: Store, asked: Request, links: Path | None, progress: Progress)
     if links:
         require_empty(links)
     adapter = load_chosen(store, asked.adapter, asked.method, asked.seed, progress.say)
-    images = _images_of(store, adapter)
+    images = require_images(adapter)
     pool, left_out = read_pool(asked.data, Notes(store.root / HASHES), images, asked.labels)
     _say(adapter, pool.remarks, left_out, progress)
-    config = _config(images, asked)
+    config = extracted_as(adapter, images, {"run.device": asked.device, "run.workers": asked.workers})
     spec = ExtractSpec(pool, adapter.encoder_identity(**asked.encoder), config.extract)
     found = pool_features(workplace_of(store, config.run, progress), spec)
     split = support_split(images, adapter.scorer.cache.shots)
@@ -111,24 +108,6 @@ def label_page_of(chosen: Chosen, pool: str) -> str:
 
     about = f"{len(chosen.candidates):,} of the {chosen.total:,} images of {shown(pool)}, best first; guesses by {chosen.adapter.name}."
     return label_page(chosen.candidates, chosen.classes, about, chosen.rules)
-
-
-def _images_of(store: Store, adapter: Adapter) -> Artifact:
-    """The image features that the adapter's cache was built from."""
-    support = adapter.cache_artifact.inputs.get("support")
-    found = [images for images in store.artifacts(IMAGES) if support in dict(images.summary.get("parts") or {}).values()]
-    if not found:
-        command = adapter.cache_artifact.manifest["command"]
-        remedy = f"it tells what is labelled already; run `{command}` again, or name an adapter of this store with --adapter."
-        raise ArtifactMissing(IMAGES, str(support)[:8], remedy)
-    return usable(found[-1])
-
-
-def _config(images: Artifact, asked: Request) -> XmapConfig:
-    """Settings under which an image has the row that it would have in the data set."""
-    own = {"batch_size": images.fields.get("batch_size"), **read_as(images.fields)}
-    settings: dict[str, Any] = {f"extract.{name}": value for name, value in own.items() if value is not None}
-    return load_config(None, {**settings, "extract.views": 0, "run.device": asked.device, "run.workers": asked.workers}, read=False)
 
 
 def _say(adapter: Adapter, remarks: tuple[str, ...], left_out: Mapping[str, int], progress: Progress) -> None:

@@ -15,9 +15,7 @@ from xmap.stages.datasets.sources.corrections import rows_named
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.disk.plain import CONTROLS
 from xmap.store.errors import InputError
-from xmap.store.formats.samples import BAD_TABLE, CONTENT, REFERRING, makers_of
-from xmap.store.formats.tables import read_table
-from xmap.store.memory.hashes import DIGEST
+from xmap.store.formats.samples import contents_of
 from xmap.store.memory.notes import Notes
 
 # Why an image is left out, in the order in which it is asked.
@@ -39,7 +37,7 @@ def read_pool(data: str, notes: Notes, images: Artifact, labels: Sequence[str]) 
     readable, stay, left_out = contents != b"", np.ones(len(ids), bool), dict[str, int]()
     reasons: Mapping[str, Callable[[], Array]] = {
         "nameless": lambda: np.fromiter((bool(CONTROLS.search(sample_id)) for sample_id in ids), bool, len(ids)),
-        "labelled": lambda: readable & np.isin(contents, _contents(images)),
+        "labelled": lambda: readable & np.isin(contents, contents_of(images)),
         "given": lambda: _given(pool, labels),
         "repeated": lambda: readable & ~_first(contents, stay),
     }
@@ -56,13 +54,6 @@ def read_pool(data: str, notes: Notes, images: Artifact, labels: Sequence[str]) 
 def said_of(left_out: Mapping[str, int]) -> list[str]:
     """Why images were left out, with how many, in words."""
     return [f"{count:,} {REASONS[why]}" for why, count in left_out.items() if count]
-
-
-def _contents(images: Artifact) -> Array:
-    """The contents of all samples of image features; none of imported ones, which know none."""
-    tables = [path for path in images.files(suffix=".parquet") if path.name != BAD_TABLE and makers_of(path)]
-    found = (read_table(path, types=REFERRING)[CONTENT.name].unique().to_pylist() for path in tables)
-    return np.concatenate([np.empty(0, DIGEST), *(np.asarray(contents, DIGEST) for contents in found)])
 
 
 def _given(pool: Dataset, labels: Sequence[str]) -> Array:

@@ -169,6 +169,12 @@ def unlabelled(name: str, samples: Samples, remarks: Sequence[str]) -> Dataset:
     return Dataset(name, samples.ordered(), (), (), tuple(remarks))
 
 
+def forgotten(dataset: Dataset) -> Dataset:
+    """The images of a data set without their labels and splits."""
+    samples, nothing = dataset.samples, np.zeros(len(dataset.samples), np.int8)
+    return unlabelled(dataset.name, replace(samples, labels=nothing.astype(np.int32), splits=nothing - 1), dataset.remarks)
+
+
 def rows_of(items: Sequence[Item], keys: Sequence[str]) -> Samples:
     """The samples of items that a reader found one by one; their labels number `keys`."""
     labels = {key: label for label, key in enumerate(keys)}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from xmap.stages.config import DataConfig
-from xmap.stages.datasets.benchmarks.table import CoopSource
+from xmap.stages.datasets.benchmarks.table import SCHEME, CoopSource
 from xmap.stages.datasets.content.hashing import Contents, hash_places
-from xmap.stages.datasets.dataset import Dataset
+from xmap.stages.datasets.dataset import Dataset, forgotten
 from xmap.stages.datasets.places.place import Location, location, shown
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
@@ -90,8 +90,13 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     return keep(right, config)
 
 
-def open_pool(data: str, notes: Notes) -> Dataset:
-    """The images at `data`, whatever their labels: none are read, and without classes there are no splits. Raises `InputError`."""
+def open_pool(data: str, notes: Notes, root: str = "") -> Dataset:
+    """The images at `data`, whatever their labels: none are read, and without classes there are no splits. Raises `InputError`.
+
+    Of a benchmark, which lies below `root`, they are read and forgotten.
+    """
+    if data.startswith(SCHEME):
+        return forgotten(open_dataset(DataConfig.model_validate({"data": data, "root": root}), notes))
 
     def unlabelled(source: Unlabelled, found: Location) -> Dataset:
         return source.read_unlabelled(found, _name(found), notes)
@@ -112,6 +117,12 @@ def _foreign(given: str, read: Callable[[Any, Location], Dataset]) -> Dataset | 
     if not isinstance(found, Dataset):
         raise plugin.problem(f"gave {type(found).__name__} for a Dataset")
     return found
+
+
+def is_folder_of_images(data: str) -> bool:
+    """Whether `data` is a folder of this machine whose images are files in it."""
+    place = location(data)
+    return isinstance(next((source for source in POOLS if source.matches(place)), None), FolderSource)
 
 
 def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some, Location], Dataset]) -> Dataset:

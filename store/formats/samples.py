@@ -18,6 +18,7 @@ from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.feature_rows import column_keys
 from xmap.store.formats.packs import MAKER, Packs
 from xmap.store.formats.tables import REMEDY, Array, read_footer, read_schema, read_table, write_table
+from xmap.store.memory.hashes import DIGEST
 
 # The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
 PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
@@ -99,6 +100,15 @@ def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name:
     for path in images.files(suffix=".parquet"):
         if path.name != BAD_TABLE and wanted(path.name):
             yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
+
+
+def contents_of(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Array:
+    """The contents (n,) of the samples in those tables of image features whose names are `wanted`, 32 bytes each, a few of them more than
+    once; of imported ones, which know none, none. Raises `ArtifactDamaged`.
+    """
+    tables = [path for path in images.files(suffix=".parquet") if path.name != BAD_TABLE and wanted(path.name) and makers_of(path)]
+    found = (read_table(path, types=REFERRING)[CONTENT.name].unique().to_pylist() for path in tables)
+    return np.concatenate([np.empty(0, DIGEST), *(np.asarray(contents, DIGEST) for contents in found)])
 
 
 def shared_bytes(images: Artifact) -> int | None:

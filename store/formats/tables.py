@@ -97,11 +97,16 @@ def read_vectors(paths: Path | Sequence[Path], types: pa.Schema, name: str = "fe
     for path, table in zip(several, tables, strict=True):
         _require_vectors(path, table[name])
     table = _joined(several, tables)
-    vectors = vectors_array(table[name])
-    # One pass, and no second array: the sum of what is not finite is not finite.
-    if not np.isfinite(vectors.sum(dtype=np.float64)):
-        raise ArtifactDamaged(several[0], "its column of vectors holds numbers that are not finite", REMEDY)
-    return table, vectors
+    return table, _vectors(several[0], table[name])
+
+
+def vector_batches(path: Path, types: pa.Schema, rows: int, name: str = "feature") -> Iterator[tuple[pa.Table, Array]]:
+    """`read_vectors` of one table, so many rows at a time. Raises `ArtifactDamaged`."""
+    require_columns(path, types, name)
+    with open_plain(path) as file, open_foreign(file, str(path)) as table:
+        for batch in table.iter_batches(rows, columns=[*types.names, name]):
+            part = _typed(path, pa.Table.from_batches([batch]).select([*types.names, name]), types)
+            yield part, _vectors(path, part[name])
 
 
 def read_footer(path: Path) -> Mapping[str, str]:
@@ -255,6 +260,16 @@ def _require_vectors(path: Path, column: pa.ChunkedArray) -> None:
         raise ArtifactDamaged(path, f"its column of vectors is {kind}", REMEDY)
     if column.null_count or any(chunk.flatten().null_count for chunk in column.chunks):
         raise ArtifactDamaged(path, "its column of vectors has rows without a value", REMEDY)
+
+
+def _vectors(path: Path, column: pa.ChunkedArray) -> Array:
+    """A column of vectors as an array, if it is one of finite numbers."""
+    _require_vectors(path, column)
+    vectors = vectors_array(column)
+    # One pass, and no second array: the sum of what is not finite is not finite.
+    if not np.isfinite(vectors.sum(dtype=np.float64)):
+        raise ArtifactDamaged(path, "its column of vectors holds numbers that are not finite", REMEDY)
+    return vectors
 
 
 def _is_vectors(kind: pa.DataType) -> bool:

@@ -53,15 +53,16 @@ class TableSource:
         return assemble(name, rows_of(items, keys), keys, config, remarks)
 
     def read_unlabelled(self, data: Location, name: str, notes: Notes) -> Dataset:
-        """The images that the table `data` names; no other column is read. Raises `EmptyInput` and `InputError`, as `read`."""
+        """The images that the table `data` names, each once; no other column is read. Raises `EmptyInput` and `InputError`, as `read`."""
+        items, remarks = _unlabelled_items(data, read_table(data, UNLABELLED))
+        once = {item.sample_id: item for item in items}
+        return unlabelled(name, rows_of(list(once.values()), [""]), remarks)
+
+    def read_rows(self, data: Location, name: str) -> tuple[Dataset, str]:
+        """`read_unlabelled` with a sample for each row, in the order of the table; and its column of paths."""
         table = read_table(data, UNLABELLED)
-        if not table.rows:
-            raise EmptyInput(str(data), "rows", "a table without rows")
-        written = [(number, _path(data, number, row[PATH])) for number, row in table.rows]
-        paths = TablePaths.of(data, (path for _, path in written))
-        places = dict(paths.find(number, path) for number, path in written)
-        items = _looked_up([Item(sample_id, place, "", "") for sample_id, place in places.items()])
-        return unlabelled(name, rows_of(items, [""]), (*table.remarks, *paths.remarks))
+        items, remarks = _unlabelled_items(data, table)
+        return Dataset(name, rows_of(items, [""]), (), (), remarks), table.columns[PATH]
 
 
 class FolderTableSource:
@@ -83,6 +84,16 @@ def _beside(folder: Location) -> Location | None:
         return None
     inside = (file for inner in folders for file in everything_below(inner))
     return None if any(file.suffix.lower() in IMAGE_SUFFIXES for file in inside) else found
+
+
+def _unlabelled_items(data: Location, table: Table) -> tuple[list[Item], tuple[str, ...]]:
+    """An image for each row, and remarks."""
+    if not table.rows:
+        raise EmptyInput(str(data), "rows", "a table without rows")
+    written = [(number, _path(data, number, row[PATH])) for number, row in table.rows]
+    paths = TablePaths.of(data, (path for _, path in written))
+    found = (paths.find(number, path) for number, path in written)
+    return _looked_up([Item(sample_id, place, "", "") for sample_id, place in found]), (*table.remarks, *paths.remarks)
 
 
 def _items(data: Location, table: Table, paths: TablePaths) -> list[Item]:
