@@ -28,6 +28,9 @@ def command(
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also one file from pixels to probabilities for onnxruntime, which needs no PyTorch.")
+    ] = False,
     store: StoreOption = "",
     form: FormatOption = "",
     output: OutputOption = "",
@@ -42,12 +45,15 @@ def command(
     """
     from xmap.pipeline.adapters.choice import load_chosen
     from xmap.pipeline.adapters.export import export, new_folder
+    from xmap.pipeline.adapters.onnx_file import require_onnx
 
     destination = Destination(form, output, json)
     new_folder(Path(folder))
+    if onnx:
+        require_onnx()
     with progress_on_stderr(quiet) as progress:
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
-        target = export(chosen, Path(folder), progress)
+        target = export(chosen, Path(folder), progress, onnx)
         total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
         progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")
     if destination.asked:

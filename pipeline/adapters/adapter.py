@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xmap.pipeline.adapters.asking import asked_of, rules_in
 from xmap.pipeline.upkeep.named import raise_damage
 from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
 BATCH = 64
-# Cached images that evidence names.
-NEIGHBORS = 5
 
 
 class Adapter:
@@ -46,7 +45,7 @@ class Adapter:
         from xmap.stages.fewshot.cache import OpenCache
 
         self.store, self.artifact = store, usable(artifact)
-        self.cache_artifact, self.texts = (usable(_input(store, artifact, name)) for name in ("cache", "texts"))
+        self.cache_artifact, self.texts = (usable(artifact_input(store, artifact, name)) for name in ("cache", "texts"))
         self.scorer = Scorer(artifact, OpenCache(self.cache_artifact, self.texts))
 
     @property
@@ -117,12 +116,7 @@ class Adapter:
 
     def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all", reject: float | None = None) -> Asked:
         """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""
-        from xmap.stages.predict.prediction import Asked
-
-        if sets is None and sets_by != "all":
-            raise InputError(f"sets by {sets_by}: no sets are asked for; give the share that they are to hold too, such as --sets 0.9.")
-        chosen = None if sets is None else self.sets(sets, sets_by)
-        return Asked(NEIGHBORS if explain else 0, chosen, None if reject is None else self.rejection(reject))
+        return asked_of(self.scorer.promises, explain, sets, sets_by, reject)
 
     def rejection(self, share: float = 0.95) -> Rejection:
         """Which images are of none of the classes: stranger than a `share` of the samples that chose nothing.
@@ -176,13 +170,7 @@ class Adapter:
 
     def rules(self, depth: str = "", max_pixels: int | None = None) -> Rules:
         """How pixels are read: as they were when the cached features were extracted, unless told otherwise. Raises `InputError`."""
-        from xmap.pipeline.settings.config import load_config
-        from xmap.stages.images.decode import rules_of
-
-        given = {"depth": depth or None, "max_pixels": max_pixels}
-        chosen = {name: self.cache_artifact.summary.get(name) if value is None else value for name, value in given.items()}
-        settings = {f"extract.{name}": value for name, value in chosen.items() if value is not None}
-        return rules_of(load_config(None, settings, read=False).extract)
+        return rules_in(self.cache_artifact, depth, max_pixels)
 
     def predict_proba(self, features: Any) -> Array:
         """Calibrated class probabilities (B, N) float32 of image features (B, C), raw or of unit norm. Raises `InputError`."""
@@ -214,7 +202,8 @@ class Adapter:
         return torch.nn.functional.normalize(found, dim=-1)
 
 
-def _input(store: Store, artifact: Artifact, name: str) -> Artifact:
+def artifact_input(store: Store, artifact: Artifact, name: str) -> Artifact:
+    """The artifact that an adapter was made from: its `cache` or its `texts`. Raises `ArtifactMissing` and `ArtifactDamaged`."""
     digest, stages = artifact.inputs[name], INPUTS[name]
     found = store.by_fingerprint(digest, stages)
     if found is None:

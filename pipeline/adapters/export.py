@@ -23,8 +23,10 @@ from xmap.pipeline.adapters.encoder import (
     named,
     stated_encoder,
 )
+from xmap.pipeline.adapters.onnx_file import write_onnx
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
+from xmap.stages.onnx.form import FILE
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
@@ -38,19 +40,25 @@ SCHEMA = 1
 DIR = "`xmap export DIR`"
 
 
-def export(adapter: Adapter, folder: Path, progress: Progress) -> Path:
-    """Write `folder`, whole or not at all. Raises `InputError` where something is there already or the encoder cannot be had."""
+def export(adapter: Adapter, folder: Path, progress: Progress, onnx: bool = False) -> Path:
+    """Write `folder`, whole or not at all, with `onnx` also as one file that onnxruntime runs.
+
+    Raises `InputError` where something is there already, the encoder cannot be had, or there can be no such file of the adapter.
+    """
     target = new_folder(folder)
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
-    progress.start("export", len(parts) + 1)
+    progress.start("export", len(parts) + 1 + onnx)
     with target.open() as partial:
         bundled = _copy_encoder(adapter, partial / ENCODER)
         progress.advance(1)
         for part in parts:
             _copy(part, partial / part.stage / part.path.name)
             progress.advance(1)
+        if onnx:
+            write_onnx(adapter, partial)
+            progress.advance(1)
         facts = _facts(adapter)
-        write_bytes(partial / "README.md", _readme(adapter, facts, bundled).encode())
+        write_bytes(partial / "README.md", _readme(adapter, facts, bundled, onnx).encode())
         write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
     return target.path
 
@@ -147,7 +155,7 @@ def _kept(facts: Mapping[str, Any]) -> str:
     return f"Prediction sets stand on {found['samples']:,} samples: {found['source']}. " if found and found["samples"] else ""
 
 
-def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
+def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool, onnx: bool) -> str:
     name, count = adapter.artifact.name, len(adapter.classes)
     measured = f"It had {facts['test_accuracy']:.2f} % of the test images right.\n" if "test_accuracy" in facts else ""
     encoder = (
@@ -158,6 +166,7 @@ def _readme(adapter: Adapter, facts: Mapping[str, Any], bundled: bool) -> str:
     flags = "" if bundled else f" {_flags(adapter)}"
     loaded = "" if bundled else ', encoder=adapter.encoder("NAME", "TAG")'
     listed = "\n".join(f"{label}. {name}" for label, name in enumerate(adapter.classes))
+    row = f"| `{FILE}` | encoder, caches and texts as one file for onnxruntime; its metadata say how it is used |\n" if onnx else ""
     return f"""# {name}
 
 An image classifier of {count} classes: a frozen CLIP model and a `{facts["method"]}` adapter of {facts["shots"]} labelled images a class
@@ -186,7 +195,7 @@ print(adapter.predict("photo.jpg"{loaded})[0].top(3))
 | `adapter/` | the adapter's tensors and settings, its training log, and its scores of samples that chose nothing of it |
 | `cache/` | the key-value caches: features of the labelled images, their names and classes, and the class texts; no images |
 | `texts/` | the text features of the classes and the prompts |
-| `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
+{row}| `{EXPORT}` | these facts for programs: classes, settings, provenance, versions |
 
 Settings were chosen on: {facts["selected_on"]}. {_calibrated(facts)} {_kept(facts)}It was made by
 

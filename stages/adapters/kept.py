@@ -83,6 +83,14 @@ def nonconformity(logits: Tensor) -> Tensor:
     return exact.logsumexp(1, keepdim=True) - exact
 
 
+def misfits(logits: Array) -> Array:
+    """The nonconformity (B, N) float64 of raw logits (B, N), as `nonconformity` has it, without torch."""
+    exact = logits.astype(np.float64)
+    most = exact.max(axis=1, keepdims=True)
+    found: Array = np.log(np.exp(exact - most).sum(axis=1, keepdims=True)) + most - exact
+    return found
+
+
 def write_kept(folder: Path, kept: Kept, fingerprint: str) -> None:
     """Write the table into the folder of an adapter."""
     columns = (list(kept.sample_ids), kept.labels, kept.predicted, kept.nonconformity, kept.strangeness)

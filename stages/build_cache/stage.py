@@ -19,7 +19,8 @@ from xmap.stages.build_cache.index_choice import choose_index
 from xmap.stages.build_cache.recall import NEAREST, QUERIES, raise_effort
 from xmap.stages.config import CacheConfig, read_as
 from xmap.stages.datasets.dataset import VAL
-from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX, VALUES
+from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX
+from xmap.stages.fewshot.cached import VALUES
 from xmap.stages.fewshot.draw import Drawn, draw_support, even_rows, index_split, splits_of, take_parts, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text

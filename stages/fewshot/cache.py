@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.datasets.classes.shared_names import told_apart
+from xmap.stages.fewshot.cached import VALUES, read_cached
 from xmap.stages.fewshot.draw import support_split, take_samples
 from xmap.stages.fewshot.load import load_text, support_of
 from xmap.stages.fewshot.space import Space
@@ -16,10 +16,9 @@ from xmap.stages.fewshot.task import KeyIndex, Segments, Support, Text
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.index import VectorIndex
-from xmap.store.formats.log import Values, read_values
+from xmap.store.formats.log import Values
 from xmap.store.formats.tables import Array
 
-VALUES = "values.parquet"
 IMAGE_INDEX = "image.faiss"
 TEXT_INDEX = "text.faiss"
 # Keys that are read from an index at a time.
@@ -48,16 +47,8 @@ class OpenCache:
 
     @cached_property
     def values(self) -> Values:
-        """What its rows are: sorted by class, and named as its classes are."""
-        values = read_values(self.artifact.file(VALUES))
-        labels, total = values.labels.astype(np.int64), len(self._classes)
-        if (np.diff(labels) < 0).any() or ((labels < 0) | (labels >= total)).any():
-            raise self._damaged(f"its labels are not those of {total} classes in order")
-        # Caches of an older xmap may have one name twice.
-        known = {*enumerate(self._classes), *enumerate(told_apart(self._classes))}
-        if not set(zip(labels.tolist(), values.class_names, strict=True)) <= known:
-            raise self._damaged("its class names are not those of the cache")
-        return values
+        """What its rows are, as `read_cached` has them."""
+        return read_cached(self.artifact)
 
     @cached_property
     def segments(self) -> Segments:

@@ -21,8 +21,6 @@ FILE = "model.onnx"
 WEIGHTS = "model.onnx.data"
 # uint8 (B, H, W, 3): RGB after the encoder's own crop.
 PIXELS = "pixels"
-# Cached images that evidence names.
-NEIGHBORS = 5
 # The outputs, B rows each; those that say so are there where the method has them.
 OUTPUTS: Mapping[str, str] = {
     "probabilities": "(B, N) float32, calibrated",

@@ -18,7 +18,8 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.methods.protocol import index_queries
 from xmap.stages.methods.protocol import method as load_method
-from xmap.stages.onnx.form import NEIGHBORS, OUTPUTS
+from xmap.stages.onnx.form import OUTPUTS
+from xmap.stages.predict.prediction import NEIGHBORS
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
 

@@ -30,6 +30,10 @@ LARGEST = 1 << 32
 REMEDY = "ask for the folder again, or export it again with --onnx"
 
 
+class _Malformed(Exception):
+    """Bytes that are no message."""
+
+
 def require_own(data: bytes) -> None:
     """Raise `InputError` for an ONNX file that asks for more than itself and the weights beside it, and for what is none."""
     try:
@@ -39,7 +43,7 @@ def require_own(data: bytes) -> None:
                 raise InputError(f"it asks for operations of {domain!r}, which are not the standard's; {REMEDY}.")
             if kind == "entry" and texts.get(KEY) == "location" and location != WEIGHTS:
                 raise InputError(f"it asks for the file {location!r}, and weights are taken from {WEIGHTS} alone; {REMEDY}.")
-    except (ValueError, IndexError) as error:
+    except (_Malformed, IndexError, UnicodeDecodeError) as error:
         raise InputError(f"it is no ONNX file; {REMEDY}.") from error
 
 
@@ -58,17 +62,17 @@ def _texts(kind: str, data: memoryview) -> Iterator[tuple[str, dict[int, str]]]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The fields of a message that hold bytes. Raises `ValueError` and `IndexError` for what is no message."""
+    """The fields of a message that hold bytes. Raises `_Malformed` and `IndexError` for what is no message."""
     place = 0
     while place < len(data):
         tag, place = _number(data, place)
         number, form = tag >> 3, tag & 7
         if tag >= LARGEST:
-            raise ValueError("a field without a number")
+            raise _Malformed("a field without a number")
         if form == LENGTH:
             length, place = _number(data, place)
             if length > len(data) - place:
-                raise ValueError("cut off")
+                raise _Malformed("cut off")
             yield number, data[place : place + length]
             place += length
         elif form == VARINT:
@@ -86,8 +90,8 @@ def _number(data: memoryview, place: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             return value, place
-    raise ValueError("a number without an end")
+    raise _Malformed("a number without an end")
 
 
 def _unknown(form: int) -> int:
-    raise ValueError(f"a field of form {form}")
+    raise _Malformed(f"a field of form {form}")

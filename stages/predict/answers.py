@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,17 @@ from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.store.formats.tables import Array
 
 NOTHING = np.empty(0, np.float32)
+# What columns say of an image that cannot be read.
+ABSENT: Mapping[str, Any] = {
+    "probabilities": np.nan,
+    "zero_shot": np.nan,
+    "image": np.nan,
+    "text": np.nan,
+    "gamma": np.nan,
+    "members": False,
+    "strangeness": np.nan,
+    "rejected": False,
+}
 # So many of the best classes are found one after the other; above it a sort is faster.
 FEW = 16
 
@@ -116,6 +127,25 @@ class Answers:
             return None
         order = np.argsort(-self.probabilities[row], kind="stable")
         return tuple(self.classes[label] for label in order[self.members[row][order]].tolist())
+
+
+def answers_of(
+    names: Sequence[str],
+    classes: tuple[str, ...],
+    bad: Mapping[int, BadImage],
+    columns: Mapping[str, Array | None],
+    near: NeighborColumns | None = None,
+) -> Answers:
+    """The answers of B images by the columns, named as those of `Answers`, and neighbours of the G that are not `bad`."""
+    good = np.ones(len(names), bool)
+    good[list(bad)] = False
+    if not good.any():
+        nothing = np.full((len(names), len(classes)), np.nan, np.float32)
+        return Answers(names, classes, nothing, nothing, bad)
+    whole: dict[str, Any] = {name: column if column is None else spread(column, good, ABSENT[name]) for name, column in columns.items()}
+    if near is not None:
+        near = replace(near, rows=spread(near.rows, good, -1), affinities=spread(near.affinities, good, np.nan))
+    return Answers(names, classes, bad=bad, **whole, neighbors=near)
 
 
 def spread(column: Array, good: Array, nothing: Any) -> Array:

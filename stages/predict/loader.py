@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xmap.stages.adapters.neighbors import batches
-from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage, Rules
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
@@ -18,18 +18,21 @@ from xmap.stages.images.read import Given
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.store.formats.tables import Array
 
+if TYPE_CHECKING:
+    from xmap.stages.encoder.model import Encoder
+
 SLOW = BadImage("too-slow", f"it took more than {TIMEOUT_SECONDS} s: a disk, a mount or a decoder hangs")
 
 # Of each image its name, and its pixels (1, H, W, 3) uint8 or why there are none.
 Batch = list[tuple[str, Pixels | BadImage]]
 
 
-class ImageLoader:
-    """Reads images under `rules` for `encoder`; `depths` counts them by the bits assumed of their values."""
+class PixelLoader:
+    """Reads images under `rules` as `preprocess` of an encoder has them; `depths` counts them by the bits assumed of their values."""
 
-    def __init__(self, encoder: Encoder, rules: Rules, threads: int) -> None:
-        self._encoder, self._threads, self._preprocess = encoder, threads, encoder.identity.preprocess
-        self._maker = ViewMaker(plain_crop(self._preprocess), self._preprocess, 0, rules)
+    def __init__(self, preprocess: Mapping[str, Any], rules: Rules, threads: int) -> None:
+        self._preprocess, self._threads = preprocess, threads
+        self._maker = ViewMaker(plain_crop(preprocess), preprocess, 0, rules)
         self.depths: Counter[int] = Counter()
 
     def batches(self, images: Sequence[Given], size: int) -> Iterator[Batch]:
@@ -39,13 +42,21 @@ class ImageLoader:
                 names = map(str, images[part])
                 yield [(name, self._pixels(answer)) for name, answer in zip(names, islice(answers, len(images[part])), strict=True)]
 
-    def encoded(self, batch: Batch) -> Array:
-        """The encoder's raw features (B, C) float32 of those images of a batch that there are: at least one."""
-        pixels = [image for _, image in batch if not isinstance(image, BadImage)]
-        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess, self._encoder.device))
-
     def _pixels(self, answer: Loaded | None) -> Pixels | BadImage:
         if isinstance(answer, Deep):
             self.depths[answer.depth] += 1
             return answer.pixels
         return SLOW if answer is None else answer
+
+
+class ImageLoader(PixelLoader):
+    """Reads images for an encoder, and encodes them."""
+
+    def __init__(self, encoder: Encoder, rules: Rules, threads: int) -> None:
+        super().__init__(encoder.identity.preprocess, rules, threads)
+        self._encoder = encoder
+
+    def encoded(self, batch: Batch) -> Array:
+        """The encoder's raw features (B, C) float32 of those images of a batch that there are: at least one."""
+        pixels = [image for _, image in batch if not isinstance(image, BadImage)]
+        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess, self._encoder.device))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 EVIDENCE_CLASSES = 5
 
 
+# Cached images that evidence names.
+NEIGHBORS = 5
+
+
 @dataclass(frozen=True)
 class Asked:
     """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, sets,

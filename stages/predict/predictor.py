@@ -7,7 +7,6 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.read import Given
-from xmap.stages.predict.answers import Answers, NeighborColumns, spread
+from xmap.stages.predict.answers import Answers, NeighborColumns, answers_of
 from xmap.stages.predict.loader import ImageLoader
 from xmap.stages.predict.prediction import Asked
 from xmap.stages.workplace.progress import Progress
@@ -28,17 +27,6 @@ from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 
 NOTHING_MORE = Asked()
-# What columns say of an image that cannot be read.
-NOTHING = {
-    "probabilities": np.nan,
-    "zero_shot": np.nan,
-    "image": np.nan,
-    "text": np.nan,
-    "gamma": np.nan,
-    "members": False,
-    "strangeness": np.nan,
-    "rejected": False,
-}
 
 
 class Predictor:
@@ -72,14 +60,8 @@ class Predictor:
 
         Raises `InputError` for scores that are not finite.
         """
-        classes, good = self._text.names, np.ones(len(names), bool)
-        good[list(bad)] = False
-        if not len(features):
-            nothing = np.full((len(names), len(classes)), np.nan, np.float32)
-            return Answers(names, classes, nothing, nothing, bad)
-        found = self._scored(features)
-        whole: dict[str, Any] = {name: column if column is None else spread(column, good, NOTHING[name]) for name, column in found.items()}
-        return Answers(names, classes, bad=bad, **whole, neighbors=self._neighbors(features, good))
+        found = self._scored(features) if len(features) else {}
+        return answers_of(names, self._text.names, bad, found, self._neighbors(features))
 
     def _scored(self, raw: Array) -> dict[str, Array | None]:
         """The columns of `Answers`, of images by their raw features (G, C)."""
@@ -100,13 +82,11 @@ class Predictor:
             columns |= {"strangeness": strange, "rejected": self._asked.rejection.rejects(strange)}
         return {name: None if column is None else column.numpy() for name, column in columns.items()}
 
-    def _neighbors(self, raw: Array, good: Array) -> NeighborColumns | None:
+    def _neighbors(self, raw: Array) -> NeighborColumns | None:
         if not self._asked.neighbors:
             return None
         found, values = self._scorer.neighbors(_unit(raw), self._asked.neighbors), self._scorer.cache.values
-        affinities = key_affinity(found, self._scorer.fitted.settings)
-        rows, near = spread(found.rows, good, -1), spread(affinities, good, np.nan)
-        return NeighborColumns(rows, near, values.sample_ids, values.class_names)
+        return NeighborColumns(found.rows, key_affinity(found, self._scorer.fitted.settings), values.sample_ids, values.class_names)
 
 
 def _unit(raw: Array) -> Tensor:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.stages.train.test_stage import Scene, scene
 from xmap.stages.adapters.scorer import Scorer
-from xmap.stages.fewshot.cache import IMAGE_INDEX, VALUES, OpenCache
+from xmap.stages.fewshot.cache import IMAGE_INDEX, OpenCache
+from xmap.stages.fewshot.cached import VALUES
 from xmap.store.artifacts.artifact import Artifact, Identity
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.index import VectorIndex
@@ -27,7 +28,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return read_values(path)
 
-    monkeypatch.setattr("xmap.stages.fewshot.cache.read_values", noted)
+    monkeypatch.setattr("xmap.stages.fewshot.cached.read_values", noted)
     return paths
 
 

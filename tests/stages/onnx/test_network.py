@@ -14,8 +14,9 @@ from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.methods.registry import METHODS
 from xmap.stages.onnx.check import require_agreement
-from xmap.stages.onnx.form import ALWAYS, FILE, NEIGHBORS
+from xmap.stages.onnx.form import ALWAYS, FILE
 from xmap.stages.onnx.session import Session
+from xmap.stages.predict.prediction import NEIGHBORS
 
 
 @pytest.fixture(scope="module")
