@@ -52,6 +52,10 @@ CONTENTS: Mapping[str, Contents] = {
     ),
     "ape": Contents({"keys": ("M", "Q"), "channels": ("Q",), "divergence": ("M",)}, ("alpha", "beta", "gamma")),
     "ape-t": Contents({**KEYS, **WEIGHTS, "values": ("M",)}, ("alpha", "beta")),
+    "proker": Contents({**KEYS, "coefficients": ("M", "N")}, ("beta", "ridge")),
+    "proker-clap": Contents({**KEYS, **WEIGHTS, "coefficients": ("M", "N")}, ("beta", "ridge")),
+    "aligned-mix": Contents({"mixed": ("N", "C"), **WEIGHTS, "bias": ("N",)}, ("alpha",)),
+    "ss-text": Contents(WEIGHTS),
 }  # fmt: skip
 
 

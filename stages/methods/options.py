@@ -203,3 +203,44 @@ class ApeTOptions(TrainedOptions):
     beta: Annotated[Given[Positive], Search(5.5, BETAS)] = Field(None, description="Sharpness of the affinity.")
     channels: float = Field(0.5, gt=0, le=1, description="Share of the channels that the residual moves.")
     similarity: float = Field(0.2, ge=0, le=1, description="Share of inter-class similarity in the criterion; the rest is variance.")
+
+
+class ProkerOptions(MethodOptions):
+    """ProKeR: kernel ridge regression of what the texts get wrong. Without validation samples the released settings of the shots hold."""
+
+    beta: Annotated[Given[Positive], Search(None, Grid((0.5, 1.0, 1.5, 2.0, 2.5, 3.0)))] = Field(
+        None, description="Sharpness of the kernel; released 1.5 to 3."
+    )
+    ridge: Annotated[Given[Positive], Search(None, Grid((0.01, 0.03, 0.1, 0.3, 1.0)))] = Field(
+        None, description="How much the texts are trusted against the support; released 0.05 to 0.1."
+    )
+
+
+class ProkerClapOptions(MethodOptions):
+    """ProKeR with CLAP: class weights held near the texts, trained beside the kernel."""
+
+    beta: float | None = Field(None, gt=0, description="Sharpness of the kernel; released 1.5 to 3, by the shots.")
+    ridge: float | None = Field(None, gt=0, description="How much the class weights are trusted against the support; released 0.05 to 0.1.")
+    strength: Annotated[Given[Weight], Search(1.0, Grid((1.0, 10.0, 100.0), widen=False))] = Field(
+        None, description="Weight of the penalty."
+    )
+    steps: int = Field(200, ge=1, description="Fewest steps of training.")
+    learning_rate: float = Field(1e-4, gt=0, description="AdamW's, cosine decay to zero.")
+    batch_size: int = Field(64, ge=1, description="Queries a step.")
+
+
+class AlignedMixOptions(MethodOptions):
+    """Mixed prototypes in the texts' own directions, and a discriminant of the images beside them (our reconstruction)."""
+
+    energy: Annotated[Given[PositiveShare], Search(0.95, Grid((0.8, 0.9, 0.95, 1.0), widen=False))] = Field(
+        None, description="Share of the texts' spectrum in the directions that are kept."
+    )
+    alpha: Annotated[Given[Weight], Search(1e-2, Grid((0.0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)))] = Field(
+        None, description="Weight of the discriminant at logit scale 100."
+    )
+
+
+class SsTextOptions(MethodOptions):
+    """SS-Text: class sums of the support and the texts, in closed form; nothing is chosen."""
+
+    form: Literal["plain", "plus"] = Field("plain", description="plain, or plus: sums by shares of the support, classes pushed apart.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from xmap.stages.methods.options import (
+    AlignedMixOptions,
     ApeOptions,
     ApeTOptions,
     ClapOptions,
@@ -19,6 +20,9 @@ from xmap.stages.methods.options import (
     GdaOptions,
     LinearProbeOptions,
     LpPlusPlusOptions,
+    ProkerClapOptions,
+    ProkerOptions,
+    SsTextOptions,
     TaskResOptions,
     TipAdapterFOptions,
     TipAdapterOptions,
@@ -95,6 +99,10 @@ METHODS: Mapping[str, MethodEntry] = {
     "tip-x": MethodEntry(TipXOptions, "xmap.stages.methods.tip_x", 2),
     "ape": MethodEntry(ApeOptions, "xmap.stages.methods.ape"),
     "ape-t": MethodEntry(ApeTOptions, "xmap.stages.methods.ape_t"),
+    "proker": MethodEntry(ProkerOptions, "xmap.stages.methods.proker"),
+    "proker-clap": MethodEntry(ProkerClapOptions, "xmap.stages.methods.proker_clap"),
+    "aligned-mix": MethodEntry(AlignedMixOptions, "xmap.stages.methods.aligned_mix"),
+    "ss-text": MethodEntry(SsTextOptions, "xmap.stages.methods.ss_text"),
 }
 
 
