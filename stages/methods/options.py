@@ -224,7 +224,7 @@ class ProkerClapOptions(MethodOptions):
     strength: Annotated[Given[Weight], Search(1.0, Grid((1.0, 10.0, 100.0), widen=False))] = Field(
         None, description="Weight of the penalty."
     )
-    steps: int = Field(200, ge=1, description="Fewest steps of training.")
+    min_steps: int = Field(200, ge=1, description="Fewest steps of training.")
     learning_rate: float = Field(1e-4, gt=0, description="AdamW's, cosine decay to zero.")
     batch_size: int = Field(64, ge=1, description="Queries a step.")
 

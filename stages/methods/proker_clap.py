@@ -73,5 +73,5 @@ def _scores(fitted: Fitted, text: Text, features: Tensor) -> Scores:
 
 
 def epochs(task: FewShotTask, options: ProkerClapOptions) -> int:
-    """So many passes over the support that there are at least `steps` steps."""
-    return math.ceil(options.steps / math.ceil(len(task.support) / options.batch_size))
+    """So many passes over the support that there are at least `min_steps` steps."""
+    return math.ceil(options.min_steps / math.ceil(len(task.support) / options.batch_size))
