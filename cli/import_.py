@@ -10,18 +10,44 @@ import typer
 from xmap.cli.formats import Destination, Sheet, rows_of
 from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
+from xmap.stages.imports.layouts import LAYOUTS, import_features
+from xmap.stages.imports.request import Request
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.root import store_root
-from xmap.store.errors import UnknownName
 
-LAYOUTS = ("tip-adapter",)
+COLUMNS = "Which column says what"
+SCALE = 100.0
 
 
 def command(
-    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="Whose layout: tip-adapter.")],
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder with keys_Kshots.pt and the other files.")],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the features. [the folder's name]")] = "",
-    logit_scale: Annotated[float, typer.Option("--logit-scale", help="The encoder's own logit scale.")] = 100.0,
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help=f"Whose layout: {', '.join(LAYOUTS)}.")],
+    place: Annotated[str, typer.Argument(metavar="PATH", help="The file or folder that holds the vectors.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the features. [the folder's or file's name]")] = "",
+    texts: Annotated[
+        str, typer.Option("--texts", metavar="FILE", help="Class texts: .npy, a row a class, or a table that names them.")
+    ] = "",
+    classes: Annotated[str, typer.Option("--classes", metavar="FILE", help="Class names, one a line, in label order.")] = "",
+    vectors: Annotated[
+        str,
+        typer.Option("--vectors", metavar="COLUMN|FILE", help="The vectors. [the only column of lists of floats]", rich_help_panel=COLUMNS),
+    ] = "",
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", metavar="COLUMN|FILE", help="Class names or numbers; none: a pool. [label, class, ...]", rich_help_panel=COLUMNS
+        ),
+    ] = "",
+    ids: Annotated[
+        str,
+        typer.Option(
+            "--ids", metavar="COLUMN|FILE", help="What each row is called. [id, key, path, ..., else its number]", rich_help_panel=COLUMNS
+        ),
+    ] = "",
+    splits: Annotated[
+        str,
+        typer.Option("--splits", metavar="COLUMN|FILE", help="train, val, test; none: to be drawn. [split, ...]", rich_help_panel=COLUMNS),
+    ] = "",
+    logit_scale: Annotated[float, typer.Option("--logit-scale", help="The encoder's own logit scale.")] = SCALE,
     store: StoreOption = "",
     form: FormatOption = "",
     output: OutputOption = "",
@@ -30,19 +56,17 @@ def command(
 ) -> None:
     """Take over features that others extracted; then `xmap run --features NAME` works on them.
 
-    Example: xmap import tip-adapter caches/pets --name pets
+    Example: xmap import table vectors.parquet --texts texts.npy --name mine
     """
     destination = Destination(form, output, json)
-    if layout not in LAYOUTS:
-        raise UnknownName("layout", layout, LAYOUTS)
-    from xmap.stages.imports.tip_adapter import import_tip_adapter
-
-    path = Path(folder)
-    called = name or path.resolve().name
+    path = Path(place)
+    called = name or (path.stem if path.is_file() else path.resolve().name)
+    asked = {"vectors": vectors, "labels": labels, "ids": ids, "splits": splits}
+    request = Request(layout, path, called, {role: given for role, given in asked.items() if given}, classes, texts, logit_scale)
     with progress_on_stderr(quiet) as progress:
-        artifacts = import_tip_adapter(Store(store_root(store or None)), path, called, logit_scale, progress)
+        artifacts = import_features(Store(store_root(store or None)), request, progress)
         counts = ", ".join(f"{split} {count:,}" for split, count in artifacts[0].summary["counts"].items())
-        progress.say(f"imported {called}: {counts}; next: xmap run --features {called}")
+        progress.say(f"imported {called}: {counts}; next: xmap {'run' if len(artifacts) > 1 else 'predict'} --features {called}")
     if destination.asked:
         rows = [{**{key: found.manifest[key] for key in ("stage", "name", "fingerprint")}, "path": str(found.path)} for found in artifacts]
         destination.write(Sheet(rows_of(rows)))

@@ -103,7 +103,7 @@ def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: boo
 
 
 def _stored(store: Store, name: str, where: str) -> Features:
-    images = newest_features(store, IMAGES, name)
+    images = _taught(store, newest_features(store, IMAGES, name))
     texts = newest_features(store, TEXTS, images.name)
     return Features(
         _identity(images),
@@ -115,6 +115,22 @@ def _stored(store: Store, name: str, where: str) -> Features:
         dataset=str(images.summary.get("dataset", images.name)),
         doubts=_remarks(images) if "imported" in images.summary else (),
     )
+
+
+def _taught(store: Store, images: Artifact) -> Artifact:
+    """Image features that something can be learned from. Raises `InputError` for those that others imported without labels or texts."""
+    if "imported" in images.summary:
+        if "classes" not in images.summary:
+            raise InputError(
+                f"features {images.name!r} have no labels, so that nothing can be learned from them: they are a pool; classify them with "
+                f"`xmap predict --features {shlex.quote(images.name)}`."
+            )
+        if not any(found.name == images.name for found in store.artifacts(TEXTS)):
+            raise InputError(
+                f"features {images.name!r} were imported without class texts, from which every method starts; import them again with "
+                "--texts FILE."
+            )
+    return usable(images, "classes")
 
 
 def _remarks(images: Artifact) -> tuple[str, ...]:
@@ -139,7 +155,7 @@ def newest_features(store: Store, stage: str, name: str) -> Artifact:
     if not named:
         known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in survey.artifacts})
         remedy = f"it holds {', '.join(known)}" if known else "it holds none"
-        raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import tip-adapter DIR --name {shlex.quote(name)}` or `xmap extract`.")
+        raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import LAYOUT PATH --name {shlex.quote(name)}` or `xmap extract`.")
     return usable(named[-1])
 
 

@@ -6,7 +6,6 @@ Everything is checked before the first byte is written. Class names that are the
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from torch import Tensor
 from xmap.stages.datasets.classes.labels import refuse_one_class, unfit
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said, told_apart
 from xmap.stages.datasets.dataset import TEST, VAL
+from xmap.stages.imports.stored import refuse_collision, require_scale
 from xmap.stages.imports.tensor_files import read_labels, read_matrix, require_directions, shape_of, undirected
 from xmap.stages.names import FIXED, part_of
 from xmap.stages.workplace.progress import Progress
@@ -45,12 +45,11 @@ def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float
     Raises `InputError` for missing files, wrong shapes, labels of another kind or out of range, values that are not finite in
     float32, features and class texts of length 0, files that are not plain tensors, and a name that other features have.
     """
-    if not (math.isfinite(logit_scale) and logit_scale > 0):
-        raise InputError(f"--logit-scale {logit_scale}: give a number above 0; OpenAI's CLIP has 100.")
+    require_scale(logit_scale)
     source = _Source(folder)
     hashes = {path.name: hash_file(path) for path in source.paths}
     images, texts = _identities(source, name, logit_scale, hashes)
-    _refuse_collision(store, images, texts)
+    refuse_collision(store, images, texts)
     progress.start(f"import {name}", 2 * len(source.splits) + 1)
     source.check(progress)
     for remark in source.remarks:
@@ -78,13 +77,6 @@ def _parts(hashes: Mapping[str, str]) -> dict[str, str]:
     files = {f"{FIXED}{count}": (f"keys_{count}shots.pt", f"values_{count}shots.pt") for count in shots}
     files |= {split: (f"{stem}_f.pt", f"{stem}_l.pt") for split, stem in SPLITS.items()}
     return {split: part_of({file: hashes[file] for file in names}) for split, names in files.items()}
-
-
-def _refuse_collision(store: Store, *identities: Identity) -> None:
-    for identity in identities:
-        others = (artifact for artifact in store.artifacts(identity.stage) if artifact.name == identity.name)
-        if any(artifact.fingerprint != identity.fingerprint for artifact in others):
-            raise InputError(f"the store has other features named {identity.name!r}; choose another name with --name.")
 
 
 def _store_images(

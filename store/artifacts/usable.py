@@ -10,7 +10,8 @@ from xmap.store.errors import ArtifactDamaged
 
 # What using an artifact of a stage takes of its summary, and of each of its results.
 NEEDED: Mapping[str, tuple[str, ...]] = {
-    "images": ("classes", "counts", "parts"),
+    # Those of a pool have no classes.
+    "images": ("counts", "parts"),
     "texts": ("classes", "logit_scale"),
     "coop": ("classes", "logit_scale", "selection", "trainable_parameters", "train_seconds"),
     "cache": ("classes", "shots", "entries", "views", "index"),

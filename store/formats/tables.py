@@ -152,10 +152,13 @@ def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> Mapping[
 
 
 @contextmanager
-def open_foreign(file: BinaryIO, name: str) -> Iterator[Any]:
-    """A Parquet file of others, as pyarrow's `ParquetFile`, to be read a row group at a time. Raises `ArtifactDamaged`."""
+def open_foreign(file: BinaryIO, name: str, buffer: int = 0) -> Iterator[Any]:
+    """A Parquet file of others, as pyarrow's `ParquetFile`, to be read a row group at a time, or so many bytes of a column.
+
+    Raises `ArtifactDamaged`.
+    """
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as table:
+        with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=buffer) as table:
             yield table
     except UNREADABLE as error:
         raise _unreadable(name, error, "write it again.") from error

@@ -40,7 +40,7 @@ def list_cells(file: BinaryIO, place: str, labelled: bool = True) -> dict[str, A
             return None
         _require_groups(table, column, place)
         label = _label_column(table, column, place) if labelled else None
-        names = _class_names(table.schema_arrow, label, place) if label else None
+        names = class_names(table.schema_arrow, label, place) if label else None
         labels = _labels(table, label, names, place) if label else [""] * table.metadata.num_rows
         return {"column": column, "names": names, "rows": list(_rows(table, column, labels, place))}
 
@@ -101,8 +101,8 @@ def _require_groups(table: Any, column: str, place: str) -> None:
             raise InputError(f"{place}: row group {number} holds {size:,} bytes of images; write row groups of 1,000 rows or fewer.")
 
 
-def _class_names(schema: pa.Schema, column: str, place: str) -> list[str] | None:
-    """The names of a Hugging Face ClassLabel, by number."""
+def class_names(schema: pa.Schema, column: str, place: str) -> list[str] | None:
+    """The names of a Hugging Face ClassLabel, by number; None where the schema has none. Raises `InputError`."""
     written = (schema.metadata or {}).get(FEATURES)
     if written is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from xmap.stages.datasets.dataset import SPLITS, TRAIN, Item
 from xmap.store.disk.plain import named
@@ -21,10 +21,13 @@ def check_splits(items: Sequence[Item]) -> tuple[str, ...]:
     by_split: dict[str, set[str]] = {}
     for item in items:
         by_split.setdefault(item.split, set()).add(item.key)
-    if "" in by_split:
-        return ()
-    everywhere = {item.key for item in items}
-    untrained = sorted(everywhere - by_split.get(TRAIN, set()))
+    return () if "" in by_split else check_classes(by_split)
+
+
+def check_classes(by_split: Mapping[str, Set[str]]) -> tuple[str, ...]:
+    """Remarks on the splits that lack a class, by the classes that each has. Raises `InputError` for one without training images."""
+    everywhere = set().union(*by_split.values())
+    untrained = sorted(everywhere - set(by_split.get(TRAIN, ())))
     if untrained:
         raise InputError(f"no training image of {named(untrained)}, which other splits have; add some, or remove the class.")
     lacking = {split: sorted(everywhere - by_split[split]) for split in SPLITS if split in by_split}
