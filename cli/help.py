@@ -19,6 +19,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("report", "Write one HTML file that shows results, mistakes and their evidence."),
         "predict": ("predict", "Classify new images with a trained adapter, and say why."),
     },
+    "Use": {
+        "serve": ("serve", "Answer requests over HTTP with a trained adapter."),
+    },
     "Label": {
         "next": ("next", "Choose which images without labels to label next."),
     },

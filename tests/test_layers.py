@@ -40,7 +40,7 @@ FLOORS = {
         {"digits.py", "places"},
     ),
     "pipeline": (
-        {"studies"},
+        {"serve", "studies"},
         {"adapters"},
         {"upkeep"},
         {"run"},
@@ -63,6 +63,9 @@ OWNERS = {
     "open_clip": {"stages/encoder/model.py", "stages/encoder/ask.py"},
     "ray": {"pipeline/engines/ray_cluster.py"},
     "fsspec": {"stages/datasets/places/remote.py"},
+    "fastapi": {"pipeline/serve/app.py"},
+    "uvicorn": {"pipeline/serve/connections.py", "pipeline/serve/server.py"},
+    "prometheus_client": {"pipeline/serve/metrics.py"},
     "pillow_heif": {"stages/images/heif.py"},
     "onnx": {"stages/onnx/write.py"},
     "onnxruntime": {"stages/onnx/session.py"},

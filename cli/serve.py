@@ -1,0 +1,137 @@
+"""`xmap serve`."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xmap.cli.console import say
+from xmap.cli.options import AdapterOption, MethodOption, SeedOption, StoreOption, opened
+from xmap.store.disk.files import read_plain
+from xmap.store.errors import InputError
+
+if TYPE_CHECKING:
+    from xmap.pipeline.serve.engine import Engine
+
+TOKEN = "XMAP_TOKEN"  # noqa: S105
+SHORTEST_TOKEN = 16
+LONGEST_TOKEN = 4096
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+LIMITS = "Limits"
+
+
+def command(
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Other than loopback takes a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="And at which port; 0 takes one that is free.")] = 8000,
+    token_file: Annotated[
+        str,
+        typer.Option("--token-file", metavar="FILE", help=f"The token that requests must bear. [{TOKEN} in the environment, else none]"),
+    ] = "",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="s3://BUCKET/PREFIX/", help="Below it requests may name S3 paths. Repeatable.", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes in `probabilities`, where a request says nothing.")] = 5,
+    sets: Annotated[
+        float | None,
+        typer.Option("--sets", metavar="SHARE", help="Also sets that have the right class for SHARE of images.", show_default=False),
+    ] = None,
+    sets_by: Annotated[str, typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each.")] = "all",
+    reject: Annotated[
+        float | None,
+        typer.Option(
+            "--reject", metavar="SHARE", help="No class for what is none, where SHARE of the others is accepted.", show_default=False
+        ),
+    ] = None,
+    adapter: AdapterOption = "",
+    method: MethodOption = "",
+    seed: SeedOption = None,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
+    ] = "",
+    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
+    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Most images in one forward pass.")] = 64,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Threads that decode images.")] = 2,
+    depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
+    max_pixels: Annotated[
+        int, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one.", rich_help_panel=LIMITS)
+    ] = 50_000_000,
+    max_bytes: Annotated[
+        int, typer.Option("--max-bytes", min=1024, metavar="N", help="Of a request, and of an S3 object.", rich_help_panel=LIMITS)
+    ] = 32 << 20,
+    max_images: Annotated[int, typer.Option("--max-images", min=1, metavar="N", help="In one request.", rich_help_panel=LIMITS)] = 64,
+    queue: Annotated[
+        int, typer.Option("--queue", min=1, metavar="N", help="Images that wait; further requests get 503.", rich_help_panel=LIMITS)
+    ] = 256,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=0.1, metavar="SECONDS", help="To receive a request, and again to answer it.", rich_help_panel=LIMITS),
+    ] = 30.0,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, metavar="N", help="Held open; then the idlest gives way.", rich_help_panel=LIMITS)
+    ] = 512,
+    store: StoreOption = "",
+) -> None:
+    """Answer requests over HTTP with a trained adapter: POST /predict, GET /adapter, /health, /metrics and /openapi.json.
+
+    Takes the adapter that predict takes. SIGHUP looks for it again, and takes a new one without a dropped request; SIGTERM
+    finishes what is in hand. Needs the extra serve.
+
+    Example: xmap serve --adapter portable/ --port 8000
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(f"xmap serve needs {', '.join(missing)}; do `pip install 'xmap[serve]'`.")
+    from xmap.pipeline.serve.allowed import Allowed
+    from xmap.pipeline.serve.limits import Limits
+    from xmap.pipeline.serve.questions import wanted_of
+    from xmap.pipeline.serve.server import Serving, bound, require_files, require_guarded
+    from xmap.pipeline.serve.service import Setup
+
+    limits = Limits(max_bytes, max_pixels, max_images, queue, timeout, connections)
+    wanted = wanted_of(top=top, sets=sets, sets_by=sets_by, reject=reject)
+    setup = Setup(limits, wanted, Allowed(allow or ()), _token(token_file), batch_size, workers)
+    listener = bound(host, port)
+    require_guarded(listener, setup.token)
+    require_files(connections)
+
+    def load(before: Engine | None) -> Engine:
+        from xmap.pipeline.adapters.choice import load_chosen
+        from xmap.pipeline.serve.engine import load_engine
+
+        loaded = load_chosen(opened(store, adapter), adapter, method, seed, say)
+        recorded = loaded.rules(depth)
+        rules = loaded.rules(depth, min(max_pixels, recorded.max_pixels))
+        engine = load_engine(loaded, (model, pretrained, cache_dir, device), rules, before)
+        made = loaded.artifact.manifest["created"]
+        say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {engine.encoder.device}")
+        return engine
+
+    Serving(listener, setup, load, say).run()
+
+
+def _token(path: str) -> bytes:
+    """The token of the file, or of the environment; empty where there is none. Raises `InputError` for one that is soon guessed."""
+    source = f"--token-file {path}" if path else TOKEN
+    if path:
+        try:
+            found = read_plain(path, LONGEST_TOKEN).strip()
+        except OSError as error:
+            raise InputError(f"{source} cannot be read ({error.strerror}); name a file that holds the token.") from error
+    else:
+        # The process that later starts from here need not know it.
+        found = os.environ.pop(TOKEN, "").strip().encode("utf-8", "surrogateescape")
+        if not found:
+            return b""
+    if len(found) < SHORTEST_TOKEN or not found.isascii() or b" " in found:
+        raise InputError(
+            f"the token of {source} is no {SHORTEST_TOKEN} signs of ASCII without blanks; make one, as by `openssl rand -hex 32`."
+        )
+    return found
