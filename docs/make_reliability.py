@@ -26,6 +26,8 @@ WHAT = {
     "hostile images and names": "broken, huge, odd and endless image files; names with every awkward character",
     "hostile manifest": "a manifest or config that points outside, or is no JSON",
     "hostile query": "SQL that would read or write files, attach, install or configure",
+    "hostile requests": "to `xmap serve`: pictures that unpack to gigabytes, bodies without end, JSON of any depth, forms of nothing but boundaries, "
+    "paths and S3 paths that lead elsewhere, no HTTP at all, connections that send nothing or slowly",
     "hostile tar": "links, devices, paths that climb out, sizes that lie, cut and joined tars, odd samples",
     "interrupted": "SIGINT and SIGTERM in mid-run",
     "killed": "`kill -9` at a write point of a stage, then a rerun compared with an undisturbed control",

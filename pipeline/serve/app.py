@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from xmap.pipeline.serve.descriptions import ABOUT, Answers, Health, Served, body_of_predict, failures
 from xmap.pipeline.serve.gate import HEALTH, Application, Gate
-from xmap.pipeline.serve.questions import question_of
+from xmap.pipeline.serve.questions import kind_of, question_of
 from xmap.pipeline.serve.refusals import Refused
 from xmap.pipeline.serve.service import Service
 
@@ -51,6 +51,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         where none can be read, the request is refused. The header `Server-Timing` tells the milliseconds in the server, and those of the
         forward passes among them."""
         started = time.perf_counter()
+        kind_of(request.headers)
         async with service.intake.body(request.receive, request.headers.get("content-length")) as body:
             question = question_of(body, request.headers, setup.limits, setup.allowed)
             answered, forward = await service.answer(question)

@@ -20,6 +20,7 @@ from xmap.pipeline.serve.refusals import Refused
 IDLE_SECONDS = 10.0
 # And for so long the rest of a body is thrown away that was answered before its end: closed at once, its sender might miss the answer.
 LINGER_SECONDS = 2.0
+SWEEP_SECONDS = 0.2
 MALFORMED = Refused("malformed", "the request is no HTTP/1.1; send it as RFC 9112 has it.")
 FULL = Refused("busy", "all connections are at work; try again in a moment.")
 
@@ -57,7 +58,7 @@ class Connections:
     async def sweep(self) -> None:
         """End connections that have waited too long, for ever."""
         while True:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(SWEEP_SECONDS)
             for connection in list(self._late()):
                 self.remove(connection)
                 connection.abort()

@@ -81,17 +81,19 @@ def wanted_of(**given: object) -> Wanted:
         raise InputError(f"--{_first(error).partition(';')[0].replace('_', '-')}.") from error
 
 
-def question_of(body: bytes, headers: Mapping[str, str], limits: Limits, allowed: Allowed) -> Question:
-    """What a request asks. Raises `Refused`."""
+def kind_of(headers: Mapping[str, str]) -> str:
+    """How a request asks, by its head alone: in JSON or by a form. Raises `Refused`."""
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Refused("unsupported", "the body is compressed; send it as it is.")
-    sent = headers.get("content-type", "")
-    kind = media_type(sent)
-    if kind == JSON:
-        return _of_json(body, limits, allowed)
-    if kind == FORM:
-        return _of_form(body, sent, limits)
-    raise Refused("unsupported", f"the body is neither {JSON} nor {FORM}; send one of these and say which in content-type.")
+    kind = media_type(headers.get("content-type", ""))
+    if kind not in (JSON, FORM):
+        raise Refused("unsupported", f"the body is neither {JSON} nor {FORM}; send one of these and say which in content-type.")
+    return kind
+
+
+def question_of(body: bytes, headers: Mapping[str, str], limits: Limits, allowed: Allowed) -> Question:
+    """What a request asks. Raises `Refused`."""
+    return _of_json(body, limits, allowed) if kind_of(headers) == JSON else _of_form(body, headers["content-type"], limits)
 
 
 def _of_json(body: bytes, limits: Limits, allowed: Allowed) -> Question:
