@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmap.cli.console import say
-from xmap.cli.options import AdapterOption, MethodOption, SeedOption, StoreOption, opened
+from xmap.cli.console import json_line, say, warn
+from xmap.cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError
 
@@ -78,11 +79,13 @@ def command(
         int, typer.Option("--connections", min=1, metavar="N", help="Held open; then the idlest gives way.", rich_help_panel=LIMITS)
     ] = 512,
     store: StoreOption = "",
+    quiet: QuietOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Answer requests over HTTP with a trained adapter: POST /predict, GET /adapter, /health, /metrics and /openapi.json.
 
     Takes the adapter that predict takes. SIGHUP looks for it again, and takes a new one without a dropped request; SIGTERM
-    finishes what is in hand. Needs the extra serve.
+    finishes what is in hand. Needs the extra serve. With --json the address is printed once it listens.
 
     Example: xmap serve --adapter portable/ --port 8000
     """
@@ -92,29 +95,35 @@ def command(
     from xmap.pipeline.serve.allowed import Allowed
     from xmap.pipeline.serve.limits import Limits
     from xmap.pipeline.serve.questions import wanted_of
-    from xmap.pipeline.serve.server import Serving, bound, require_files, require_guarded
+    from xmap.pipeline.serve.server import Serving, bound, require_files
     from xmap.pipeline.serve.service import Setup
 
     limits = Limits(max_bytes, max_pixels, max_images, queue, timeout, connections)
     wanted = wanted_of(top=top, sets=sets, sets_by=sets_by, reject=reject)
-    setup = Setup(limits, wanted, Allowed(allow or ()), _token(token_file), batch_size, workers)
-    listener = bound(host, port)
-    require_guarded(listener, setup.token)
+    told = (lambda line: None) if quiet else say
+    setup = Setup(limits, wanted, Allowed(allow or ()), _token(token_file), batch_size, workers, told, warn)
+    listener = bound(host, port, setup.token)
     require_files(connections)
 
     def load(before: Engine | None) -> Engine:
         from xmap.pipeline.adapters.choice import load_chosen
         from xmap.pipeline.serve.engine import load_engine
 
-        loaded = load_chosen(opened(store, adapter), adapter, method, seed, say)
+        loaded = load_chosen(opened(store, adapter), adapter, method, seed, told)
         recorded = loaded.rules(depth)
         rules = loaded.rules(depth, min(max_pixels, recorded.max_pixels))
         engine = load_engine(loaded, (model, pretrained, cache_dir, device), rules, before)
         made = loaded.artifact.manifest["created"]
-        say(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {engine.encoder.device}")
+        told(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {engine.encoder.device}")
         return engine
 
-    Serving(listener, setup, load, say).run()
+    def listening() -> None:
+        told(f"listening on {listener.address}")
+        if json:
+            typer.echo(json_line({"address": listener.address, "process": os.getpid()}))
+            sys.stdout.flush()
+
+    Serving(listener, setup, load, listening).run()
 
 
 def _token(path: str) -> bytes:

@@ -16,7 +16,7 @@ import uvicorn
 
 from xmap.pipeline.serve.app import make_app
 from xmap.pipeline.serve.connections import Connections, protocol_of
-from xmap.pipeline.serve.service import Load, Say, Service, Setup
+from xmap.pipeline.serve.service import Load, Service, Setup
 from xmap.store.errors import InputError
 
 LONGEST_HEAD = 16 << 10
@@ -37,19 +37,18 @@ class Listener:
         host, port = self.socket.getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        return ipaddress.ip_address(self.socket.getsockname()[0]).is_loopback
 
-
-def bound(host: str, port: int) -> Listener:
-    """A socket bound to an address. Raises `InputError` where it cannot be."""
+def bound(host: str, port: int, token: bytes) -> Listener:
+    """A socket bound to an address. Raises `InputError` where it cannot be, and where others reach it while anybody may ask."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise InputError(f"--host {host} is no address of this machine ({error}); give 127.0.0.1 or another.") from error
+    if not token and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise InputError(
+            f"--host {host} is reached from other machines; give a token with --token-file FILE or in XMAP_TOKEN, or stay with 127.0.0.1."
+        )
+    found = socket.socket(family, kind, protocol)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
@@ -57,15 +56,6 @@ def bound(host: str, port: int) -> Listener:
         found.close()
         raise InputError(f"{host} port {port} cannot be taken ({error}); give another --port, or 0 for any that is free.") from error
     return Listener(found)
-
-
-def require_guarded(listener: Listener, token: bytes) -> None:
-    """Raise `InputError` for an address that others reach while anybody may ask."""
-    if not listener.is_loopback and not token:
-        raise InputError(
-            f"{listener.address} is reached from other machines; give a token with --token-file FILE or in XMAP_TOKEN, "
-            "or stay with --host 127.0.0.1."
-        )
 
 
 def require_files(connections: int) -> None:
@@ -113,10 +103,10 @@ class _Server(uvicorn.Server):
 
 
 class Serving:
-    """A server with its adapter loaded, which answers while `run` does. Raises what loading does."""
+    """A server with its adapter loaded, which answers while `run` does, and calls `listening` when it begins. Raises what loading does."""
 
-    def __init__(self, listener: Listener, setup: Setup, load: Load, say: Say) -> None:
-        self.service, self._listener, self._say = Service(setup, load, say), listener, say
+    def __init__(self, listener: Listener, setup: Setup, load: Load, listening: Callable[[], None]) -> None:
+        self.service, self._listener = Service(setup, load), listener
         self._connections = Connections(setup.limits.connections)
         self.service.metrics.watch(lambda: self.service.batcher.waiting, lambda: len(self._connections))
         config = uvicorn.Config(
@@ -137,12 +127,12 @@ class Serving:
             timeout_graceful_shutdown=int(2 * setup.limits.seconds) + 1,
             h11_max_incomplete_event_size=LONGEST_HEAD,
         )
-        self._server = _Server(config, lambda: say(f"listening on {listener.address}"), self.service.reload)
+        self._server = _Server(config, listening, self.service.reload)
 
     def run(self) -> None:
         """Listen and answer until a signal or `stop` ends it; what is in hand then is finished."""
         asyncio.run(self._run())
-        self._say("stopped")
+        self.service.setup.say("stopped")
 
     def stop(self) -> None:
         """Take no more requests, finish those in hand, and end `run`."""

@@ -28,7 +28,7 @@ Load = Callable[[Engine | None], Engine]
 
 @dataclass(frozen=True)
 class Setup:
-    """How a server works: limits, what answers say where a request says nothing, allowed S3 paths, and who may ask."""
+    """How a server works: limits, what answers say where a request says nothing, allowed S3 paths, who may ask, and who hears of it."""
 
     limits: Limits
     usual: Wanted
@@ -36,14 +36,16 @@ class Setup:
     token: bytes = b""
     batch_size: int = 64
     workers: int = 2
+    say: Say = print
+    warn: Say = print
 
 
 class Service:
     """Answers questions by the adapter of the moment. `load` loads it, and again when another is to be taken."""
 
-    def __init__(self, setup: Setup, load: Load, say: Say) -> None:
+    def __init__(self, setup: Setup, load: Load) -> None:
         self.setup, self.metrics, self.intake = setup, Metrics(), Intake(setup.limits)
-        self._load, self._say, self._loading = load, say, Lock()
+        self._load, self._loading = load, Lock()
         self.engine = load(None)
         self.engine.require(setup.usual)
         self.metrics.adapter(self.engine.fingerprint, self.engine.adapter.artifact.name)
@@ -63,7 +65,7 @@ class Service:
             raise
         except XmapError as error:
             # Its sentence may name places of this machine.
-            self._say(f"a request failed: {error}")
+            self.setup.warn(f"a request failed: {error}")
             raise Refused("failed", "the adapter cannot answer; the server's log says why.") from error
         return {"adapter": engine.fingerprint, "answers": _facts(ticket)}, ticket.forward
 
@@ -75,13 +77,13 @@ class Service:
                 engine.require(self.setup.usual)
             except (XmapError, OSError) as error:
                 self.metrics.load("failed")
-                self._say(f"no other adapter was taken: {error}")
+                self.setup.warn(f"no other adapter was taken: {error}")
                 return
             same = engine.fingerprint == self.engine.fingerprint
             self.engine = engine
             self.metrics.load("same" if same else "taken")
             self.metrics.adapter(engine.fingerprint, engine.adapter.artifact.name)
-            self._say(f"answers come from {engine.adapter.artifact.name} {engine.fingerprint[:SHORT]}{', as before' if same else ''}")
+            self.setup.say(f"answers come from {engine.adapter.artifact.name} {engine.fingerprint[:SHORT]}{', as before' if same else ''}")
 
 
 def _facts(ticket: Ticket) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from base64 import b64encode
@@ -19,6 +20,7 @@ from xmap.pipeline.serve.allowed import Allowed
 from xmap.pipeline.serve.engine import Engine, load_engine
 from xmap.pipeline.serve.limits import Limits
 from xmap.pipeline.serve.questions import Wanted
+from xmap.pipeline.serve.refusals import KINDS
 from xmap.pipeline.serve.server import Serving, bound
 from xmap.pipeline.serve.service import Setup
 from xmap.store.artifacts.artifact import Store
@@ -49,12 +51,11 @@ class Client:
     port: int
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
-        """One request on a connection of its own; `content_type` is written as a header is."""
+    def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
+        """One request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            connection.request(method, path, body or None, self.headers | given)
+            connection.request(method, path, body or None, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
@@ -63,11 +64,11 @@ class Client:
     def send(self, *images: Path | tuple[str, bytes], **fields: object) -> Reply:
         """Images in a form, with fields beside."""
         named = [(image.name, image.read_bytes()) if isinstance(image, Path) else image for image in images]
-        return self.ask("POST", "/predict", form_of(named, fields), content_type=FORM)
+        return self.ask("POST", "/predict", form_of(named, fields), {"content-type": FORM})
 
     def post(self, value: object) -> Reply:
         """JSON."""
-        return self.ask("POST", "/predict", json.dumps(value).encode(), content_type=JSON)
+        return self.ask("POST", "/predict", json.dumps(value).encode(), {"content-type": JSON})
 
     def raw(self, data: bytes, seconds: float = 30.0) -> bytes:
         """All that comes back for these bytes, until the server ends the connection or nothing comes for so long."""
@@ -101,6 +102,24 @@ def in_base64(path: Path) -> dict[str, str]:
     return {"name": path.name, "base64": b64encode(path.read_bytes()).decode()}
 
 
+def require_refused(status: int, body: bytes, *kinds: str) -> None:
+    """It is refused in the one form, for one of these."""
+    told = json.loads(body)
+    assert set(told) == {"kind", "message"}
+    assert told["kind"] in kinds
+    assert status == KINDS[told["kind"]][0]
+    assert told["message"].endswith(".")
+    assert len(told["message"]) < 1000
+
+
+def require_refused_raw(answer: bytes, *kinds: str) -> None:
+    """The first of what was answered."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length, head
+    require_refused(int(head.split()[1]), body[: int(length[1])], *kinds)
+
+
 @dataclass
 class Running:
     """A server at work in a thread of this process."""
@@ -119,12 +138,13 @@ def serving(store: Path, limits: Limits | None = None, allow: Sequence[str] = ()
         loaded = load_chosen(Store(store), name)
         return load_engine(loaded, ("", "", "", "cpu"), loaded.rules(max_pixels=(limits or Limits()).pixels), before)
 
-    listener = bound("127.0.0.1", 0)
-    made = Serving(listener, Setup(limits or Limits(), Wanted(top=5), Allowed(allow)), load, said.append)
+    listener = bound("127.0.0.1", 0, b"")
+    setup = Setup(limits or Limits(), Wanted(top=5), Allowed(allow), say=said.append, warn=said.append)
+    made = Serving(listener, setup, load, lambda: said.append("listening"))
     thread = Thread(target=made.run)
     thread.start()
     try:
-        wait_until(lambda: any(line.startswith("listening") for line in said))
+        wait_until(lambda: "listening" in said)
         yield Running(made, Client(listener.socket.getsockname()[1]), said)
     finally:
         made.stop()
