@@ -48,7 +48,7 @@ class Engine:
     """One adapter, its encoder and the rules of reading pixels. Whoever holds it is answered by it, also after another has been loaded."""
 
     def __init__(self, adapter: Adapter, encoder: Encoder, rules: Rules) -> None:
-        from xmap.stages.encoder.model import plain_crop
+        from xmap.stages.images.crop import plain_crop
         from xmap.stages.images.views import ViewMaker
 
         self.adapter, self.encoder, self._preprocess = adapter, encoder, encoder.identity.preprocess
@@ -78,7 +78,7 @@ class Engine:
 
     def require(self, wanted: Wanted) -> None:
         """Raise `Refused` for what this adapter cannot promise."""
-        if (wanted.sets is not None or wanted.reject is not None) and self.adapter.scorer.kept is None:
+        if (wanted.sets is not None or wanted.reject is not None) and self.adapter.scorer.promises.kept is None:
             raise Refused("malformed", "this adapter kept no samples for sets and reject; leave them out, or train it again.")
         if wanted.sets is None and wanted.sets_by == "class":
             raise Refused("malformed", "sets_by says nothing without sets; give the share too, such as 0.9.")
