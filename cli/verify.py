@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import typer
 
@@ -15,7 +16,7 @@ from xmap.cli.progress import progress_on_stderr
 from xmap.store.artifacts.artifact import Store, read_artifact
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.removed import explained
-from xmap.store.artifacts.root import require_store, store_root
+from xmap.store.artifacts.root import is_exported, require_store, store_root
 from xmap.store.errors import ArtifactMissing, XmapError
 
 
@@ -49,6 +50,7 @@ def command(
             problems += [str(error) for error in found if not isinstance(error, ArtifactMissing)]
             progress.advance(1)
         problems += [str(error) for error in wrong(Store(root), progress.advance)]
+        problems += [str(error) for error in _of_export(root) if str(error) not in problems]
     facts = {"artifacts": len(folders), "damaged": problems}
     destination.write(Sheet({"damage": problems}, facts=facts, show=partial(_print, len(folders), problems)))
     if problems:
@@ -59,3 +61,14 @@ def _print(read: int, problems: Sequence[str]) -> None:
     for problem in problems:
         typer.echo(plain(problem))
     show(f"{read} artifacts read, {len(problems) or 'no'} damage{'s' if len(problems) > 1 else ''} found")
+
+
+def _of_export(root: Path) -> Iterator[XmapError]:
+    """What beside its artifacts is not as it was exported."""
+    from xmap.store.artifacts.exported import Export
+
+    if is_exported(root):
+        try:
+            yield from Export.read(root).problems()
+        except XmapError as error:
+            yield error

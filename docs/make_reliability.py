@@ -20,6 +20,7 @@ WHAT = {
     "changed setting": "a setting changed, or one that must not matter",
     "cut or missing file": "a stored file truncated or gone",
     "disk full": "no byte left after the n-th, for many n, and a small disk really full",
+    "exported folder": "exported adapters of which a file was changed, cut, added, swapped or replaced by a link, two exports mixed, lists that lead out",
     "flipped bit": "one bit in each 64 KiB of each stored file",
     "history": "changes, kills, damages and collections in a row, on a data set and its store; a run after each, compared with one from nothing",
     "hostile checkpoint": "a pickle that would run code, under each accepted suffix",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -57,6 +58,23 @@ def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("XMAP_STORE", str(folder / "store"))
     return folder / "store"
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of its own, and no root's rights while the test runs: root may read and list everything."""
+    with tempfile.TemporaryDirectory(prefix="xmap-") as name:
+        folder = Path(name)
+        if os.geteuid() != 0:
+            yield folder
+            return
+        nobody = 65534
+        os.chown(folder, nobody, nobody)
+        os.seteuid(nobody)
+        try:
+            yield folder
+        finally:
+            os.seteuid(0)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from xmap.pipeline.adapters.asking import asked_of, rules_in
 from xmap.pipeline.upkeep.named import raise_damage
 from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.exported import require_whole
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.root import is_exported, remedy_in
 from xmap.store.artifacts.usable import usable
@@ -44,6 +45,8 @@ class Adapter:
         from xmap.stages.adapters.scorer import Scorer
         from xmap.stages.fewshot.cache import OpenCache
 
+        if is_exported(store.root):
+            require_whole(store.root)
         self.store, self.artifact = store, usable(artifact)
         self.cache_artifact, self.texts = (usable(artifact_input(store, artifact, name)) for name in ("cache", "texts"))
         self.scorer = Scorer(artifact, OpenCache(self.cache_artifact, self.texts))

@@ -16,6 +16,7 @@ from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL
 from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.exported import ENCODER, Export
 from xmap.store.artifacts.fingerprint import explain, fingerprint
 from xmap.store.artifacts.root import is_exported
 from xmap.store.disk.files import require_plain
@@ -23,7 +24,6 @@ from xmap.store.errors import InputError, NotPlain
 from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import recall_source
 
-ENCODER = "encoder"
 _TAG = re.compile(r"[A-Za-z0-9_-]+")
 _DEFAULT_TAG = EncoderConfig.model_fields["pretrained"].default
 
@@ -107,6 +107,8 @@ def _require_bundled(store: Store, texts: Artifact, usual: EncoderConfig) -> Non
         raise
     except OSError as error:
         raise InputError(f"{folder} cannot be read ({error.strerror}); name the encoder with --model.") from error
+    for damage in Export.read(store.root).encoder_problems():
+        raise damage
 
 
 def is_on_disk(config: EncoderConfig) -> bool:

@@ -15,7 +15,6 @@ from typing import Any
 
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.encoder import (
-    ENCODER,
     encoder_config,
     encoder_of,
     is_followed,
@@ -29,6 +28,7 @@ from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.stages.onnx.form import FILE
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.exported import ENCODER, README, write_export
 from xmap.store.artifacts.manifest import MANIFEST, versions
 from xmap.store.artifacts.root import EXPORT, is_exported
 from xmap.store.artifacts.usable import usable
@@ -36,7 +36,6 @@ from xmap.store.disk.files import make_folder, open_plain, write_bytes
 from xmap.store.disk.new_folder import NewFolder
 from xmap.store.errors import ArtifactRemoved
 
-SCHEMA = 1
 DIR = "`xmap export DIR`"
 
 
@@ -58,8 +57,8 @@ def export(adapter: Adapter, folder: Path, progress: Progress, onnx: bool = Fals
             write_onnx(adapter, partial)
             progress.advance(1)
         facts = _facts(adapter)
-        write_bytes(partial / "README.md", _readme(adapter, facts, bundled, onnx).encode())
-        write_bytes(partial / EXPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        write_bytes(partial / README, _readme(adapter, facts, bundled, onnx).encode())
+        write_export(partial, facts)
     return target.path
 
 
@@ -108,7 +107,6 @@ def _facts(adapter: Adapter) -> dict[str, Any]:
     summary, texts = adapter.artifact.summary, adapter.texts
     accuracy = _accuracy(adapter)
     return {
-        "schema": SCHEMA,
         "adapter": adapter.artifact.fingerprint,
         "method": summary["method"],
         "shots": summary["shots"],

@@ -83,7 +83,8 @@ def _oddity(path: Path, manifest: Mapping[str, Any]) -> str | None:
     return oddity(manifest["stage"], manifest["fields"], manifest["summary"]) or source_oddity(manifest.get("source", {}))
 
 
-def _seal_holds(data: bytes, checksum: str) -> bool:
+def seal_holds(data: bytes, checksum: str) -> bool:
+    """Whether bytes are those that were sealed with this checksum."""
     bare = data.replace(checksum.encode(errors="replace"), b"", 1)
     return blake3(bare).hexdigest() == checksum
 
@@ -104,8 +105,7 @@ def _problem(manifest: object, data: bytes) -> str | None:
     for entry in manifest["files"]:
         if not (isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in _FILE_KINDS.items())):
             return "its list of files is malformed"
-        name = PurePosixPath(entry["name"])
-        if name.is_absolute() or ".." in name.parts or "\0" in entry["name"] or not name.parts:
+        if leads_out(entry["name"]):
             return f"it names a file outside its folder: {entry['name']!r}"
     names = {PurePosixPath(entry["name"]).as_posix() for entry in manifest["files"]}
     if len(names) < len(manifest["files"]) or MANIFEST in names:
@@ -123,7 +123,13 @@ def _problem(manifest: object, data: bytes) -> str | None:
         return "its command is not one that xmap writes"
     if not _fingerprint_holds(manifest):
         return "its fingerprint does not match its fields"
-    return None if _seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+    return None if seal_holds(data, manifest["checksum"]) else "its bytes differ from those written"
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name of a file is none of a file below the folder that it is looked for in."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\0" in name or not path.parts
 
 
 def _is_moment(text: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.promises.conftest import ROOT, Commands, Ended
+from tests.worlds.exported import seal_export
 from tests.worlds.faults import Case
 from tests.worlds.runs import DATA, MODEL, RUN
 from tests.worlds.side_files import hash_files
@@ -191,6 +192,7 @@ def forge_encoder(export: Path, model: dict[str, Any]) -> None:
         manifest["fingerprint"] = fingerprint({key: manifest[key] for key in ("stage", "fields", "inputs")})
         new[old[stage]] = manifest["fingerprint"]
         path.write_bytes(seal(json.dumps({**manifest, "checksum": ""}).encode()))
+    seal_export(export, adapter=manifest["fingerprint"])
 
 
 # ---- what lies beside the files of an artifact, and beside the artifacts

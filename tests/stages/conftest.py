@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,6 @@ from tests.worlds.pictures import write_images
 
 # Read when open_clip is first imported, which may be before any test's own environment is set.
 os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder of its own, and no root's rights while the test runs: root may read and list everything."""
-    with tempfile.TemporaryDirectory(prefix="xmap-") as name:
-        folder = Path(name)
-        if os.geteuid() != 0:
-            yield folder
-            return
-        nobody = 65534
-        os.chown(folder, nobody, nobody)
-        os.seteuid(nobody)
-        try:
-            yield folder
-        finally:
-            os.seteuid(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
