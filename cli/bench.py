@@ -15,7 +15,8 @@ from xmap.cli.grid import PROTOCOLS, print_grids, wide
 from xmap.cli.progress import outcome_line, progress_on_stderr
 from xmap.cli.results import plain_row, shots_of
 from xmap.cli.settings import Settings, with_settings
-from xmap.pipeline.studies.jobs import GridConfig, jobs_of
+from xmap.pipeline.studies.grid import GridConfig
+from xmap.pipeline.studies.jobs import jobs_of
 
 if TYPE_CHECKING:
     from xmap.pipeline.studies.bench import BenchResult, Cell

@@ -10,6 +10,7 @@ import typer
 
 from xmap.cli.console import interval, number, points, show
 from xmap.cli.formats import Sheet, rows_of
+from xmap.cli.options import one
 from xmap.cli.progress import progress_on_stderr
 from xmap.cli.settings import Settings, with_settings
 from xmap.cli.tables import print_table
@@ -26,7 +27,9 @@ MEASURED = "measured on validation samples that chose nothing, never on test; in
 @partial(with_settings, without=("methods", "protocol", "shots", "short"))
 def command(
     settings: Settings,
-    method: Annotated[str, typer.Option("--method", "--methods", metavar="METHOD", help="The method to train.")] = "xmadapter",
+    method: Annotated[
+        str, typer.Option("--method", "--methods", metavar="METHOD", callback=one, help="The method to train.")
+    ] = "xmadapter",
     most: Annotated[int, typer.Option("--most", min=2, metavar="N", help="The most training images a class to try.")] = 64,
 ) -> None:
     """Have I labelled enough? Train at growing supports, and say what twice the labels would bring, and for which classes.

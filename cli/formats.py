@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xmap.cli.console import json_line, plain, print_json
+from xmap.cli.console import json_line, print_json
+from xmap.cli.documents import Rows, latex, markdown
 from xmap.cli.output import CSV, JSON, JSONL, LATEX, MARKDOWN, PARQUET, TABLE, chosen_format, chosen_output, printed_to
 from xmap.cli.spreadsheet import print_row
 from xmap.cli.tables import aligned, print_table
@@ -102,54 +104,18 @@ def _jsonl(sheet: Sheet) -> None:
         typer.echo(json_line(row))
 
 
-def _markdown(sheet: Sheet) -> None:
+def _document(sheet: Sheet, lines: Callable[[Sequence[Any], Sequence[bool], Rows], Iterator[str]]) -> None:
     columns, numbers = sheet.written
-    typer.echo(_piped(columns))
-    typer.echo(_piped("---:" if name in numbers else "---" for name in columns))
-    for row in zip(*columns.values(), strict=True):
-        typer.echo(_piped(row))
+    for line in lines(list(columns), [name in numbers for name in columns], list(zip(*columns.values(), strict=True))):
+        typer.echo(line)
 
 
-def _piped(cells: Any) -> str:
-    return f"| {' | '.join(_cell(cell).replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _latex(sheet: Sheet) -> None:
-    columns, numbers = sheet.written
-    kinds = "".join("r" if name in numbers else "l" for name in columns)
-    typer.echo("\\begin{tabular}{" + kinds + "}\n\\hline")
-    typer.echo(_ampersands(columns) + "\n\\hline")
-    for row in zip(*columns.values(), strict=True):
-        typer.echo(_ampersands(row))
-    typer.echo("\\hline\n\\end{tabular}")
-
-
-def _ampersands(cells: Any) -> str:
-    row = " & ".join(_cell(cell).translate(TEX) for cell in cells)
-    # Behind the end of the row before, TeX would take [ and * for its options.
-    return f"{'{}' if row.startswith(('[', '*')) else ''}{row} \\\\"
-
-
-def _cell(cell: Any) -> str:
-    return "" if cell is None else plain(str(cell))
-
-
-# What TeX would take for a command.
-TEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    }
-)
 WRITERS: Mapping[str, Callable[[Sheet], None]] = {
     TABLE: _table,
     CSV: _csv,
     JSON: _json,
     JSONL: _jsonl,
-    MARKDOWN: _markdown,
-    LATEX: _latex,
+    MARKDOWN: partial(_document, lines=markdown),
+    LATEX: partial(_document, lines=latex),
 }
 FORMATS = (*WRITERS, PARQUET)

@@ -12,13 +12,17 @@ import typer
 from xmap.cli.formats import Destination, Sheet
 from xmap.cli.options import (
     AdapterOption,
+    CacheDirOption,
+    DeviceOption,
     FormatOption,
     JsonOption,
     MethodOption,
     OutputOption,
+    PretrainedOption,
     QuietOption,
     SeedOption,
     StoreOption,
+    WorkersOption,
     opened,
 )
 from xmap.cli.progress import progress_on_stderr
@@ -49,10 +53,10 @@ def command(
     output: OutputOption = "",
     json: JsonOption = False,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The encoder, where the store does not tell it.")] = "",
-    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
-    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 4,
+    pretrained: PretrainedOption = "",
+    cache_dir: CacheDirOption = "",
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 4,
     store: StoreOption = "",
     quiet: QuietOption = False,
 ) -> None:

@@ -51,8 +51,18 @@ AdapterOption = Annotated[
         "--adapter", metavar="NAME", help="An adapter, a data set, an evaluation, or an exported folder. [newest of the one data set]"
     ),
 ]
+
+
+def one(value: str) -> str:
+    """The one name that is meant where other commands take several. Raises `typer.BadParameter`."""
+    if "," in value or value == "all":
+        raise typer.BadParameter(f"one at a time here, not {value}")
+    return value
+
+
 MethodOption = Annotated[
-    str, typer.Option("--method", "--methods", metavar="METHOD", help="Take the newest adapter of this method. [xmadapter]")
+    str,
+    typer.Option("--method", "--methods", metavar="METHOD", callback=one, help="Take the newest adapter of this method. [xmadapter]"),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", "--seeds", help="And of this seed. [the first]", show_default=False)]
 FormatOption = Annotated[
@@ -79,6 +89,11 @@ OutputOption = Annotated[
     str,
     typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False, rich_help_panel=GENERAL),
 ]
+# The encoder and the machine, where an adapter says all else.
+PretrainedOption = Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")]
+CacheDirOption = Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Threads that decode images.")]
 PlaceArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The images, as --data names them.", show_default=False)]
 
 

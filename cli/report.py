@@ -16,7 +16,9 @@ from xmap.store.disk.output import STDOUT
 def command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="EVAL", help="Evaluations to show, by name or fingerprint. [the newest]", autocompletion=artifact_names),
+        typer.Argument(
+            metavar="EVAL", help="Evaluations by name or fingerprint, or data sets. [the newest]", autocompletion=artifact_names
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The HTML file. [reports/NAME.html in the store]")] = "",
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Where the images are. [where this store extracted them here]")] = "",

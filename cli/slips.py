@@ -9,15 +9,19 @@ from xmap.store.errors import InputError
 
 # The setting that a word without a flag is.
 DATA = "data.data"
-# Settings of one value of which `xmap bench` takes a list.
-LISTS = {"cache.shots": "shots", "run.features": "features"}
+# Settings of one value of which `xmap bench` takes several.
+ONE = ("cache.shots", "run.features")
 
 
 def require_one(chosen: Mapping[str, Any]) -> None:
     """Refuse a list where one value is meant, with the command that takes lists."""
-    for setting, name in LISTS.items():
-        value = str(chosen.get(setting, ""))
-        if "," in value:
+    from xmap.pipeline.studies.grid import GridConfig
+    from xmap.stages.several import several_of
+
+    for setting in ONE:
+        name, value = setting.partition(".")[2], chosen.get(setting, "")
+        several = several_of(GridConfig.model_fields[name].metadata)
+        if several and len(several.values(value)) > 1:
             raise InputError(
                 f"--{name} {value}: one at a time here; `xmap bench --{name} {value}` runs several and prints them side by side."
             )

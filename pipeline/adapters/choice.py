@@ -11,10 +11,11 @@ from pathlib import Path
 
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.upkeep.named import answering, called
+from xmap.stages.methods.registry import method_names
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.root import EXPORT, remedy_in
-from xmap.store.errors import ArtifactMissing, InputError
+from xmap.store.errors import ArtifactMissing, InputError, UnknownName
 from xmap.store.sql.views import dataset_of, providers_of
 
 PREFERRED = "xmadapter"
@@ -66,6 +67,9 @@ def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, 
     wanted = method or (PREFERRED if PREFERRED in compared else next(reversed(compared), ""))
     fitting = [found for found in own if wanted in ("", found.summary.get("method")) and seed in (None, found.summary.get("seed"))]
     if not fitting:
+        methods = tuple(dict.fromkeys(str(found.summary.get("method")) for found in own))
+        if method and method not in (*methods, *method_names()):
+            raise UnknownName("method", method, methods)
         asked = ", ".join([wanted or "any method", "any seed" if seed is None else f"seed {seed}"])
         raise ArtifactMissing("adapter", asked, "run `xmap run` first, or name one of `xmap status` with --adapter.")
     evaluated = set(evaluation.inputs.values()) if evaluation else set()

@@ -11,7 +11,7 @@ from xmap.pipeline.adapters.adapter import INPUTS
 from xmap.pipeline.run.source import stated
 from xmap.pipeline.studies.growth import growth_of
 from xmap.pipeline.studies.pictures import pictures_of
-from xmap.pipeline.upkeep.named import find_artifact, raise_damage
+from xmap.pipeline.upkeep.named import find_evaluation, raise_damage
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.names import ADAPTER, EVAL, PAIRS
@@ -75,7 +75,7 @@ def _in_store(store: Store, runs: Sequence[Run]) -> Output:
 
 def _evaluations(store: Store, names: Sequence[str]) -> list[Artifact]:
     if names:
-        found = [find_artifact(store, name, EVAL) for name in names]
+        found = [find_evaluation(store, name) for name in names]
         return list({artifact.fingerprint: artifact for artifact in found}.values())
     survey = store.survey(EVAL)
     newest = survey.artifacts[-1:]

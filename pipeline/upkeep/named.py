@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from xmap.stages.names import EVAL
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.errors import ArtifactMissing, InputError
@@ -42,6 +43,18 @@ def find_artifact(store: Store, name: str, stage: str | None = None) -> Artifact
     if len({artifact.stage for artifact in found}) > 1:
         raise InputError(f"{name!r} is the name of several artifacts: {_listed(found)}; write STAGE/NAME or the fingerprint.")
     return found[-1]
+
+
+def find_evaluation(store: Store, name: str) -> Artifact:
+    """The newest evaluation that answers to `name`, where none does, that of the data set called so. Raises what `answering` raises."""
+    from xmap.store.sql.views import dataset_of, providers_of
+
+    survey = store.survey(EVAL)
+    stored = store.artifacts()
+    providers = providers_of(stored)
+    begun = [found for found in survey.artifacts if called([found], name) or found.fingerprint.startswith(name)]
+    own = [] if begun else [found for found in survey.artifacts if dataset_of(found, providers) == name]
+    return own[-1] if own else answering(survey, name, EVAL)[-1]
 
 
 def raise_damage(survey: Survey, name: str) -> None:

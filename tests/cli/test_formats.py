@@ -136,7 +136,7 @@ def test_what_tex_and_markdown_would_take_for_commands_is_written_out(capsys: py
     Destination("latex", "", False).write(AWKWARD)
     assert r"a \& b\_c & 1.0 \\" in capsys.readouterr().out.replace("& 1 ", "& 1.0 ")
     Destination("latex", "", False).write(AWKWARD)
-    assert r"50 \% | \{x\} & 2.5" in capsys.readouterr().out
+    assert r"50 \% \textbar{} \{x\} & 2.5" in capsys.readouterr().out
     Destination("markdown", "", False).write(AWKWARD)
     assert r"| 50 % \| {x} | 2.5 |" in capsys.readouterr().out
 

@@ -25,7 +25,8 @@ from xmap.pipeline.run.execute import RunResult, run
 from xmap.pipeline.run.plan import STAGES
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.bench import bench
-from xmap.pipeline.studies.jobs import GridConfig, jobs_of
+from xmap.pipeline.studies.grid import GridConfig
+from xmap.pipeline.studies.jobs import jobs_of
 from xmap.stages.imports.tip_adapter import import_tip_adapter
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
