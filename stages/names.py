@@ -12,7 +12,7 @@ from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.errors import InputError
 
-IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL = "images", "texts", "coop", "cache", "adapter", "pairs", "eval"
+IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL, ANSWERS = "images", "texts", "coop", "cache", "adapter", "pairs", "eval", "answers"
 FIXED = "support-"
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from xmap.stages.datasets.places.columns import Places
 from xmap.stages.images.decode import BadImage
+from xmap.stages.images.read import Given
 from xmap.stages.predict.prediction import Neighbor, Prediction
 from xmap.store.formats.tables import Array
 
@@ -55,7 +57,8 @@ class Answers:
     rows in `bad`, of images that cannot be read, are NaN. `image` and `text` (B, N) are the class sums of the two caches and `gamma`
     (B,) the share of the image side, None where the method has none. `neighbors`, `members` (B, N) bool of prediction sets, `strangeness`
     (B,) float64 and `rejected` (B,) bool are None where they were not asked for. `known` (B,) bool says whether an image's very bytes are
-    among those that the adapter learned from, None where that is not known; `columns` are B rows of the user's own table.
+    among those that the adapter learned from, None where that is not known; `columns` are B rows of the user's own table. `places` (B)
+    say where the images are, None where that is not known.
     """
 
     names: Sequence[str]
@@ -72,6 +75,7 @@ class Answers:
     rejected: Array | None = None
     known: Array | None = None
     columns: pa.Table | None = None
+    places: Places | Sequence[Given] | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from xmap.stages.predict.answers import Answers
 from xmap.stages.predict.prediction import EVIDENCE_CLASSES, Asked
-from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, PLAIN, free_names
+from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, PLAIN, RUN, free_names
 from xmap.store.formats.tables import Array
 
 # Probabilities of all classes are listed where there are so many at most; of more, those of the most probable.
@@ -37,9 +37,10 @@ def table_of(answers: Answers, asked: Asked, top: int | None = None) -> pa.Table
     return pa.table([*(columns.get(name, pa.nulls(len(answers), schema.field(name).type)) for name in names), *given], schema)
 
 
-def stored_table(answers: Answers, given: Sequence[str], top: int | None = None) -> pa.Table:
-    """Answers as rows of `ANSWERS`; `given` are their rows of the user's table as JSON, none where there is no such table."""
+def stored_table(answers: Answers, about: Mapping[str, object], given: Sequence[str], top: int | None = None) -> pa.Table:
+    """Answers as rows of `ANSWERS`: `about` says whose they are; `given` are rows of the user's table as JSON, none where there is none."""
     columns = _plain(answers, listed(top, len(answers.classes))) | (_evidence(answers) if answers.neighbors else {})
+    columns |= {name: pa.repeat(pa.scalar(value, RUN.field(name).type), len(answers)) for name, value in about.items()}
     columns |= {GIVEN.name: pa.array(given, pa.string())} if given else {}
     return pa.table([columns.get(field.name, pa.nulls(len(answers), field.type)) for field in ANSWERS], ANSWERS)
 

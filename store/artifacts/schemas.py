@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from xmap.store.artifacts.summaries import Adapted, Cached, Evaluated, Fields, Images, Paired, Source, Stored, Texts, Tuned
+from xmap.store.artifacts.summaries import Adapted, Answered, Cached, Evaluated, Fields, Images, Paired, Source, Stored, Texts, Tuned
 
 # What an evaluation says of prediction sets all together, or not at all.
 SETS = ("coverage_mean", "coverage_ci95", "set_size_mean", "single_share", "class_coverage", "worst_coverage")
@@ -48,6 +48,16 @@ def _placed(summary: Images) -> Images:
     return summary
 
 
+def _counted(summary: Answered) -> Answered:
+    """Whether the counts of answers are of its classes and no more than its images."""
+    answered = summary.get("answered", {})
+    if not answered.keys() <= set(summary.get("classes", answered)):
+        raise ValueError("it counts answers of a class that it does not have")
+    if "samples" in summary and sum(answered.values()) > summary["samples"]:
+        raise ValueError("it counts more answers than images")
+    return summary
+
+
 SUMMARIES: Mapping[str, Any] = {
     "images": Annotated[Images, AfterValidator(_placed)],
     "texts": Texts,
@@ -56,6 +66,7 @@ SUMMARIES: Mapping[str, Any] = {
     "adapter": Adapted,
     "pairs": Paired,
     "eval": Annotated[Evaluated, AfterValidator(_agreeing)],
+    "answers": Annotated[Answered, AfterValidator(_counted)],
 }
 
 

@@ -234,6 +234,18 @@ class Paired(About, total=False):
 
 
 @with_config(STRICT)
+class Answered(About, total=False):
+    """What is said of a pool: how many images have which class, and what cannot be read."""
+
+    samples: Count
+    bad: Count
+    known: Count | None
+    rejected: Count | None
+    answered: dict[Word, Count]
+    promises: list[Word]
+
+
+@with_config(STRICT)
 class Fields(TypedDict, total=False):
     """The declared fields that anybody reads by name."""
 

@@ -18,13 +18,19 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "adapter": ("method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes"),
     "pairs": ("threshold", "leaks"),
     "eval": ("results", "differences", "samples"),
+    "answers": ("classes", "samples", "bad", "answered", "promises"),
 }  # fmt: skip
 NEEDED_RESULTS = (
     "method", "shots", "seeds", "accuracies", "accuracy_mean", "accuracy_ci95", "ci_kind", "top5_mean", "ece_mean", "per_class",
     "selected_on", "trials", "edges", "trainable_parameters", "train_seconds", "ms_per_query", "stored_bytes",
 )  # fmt: skip
 NEEDED_CHOICES = ("selected_on", "trials")
-NEEDED_INPUTS: Mapping[str, tuple[str, ...]] = {"cache": ("texts",), "adapter": ("texts", "cache"), "eval": ("texts", "test")}
+NEEDED_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "cache": ("texts",),
+    "adapter": ("texts", "cache"),
+    "eval": ("texts", "test"),
+    "answers": ("adapter",),
+}
 
 
 def usable(artifact: Artifact, *more: str) -> Artifact:

@@ -29,9 +29,10 @@ PLAIN = pa.schema(
     ]
 )
 EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
-# What the store keeps: all of it, and the columns of the user's own table as JSON, which are others in each table.
+# What the store keeps: whose answers they are, all of it, and the columns of the user's own table as JSON, as these are others in each.
+RUN = pa.schema([("name", pa.string()), ("run", pa.string()), ("method", pa.string()), ("seed", pa.int32())])
 GIVEN = pa.field("given", pa.string())
-ANSWERS = pa.schema([*PLAIN, *EVIDENCES, GIVEN])
+ANSWERS = pa.schema([*RUN, *PLAIN, *EVIDENCES, GIVEN])
 PREFIX = "answers-"
 
 
@@ -42,7 +43,7 @@ def shard_name(number: int) -> str:
 
 def free_names(names: Iterable[str]) -> list[str]:
     """The columns of a user's table as they are called beside answers: one whose name is taken, in any case, gets `given_` before it."""
-    taken, free = {name.casefold() for name in ANSWERS.names}, []
+    taken, free = {name.casefold() for name in (*PLAIN.names, *EVIDENCES.names)}, []
     for name in names:
         while name.casefold() in taken:
             name = f"{GIVEN.name}_{name}"

@@ -45,6 +45,13 @@ with newest as (
 )"""
 
 
+NEWEST_ANSWERS = """
+with newest as (
+  select artifact from artifacts where stage = 'answers'
+  qualify row_number() over (partition by name order by used desc, created desc, artifact) = 1
+)"""
+
+
 # Below it a label is improbable, to what never learned it.
 IMPROBABLE = 0.05
 
@@ -214,5 +221,27 @@ select method, seed, sample_id, class_name, predicted_name,
   case when probability >= 0.9995 then 99.9 else round(100 * probability, 1) end as percent,
   case when true_probability < 0.0005 then 0.1 else round(100 * true_probability, 1) end as true_percent
 from predictions where predicted <> label order by probability desc, sample_id limit 20""",
+    ),
+    "answers": Question(
+        "What was kept with `xmap predict --store-as NAME`, of each name what was used last: images by answer, how sure they are, and how "
+        "many the adapter learned from. An empty class is none of these.",
+        NEWEST_ANSWERS
+        + """
+select name, coalesce(class, 'cannot be read') as class, count(*) as images, round(100 * avg(probability), 1) as mean_percent,
+  count(*) filter (probability < 0.5) as below_half, count(*) filter (class <> zero_shot) as unlike_zero_shot,
+  count(*) filter (known) as known, artifact
+from answers semi join newest using (artifact) group by name, artifact, answers.class order by name, images desc, answers.class""",
+        ("artifact", "known", "unlike_zero_shot"),
+    ),
+    "unsure-answers": Question(
+        "Answers of which the adapter is least sure: the smallest lead of the first choice over the second.",
+        NEWEST_ANSWERS
+        + """
+select name, path, class, round(100 * probability::double, 1) as percent, second,
+  round(100 * second_probability::double, 1) as second_percent,
+  round(strangeness, 3) as strangeness, artifact
+from answers semi join newest using (artifact) where error is null
+order by probability - coalesce(second_probability, 0), path, artifact limit 50""",
+        ("artifact", "strangeness"),
     ),
 }

@@ -17,6 +17,7 @@ from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.removed import explained
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, ArtifactRemoved, XmapError
+from xmap.store.formats.answers import ANSWERS
 from xmap.store.formats.features import ERRORS
 from xmap.store.formats.log import AFFINITY, LATER, OUT_OF_SAMPLE, OUT_OF_SAMPLE_TABLE, PREDICTIONS
 from xmap.store.formats.packs import all_packs
@@ -32,7 +33,10 @@ TABLES = {
     "predictions": PREDICTIONS,
     "out_of_sample": OUT_OF_SAMPLE,
     "pairs": PAIRS,
+    "answers": ANSWERS,
 }
+# The stages whose tables are all of one view.
+OF_ONE_VIEW = ("pairs", "answers")
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,8 @@ def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
         logs += [("predictions", path) for path in artifact.files("predictions", ".parquet")]
         return logs + [("out_of_sample", path) for path in artifact.files(OUT_OF_SAMPLE_TABLE)]
-    if artifact.stage == "pairs":
-        return [("pairs", path) for path in artifact.files(suffix=".parquet")]
+    if artifact.stage in OF_ONE_VIEW:
+        return [(artifact.stage, path) for path in artifact.files(suffix=".parquet")]
     return ()
 
 

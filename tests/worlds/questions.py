@@ -11,9 +11,11 @@ import pyarrow as pa
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
+from xmap.store.formats.answers import ANSWERS, shard_name
 from xmap.store.formats.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
 from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample, write_predictions
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
+from xmap.store.formats.tables import write_table
 from xmap.store.sql.connection import Connection
 
 CLASSES = ["cat", 'it\'s a "dog"; <b>']
@@ -84,7 +86,14 @@ def fill_store(root: Path) -> dict[str, Artifact]:
         lambda folder: write_pairs(folder / PAIRS_TABLE, pairs, "f"),
         {"classes": CLASSES, "dataset": "pets"},
     )
-    return {"images": images, "texts": texts, "adapter": adapter, "pairs": compared, "eval": evaluation}
+    said = pa.Table.from_pylist([{"name": "holiday", "path": "new.jpg", "class": "cat", "set": ["cat"], "given": '{"price": 3}'}], ANSWERS)
+    labelled = built(
+        root,
+        Identity("answers", "holiday", {}, {"adapter": adapter.fingerprint}),
+        lambda folder: write_table(folder / shard_name(0), said, "f"),
+        {"classes": CLASSES, "samples": 1, "bad": 0, "answered": {"cat": 1}, "promises": []},
+    )
+    return {"images": images, "texts": texts, "adapter": adapter, "pairs": compared, "eval": evaluation, "answers": labelled}
 
 
 def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:

@@ -35,9 +35,10 @@ def test_rows_are_the_facts_of_predictions(classes: int, top: int | None, full: 
 def test_columns_do_not_change_with_what_is_in_them() -> None:
     asked = Asked()
     assert table_of(some_answers(full=False), asked).schema == schema_of(asked, None)
-    assert stored_table(some_answers(), []).schema == stored_table(some_answers(full=False), []).schema == ANSWERS
-    stored = stored_table(some_answers(), ["{}"] * 40)
-    assert stored["given"].to_pylist() == ["{}"] * 40
+    about = {"name": "holiday", "run": "r", "method": "m", "seed": 1}
+    assert stored_table(some_answers(), about, []).schema == stored_table(some_answers(full=False), about, []).schema == ANSWERS
+    stored = stored_table(some_answers(), about, ["{}"] * 40)
+    assert stored.select(["name", "given"]).slice(39).to_pylist() == [{"name": "holiday", "given": "{}"}]
 
 
 def test_a_users_column_gives_way_to_ours() -> None:
