@@ -24,6 +24,7 @@ from xmap.store.sql.views import dataset_of, providers_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from xmap.pipeline.adapters.predictions import Predictions
     from xmap.stages.adapters.sets import Sets
     from xmap.stages.adapters.strangeness import Rejection
     from xmap.stages.encoder.identity import EncoderIdentity
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from xmap.stages.images.decode import Rules
     from xmap.stages.images.read import Given
     from xmap.stages.predict.answers import Answers
-    from xmap.stages.predict.prediction import Asked, Prediction
+    from xmap.stages.predict.prediction import Asked
 
 # The stages that make an adapter's inputs.
 INPUTS = {"cache": ("cache",), "texts": ("texts", "coop")}
@@ -103,19 +104,25 @@ class Adapter:
         sets: float | None = None,
         sets_by: str = "all",
         reject: float | None = None,
-    ) -> list[Prediction]:
+    ) -> Predictions:
         """One `Prediction` an image, in order, by `encoder` or `self.encoder()`; with `sets=0.9` each with its set (see `sets`), with
         `reject=0.95` without a class for an image that is of none of them (see `rejection`).
+
+        >>> found = xmap.load().predict(["photo.jpg", "holiday"], sets=0.9)
+        >>> [(name, chance)] = found[0].top(1)
+        >>> found.to_arrow().column_names[:3]
+        ['path', 'class', 'probability']
 
         `images`: a path, a folder, a Pillow image, a NumPy array or torch tensor (channels last or first; uint8, or floats 0 to 1; with
         an axis more for a batch), the bytes of an image file, or a list of these. Of a file that is there and is no image, the
         prediction says so in `error`. Raises `InputError` for a path that is not there and for anything else.
         """
         from xmap.pipeline.adapters.given_images import given_images
+        from xmap.pipeline.adapters.predictions import Predictions
 
         given = given_images(images)
         asked = self.asked(explain, sets, sets_by, reject)
-        return [prediction for answers in self.stream(given, encoder or self._encoder, asked=asked) for prediction in answers]
+        return Predictions(self.stream(given, encoder or self._encoder, asked=asked), asked)
 
     def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all", reject: float | None = None) -> Asked:
         """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""

@@ -44,9 +44,14 @@ class Rows(list[dict[str, Any]]):
 
     def to_pandas(self) -> Any:
         """All of their fields as a pandas DataFrame. Raises `InputError` where pandas is not installed."""
-        if find_spec("pandas") is None:
-            raise InputError("pandas is not installed; run `pip install pandas`, or use to_arrow().")
-        return self.to_arrow().to_pandas()
+        return frame_of(self.to_arrow())
+
+
+def frame_of(table: pa.Table) -> Any:
+    """A table as a pandas DataFrame. Raises `InputError` where pandas is not installed."""
+    if find_spec("pandas") is None:
+        raise InputError("pandas is not installed; run `pip install pandas`, or use to_arrow().")
+    return table.to_pandas()
 
 
 def _shown(value: Any) -> str:
