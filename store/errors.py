@@ -32,7 +32,14 @@ def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
 
 
 class XmapError(Exception):
-    """The root: wrong input, a damaged store, a missing part. The message holds the remedy."""
+    """The root: wrong input, a damaged store, a missing part. The message holds the remedy.
+
+    >>> try:
+    ...     xmap.run("pest")
+    ... except xmap.XmapError as error:
+    ...     print(error)
+    xmap.run('pest'): there is no such path, and the store has no features of that name; give one of these.
+    """
 
     exit_code = 2
 

@@ -1,10 +1,11 @@
-"""xmap in Python. Three calls, the same ones that the commands of the same names make:
+"""Adapt a frozen CLIP model to your own classes, from Python. Three calls, the same that the commands of the same names make:
 
-    run      do every stage that is missing:  result = xmap.run(data="pets", shots=16)
+    run      do every stage that is missing:  result = xmap.run("pets", shots=16)
     load     a trained adapter:               xmap.load().predict("photo.jpg")[0].top(3)
     connect  what is stored, in SQL:          xmap.connect().query("from runs")
 
-The other commands (bench, report, export, import, verify, gc, ...) have no call here. Every error on purpose is an `XmapError`.
+`xmap.sklearn.FewShotClassifier` is an estimator for scikit-learn. The other commands (bench, report, export, import, verify, gc, ...)
+have no call here. Every error on purpose is an `xmap.XmapError`, one sentence with the remedy.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from xmap.store.artifacts.root import EXPORT, require_store, store_root
 from xmap.store.disk.plain import plain
 
 # All else is imported by the call that needs it: every import of a part of xmap imports this first.
-from xmap.store.errors import XmapError
+# An alias says that it is public; in `__all__` it would fill the first three pages of help(xmap).
+from xmap.store.errors import XmapError as XmapError
 
 if TYPE_CHECKING:
     from xmap.pipeline.adapters.adapter import Adapter
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from xmap.store.artifacts.artifact import Store
     from xmap.store.sql.connection import Connection
 
-__all__ = ["run", "load", "connect", "XmapError"]  # noqa: RUF022
+__all__ = ["run", "load", "connect"]  # noqa: RUF022
 
 
 def run(
@@ -73,8 +75,13 @@ def load(adapter: str | None = None, store: Path | str | None = None) -> Adapter
     """A trained adapter: by its name, folder or fingerprint, that of a data set or evaluation, an exported folder, or (by default)
     the newest of a store with one data set. Warns where several have its name, and says which was taken.
 
-    `adapter.predict("photo.jpg")[0].top(3)` are the three most probable classes of an image. Raises `ArtifactMissing`, and
-    `InputError` where several data sets leave it open which is meant.
+    >>> adapter = xmap.load("pets")
+    >>> adapter.classes
+    ('cat', 'dog', 'rabbit')
+    >>> [name for name, chance in adapter.predict("photo.jpg")[0].top(1)]
+    ['cat']
+
+    Raises `ArtifactMissing`, and `InputError` where several data sets leave it open which is meant.
     """
     from xmap.pipeline.adapters.choice import load_chosen
 
@@ -83,7 +90,12 @@ def load(adapter: str | None = None, store: Path | str | None = None) -> Adapter
 
 
 def connect(store: Path | str | None = None) -> Connection:
-    """The store as SQL views: `xmap.connect().query("from runs")` is a pyarrow table. Warns of what is damaged.
+    """The store as SQL views; `query` takes SQL or the name of a ready question, and gives a pyarrow table. Warns of what is damaged.
+
+    >>> with xmap.connect() as connection:
+    ...     table = connection.query("select distinct method, shots from runs order by method")
+    >>> table.to_pylist()[0]
+    {'method': 'tip-adapter', 'shots': 4}
 
     Raises `StoreMissing` for a store that is named and not there.
     """

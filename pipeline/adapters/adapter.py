@@ -40,7 +40,15 @@ BATCH = 64
 
 
 class Adapter:
-    """A trained adapter: `predict` takes images, `encode` gives their features, `predict_proba` takes such features."""
+    """A trained adapter: `predict` takes images, `encode` gives their features, `predict_proba` takes such features.
+
+    >>> adapter = xmap.load("pets")
+    >>> features = adapter.encode("holiday")
+    >>> adapter.predict_proba(features).shape
+    (2, 3)
+    >>> adapter.prediction_sets(features, 0.9).dtype.name, adapter.strangeness(features).shape
+    ('bool', (2,))
+    """
 
     def __init__(self, store: Store, artifact: Artifact) -> None:
         from xmap.stages.adapters.scorer import Scorer

@@ -23,6 +23,14 @@ class Predictions(Sequence[Prediction]):
     """Predictions in the order of the images; `repr` and a notebook show the first ten as a table.
 
     A slice is one too. Nothing is computed anew: a `Prediction` is a row of columns that are kept.
+
+    >>> found = xmap.load().predict(["photo.jpg", "holiday"])
+    >>> len(found), found[0].path, len(found[1:])
+    (3, 'photo.jpg', 2)
+    >>> found.to_arrow().num_rows
+    3
+    >>> print(repr(found).splitlines()[0])
+    <Predictions of 3 images>
     """
 
     def __init__(self, answers: Iterable[Answers], asked: Asked) -> None:

@@ -52,6 +52,14 @@ class RunResult:
 
     `warnings` say what should make one doubt an evaluation, `doubts` what does so of the data, `changes` what changed in it since its
     newest extraction; these two were said before the work began.
+
+    >>> result = xmap.run("pets", shots=4)
+    >>> [round(row["accuracy_mean"]) <= 100 for row in result.results]
+    [True, True]
+    >>> result.differences[0]["method"], result.differences[0]["against"]
+    ('tip-adapter', 'zero-shot')
+    >>> result.to_arrow()["method"].to_pylist()
+    ['zero-shot', 'tip-adapter']
     """
 
     outcomes: tuple[StepOutcome, ...]

@@ -18,7 +18,15 @@ DIFFERENCES = ("method", "against", "difference", "ci95", "tie")
 
 
 class Rows(list[dict[str, Any]]):
-    """A list of rows, of which its representation shows `columns` alone."""
+    """A list of rows, of which its representation shows `columns` alone.
+
+    >>> rows = Rows([{"method": "gda", "accuracy": 91.5, "seeds": [1, 2]}], ("method", "accuracy"))
+    >>> rows
+    method  accuracy
+    gda     91.50
+    >>> rows.to_arrow().column_names
+    ['method', 'accuracy', 'seeds']
+    """
 
     def __init__(self, rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
         super().__init__(rows)

@@ -54,6 +54,14 @@ class Prediction:
     probable first, None where no sets were asked for. `strangeness` is how far the image is from everything known, 0 to 1, None where
     it was not asked for; an image that is `rejected` has no class. `known` says whether the adapter learned from these very bytes, None
     where that is not known; `columns` is the image's row in the user's own table.
+
+    >>> (found,) = xmap.load().predict("photo.jpg", explain=True)
+    >>> found.class_name == found.top(1)[0][0]
+    True
+    >>> found.probabilities.shape, len(found.neighbors)
+    ((3,), 5)
+    >>> found.facts()["path"]
+    'photo.jpg'
     """
 
     path: str
