@@ -2,13 +2,12 @@
 
     U      the principal directions of the class texts, as many as hold `energy` of their spectrum
     p_c    norm(U U^T mean of class c's keys)
-    w_c    norm((1 - m_c) t_c + m_c p_c),    m_c = n_c v / (1 + n_c v)
+    w_c    norm((1 - m_c) t_c + m_c p_c),    m_c = n_c worth / (1 + n_c worth)
     logits = s f w^T + alpha (f d^T + b)
 
-No code was found and the paper's abstract names no numbers: the share m_c of the image prototype is the one that its reading as a
-shrinkage estimator gives, with v the variance between classes over that within them, both along U; where nothing shows how classes
-vary within, v is 1. (d, b) is GDA-CLIP's discriminant (`stages.methods.gda`): one covariance for all classes. energy and alpha are
-chosen on validation samples.
+No code was found and the paper's abstract names no numbers: the share m_c is the one that its reading as a shrinkage estimator gives, with
+what a shot is worth against the text as a setting. (d, b) is GDA-CLIP's discriminant (`stages.methods.gda`): one covariance for all
+classes. energy, worth and alpha are chosen on validation samples.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.fewshot.task import FewShotTask, Retrieved, Support
+from xmap.stages.fewshot.task import FewShotTask, Retrieved
 from xmap.stages.methods.fitting.search import search
 from xmap.stages.methods.gda import TINY, discriminant, evidence
 from xmap.stages.methods.options import AlignedMixOptions
@@ -33,21 +32,23 @@ def fit(task: FewShotTask, options: AlignedMixOptions, settings: Settings | None
     images, scale, validation = discriminant(task.support), task.text.logit_scale / 100.0, task.validation
 
     @lru_cache(maxsize=1)
-    def mixed(energy: float) -> Tensor:
-        return mixed_prototypes(task, energy)
+    def mixed(energy: float, worth: float) -> Tensor:
+        return mixed_prototypes(task, energy, worth)
 
     def tensors(chosen: Settings | Mapping[str, float]) -> dict[str, Tensor]:
-        return {"mixed": mixed(float(chosen["energy"])), **images}
+        return {"mixed": mixed(float(chosen["energy"]), float(chosen["worth"])), **images}
 
     if settings is not None or validation is None:
-        chosen = settings or {"energy": options.initial("energy"), "alpha": options.initial("alpha") * scale}
+        fixed = {"energy": options.initial("energy"), "worth": options.initial("worth"), "alpha": options.initial("alpha") * scale}
+        chosen = settings or fixed
         return Fitted(tensors(chosen), chosen, Selection(task.selected_on))
     own = evidence(images, validation.features)
 
     def logits(point: Mapping[str, float]) -> Tensor:
-        return task.text.logit_scale * validation.features @ mixed(point["energy"]).T + point["alpha"] * own
+        return task.text.logit_scale * validation.features @ mixed(point["energy"], point["worth"]).T + point["alpha"] * own
 
-    choice = search({"energy": options.grid("energy"), "alpha": options.grid("alpha", scale)}, validation.labels, logits)
+    grids = {"energy": options.grid("energy"), "worth": options.grid("worth"), "alpha": options.grid("alpha", scale)}
+    choice = search(grids, validation.labels, logits)
     return Fitted(tensors(choice.values), choice.values, as_selection(choice, task.selected_on))
 
 
@@ -57,15 +58,13 @@ def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved 
     return Scores(mixed + float(fitted.settings["alpha"]) * evidence(fitted.tensors, features))
 
 
-def mixed_prototypes(task: FewShotTask, energy: float) -> Tensor:
+def mixed_prototypes(task: FewShotTask, energy: float, worth: float) -> Tensor:
     """The class weights w (N, C) float32, of a class without support its text."""
     support, texts = task.support, task.text.weights.double()
     directions = principal_directions(texts, energy)
-    counts = support.segments.counts.double()
-    keys = support.keys.double()
-    means = torch.zeros_like(texts).index_add_(0, support.labels, keys) / counts.clamp(min=1.0)[:, None]
-    trust = counts * between_within(support, (keys @ directions.T), (means @ directions.T))
-    share = (trust / (1.0 + trust))[:, None]
+    counts = support.segments.counts.double()[:, None]
+    means = torch.zeros_like(texts).index_add_(0, support.labels, support.keys.double()) / counts.clamp(min=1.0)
+    share = counts * worth / (1.0 + counts * worth)
     return normalize((1.0 - share) * texts + share * normalize(means @ directions.T @ directions, dim=-1), dim=-1).float()
 
 
@@ -78,15 +77,3 @@ def principal_directions(texts: Tensor, energy: float) -> Tensor:
     count = min(int((held < energy - TINY).sum()) + 1, int((values > values[0] * 1e-6).sum()))
     kept: Tensor = directions[:count]
     return kept
-
-
-def between_within(support: Support, keys: Tensor, means: Tensor) -> float:
-    """v: the variance between class means (N, r) over that of keys (M, r) within classes; 1 where either does not show."""
-    seen, total = support.segments.counts > 0, len(support)
-    freedom, classes = total - int(seen.sum()), int(seen.sum())
-    within = float((keys - means[support.labels]).square().sum()) / max(freedom, 1)
-    # The means of few keys vary by what is within classes too.
-    between = float((means[seen] - means[seen].mean(0)).square().sum()) / max(classes - 1, 1)
-    noise = within * float((1.0 / support.segments.counts[seen]).mean())
-    ratio = (between - noise) / within if within > TINY else 0.0
-    return ratio if freedom > 0 and classes > 1 and ratio > TINY else 1.0

@@ -235,7 +235,10 @@ class AlignedMixOptions(MethodOptions):
     energy: Annotated[Given[PositiveShare], Search(0.95, Grid((0.8, 0.9, 0.95, 1.0), widen=False))] = Field(
         None, description="Share of the texts' spectrum in the directions that are kept."
     )
-    alpha: Annotated[Given[Weight], Search(1e-2, Grid((0.0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)))] = Field(
+    worth: Annotated[Given[Weight], Search(0.2, Grid((0.05, 0.1, 0.2, 0.4, 1.0)))] = Field(
+        None, description="What a shot is worth against the text."
+    )
+    alpha: Annotated[Given[Weight], Search(1e-3, Grid((0.0, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)))] = Field(
         None, description="Weight of the discriminant at logit scale 100."
     )
 

@@ -30,16 +30,11 @@ def test_logits_are_those_of_the_formula(counts: list[int], energy: float) -> No
     span = directions(texts, energy)
     seen = [label for label in range(3) if counts[label]]
     means = {label: keys[labels == label].mean(axis=0) for label in seen}
-    inside = {label: means[label] @ span for label in seen}
-    squares = sum(float(((key @ span - inside[label]) ** 2).sum()) for key, label in zip(keys, labels.tolist(), strict=True))
-    within = squares / (len(keys) - len(seen))
-    between = float(np.stack(list(inside.values())).var(axis=0, ddof=1).sum()) - within * np.mean([1 / counts[label] for label in seen])
-    ratio = between / within if between > 0 else 1.0
     weights = texts.copy()
     for label in seen:
-        share = counts[label] * ratio / (1 + counts[label] * ratio)
-        weights[label] = unit(((1 - share) * texts[label] + share * unit((span @ inside[label])[None])[0])[None])[0]
-    fitted = aligned_mix.fit(task, AlignedMixOptions(), {"energy": energy, "alpha": 0.3}, NoLog())
+        share = counts[label] * 0.7 / (1 + counts[label] * 0.7)
+        weights[label] = unit(((1 - share) * texts[label] + share * unit((span @ span.T @ means[label])[None])[0])[None])[0]
+    fitted = aligned_mix.fit(task, AlignedMixOptions(), {"energy": energy, "worth": 0.7, "alpha": 0.3}, NoLog())
     asked = queries(task)
     own = double(gda.evidence(gda.discriminant(task.support), asked.features))
     found = aligned_mix.scores(fitted, Cache(task.text, task.support.segments), asked.features).logits
@@ -53,8 +48,8 @@ def test_of_texts_on_fewer_directions_than_classes_no_rounding_is_kept() -> None
     assert torch.allclose(kept.T @ kept, torch.diag(torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)), atol=1e-9)
 
 
-def test_one_shot_takes_half_of_each() -> None:
+def test_one_shot_worth_one_takes_half_of_each() -> None:
     task = small_task([1, 1, 1])
     keys, texts = double(task.support.keys), double(task.text.weights)
     span = directions(texts, 1.0)
-    close(aligned_mix.mixed_prototypes(task, 1.0), unit(texts + unit(keys @ span @ span.T)))
+    close(aligned_mix.mixed_prototypes(task, 1.0, 1.0), unit(texts + unit(keys @ span @ span.T)))
