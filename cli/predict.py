@@ -99,8 +99,7 @@ def command(
     Example: xmap predict holiday/ --explain
     """
     chosen, target = chosen_way(form, output, json, explain)
-    from xmap.pipeline.adapters.choice import load_chosen
-    from xmap.pipeline.adapters.labelling import answers_of, require_one_place
+    from xmap.pipeline.adapters.labelling import answers_of, load_answering, require_one_place
     from xmap.pipeline.adapters.pool import PoolRequest
 
     encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
@@ -112,7 +111,7 @@ def command(
     require_one_place(images, [path for path in paths or () if path != "-"])
     with progress_on_stderr(quiet) as progress:
         here = opened(store, adapter)
-        loaded = load_chosen(here, adapter, method, seed, progress.say)
+        loaded = load_answering(images, here, adapter, method, seed, progress.say)
         asked = loaded.asked(explain, sets, sets_by, reject)
         progress.say(f"adapter {loaded.artifact.name} of {loaded.artifact.manifest['created']}, {len(loaded.classes)} classes")
         for promised in (asked.sets, asked.rejection):

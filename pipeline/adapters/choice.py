@@ -36,7 +36,8 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     Raises `ArtifactMissing` for none, and `InputError` where several data sets or fingerprints answer.
     """
     if name and (Path(name) / EXPORT).is_file():
-        return _exported(Path(name))
+        exported = Store(Path(name))
+        return Adapter(exported, exported_adapter(exported))
     survey = store.survey("adapter")
     adapters = survey.artifacts
     by_name = next(reversed(called(adapters, name)), None) or _newest(store, adapters, name, method, seed)
@@ -86,12 +87,12 @@ def _require_one(datasets: Sequence[str]) -> None:
         )
 
 
-def _exported(folder: Path) -> Adapter:
-    store = Store(folder)
+def exported_adapter(store: Store) -> Artifact:
+    """The one adapter in an exported folder. Raises `ArtifactDamaged`, and `InputError` where there is another number of them."""
     survey = store.survey("adapter")
     for damage in survey.damaged.values():
         raise damage
     adapters = survey.artifacts
     if len(adapters) != 1:
-        raise InputError(f"{folder} holds {len(adapters)} adapters, not one; {remedy_in(folder, '')}")
-    return Adapter(store, adapters[0])
+        raise InputError(f"{store.root} holds {len(adapters)} adapters, not one; {remedy_in(store.root, '')}")
+    return adapters[0]

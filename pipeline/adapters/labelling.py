@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmap.pipeline.adapters.adapter import BATCH, Adapter
+from xmap.pipeline.adapters.choice import Say, exported_adapter, load_chosen
 from xmap.pipeline.adapters.given_images import WILD, image_paths, require_there
+from xmap.pipeline.adapters.onnx_adapter import OnnxAdapter, has_onnx_file
 from xmap.pipeline.adapters.pool import PoolRequest, kept_in, label, label_stored
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
+from xmap.stages.onnx.form import FILE
+from xmap.stages.onnx.session import has_onnxruntime
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
@@ -18,6 +22,16 @@ from xmap.store.errors import InputError
 if TYPE_CHECKING:
     from xmap.stages.predict.answers import Answers
     from xmap.stages.predict.prediction import Asked
+
+
+Answering = Adapter | OnnxAdapter
+# What an ONNX file cannot give, in words, and whether it is asked for.
+TORCH: Mapping[str, Callable[[PoolRequest], bool]] = {
+    "onnxruntime is not installed (`pip install 'xmap[onnx]'`)": lambda asked: not has_onnxruntime(),
+    "--device names another device than the CPU": lambda asked: asked.settings.get("run.device") not in (None, "", "auto", "cpu"),
+    "an encoder is named (--model, --pretrained, --cache-dir)": lambda asked: any(asked.encoder.values()),
+    "features are kept or found in a store, or read by an engine": lambda asked: not _is_in_passing(asked),
+}
 
 
 def require_one_place(asked: PoolRequest, typed: Sequence[str]) -> None:
@@ -32,18 +46,41 @@ def require_one_place(asked: PoolRequest, typed: Sequence[str]) -> None:
     require_there([path for path in typed if not _leads_elsewhere(path)])
 
 
-def answers_of(adapter: Adapter, asked: PoolRequest, store: Store, saying: Asked, progress: Progress) -> Iterator[Answers]:
+def load_answering(
+    asked: PoolRequest, store: Store, name: str = "", method: str = "", seed: int | None = None, say: Say = lambda line: None
+) -> Answering:
+    """The adapter that `load_chosen` means; that of an exported folder by its ONNX file, where all that is asked can be had from it.
+
+    `say` hears why torch answers where there is such a file. Raises what `load_chosen` and `OnnxAdapter` raise.
+    """
+    if not has_onnx_file(name):
+        return load_chosen(store, name, method, seed, say)
+    why = next((what for what, needed in TORCH.items() if needed(asked)), None)
+    if why is not None:
+        say(f"torch answers, not {FILE}: {why}")
+        return load_chosen(store, name, method, seed, say)
+    exported = Store(Path(name))
+    return OnnxAdapter(exported, exported_adapter(exported))
+
+
+def answers_of(adapter: Answering, asked: PoolRequest, store: Store, saying: Asked, progress: Progress) -> Iterator[Answers]:
     """What the adapter says, as `saying` has it, of all images asked about, in their order; `store` is where features are kept.
 
     Raises `InputError` where none can be used, and what reading and encoding them raise.
     """
-    if asked.features:
+    if isinstance(adapter, OnnxAdapter):
+        yield from _in_passing(adapter, asked, saying, progress)
+    elif asked.features:
         yield from label_stored(adapter, asked.features, saying, progress)
-    elif asked.keep is None and asked.settings.get("run.engine") != "ray" and _are_files(asked.paths):
+    elif _is_in_passing(asked):
         yield from _in_passing(adapter, asked, saying, progress)
     else:
         with kept_in(store, asked.keep is not False, progress) as kept:
             yield from label(adapter, asked, kept, saying, progress)
+
+
+def _is_in_passing(asked: PoolRequest) -> bool:
+    return asked.keep is None and asked.settings.get("run.engine") != "ray" and _are_files(asked.paths)
 
 
 def _are_files(paths: Iterable[str]) -> bool:
@@ -64,15 +101,19 @@ def _leads_elsewhere(path: str) -> bool:
     return not is_of_files(path) and ("://" in path or ":" in path or any(sign in path for sign in (*WILD, "{")))
 
 
-def _in_passing(adapter: Adapter, asked: PoolRequest, saying: Asked, progress: Progress) -> Iterator[Answers]:
+def _in_passing(adapter: Answering, asked: PoolRequest, saying: Asked, progress: Progress) -> Iterator[Answers]:
     """Answers about files, of which nothing is stored."""
     found, given = image_paths(asked.paths, progress), asked.settings
     rules = adapter.rules(given.get("extract.depth") or "", given.get("extract.max_pixels"))
-    encoder = adapter.encoder(**asked.encoder, device=given.get("run.device") or "auto")
-    progress.say(f"the encoder works on {encoder.device}")
-    workers = given.get("run.workers")
-    size = given.get("extract.batch_size") or BATCH
-    answers = adapter.stream(found, encoder, progress, size, 2 if workers is None else workers, saying, rules)
+    workers, size = given.get("run.workers"), given.get("extract.batch_size") or BATCH
+    threads = 2 if workers is None else workers
+    if isinstance(adapter, OnnxAdapter):
+        progress.say(f"onnxruntime works with {FILE} on cpu")
+        answers = adapter.stream(found, progress, size, threads, saying, rules)
+    else:
+        encoder = adapter.encoder(**asked.encoder, device=given.get("run.device") or "auto")
+        progress.say(f"the encoder works on {encoder.device}")
+        answers = adapter.stream(found, encoder, progress, size, threads, saying, rules)
     yield from _noticed(answers, progress, len(found))
 
 

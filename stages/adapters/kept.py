@@ -17,7 +17,7 @@ from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.tables import Array, read_table, write_table
+from xmap.store.formats.tables import Array, numbers, read_table, write_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ def read_kept(artifact: Artifact, classes: int) -> Kept | None:
         return None
     path = artifact.file(KEPT)
     table = read_table(path, types=ROWS)
-    columns = {name: table[name].to_numpy() for name in ROWS.names[1:]}
+    columns = {name: numbers(table[name]) for name in ROWS.names[1:]}
     ids = table["sample_id"].to_pylist()
     told = None if len(ids) == facts["samples"] and facts["source"] in SOURCES else "its manifest tells of others"
     problem = _oddity(ids, columns, classes) or told

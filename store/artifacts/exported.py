@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.manifest import MANIFEST, leads_out, seal, seal_holds
 from xmap.store.artifacts.root import EXPORT, remedy_in
@@ -92,6 +94,19 @@ class Export:
         if not whole:
             raise _damaged(self.root, name, "its bytes differ from those that were exported")
         return path
+
+    def data(self, name: str) -> bytes:
+        """All bytes of a file that it lists, which are those that were exported: for readers that take bytes. Raises `ArtifactDamaged`."""
+        entry = self.files.get(name)
+        if entry is None:
+            raise _damaged(self.root, EXPORT, f"it lists no {name}")
+        try:
+            found = read_plain(self.root / name, entry["size"], self.root)
+        except OSError as error:
+            raise _damaged(self.root, name, f"it cannot be read ({error.strerror})") from error
+        if blake3(found, max_threads=blake3.AUTO).hexdigest() != entry["blake3"]:
+            raise _damaged(self.root, name, "its bytes differ from those that were exported")
+        return found
 
     def problems(self) -> Iterator[ArtifactDamaged]:
         """What beside the files that manifests list is not as it was exported."""

@@ -17,7 +17,7 @@ from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.feature_rows import column_keys
 from xmap.store.formats.packs import Packs
 from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, columns_of, makers_of
-from xmap.store.formats.tables import REMEDY, Array, read_table, read_vectors, vectors_column, write_table
+from xmap.store.formats.tables import REMEDY, Array, numbers, read_table, read_vectors, vectors_column, write_table
 
 # Rows that are gathered at a time.
 PART = 1 << 17
@@ -166,7 +166,7 @@ def read_texts(path: Path) -> TextFeatures:
     """Read text features."""
     table, vectors = read_vectors(path, PROMPTS)
     return TextFeatures(
-        table["class_id"].to_numpy().astype(np.int32),
+        numbers(table["class_id"]).astype(np.int32),
         tuple(table["class_name"].to_pylist()),
         tuple(table["template"].to_pylist()),
         vectors,

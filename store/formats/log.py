@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from xmap.store.disk.files import make_folder
 from xmap.store.errors import InputError
-from xmap.store.formats.tables import Array, first_line, read_table, write_table
+from xmap.store.formats.tables import Array, first_line, numbers, read_table, write_table
 
 Column = Array | Sequence[Any] | str | int | float | None
 
@@ -172,7 +172,7 @@ def read_values(path: Path) -> Values:
     table = read_table(path, types=VALUES)
     return Values(
         tuple(table["sample_id"].to_pylist()),
-        table["label"].to_numpy().astype(np.int32),
+        numbers(table["label"]).astype(np.int32),
         tuple(table["class_name"].to_pylist()),
     )
 

@@ -173,9 +173,21 @@ def vectors_column(vectors: Array) -> pa.FixedSizeListArray:
 def vectors_array(column: pa.ChunkedArray) -> Array:
     """A fixed-size-list column as a (rows, C) array of its own dtype."""
     width = column.type.list_size
-    parts = [chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, width) for chunk in column.chunks]
+    parts = [_numbers(chunk.flatten()).reshape(-1, width) for chunk in column.chunks]
     empty = np.empty((0, width), dtype=column.type.value_type.to_pandas_dtype())
     return np.concatenate(parts) if parts else empty
+
+
+def numbers(column: pa.ChunkedArray) -> Array:
+    """A column of numbers as a (rows,) array of its own dtype; holes are NaN."""
+    parts = [_numbers(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, column.type.to_pandas_dtype())
+
+
+def _numbers(values: pa.Array) -> Array:
+    # Pyarrow's own way imports pandas where it is installed, which takes longer than a small table.
+    found: Array = values.to_numpy(zero_copy_only=False) if values.null_count else np.from_dlpack(values)
+    return found
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:
