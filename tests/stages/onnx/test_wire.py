@@ -72,9 +72,7 @@ def test_what_asks_for_more_is_refused(case: Case) -> None:
 
 
 @pytest.mark.failure("received folder")
-@pytest.mark.parametrize(
-    "location", [field(2, b"../s") + field(1, b"location"), field(1, b"x") + field(1, b"location") + field(2, b"../s")]
-)
+@pytest.mark.parametrize("before", [b"", field(1, b"x")])
 def test_fields_in_another_order_or_twice_hide_nothing(before: bytes, case: Case) -> None:
     """The last field of a number counts, in whatever order."""
     location = before + field(2, b"../s") + field(1, b"location")
