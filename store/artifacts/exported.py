@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from blake3 import blake3
 
@@ -26,6 +27,9 @@ from xmap.store.errors import ArtifactDamaged, SchemaMismatch
 SCHEMA, UNSEALED = 2, 1
 README, ENCODER, WEIGHTS = "README.md", "encoder", (".safetensors", ".bin", ".pth")
 ADAPTER = "adapter"
+
+
+Read = TypeVar("Read", Path, bytes)
 
 
 def write_export(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -81,30 +85,31 @@ class Export:
 
     def file(self, name: str) -> Path:
         """The path of a file that it lists, after every byte was read: plain, reached without links. Raises `ArtifactDamaged`."""
+        path = self.root / name
+        with self._reading(name) as entry:
+            whole = require_plain(path, self.root) == entry["size"] and hash_file(path) == entry["blake3"]
+        return self._whole(name, whole, path)
+
+    def data(self, name: str) -> bytes:
+        """All bytes of a file that it lists, which are those that were exported: for readers that take bytes. Raises `ArtifactDamaged`."""
+        with self._reading(name) as entry:
+            found = read_plain(self.root / name, entry["size"], self.root)
+        return self._whole(name, blake3(found, max_threads=blake3.AUTO).hexdigest() == entry["blake3"], found)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """What it lists of a file, while that is read. Raises `ArtifactDamaged` for the system's errors."""
         if name not in self.files:
             raise _damaged(self.root, EXPORT, f"it lists no {name}")
-        path, entry = self.root / name, self.files[name]
         try:
-            size = require_plain(path, self.root)
-            whole = size == entry["size"] and hash_file(path) == entry["blake3"]
+            yield self.files[name]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _damaged(self.root, EXPORT, f"it lists {name}, which is not there") from error
         except OSError as error:
             raise _damaged(self.root, name, f"it cannot be read ({error.strerror})") from error
-        if not whole:
-            raise _damaged(self.root, name, "its bytes differ from those that were exported")
-        return path
 
-    def data(self, name: str) -> bytes:
-        """All bytes of a file that it lists, which are those that were exported: for readers that take bytes. Raises `ArtifactDamaged`."""
-        entry = self.files.get(name)
-        if entry is None:
-            raise _damaged(self.root, EXPORT, f"it lists no {name}")
-        try:
-            found = read_plain(self.root / name, entry["size"], self.root)
-        except OSError as error:
-            raise _damaged(self.root, name, f"it cannot be read ({error.strerror})") from error
-        if blake3(found, max_threads=blake3.AUTO).hexdigest() != entry["blake3"]:
+    def _whole(self, name: str, whole: bool, found: Read) -> Read:
+        if not whole:
             raise _damaged(self.root, name, "its bytes differ from those that were exported")
         return found
 
