@@ -17,7 +17,8 @@ from xmap.stages.fewshot.draw import KEPT_WORDS, NOTHING_KEPT
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.formats.tables import Array, numbers, read_table, write_table
+from xmap.store.formats.arrays import numbers
+from xmap.store.formats.tables import Array, read_table, write_table
 
 if TYPE_CHECKING:
     from torch import Tensor

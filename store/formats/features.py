@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.formats.arrays import numbers, vectors_column
 from xmap.store.formats.feature_rows import column_keys
 from xmap.store.formats.packs import Packs
 from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, columns_of, makers_of
-from xmap.store.formats.tables import REMEDY, Array, numbers, read_table, read_vectors, vectors_column, write_table
+from xmap.store.formats.tables import REMEDY, Array, read_table, read_vectors, write_table
 
 # Rows that are gathered at a time.
 PART = 1 << 17

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from xmap.store.disk.files import make_folder
 from xmap.store.errors import InputError
-from xmap.store.formats.tables import Array, first_line, numbers, read_table, write_table
+from xmap.store.formats.arrays import numbers
+from xmap.store.formats.tables import Array, first_line, read_table, write_table
 
 Column = Array | Sequence[Any] | str | int | float | None
 

@@ -29,8 +29,9 @@ from xmap.store.artifacts.identity import safe_name
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.disk.files import hash_file, make_unlinked_folder, require_plain, write_bytes
 from xmap.store.errors import ArtifactDamaged, NotPlain
+from xmap.store.formats.arrays import vectors_column
 from xmap.store.formats.feature_rows import KEY, ROWS, Rows, column_keys, keys_of
-from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns, vectors_column
+from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns
 
 DIGITS = 16
 # Rows that are gathered at once, where they lie scattered.

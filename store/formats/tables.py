@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from xmap.store.disk.files import atomic_file, open_plain
 from xmap.store.disk.headers import require_room
 from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, NotPlain, is_of_memory
+from xmap.store.formats.arrays import vectors_array
 
 TABLE_SCHEMA_VERSION = 1
 # Small enough that a reader of some epochs or samples skips the rest, and that two cores share one file.
@@ -162,32 +163,6 @@ def open_foreign(file: BinaryIO, name: str, buffer: int = 0) -> Iterator[Any]:
             yield table
     except UNREADABLE as error:
         raise _unreadable(name, error, "write it again.") from error
-
-
-def vectors_column(vectors: Array) -> pa.FixedSizeListArray:
-    """A (rows, C) float32 or float16 array as a fixed-size-list column, without copying."""
-    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-
-
-def vectors_array(column: pa.ChunkedArray) -> Array:
-    """A fixed-size-list column as a (rows, C) array of its own dtype."""
-    width = column.type.list_size
-    parts = [_numbers(chunk.flatten()).reshape(-1, width) for chunk in column.chunks]
-    empty = np.empty((0, width), dtype=column.type.value_type.to_pandas_dtype())
-    return np.concatenate(parts) if parts else empty
-
-
-def numbers(column: pa.ChunkedArray) -> Array:
-    """A column of numbers as a (rows,) array of its own dtype; holes are NaN."""
-    parts = [_numbers(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.empty(0, column.type.to_pandas_dtype())
-
-
-def _numbers(values: pa.Array) -> Array:
-    # Pyarrow's own way imports pandas where it is installed, which takes longer than a small table.
-    found: Array = values.to_numpy(zero_copy_only=False) if values.null_count else np.from_dlpack(values)
-    return found
 
 
 def _read(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from xmap.store.errors import ArtifactDamaged, InputError, StoreFull, XmapError
-from xmap.store.formats.tables import open_foreign, read_footer, read_table, vectors_array, vectors_column, write_table
+from xmap.store.formats.arrays import vectors_array, vectors_column
+from xmap.store.formats.tables import open_foreign, read_footer, read_table, write_table
 
 ROWS, WIDTH = 3000, 16
 

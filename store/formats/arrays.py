@@ -1,0 +1,35 @@
+"""Columns of tables as arrays, and back, without copying where that can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def vectors_column(vectors: npt.NDArray[Any]) -> pa.FixedSizeListArray:
+    """A (rows, C) float32 or float16 array as a fixed-size-list column, without copying."""
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def vectors_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A fixed-size-list column as a (rows, C) array of its own dtype."""
+    width = column.type.list_size
+    parts = [_numbers(chunk.flatten()).reshape(-1, width) for chunk in column.chunks]
+    empty = np.empty((0, width), dtype=column.type.value_type.to_pandas_dtype())
+    return np.concatenate(parts) if parts else empty
+
+
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers as a (rows,) array of its own dtype; holes are NaN."""
+    parts = [_numbers(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, column.type.to_pandas_dtype())
+
+
+def _numbers(values: pa.Array) -> npt.NDArray[Any]:
+    # Pyarrow's own way imports pandas where it is installed, which takes longer than a small table.
+    found: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False) if values.null_count else np.from_dlpack(values)
+    return found
