@@ -89,7 +89,7 @@ def test_an_exported_folder_says_what_it_is_and_is_sound(world: Path, tmp_path: 
     target = tmp_path / "portable"
     assert call("export", target, "--store", world / "store").exit_code == 0
     readme = (target / "README.md").read_text("utf-8")
-    assert all(f"{label}. {name}" in readme for label, name in enumerate(("ant", "bee", "cat")))
+    assert all(f"{label}. `{name}`" in readme for label, name in enumerate(("ant", "bee", "cat")))
     facts = json.loads((target / "xmap-export.json").read_text("utf-8"))
     assert facts["classes"] == ["ant", "bee", "cat"]
     assert facts["method"] == "xmadapter"
@@ -99,6 +99,28 @@ def test_an_exported_folder_says_what_it_is_and_is_sound(world: Path, tmp_path: 
     assert again.exit_code == 2
     assert "is not empty" in again.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["portable"], "nothing half-written is left"
+
+
+def test_the_card_tells_of_corrections_and_of_no_test_that_was_not_made(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "fix.csv").write_text("sample_id,label\ntrain/ant/0.png,bee\n")
+    store = ("--store", tmp_path / "store")
+    done = call("run", "--data", world / "photos", *RUN, "--methods", "zero-shot", "--labels", tmp_path / "fix.csv", *store)
+    assert done.exit_code == 0, done.output
+    shutil.rmtree(tmp_path / "store" / "eval")
+    assert call("export", tmp_path / "portable", *store).exit_code == 0
+    facts = json.loads((tmp_path / "portable/xmap-export.json").read_text("utf-8"))
+    assert facts["data"]["name"] == "photos"
+    assert facts["data"]["support"] == 6
+    assert facts["data"]["counts"] == {"train": 12, "val": 6, "test": 12}
+    assert [Path(name).name for name in facts["data"]["corrections"]] == ["fix.csv"]
+    assert any("corrects the labels of 1 image" in remark for remark in facts["data"]["remarks"])
+    assert facts["validation"]["samples"] == facts["kept"]["samples"]
+    assert facts.keys().isdisjoint({"test", "test_accuracy"})
+    assert "test images" not in (tmp_path / "portable/README.md").read_text("utf-8")
+    assert call("export", tmp_path / "again", "--store", tmp_path / "portable").exit_code == 0
+    again = json.loads((tmp_path / "again/xmap-export.json").read_text("utf-8"))
+    assert again["validation"] == facts["validation"]
+    assert again["data"].keys() == {"name", "support", "views"}
 
 
 @pytest.mark.failure("cut or missing file")
@@ -237,7 +259,7 @@ def test_imported_features_do_not_name_their_encoder(tmp_path: Path) -> None:
     assert wrong.exit_code == 2
     assert "width 128, the adapter takes 8" in wrong.stderr
     assert call("export", tmp_path / "portable").exit_code == 0
-    assert "is not in here" in (tmp_path / "portable/README.md").read_text()
+    assert "not named: the features came from elsewhere" in (tmp_path / "portable/README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""What an exported folder says of its adapter, for programs: where it comes from, how it was chosen, and what it was measured at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.encoder import stated_encoder
+from xmap.stages.adapters.kept import Kept
+from xmap.stages.adapters.sets import Sets
+from xmap.stages.adapters.strangeness import Rejection
+from xmap.stages.encoder.names import LOCAL
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.manifest import versions
+from xmap.store.artifacts.usable import usable
+from xmap.store.sql.views import providers_of
+
+# The two-sided 95 % quantile of the normal distribution.
+Z = 1.959964
+LEVEL, ACCEPTED = 0.9, 0.95
+
+
+def facts_of(adapter: Adapter) -> dict[str, Any]:
+    """All facts, as JSON values. `validation` is of samples that chose nothing, `test` of an evaluation, each where there is one."""
+    artifact, summary, texts = adapter.artifact, adapter.artifact.summary, adapter.texts
+    kept, tested = adapter.scorer.promises.kept, _tested(adapter)
+    return {
+        "adapter": artifact.fingerprint,
+        "name": artifact.name,
+        "method": summary["method"],
+        **{name: artifact.fields[name] for name in ("version", "origin") if name in artifact.fields},
+        **{name: summary[name] for name in ("shots", "seed", "options", "settings") if name in summary},
+        "selection": summary["selection"],
+        "selected_on": summary["selection"]["selected_on"],
+        "trainable_parameters": summary["trainable_parameters"],
+        **{name: summary[name] for name in ("calibration", "kept") if name in summary},
+        **({} if kept is None else _validation(kept)),
+        **({} if tested is None else {"test": tested, "test_accuracy": tested["accuracy"]}),
+        "classes": list(adapter.classes),
+        "data": _data(adapter),
+        **_encoder(texts),
+        "command": artifact.manifest["command"],
+        "trained": artifact.manifest["created"],
+        "versions": versions(),
+        "trained_with": artifact.manifest["versions"],
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def interval(accuracy: float, samples: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (0 to 1) of so many samples, at least one: it holds for few, and where all are right."""
+    middle, width = accuracy + Z**2 / (2 * samples), Z * math.sqrt(accuracy * (1 - accuracy) / samples + Z**2 / (4 * samples**2))
+    whole = 1 + Z**2 / samples
+    return max(0.0, (middle - width) / whole), min(1.0, (middle + width) / whole)
+
+
+def _measured(right: float, samples: int) -> dict[str, Any]:
+    """An accuracy (percent) with its interval, of a share (0 to 1) that is right."""
+    return {"accuracy": 100 * right, "interval": [100 * end for end in interval(right, samples)], "samples": samples}
+
+
+def _validation(kept: Kept) -> dict[str, Any]:
+    """What samples that chose nothing say, and the promises that stand on them."""
+    promises = {"sets": Sets(kept, LEVEL).words, "rejection": str(Rejection(kept, ACCEPTED))}
+    if not len(kept):
+        return {"promises": promises}
+    measured = _measured(float((kept.predicted == kept.labels).mean()), len(kept))
+    return {"validation": {**measured, "log_loss": float(kept.nonconformity.mean()), "source": kept.source}, "promises": promises}
+
+
+def _tested(adapter: Adapter) -> dict[str, Any] | None:
+    """The accuracy of this very adapter on the test images of the newest evaluation that scored it."""
+    summary = adapter.artifact.summary
+    for evaluation in reversed(adapter.store.artifacts("eval")):
+        if evaluation.inputs.get(f"adapter {summary['method']} seed {summary['seed']}") != adapter.artifact.fingerprint:
+            continue
+        for row in usable(evaluation).summary["results"]:
+            by_seed = dict(zip(row["seeds"], row["accuracies"], strict=False))
+            if row["method"] == summary["method"] and summary["seed"] in by_seed and evaluation.summary["samples"]:
+                measured = _measured(float(by_seed[summary["seed"]]) / 100, int(evaluation.summary["samples"]))
+                return {**measured, "evaluation": evaluation.fingerprint}
+    return None
+
+
+def _data(adapter: Adapter) -> dict[str, Any]:
+    """The data set: its name, the images of each split and what was said of them, where its features are still in the store."""
+    cache = adapter.cache_artifact
+    found: dict[str, Any] = {"name": adapter.dataset, "support": cache.summary["entries"], "views": cache.summary["views"]}
+    images = _images(adapter, cache)
+    if images is None:
+        return found
+    tables = images.manifest.get("source", {}).get("data", {}).get("labels", "")
+    listed = [tables] if isinstance(tables, str) else list(tables)
+    facts = {name: images.summary[name] for name in ("counts", "bad", "remarks") if name in images.summary}
+    return {**found, **facts, "corrections": [name for name in listed if name], "images": images.fingerprint}
+
+
+def _images(adapter: Adapter, cache: Artifact) -> Artifact | None:
+    """The image features that the support was drawn from."""
+    behind = providers_of(adapter.store.artifacts("images")).get(cache.inputs.get("support", ""), ())
+    return next(iter(behind), None)
+
+
+def _encoder(texts: Artifact) -> dict[str, Any]:
+    """Which encoder: its name here, and what identifies its weights and sizes anywhere."""
+    fields: Mapping[str, Any] = texts.fields.get("encoder", {})
+    if not fields:
+        return {"encoder": texts.name, "encoder_weights": None}
+    stated, name = stated_encoder(texts).model, str(texts.summary.get("model", texts.name))
+    # Where a folder of a model lies is nobody's to know.
+    model = {} if stated.startswith(LOCAL) else {"encoder_model": stated}
+    sizes = {"width": fields["model"]["embed_dim"], "image_size": fields["preprocess"]["size"], "precision": fields["precision"]}
+    return {"encoder": name, **model, "encoder_weights": fields["weights"], "encoder_sizes": sizes}
