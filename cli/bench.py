@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,13 +17,20 @@ from xmap.cli.results import plain_row, shots_of
 from xmap.cli.settings import Settings, with_settings
 from xmap.pipeline.studies.grid import GridConfig
 from xmap.pipeline.studies.jobs import jobs_of
+from xmap.pipeline.studies.learning import picture, picture_file
 
 if TYPE_CHECKING:
     from xmap.pipeline.studies.bench import BenchResult, Cell
 
 
 @partial(with_settings, study=GridConfig)
-def command(settings: Settings, grid: GridConfig) -> None:
+def command(
+    settings: Settings,
+    grid: GridConfig,
+    drawn: Annotated[
+        str, typer.Option("--picture", metavar="FILE.svg", help="Also draw accuracy against shots, a line a method.", show_default=False)
+    ] = "",
+) -> None:
     """Run datasets x shots x seeds x methods, reusing what there is, and print the grid beside published numbers.
 
     With --data in place of --datasets or --features the grid is that of your own images. A dataset that fails is reported and the
@@ -33,12 +40,16 @@ def command(settings: Settings, grid: GridConfig) -> None:
     """
     from xmap.pipeline.studies.bench import bench
 
+    target = picture_file(drawn) if drawn else None
     jobs = jobs_of(settings.config, grid)
     with progress_on_stderr(settings.quiet) as progress:
         progress.start("looking at images and model", 1)
         counts = sorted(grid.shots)
         result = bench(settings.store, jobs, counts, progress, lambda outcome: progress.say(outcome_line(outcome)), settings.rehash)
     settings.destination.write(_sheet(result, settings.config.run.protocol))
+    if target and result.cells:
+        shown = [(cell.title, row) for cell in result.cells for row in cell.results]
+        target.write(picture(shown, PROTOCOLS[settings.config.run.protocol]).encode())
     for failure in result.failures if settings.quiet else ():
         warn(f"{failure.place} failed: {failure.message}")
     if result.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from xmap.pipeline.adapters.adapter import INPUTS
 from xmap.pipeline.run.source import stated
 from xmap.pipeline.studies.growth import growth_of
+from xmap.pipeline.studies.learning import has_curve, picture
 from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_evaluation, raise_damage
 from xmap.stages.config import DataConfig
@@ -58,6 +60,7 @@ def report(
     runs = [_run(store, evaluation, by_print, label, data, max_pixels) for evaluation, label in zip(evaluations, labels, strict=True)]
     with connect(store.root) as connection:
         found = gather(connection, runs, limit)
+    found["learning"] = _learning(runs)
     title = f"xmap report: {', '.join(dict.fromkeys(run.name for run in runs))}"
     made = datetime.now(UTC).isoformat(timespec="seconds")
     whole = page(title, {"title": title, "made": made, **found}).encode()
@@ -65,6 +68,15 @@ def report(
     target.write(whole)
     remarks = dict.fromkeys(remark for run in runs for remark in run.pictures.remarks)
     return Report(target.name, len(whole), tuple(remarks), tuple(dict.fromkeys(run.pictures.place for run in runs if run.pictures.place)))
+
+
+def _learning(runs: Sequence[Run]) -> str:
+    """Accuracy against shots as the address of a picture; empty where the evaluations are no curve."""
+    names = {run.evaluation.inputs["test"]: run.texts.name for run in runs}
+    twice = len(set(names.values())) < len(names)
+    titles = {test: f"{name}, test images {test[:8]}" if twice else name for test, name in names.items()}
+    results = [(titles[run.evaluation.inputs["test"]], row) for run in runs for row in usable(run.evaluation).summary["results"]]
+    return f"data:image/svg+xml;base64,{b64encode(picture(results).encode()).decode()}" if has_curve(results) else ""
 
 
 def _in_store(store: Store, runs: Sequence[Run]) -> Output:

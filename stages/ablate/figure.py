@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from xmap.stages.pages.scale import scale
+
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 64
-TICKS = 5
-SMALLEST, MOST = 1e-9, 1e15
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#333}.title{font-size:14px;font-weight:600}.grid{stroke:#ddd}.bar{stroke:#0072b2;"
     "stroke-width:2}.point{fill:#0072b2}.default{fill:#d55e00}.level{stroke:#d55e00;stroke-dasharray:4 4}"
@@ -70,14 +70,3 @@ def _mark(x: float, y: float, point: Point) -> str:
     if point.default:
         return f'<path class="default" d="M{x:.1f} {y - 7:.1f}l7 7l-7 7l-7 -7z">{about}</path>'
     return f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="5">{about}</circle>'
-
-
-def scale(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float, float]:
-    """Bottom, top and step of an axis that holds all finite values up to 1e15, at round numbers; 0 to 1 where there are none."""
-    found = [min(max(float(value), -MOST), MOST) for value in (*lows, *highs) if math.isfinite(value)]
-    low, high = (min(found), max(found)) if found else (0.0, 1.0)
-    # Of nearly equal numbers no more is told apart than they have digits.
-    rough = max(high / TICKS - low / TICKS, 1e-3 / TICKS, SMALLEST * max(abs(low), abs(high)))
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - SMALLEST))
-    return math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step

@@ -140,6 +140,8 @@ function training() {
 }
 
 // Only where the store holds the method at several numbers of shots.
+const learning = () => report.learning && section("learning", "Accuracy against shots", "All methods of these runs on their test images, each with its 95 % interval", el("div", { class: "scroll" }, el("img", { class: "learning", src: report.learning, alt: "Accuracy against shots, a line a method; the numbers are in the tables of the runs" })));
+
 function growth() {
   const found = state.shown.growth;
   if (!found) return "";
@@ -227,7 +229,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), growth(), distributions(), scatter(), samples(), suspects() || "", misleading() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), learning() || "", growth(), distributions(), scatter(), samples(), suspects() || "", misleading() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmap.stages.ablate.figure import Point, draw, scale
+from xmap.stages.ablate.figure import Point, draw
+from xmap.stages.pages.scale import scale
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from xmap.stages.ablate.figure import Point, draw, scale
+from xmap.stages.ablate.figure import Point, draw
+from xmap.stages.pages.scale import scale
 from xmap.stages.report.series import histogram
 
 pytestmark = pytest.mark.failure("odd output")
