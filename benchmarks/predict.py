@@ -79,8 +79,8 @@ def rate(folder: Path) -> list[str]:
     forward, found = (before + after) / 2, count / seconds
     return [
         f"{count:,} photographs ({PASSES} copies of each), {MODEL} with random weights, batches of {BATCH}, "
-        f"{torch.get_num_threads()} threads: {forward:.1f} images/s by the bare forward pass, {found:.1f} by `xmap predict --data`, answers written: "
-        f"**{found / forward:.2f}** of it.",
+        f"{torch.get_num_threads()} threads: {forward:.1f} images/s by the bare forward pass, {found:.1f} by `xmap predict --data`, "
+        f"answers written: **{found / forward:.2f}** of it.",
         "",
         f"Labelled first by {FIRST} in {whole:.1f} s, hashing and loading the encoder included; again by {AGAIN}, "
         f"from kept features, in {repeated:.2f} s: **{whole / repeated:.0f}** times faster.",
