@@ -14,6 +14,8 @@ from xmap.store.errors import InputError
 
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL, ANSWERS = "images", "texts", "coop", "cache", "adapter", "pairs", "eval", "answers"
 FIXED = "support-"
+# The part of imported features that holds rows without a label.
+POOL = "pool"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.dataset import SPLITS, TEST, known_contents
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
-from xmap.stages.names import IMAGES
+from xmap.stages.names import IMAGES, POOL
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.root import is_exported
@@ -107,7 +107,7 @@ def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress)
     _require_fitting(adapter, images)
     learned, predictor = _learned(images_of(adapter)), Predictor(adapter.scorer, saying)
     counts = dict(images.summary["counts"])
-    splits = [split for split in SPLITS if counts.get(split)] or list(counts)
+    splits = [split for split in (*SPLITS, POOL) if counts.get(split)] or list(counts)
     tables = [path for split in splits for path in images.files(suffix=".parquet") if path.name.rpartition("-")[0] == split]
     progress.start("label stored features", sum(int(counts[split]) for split in splits))
     for rows in plain_rows(tables, CHUNK):

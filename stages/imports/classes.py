@@ -144,7 +144,7 @@ def _refuse(whys: Sequence[str], values: Sequence[object], codes: Array, place: 
     bad = np.asarray([bool(why) for why in whys])[codes]
     if bad.any():
         row = int(np.argmax(bad))
-        why, more = whys[codes[row]].strip(" ()"), f" ({int(bad.sum()):,} rows have such)"
+        why, more = whys[codes[row]].strip(" ()"), f" ({int(bad.sum()):,} rows have such)" * bool(bad.sum() > 1)
         raise InputError(
             f"{place} row {row:,} has the label {values[codes[row]]!r:.80}, {why}{more}; {remedy}, or no label where there is none."
         )

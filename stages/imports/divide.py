@@ -19,9 +19,6 @@ from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
 
-# Where rows without a label are kept.
-POOL = "pool"
-
 
 def told_splits(
     column: pa.Array, labels: Array, classes: Sequence[str], place: str, called: str = ""
@@ -40,12 +37,12 @@ def told_splits(
     used -= {""}
     if not used:
         return None, ()
-    meant = meanings(used) if all(map(is_split, used)) else meanings_inside(used)
+    meant = meanings_inside(used) or meanings(filter(is_split, used))
     lost = known & np.asarray([word not in meant for word in words])[codes]
     if lost.any():
         row = int(np.argmax(lost))
         raise InputError(
-            f"{place} row {row:,} has the split {words[codes[row]]!r:.80}; write one of train, val, test for all rows with a label."
+            f"{place} row {row:,} has the split {words[codes[row]]!r:.80}; write train, val or test for all rows with a label."
         )
     if len(set(meant.values())) == 1:
         return None, (f"all rows are in the split {named(sorted(used))}, which divides nothing",)

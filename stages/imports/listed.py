@@ -14,7 +14,7 @@ from xmap.stages.datasets.sources.table_files import read_table
 from xmap.stages.imports.asked import LISTS, NAMES, Asked
 from xmap.stages.imports.npy import NPY, Npy
 from xmap.stages.imports.tables import Table
-from xmap.stages.imports.vectors import AT_ONCE, IDS
+from xmap.stages.imports.vectors import IDS, at_once
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
@@ -68,7 +68,7 @@ def read_listed(path: Path, role: str) -> Listed:
 def npy_column(path: Path) -> pa.Array:
     """A `.npy` array of one dimension, of numbers or text. Raises `InputError`."""
     array = Npy.open(path, 1, "iufbU", "one number or text a row")
-    parts = [pa.array(part, pa.string() if part.dtype.kind == "U" else None) for part in array.chunks(AT_ONCE)]
+    parts = [pa.array(part, pa.string() if part.dtype.kind == "U" else None) for part in array.chunks(at_once(array.dtype.itemsize))]
     return pa.chunked_array(parts).combine_chunks() if parts else pa.array([], pa.string())
 
 
@@ -80,10 +80,10 @@ def ids_of(column: pa.Array, place: str, first: int = 0) -> pa.Array:
     odd = pc.or_(pc.match_substring_regex(ids, r"^\s*$|[\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]"), pc.greater(pc.utf8_length(ids), 1000))
     bad = pc.or_kleene(odd, ids.is_null()).to_numpy(zero_copy_only=False).astype(bool)
     if bad.any():
-        row = int(np.argmax(bad))
+        row, more = int(np.argmax(bad)), f" ({int(bad.sum()):,} rows have such)" * bool(bad.sum() > 1)
         raise InputError(
-            f"{place} row {first + row:,} has the id {ids[row].as_py()!r:.80}, which is empty, too long or holds control characters "
-            f"({int(bad.sum()):,} rows have such); correct it, or choose other ids with --ids."
+            f"{place} row {first + row:,} has the id {ids[row].as_py()!r:.80}, which is empty, too long or holds control "
+            f"characters{more}; correct it, or choose other ids with --ids."
         )
     return ids
 

@@ -54,6 +54,11 @@ class Npy:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def row(self) -> int:
+        """Bytes of a row."""
+        return prod(self.shape[1:]) * self.dtype.itemsize
+
     def chunks(self, rows: int) -> Iterator[Array]:
         """The rows in order, so many at a time, in the byte order of this machine. Raises `InputError` where the file was cut."""
         with _opened(self.path) as file:

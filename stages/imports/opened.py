@@ -15,7 +15,7 @@ from xmap.stages.imports.asked import Asked
 from xmap.stages.imports.listed import ids_of
 from xmap.stages.imports.npy import Npy
 from xmap.stages.imports.tables import Table
-from xmap.stages.imports.vectors import AT_ONCE, IDS, ROLES, SPLITS, Rows, Vectors, fit, vectors_of
+from xmap.stages.imports.vectors import IDS, ROLES, SPLITS, Rows, Vectors, at_once, fit, vectors_of
 from xmap.store.errors import InputError
 
 VECTORS = "vectors"
@@ -66,7 +66,7 @@ def _table_rows(parts: Sequence[Part], columns: Mapping[str, str], only: Only | 
     for part in parts:
         place, number = str(part.table.path), 0
         wanted = [*columns.values(), *([only.column] if only else [])]
-        for first, batch in part.table.batches(wanted, AT_ONCE):
+        for first, batch in part.table.batches(wanted, at_once(part.table.row(columns[VECTORS]))):
             kept = only(batch) if only else batch
             vectors = vectors_of(kept[columns[VECTORS]], place, first)
             told = {role: kept[name] for role, name in columns.items() if role != VECTORS}
@@ -100,7 +100,7 @@ def of_arrays(blocks: Sequence[Block], columns: Mapping[str, str]) -> Vectors:
 def _array_rows(blocks: Sequence[Block]) -> Iterator[Rows]:
     for block in blocks:
         told, first = block.told(), 0
-        for part in block.array.chunks(AT_ONCE):
+        for part in block.array.chunks(at_once(block.array.row)):
             yield Rows(fit(part, str(block.array.path), first), {role: column.slice(first, len(part)) for role, column in told.items()})
             first += len(part)
 

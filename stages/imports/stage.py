@@ -15,7 +15,6 @@ from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
 from xmap.stages.datasets.dataset import SPLITS
 from xmap.stages.imports.asked import Asked
 from xmap.stages.imports.classes import Known
-from xmap.stages.imports.divide import POOL
 from xmap.stages.imports.listed import some_of
 from xmap.stages.imports.request import Request
 from xmap.stages.imports.split_tables import SplitTables
@@ -23,6 +22,7 @@ from xmap.stages.imports.stored import refuse_collision, require_scale
 from xmap.stages.imports.survey import Settled, Survey, digests_of, settle, survey
 from xmap.stages.imports.texts import Texts
 from xmap.stages.imports.vectors import ROLES, Vectors
+from xmap.stages.names import POOL
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import Json

@@ -21,6 +21,8 @@ TABLES = (PARQUET, *ARROW)
 MARK = b"ARROW1"
 # Bytes of a column that are in memory at once.
 BUFFER = 1 << 20
+# Bytes of a vector of 2,048 numbers.
+WIDE = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Table:
         first = 0
         with _readable(self.path) as file:
             read = _parquet_batches if _is_parquet(self.path) else _arrow_batches
-            for batch in read(file, self.path, list(dict.fromkeys(columns))):
+            for batch in read(file, self.path, list(dict.fromkeys(columns)), rows):
                 # Offsets that lead out of their buffer would be followed.
                 batch.validate(full=True)
                 for start in range(0, len(batch), rows):
@@ -61,6 +63,12 @@ class Table:
         """One whole column. Raises `InputError`."""
         parts = [part[name] for _, part in self.batches([name], 1 << 16)]
         return pa.chunked_array(parts, self.kind(name)).combine_chunks() if parts else pa.array([], self.kind(name))
+
+    def row(self, name: str) -> int:
+        """Bytes of a row of a column of vectors, so far as its type tells: else those of a wide one."""
+        kind = self.schema.field(name).type
+        kind = kind.storage_type if isinstance(kind, pa.ExtensionType) else kind
+        return int(kind.list_size * kind.value_type.bit_width // 8) if pa.types.is_fixed_size_list(kind) else WIDE
 
     def kind(self, name: str) -> pa.DataType:
         """What a column holds: of one with few different values these."""
@@ -105,11 +113,11 @@ def _parquet_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return table.schema_arrow, table.metadata.num_rows
 
 
-def _parquet_batches(file: BinaryIO, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: BinaryIO, path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     with open_foreign(file, str(path), BUFFER) as table:
         # A name with a dot in it is to pyarrow one inside another.
         wanted = None if any("." in name for name in columns) else columns
-        for batch in table.iter_batches(1 << 13, columns=wanted, use_threads=False):
+        for batch in table.iter_batches(rows, columns=wanted, use_threads=False):
             yield batch.select(columns)
 
 
@@ -120,7 +128,7 @@ def _arrow_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return schema, sum(len(batch) for batch in batches)
 
 
-def _arrow_batches(file: BinaryIO, path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _arrow_batches(file: BinaryIO, path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     with _reader(file) as (schema, _):
         places = sorted(schema.get_field_index(name) for name in columns)
     with _reader(file, places) as (_, batches):

@@ -15,7 +15,7 @@ from xmap.stages.imports.asked import Asked
 from xmap.stages.imports.classes import MOST, Classes
 from xmap.stages.imports.npy import NPY, Npy
 from xmap.stages.imports.tables import TABLES, Table, is_vectors
-from xmap.stages.imports.vectors import AT_ONCE, fit, vectors_of
+from xmap.stages.imports.vectors import at_once, fit, vectors_of
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
@@ -31,7 +31,8 @@ class Texts:
         if path.suffix.lower() == NPY:
             array = Npy.open(path, 2, "f", "a row of floats for each class")
             self._named: Mapping[str, Array] | None = None
-            parts = [fit(part, str(path), AT_ONCE * number) for number, part in enumerate(array.chunks(AT_ONCE))]
+            rows = at_once(array.row)
+            parts = [fit(part, str(path), rows * number) for number, part in enumerate(array.chunks(rows))]
             self._rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
         elif path.suffix.lower() in TABLES:
             self._named = _named_rows(Table.open(path))
@@ -83,7 +84,7 @@ def _named_rows(table: Table) -> Mapping[str, Array]:
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise InputError(f"{place} has several rows of {named(twice)}; give each class one, as the mean of its prompts.")
-    parts = [vectors_of(part[vectors], place, first) for first, part in table.batches([vectors], AT_ONCE)]
+    parts = [vectors_of(part[vectors], place, first) for first, part in table.batches([vectors], at_once(table.row(vectors)))]
     return dict(zip(keys, (row for part in parts for row in part), strict=True))
 
 

@@ -15,8 +15,8 @@ from xmap.store.formats.tables import WIDEST, Array
 # What is told of a row, beside its vector.
 LABELS, IDS, SPLITS = "labels", "ids", "splits"
 ROLES = (LABELS, IDS, SPLITS)
-# Rows that are read at a time.
-AT_ONCE = 1 << 13
+# Rows that are read at a time at most, and bytes.
+ROWS, BYTES = 1 << 13, 16 << 20
 # Below this length a vector has no direction: it is divided by this at least.
 SHORTEST = 1e-12
 
@@ -48,6 +48,11 @@ class Vectors:
     names: Sequence[str] | None = None
     hollow: bool = False
     unread: str = ""
+
+
+def at_once(row: int) -> int:
+    """How many rows of so many bytes are read at a time."""
+    return max(1, min(ROWS, BYTES // max(1, row)))
 
 
 def vectors_of(column: pa.Array, place: str, first: int) -> Array:

@@ -159,7 +159,8 @@ def open_foreign(file: BinaryIO, name: str, buffer: int = 0) -> Iterator[Any]:
     Raises `ArtifactDamaged`.
     """
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=buffer) as table:
+        # What is read ahead of time stays until the end, and would be the whole file.
+        with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=buffer, pre_buffer=not buffer) as table:
             yield table
     except UNREADABLE as error:
         raise _unreadable(name, error, "write it again.") from error
