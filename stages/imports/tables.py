@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from xmap.stages.datasets.places.files import opened
 from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, is_of_memory
@@ -21,6 +22,8 @@ TABLES = (PARQUET, *ARROW)
 MARK = b"ARROW1"
 # Bytes of a column that are in memory at once.
 BUFFER = 1 << 20
+# Bytes of a text that tells an id, a label or a split: far more than any may have.
+LONGEST = 1 << 14
 # Bytes of a vector of 2,048 numbers.
 WIDE = 1 << 13
 
@@ -51,7 +54,7 @@ class Table:
         first = 0
         with _readable(self.path) as file:
             read = _parquet_batches if _is_parquet(self.path) else _arrow_batches
-            for batch in read(file, self.path, list(dict.fromkeys(columns)), rows):
+            for batch in read(file, self, list(dict.fromkeys(columns)), rows):
                 # Offsets that lead out of their buffer would be followed.
                 batch.validate(full=True)
                 for start in range(0, len(batch), rows):
@@ -85,7 +88,13 @@ def is_vectors(kind: pa.DataType) -> bool:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    """A column with the text of each row; one long text and a number for each row may be a few bytes in the file."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    words = column.dictionary
+    if pa.types.is_string(words.type) and (pc.max(pc.binary_length(words)).as_py() or 0) > LONGEST:
+        raise pa.ArrowInvalid(f"it has a text of more than {LONGEST:,} bytes")
+    return column.dictionary_decode()
 
 
 def _is_parquet(path: Path) -> bool:
@@ -113,8 +122,9 @@ def _parquet_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return table.schema_arrow, table.metadata.num_rows
 
 
-def _parquet_batches(file: BinaryIO, path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    with open_foreign(file, str(path), BUFFER) as table:
+def _parquet_batches(file: BinaryIO, found: Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    texts = [name for name in columns if pa.types.is_string(found.schema.field(name).type)]
+    with open_foreign(file, str(found.path), BUFFER, texts) as table:
         # A name with a dot in it is to pyarrow one inside another.
         wanted = None if any("." in name for name in columns) else columns
         for batch in table.iter_batches(rows, columns=wanted, use_threads=False):
@@ -128,7 +138,7 @@ def _arrow_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return schema, sum(len(batch) for batch in batches)
 
 
-def _arrow_batches(file: BinaryIO, path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _arrow_batches(file: BinaryIO, found: Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     with _reader(file) as (schema, _):
         places = sorted(schema.get_field_index(name) for name in columns)
     with _reader(file, places) as (_, batches):

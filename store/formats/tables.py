@@ -153,14 +153,15 @@ def require_columns(path: Path, types: pa.Schema, vectors: str = "") -> Mapping[
 
 
 @contextmanager
-def open_foreign(file: BinaryIO, name: str, buffer: int = 0) -> Iterator[Any]:
+def open_foreign(file: BinaryIO, name: str, buffer: int = 0, texts: Sequence[str] = ()) -> Iterator[Any]:
     """A Parquet file of others, as pyarrow's `ParquetFile`, to be read a row group at a time, or so many bytes of a column.
 
-    Raises `ArtifactDamaged`.
+    Columns of `texts` come with each text once, and numbers. Raises `ArtifactDamaged`.
     """
     try:
         # What is read ahead of time stays until the end, and would be the whole file.
-        with pq.ParquetFile(file, page_checksum_verification=True, buffer_size=buffer, pre_buffer=not buffer) as table:
+        read: dict[str, Any] = {"buffer_size": buffer, "pre_buffer": not buffer, "read_dictionary": list(texts)}
+        with pq.ParquetFile(file, page_checksum_verification=True, **read) as table:
             yield table
     except UNREADABLE as error:
         raise _unreadable(name, error, "write it again.") from error

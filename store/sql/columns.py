@@ -16,8 +16,8 @@ _NAMES: Mapping[str, Column] = {
 }
 _SAMPLE: Mapping[str, Column] = {
     "sample_id": ("VARCHAR", "path of the image relative to the dataset"),
-    "split": ("VARCHAR", "train, val or test"),
-    "label": ("INTEGER", "index of the true class"),
+    "split": ("VARCHAR", "train, val or test; pool, of imported vectors without a label"),
+    "label": ("INTEGER", "index of the true class; -1 in a pool"),
 }
 _RUN: Mapping[str, Column] = {
     "run": ("VARCHAR", "folder name of the adapter"),

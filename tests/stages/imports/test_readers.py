@@ -171,6 +171,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "twice": ("table", lambda at: broken(at, "a.parquet", id=["a", "a", "b", "b", *map(str, range(56))]), "2 ids ('a', 'b') more"),
     "an id of none": ("table", lambda at: broken(at, "a.parquet", id=[None, *map(str, range(59))]), "row 0 has the id None"),
     "an id of signs": ("table", lambda at: broken(at, "a.parquet", id=["a\x1b[2J", *map(str, range(59))]), "control characters"),
+    "a long id for all": ("table", lambda at: broken(at, "a.parquet", id=["a" * 100_000] * 60), "has a text of more than 16,384 bytes"),
     "one class": ("table", lambda at: broken(at, "a.parquet", label=["ant"] * 60), "has one class, 'ant'"),
     "several kinds": ("table", lambda at: two(at, label=[*range(60)]), "have labels of different kinds"),
     "columns differ": ("table", lambda at: two(at, label=None), "has no column 'label', which"),
