@@ -124,9 +124,10 @@ class Foreign:
     def scores(self, fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
         with self._plugin.blamed("failed in scores"):
             found = self._module.scores(fitted, cache, features, retrieved)
-        shape = (len(features), cache.text.classes)
-        if not isinstance(found, Scores) or tuple(found.logits.shape) != shape:
-            raise self._plugin.problem(f"gave no Scores with logits of {shape[0]} x {shape[1]} in scores")
+        # Sizes are compared as they are: made numbers, they would be fixed in what is traced.
+        wanted = (features.shape[0], cache.text.classes)
+        if not isinstance(found, Scores) or found.logits.dim() != len(wanted) or found.logits.shape != wanted:
+            raise self._plugin.problem(f"gave no Scores with logits of {wanted[0]} x {wanted[1]} in scores")
         return found
 
     def index_queries(self, fitted: Fitted, features: Tensor) -> Tensor:

@@ -76,6 +76,24 @@ def test_a_package_that_takes_a_name_of_xmap_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_its_adapter_as_onnx_needs_no_package(examples: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    listing, store = write_listing(examples), ("--store", examples / "store")
+    assert call("run", f"listing:{listing}", *RUN, *METHOD, *store).exit_code == 0
+    words = ("predict", examples / "photos/test", "--json", "--quiet", "--adapter")
+    for name, more in (("torch", ()), ("onnx", ("--onnx",))):
+        exported = call("export", examples / name, "--method", "nearest-mean", *more, *store)
+        assert exported.exit_code == 0, exported.output
+    expected = [json.loads(line) for line in call(*words, examples / "torch").stdout.splitlines()]
+    shutil.rmtree(examples / "installed")
+    with looked_in(examples / "installed"):
+        found = [json.loads(line) for line in call(*words, examples / "onnx").stdout.splitlines()]
+    assert [row["class"] for row in found] == [row["class"] for row in expected]
+    assert len(found) == 9
+
+
+@pytest.mark.thorough
 def test_the_example_is_installed_and_run_as_anybody_does(tmp_path: Path) -> None:
     """By pip, and by a command in a process of its own."""
     target, folder = tmp_path / "installed", tmp_path / "source"
