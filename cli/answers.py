@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from xmap.stages.predict.prediction import Asked
 
 FORMATS = (TABLE, CSV, JSONL, PARQUET)
+NOTHING = "nothing"
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "known", "set", "error")
 SET_COLUMNS = ("set_size",)
 STRANGE_COLUMNS = ("nearest", "strangeness")
@@ -50,6 +52,20 @@ AnswersOption = Annotated[
         rich_help_panel=GENERAL,
     ),
 ]
+KeepOption = Annotated[
+    str,
+    typer.Option(
+        "--store-as",
+        metavar="NAME",
+        help="Keep the answers in the store under this name, for sql and report; asked again, nothing is scored.",
+        show_default=False,
+    ),
+]
+IntoOption = Annotated[
+    str,
+    typer.Option("--into", metavar="DIR", help="Sort links to the images into a new folder of class folders.", show_default=False),
+]
+CopyOption = Annotated[bool, typer.Option("--copy", help="With --into, copies instead of links.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="The same as --format jsonl: one JSON object a line.")]
 TopOption = Annotated[
     int | None,
@@ -73,9 +89,14 @@ class Way:
     top: int | None
 
 
-def chosen_way(form: str, output: str, json: bool, explain: bool) -> tuple[str, Output | NewFolder | None]:
-    """The format and the file or folder that the flags name. Raises `InputError` where they do not go together."""
+def chosen_way(form: str, output: str, json: bool, explain: bool, elsewhere: bool) -> tuple[str, Output | NewFolder | None]:
+    """The format and the file or folder that the flags name; where answers go `elsewhere` too, they are printed only if that is asked for.
+
+    Raises `InputError` where flags do not go together.
+    """
     given = JSONL if json else form
+    if elsewhere and not (given or output):
+        return NOTHING, None
     # A name for a file is one even where a folder is in the way.
     if output.endswith("/") or (Path(output).suffix.lower() not in BY_SUFFIX and output and Path(output).is_dir()):
         if given not in ("", PARQUET):
@@ -142,8 +163,18 @@ def _parquet(answers: Iterable[Answers], way: Way) -> None:
             write_file(file, answers, way.asked, way.top)
 
 
+def _nothing(answers: Iterable[Answers], way: Way) -> None:
+    deque(answers, maxlen=0)
+
+
 def _file(way: Way) -> Output | None:
     return way.output if isinstance(way.output, Output) else None
 
 
-WRITERS: Mapping[str, Callable[[Iterable[Answers], Way], None]] = {TABLE: _table, CSV: _csv, JSONL: _jsonl, PARQUET: _parquet}
+WRITERS: Mapping[str, Callable[[Iterable[Answers], Way], None]] = {
+    TABLE: _table,
+    CSV: _csv,
+    JSONL: _jsonl,
+    PARQUET: _parquet,
+    NOTHING: _nothing,
+}

@@ -30,7 +30,7 @@ def command(
     keep: Annotated[
         int | None,
         typer.Option(
-            "--keep", min=1, metavar="N", help="Let evaluations go but the N of each name that runs used last.", show_default=False
+            "--keep", min=1, metavar="N", help="Let evaluations and answers go but the N of each name used last.", show_default=False
         ),
     ] = None,
     joined: Annotated[bool, typer.Option("--compact", help="Also join packs of few feature rows into full ones.")] = False,
@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Show what may go, then remove it: artifacts that nothing refers to, and folders of builds that were never finished.
 
-    Evaluations stay, and what xmap.toml and the flags would use, and all that these were made from. Name an evaluation to let go
-    of it and of what only it needed, or give --keep. Without --yes nothing is removed unless you say so on a terminal. Extractions of a
+    Evaluations and kept answers stay, and what xmap.toml and the flags would use, and all that these were made from. Name one to let
+    go of it and of what only it needed, or give --keep. Without --yes nothing is removed unless you say so on a terminal. Extractions of a
     few images leave packs of few rows, which --compact joins; every row stays as it is.
 
     Example: xmap gc --data pets --yes

@@ -7,9 +7,23 @@ from typing import Annotated
 
 import typer
 
-from xmap.cli.answers import AnswersOption, FormOption, LinesOption, TopOption, Way, chosen_way, write
+from xmap.cli.answers import (
+    NOTHING,
+    AnswersOption,
+    CopyOption,
+    FormOption,
+    IntoOption,
+    KeepOption,
+    LinesOption,
+    TopOption,
+    Way,
+    chosen_way,
+    write,
+)
 from xmap.cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
 from xmap.cli.progress import progress_on_stderr
+from xmap.store.disk.new_folder import NewFolder
+from xmap.store.errors import InputError
 
 
 def command(
@@ -59,6 +73,9 @@ def command(
     form: FormOption = "",
     output: AnswersOption = "",
     json: LinesOption = False,
+    store_as: KeepOption = "",
+    into: IntoOption = "",
+    copy: CopyOption = False,
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
     ] = "",
@@ -98,15 +115,22 @@ def command(
 
     Example: xmap predict holiday/ --explain
     """
-    chosen, target = chosen_way(form, output, json, explain)
+    chosen, target = chosen_way(form, output, json, explain, bool(store_as or into))
+    folders = NewFolder(into, "--into DIR") if into else None
+    if copy and not into:
+        raise InputError("--copy is for the images that --into sorts; name a folder with it, or leave it out.")
+    from xmap.pipeline.adapters.kept_answers import Keeping, kept_answers
     from xmap.pipeline.adapters.labelling import answers_of, load_answering, require_one_place
     from xmap.pipeline.adapters.pool import PoolRequest
+    from xmap.stages.predict.class_folders import sorted_into
 
     encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
     settings = {
         "extract.batch_size": batch_size, "extract.depth": depth, "extract.max_pixels": max_pixels,
         "run.device": device, "run.workers": workers, "run.engine": engine, "run.gpus_per_worker": gpus,
     }  # fmt: skip
+    # Answers that are kept stand on features that are.
+    keep = True if store_as and keep is None and not features else keep
     images = PoolRequest(_listed(paths or []), data, features, root, keep, encoder, settings)
     require_one_place(images, [path for path in paths or () if path != "-"])
     with progress_on_stderr(quiet) as progress:
@@ -117,7 +141,14 @@ def command(
         for promised in (asked.sets, asked.rejection):
             if promised:
                 progress.say(str(promised))
-        write(answers_of(loaded, images, here, asked, progress), Way(chosen, target, asked, top))
+        if store_as:
+            keeping = Keeping(store_as, top, also=chosen != NOTHING or folders is not None)
+            answers = kept_answers(loaded, images, here, asked, keeping, progress)
+        else:
+            answers = answers_of(loaded, images, here, asked, progress)
+        if folders:
+            answers = sorted_into(answers, folders, copy, progress)
+        write(answers, Way(chosen, target, asked, top))
 
 
 def _listed(paths: list[str]) -> list[str]:

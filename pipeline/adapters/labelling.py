@@ -11,7 +11,7 @@ from xmap.pipeline.adapters.adapter import BATCH, Adapter
 from xmap.pipeline.adapters.choice import Say, exported_adapter, load_chosen
 from xmap.pipeline.adapters.given_images import WILD, image_paths, require_there
 from xmap.pipeline.adapters.onnx_adapter import OnnxAdapter, has_onnx_file
-from xmap.pipeline.adapters.pool import PoolRequest, kept_in, label, label_stored
+from xmap.pipeline.adapters.pool import PoolRequest, kept_in, label_stored, work_on
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
 from xmap.stages.onnx.form import FILE
 from xmap.stages.onnx.session import has_onnxruntime
@@ -76,7 +76,7 @@ def answers_of(adapter: Answering, asked: PoolRequest, store: Store, saying: Ask
         yield from _in_passing(adapter, asked, saying, progress)
     else:
         with kept_in(store, asked.keep is not False, progress) as kept:
-            yield from label(adapter, asked, kept, saying, progress)
+            yield from work_on(adapter, asked, kept, progress).answers(saying)
 
 
 def _is_in_passing(asked: PoolRequest) -> bool:

@@ -33,9 +33,12 @@ from xmap.store.memory.notes import HASHES, Notes
 if TYPE_CHECKING:
     from xmap.stages.datasets.given import Pool
     from xmap.stages.encoder.identity import EncoderIdentity
+    from xmap.stages.extract.identity import ExtractSpec
     from xmap.stages.extract.pool import PoolPart
     from xmap.stages.predict.answers import Answers
     from xmap.stages.predict.prediction import Asked
+    from xmap.stages.workplace.place import Workplace
+    from xmap.store.artifacts.fingerprint import Fields
 
 # Images that are scored together, by their place in the pool: the last bits of a product may depend on how many rows it has.
 CHUNK = 1024
@@ -72,13 +75,46 @@ def kept_in(store: Store, keep: bool, progress: Progress) -> Iterator[Store]:
         yield Store(Path(folder))
 
 
-def label(adapter: Adapter, asked: PoolRequest, store: Store, saying: Asked, progress: Progress) -> Iterator[Answers]:
-    """What the adapter says, as `saying` has it, of all images of a pool, in its order; their features are kept in `store`.
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A pool that is read and waits to be labelled; `learned` are the contents that the adapter learned from, where they are known."""
 
-    Raises `InputError` for a pool that cannot be read, and what loading the encoder and extraction raise.
+    adapter: Adapter
+    workplace: Workplace
+    spec: ExtractSpec
+    pool: Pool
+    learned: Array | None
+
+    def answers(self, saying: Asked) -> Iterator[Answers]:
+        """What the adapter says, as `saying` has it, of all images in order, whose features are kept. Raises what extraction raises."""
+        from xmap.stages.extract.pool import pool_parts
+
+        samples, columns = self.pool.dataset.samples, self.pool.columns
+        for part, answers in _answered(self.adapter, saying, self.pool, pool_parts(self.workplace, self.spec, CHUNK)):
+            rows = np.arange(part.start, part.stop)
+            known = None if self.learned is None else np.isin(known_contents(samples)[rows], self.learned)
+            given = None if columns is None else columns.rows(part.start, part.stop)
+            yield replace(answers, known=known, columns=given, places=samples.places.take(rows))
+
+    @property
+    def identity(self) -> Fields:
+        """All that determines answers about the pool beside the adapter and what it is asked."""
+        from xmap.stages.predict.identity import pool_print
+        from xmap.stages.predict.stage import given_rows
+
+        samples, columns, config = self.pool.dataset.samples, self.pool.columns, self.spec.config
+        starts = () if columns is None else range(0, len(samples), CHUNK)
+        given = (row for start in starts for row in given_rows(columns.rows(start, min(start + CHUNK, len(samples)))))  # type: ignore[union-attr]
+        images = pool_print(samples.ids.tolist(), known_contents(samples), given)
+        return {"images": images, "batch_size": config.batch_size, "depth": config.depth, "max_pixels": config.max_pixels, "chunk": CHUNK}
+
+
+def work_on(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progress) -> Work:
+    """A pool read for an adapter, whose features `store` is to keep.
+
+    Raises `InputError` for a pool that cannot be read, and what loading the encoder raises.
     """
     from xmap.stages.extract.identity import ExtractSpec
-    from xmap.stages.extract.pool import pool_parts
 
     images = images_of(adapter)
     config = extracted_as(adapter, images, asked.settings)
@@ -87,12 +123,7 @@ def label(adapter: Adapter, asked: PoolRequest, store: Store, saying: Asked, pro
     pool = _opened(asked, config, Notes(store.root / HASHES), workplace.engine.away)
     for remark in pool.dataset.remarks:
         progress.say(remark)
-    spec = ExtractSpec(pool.dataset, encoder, config.extract)
-    learned = _learned(images)
-    for part, answers in _answered(adapter, saying, pool, pool_parts(workplace, spec, CHUNK)):
-        contents = known_contents(pool.dataset.samples)[part.start : part.stop]
-        columns = None if pool.columns is None else pool.columns.rows(part.start, part.stop)
-        yield replace(answers, known=None if learned is None else np.isin(contents, learned), columns=columns)
+    return Work(adapter, workplace, ExtractSpec(pool.dataset, encoder, config.extract), pool, _learned(images))
 
 
 def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress) -> Iterator[Answers]:

@@ -16,7 +16,7 @@ from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_evaluation, raise_damage
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import ADAPTER, EVAL, PAIRS
+from xmap.stages.names import ADAPTER, ANSWERS, EVAL, PAIRS
 from xmap.stages.report.gather import Run, gather
 from xmap.stages.report.logs import require_logs, require_pairs, require_training_log
 from xmap.stages.report.page import page
@@ -124,7 +124,15 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], l
     pairs = _pairs(evaluation, adapters.values(), by_print)
     growth, remarks = growth_of(adapters.values(), by_print)
     pictures = replace(pictures, remarks=(*pictures.remarks, *remarks))
-    return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels, growth)
+    kept = _kept(adapters.values(), by_print.values())
+    return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels, growth, kept)
+
+
+def _kept(adapters: Iterable[Artifact], artifacts: Iterable[Artifact]) -> Sequence[Artifact]:
+    """Of each name the answers of these adapters that were used last."""
+    prints = {adapter.fingerprint for adapter in adapters}
+    found = {answers.name: answers for answers in artifacts if answers.stage == ANSWERS and answers.inputs.get("adapter") in prints}
+    return [usable(answers) for answers in found.values()]
 
 
 def _pairs(evaluation: Artifact, adapters: Iterable[Artifact], by_print: Mapping[str, Artifact]) -> Artifact | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.named import answering
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, PAIRS, TEXTS
+from xmap.stages.names import ADAPTER, ANSWERS, CACHE, COOP, EVAL, IMAGES, PAIRS, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
@@ -59,7 +59,7 @@ def in_use(store: Store, config: XmapConfig) -> list[Identity]:
 def waste(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (), keep: int | None = None) -> list[Waste]:
     """What may go, in the order in which it would: results that are `named`, and all that nothing kept refers to.
 
-    With `keep` also the evaluations of each name but so many that were used last and those `used`. Raises what `answering`
+    With `keep` also the evaluations and answers of each name but so many that were used last and those `used`. Raises what `answering`
     raises for those `named`, and `InputError` for one that fits several or that something kept was made from.
     """
     from xmap.pipeline.upkeep.packs import STRAY, idle, removable, strays
@@ -131,11 +131,11 @@ def _of_images(used: Sequence[Identity]) -> Iterator[Identity]:
 
 
 def _older(survey: Survey, keep: int) -> Iterator[Artifact]:
-    """The evaluations that are not among the `keep` of their name that were used last."""
-    names: dict[str, list[Artifact]] = {}
+    """The evaluations and answers that are not among the `keep` of their name that were used last."""
+    names: dict[tuple[str, str], list[Artifact]] = {}
     for artifact in survey.artifacts:
-        if artifact.stage == EVAL:
-            names.setdefault(artifact.name, []).append(artifact)
+        if artifact.stage in (EVAL, ANSWERS):
+            names.setdefault((artifact.stage, artifact.name), []).append(artifact)
     for found in names.values():
         yield from found[: len(found) - keep]
 

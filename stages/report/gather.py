@@ -15,6 +15,7 @@ from xmap.stages.eval.metrics import BOOTSTRAP_SEED, OVER_BOTH, OVER_SAMPLES, OV
 from xmap.stages.fewshot.class_texts import read_class_texts
 from xmap.stages.pages.thumbnails import Pictures, thumbnails
 from xmap.stages.report import samples, series
+from xmap.stages.report.labelled import labelled
 from xmap.stages.report.pairs import pictured, twice
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.features import read_errors
@@ -40,7 +41,8 @@ MISLEADING = 20
 class Run:
     """An evaluation to report: what it was made from, where its images lie, and what tells it from others of its name.
 
-    `labels` are the tables that corrected its labels, `growth` what the store says of each method at several numbers of shots.
+    `labels` are the tables that corrected its labels, `growth` what the store says of each method at several numbers of shots,
+    `kept` the answers of its adapters about pools.
     """
 
     evaluation: Artifact
@@ -52,6 +54,7 @@ class Run:
     label: str = ""
     labels: Sequence[str] = ()
     growth: Mapping[str, Study] = field(default_factory=dict)
+    kept: Sequence[Artifact] = ()
 
     @property
     def name(self) -> str:
@@ -94,7 +97,7 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
         for number, run in zip(numbers, members, strict=True):
             suspects = samples.suspects(connection, [_path(adapter) for adapter in run.adapters.values()], SUSPECTS)
             misleading, pairs = samples.misleading(connection, run.path, MISLEADING), twice(connection, run.pairs)
-            shown_too = {"suspects": suspects, "misleading": misleading, "pairs": pairs}
+            shown_too = {"suspects": suspects, "misleading": misleading, "pairs": pairs, "labelled": labelled(connection, run.kept)}
             report["runs"].append({"number": number, "task": place, **_facts(run), **shown_too})
             beside += [*(row["sample"] for row in (*suspects, *misleading)), *pictured(pairs)]
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)

@@ -8,7 +8,7 @@ from typing import Any
 from xmap.stages.pages.document import assets, document
 
 PACKAGE = "xmap.stages.report"
-SCRIPTS = ("draw.js", "figures.js", "growth.js", "corrections.js", "samples.js", "pairs.js", "sets.js", "report.js")
+SCRIPTS = ("draw.js", "figures.js", "growth.js", "corrections.js", "samples.js", "pairs.js", "sets.js", "labelled.js", "report.js")
 
 
 def page(title: str, data: Mapping[str, Any]) -> str:

@@ -214,6 +214,12 @@ function pairs() {
     found.rows.length < total && el("p", { class: "soft" }, `${count(found.rows.length)} pairs are shown; xmap sql leaks and xmap sql duplicates list more.`));
 }
 
+// Only where answers of its adapters were kept.
+function labelled() {
+  const found = report.runs[state.shown.run].labelled;
+  return found.length > 0 && section("labelled", "Images labelled by it", "Answers that were kept with xmap predict --store-as; xmap sql answers and xmap sql unsure-answers list more.", found.map(labelledPool));
+}
+
 function provenance() {
   return el("footer", { id: "provenance" }, el("h2", {}, "Where this comes from"), report.runs.map((run) => el("details", { open: report.runs.length === 1 }, el("summary", {}, run.name),
     el("p", {}, `Evaluation ${run.artifact}, fingerprint ${run.fingerprint.slice(0, 16)}, made ${run.created}.`), el("p", {}, "Made again by: ", el("code", {}, run.command)),
@@ -229,7 +235,7 @@ function redraw(id, build) {
 function draw() {
   const top = window.scrollY;
   main.replaceChildren(el("header", {}, el("h1", {}, report.title), el("p", { class: "soft" }, `${count(report.runs.length)} ${report.runs.length === 1 ? "run" : "runs"}, ${count(report.series.length)} methods; written ${report.made.replace("T", " ").replace("+00:00", " UTC")}`)),
-    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), learning() || "", growth(), distributions(), scatter(), samples(), suspects() || "", misleading() || "", pairs(), provenance(), correctionsBar(report.runs[state.shown.run]));
+    bar(), headline(), methods(), el("div", { class: "pair" }, classes(), confusion()), el("div", { class: "pair" }, calibration(), training()), sets(), learning() || "", growth(), distributions(), scatter(), samples(), suspects() || "", misleading() || "", pairs(), labelled() || "", provenance(), correctionsBar(report.runs[state.shown.run]));
   fitAll();
   window.scrollTo(0, top);
 }
