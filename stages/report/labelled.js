@@ -1,5 +1,4 @@
 // Pools that were labelled and kept: counts of each class, and the answers that are least sure.
-const chance = (value) => (value >= 0.9995 ? ">99.9" : value < 0.0005 ? "<0.1" : (100 * value).toFixed(1));
 
 function answersTable(columns, rows) {
   return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, columns.map(([name, number]) => el("th", { class: number ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", {}, row.map((text, place) => el("td", { class: columns[place][1] ? "number" : "" }, text)))))));

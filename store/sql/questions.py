@@ -228,7 +228,7 @@ from predictions where predicted <> label order by probability desc, sample_id l
         NEWEST_ANSWERS
         + """
 select name, coalesce(class, 'cannot be read') as class, count(*) as images, round(100 * avg(probability), 1) as mean_percent,
-  count(*) filter (probability < 0.5) as below_half, count(*) filter (class <> zero_shot) as unlike_zero_shot,
+  count(*) filter (probability < 0.5) as below_half, count(*) filter (class <> '' and class <> zero_shot) as unlike_zero_shot,
   count(*) filter (known) as known, artifact
 from answers semi join newest using (artifact) group by name, artifact, answers.class order by name, images desc, answers.class""",
         ("artifact", "known", "unlike_zero_shot"),
@@ -240,7 +240,7 @@ from answers semi join newest using (artifact) group by name, artifact, answers.
 select name, path, class, round(100 * probability::double, 1) as percent, second,
   round(100 * second_probability::double, 1) as second_percent,
   round(strangeness, 3) as strangeness, artifact
-from answers semi join newest using (artifact) where error is null
+from answers semi join newest using (artifact) where error is null and class <> ''
 order by probability - coalesce(second_probability, 0), path, artifact limit 50""",
         ("artifact", "strangeness"),
     ),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.worlds.browser import Visit, launched, needs_browser
 from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
 from xmap.store.artifacts.artifact import Artifact, Store
@@ -75,7 +76,7 @@ def test_sql_status_verify_and_gc_know_them(world: Path, store: Path) -> None:
     assert {row["dataset"] for row in rows} == {"photos"}
     assert "answers" in call("sql", "--list", "--store", store).stdout
     assert "cannot be read" in call("sql", "answers", "--store", store).stdout
-    assert "answers" in call("status", "--store", store).stdout
+    assert "└─ answers" in call("status", "--store", store).stdout
     assert call("verify", "--store", store).exit_code == 0
     assert call("gc", "--yes", "--store", store).exit_code == 0
     assert [artifact.name for artifact in kept(store)] == ["holiday"]
@@ -122,6 +123,19 @@ def test_the_report_shows_what_was_labelled(world: Path, store: Path, tmp_path: 
     assert sum(count for _, count in pool["answered"]) + pool["rejected"] == 12
     assert len(pool["unsure"]) == 12 - pool["rejected"]
     assert len(pool["strangers"]) == pool["rejected"]
+
+
+@needs_browser
+def test_a_browser_draws_it(world: Path, store: Path, tmp_path: Path) -> None:
+    predict("--data", world / "pool", "--store-as", "<b>pool</b>", "--reject", "0.5", "--sets", "0.5", store=store)
+    assert call("report", "-o", tmp_path / "r.html", "--store", store).exit_code == 0
+    with launched(tmp_path) as browser:
+        visit = Visit(browser, tmp_path / "r.html")
+        text = visit.page.locator("#labelled").inner_text()
+        visit.leave()
+    assert "<b>pool</b>" in text
+    assert "13 images, 1 of which cannot be read" in text
+    assert "least sure answers" in text
 
 
 def test_an_exported_folder_keeps_none(world: Path, store: Path, tmp_path: Path) -> None:
