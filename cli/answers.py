@@ -73,7 +73,7 @@ TopOption = Annotated[
         "--top",
         min=1,
         metavar="N",
-        help="Classes of each image, the most probable first. [3 in a table; else all up to 100 classes, 10 of more]",
+        help="Classes of each image, the most probable first. [3 in a table; else all up to 50 classes, 10 of more]",
         show_default=False,
     ),
 ]
@@ -147,9 +147,8 @@ def _jsonl(answers: Iterable[Answers], way: Way) -> None:
     with printed_to(_file(way), spreadsheet=False):
         for batch in answers:
             top = listed(way.top, len(batch.classes))
-            for prediction in batch:
-                said = {} if prediction.error else level
-                typer.echo(json_line(prediction.facts(bool(way.asked.neighbors), top) | said))
+            said = (prediction.facts(bool(way.asked.neighbors), top) | ({} if prediction.error else level) for prediction in batch)
+            typer.echo("\n".join(map(json_line, said)))
 
 
 def _parquet(answers: Iterable[Answers], way: Way) -> None:

@@ -19,6 +19,7 @@ from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.features import grounded, newest_features
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.dataset import SPLITS, TEST, known_contents
+from xmap.stages.datasets.places.columns import texts
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, POOL
@@ -105,7 +106,7 @@ class Work:
         samples, columns, config = self.pool.dataset.samples, self.pool.columns, self.spec.config
         starts = () if columns is None else range(0, len(samples), CHUNK)
         given = (row for start in starts for row in given_rows(columns.rows(start, min(start + CHUNK, len(samples)))))  # type: ignore[union-attr]
-        images = pool_print(samples.ids.tolist(), known_contents(samples), given)
+        images = pool_print(texts(samples.ids), known_contents(samples), given)
         return {"images": images, "batch_size": config.batch_size, "depth": config.depth, "max_pixels": config.max_pixels, "chunk": CHUNK}
 
 

@@ -14,7 +14,7 @@ from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIV
 from xmap.store.formats.tables import Array
 
 # Probabilities of all classes are listed where there are so many at most; of more, those of the most probable.
-ALL, MOST = 100, 10
+ALL, MOST = 50, 10
 
 
 def listed(top: int | None, classes: int) -> int | None:

@@ -113,7 +113,7 @@ class Prediction:
 
     def facts(self, explain: bool = False, top: int | None = None) -> dict[str, Any]:
         """All of it as plain values; with `explain` also the evidence, with `top` the probabilities of so many classes, the best first."""
-        given = dict(zip(free_names(self.columns), self.columns.values(), strict=True))
+        given = dict(zip(free_names(self.columns), self.columns.values(), strict=True)) if self.columns else {}
         if self.error:
             return {"path": self.path, "error": self.error.kind, "message": self.error.message, **given}
         found: dict[str, Any] = {
