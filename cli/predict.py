@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -24,6 +24,9 @@ from xmap.cli.options import AdapterOption, MethodOption, QuietOption, SeedOptio
 from xmap.cli.progress import progress_on_stderr
 from xmap.store.disk.new_folder import NewFolder
 from xmap.store.errors import InputError
+
+if TYPE_CHECKING:
+    from xmap.pipeline.adapters.adapter import Adapter
 
 
 def command(
@@ -129,7 +132,7 @@ def command(
         "extract.batch_size": batch_size, "extract.depth": depth, "extract.max_pixels": max_pixels,
         "run.device": device, "run.workers": workers, "run.engine": engine, "run.gpus_per_worker": gpus,
     }  # fmt: skip
-    # Answers that are kept stand on features that are.
+    # Answers that are kept stand on features that are, which no ONNX file gives.
     keep = True if store_as and keep is None and not features else keep
     images = PoolRequest(_listed(paths or []), data, features, root, keep, encoder, settings)
     require_one_place(images, [path for path in paths or () if path != "-"])
@@ -143,7 +146,7 @@ def command(
                 progress.say(str(promised))
         if store_as:
             keeping = Keeping(store_as, top, also=chosen != NOTHING or folders is not None)
-            answers = kept_answers(loaded, images, here, asked, keeping, progress)
+            answers = kept_answers(cast("Adapter", loaded), images, here, asked, keeping, progress)
         else:
             answers = answers_of(loaded, images, here, asked, progress)
         if folders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
+    from xmap.stages.images.read import Given
     from xmap.stages.predict.answers import Answers
     from xmap.stages.predict.prediction import Asked
 
@@ -114,17 +116,21 @@ def _in_passing(adapter: Answering, asked: PoolRequest, saying: Asked, progress:
         encoder = adapter.encoder(**asked.encoder, device=given.get("run.device") or "auto")
         progress.say(f"the encoder works on {encoder.device}")
         answers = adapter.stream(found, encoder, progress, size, threads, saying, rules)
-    yield from _noticed(answers, progress, len(found))
+    yield from _noticed(answers, progress, found)
 
 
-def _noticed(answers: Iterable[Answers], progress: Progress, total: int) -> Iterator[Answers]:
-    """The same answers, and a line for each image that could not be read. Raises `InputError` where none could be."""
-    bad = 0
+def _noticed(answers: Iterable[Answers], progress: Progress, found: Sequence[Given]) -> Iterator[Answers]:
+    """The same answers with the places of their images, and a line for each that could not be read.
+
+    Raises `InputError` where none could be.
+    """
+    bad, start, total = 0, 0, len(found)
     for batch in answers:
         for row, error in batch.bad.items():
             progress.say(f"{batch.names[row]}: {error.kind}, {error.message}")
         bad += len(batch.bad)
-        yield batch
+        yield replace(batch, places=found[start : start + len(batch)])
+        start += len(batch)
     if bad:
         progress.say(f"{bad:,} of {total:,} images could not be read")
     if bad == total:

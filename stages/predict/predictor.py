@@ -7,14 +7,13 @@ Images are decoded in threads (Pillow lets go of the interpreter while it works)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.adapters.neighbors import batches, key_affinity
+from xmap.stages.adapters.neighbors import key_affinity
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
@@ -48,10 +47,10 @@ class Predictor:
         """Answers of images in order, `batch_size` at a time; images that cannot be read are among them."""
         progress.start("predict", len(images))
         loader = ImageLoader(encoder, rules, workers)
-        for batch, part in zip(loader.batches(images, batch_size), batches(len(images), batch_size), strict=True):
+        for batch in loader.batches(images, batch_size):
             bad = {row: image for row, (_, image) in enumerate(batch) if isinstance(image, BadImage)}
             features = loader.encoded(batch) if len(bad) < len(batch) else np.empty((0, self._scorer.cache.width), np.float32)
-            yield replace(self.answers([name for name, _ in batch], features, bad), places=images[part])
+            yield self.answers([name for name, _ in batch], features, bad)
             progress.advance(len(batch))
         if loader.depths:
             progress.say(assumed(loader.depths))
