@@ -104,7 +104,7 @@ def test_requests_in_hand_keep_their_adapter_and_later_ones_get_the_new(
         old = running.serving.service.engine.fingerprint
         waiting = pool.submit(running.client.send, ("held.png", photos[0].read_bytes()))
         wait_until(lambda: running.serving.service.batcher.waiting == 1)
-        done = call(*RUN, "--data", world / "photos", "--methods", "tip-adapter", "--seeds", "2", "--store", world / "store")
+        done = call(*RUN, "--data", world / "photos", "--methods", "tip-adapter-f", "--store", world / "store")
         assert done.exit_code == 0, done.output
         running.serving.service.reload()
         late = pool.submit(running.client.send, photos[0])
