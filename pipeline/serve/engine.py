@@ -6,7 +6,7 @@ import time
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class Engine:
         if isinstance(made, BadImage):
             raise InputError(f"this machine decodes no PNG ({made.message}); run `xmap doctor`.")
         self.answers([Ready("", made, Wanted())])
+        # Read while the store is there.
+        _ = self.facts
 
     def pixels(self, image: Held, large: bool) -> Pixels | BadImage:
         """The pixels (1, H, W, 3) uint8 of an image; those of `large` ones only where it is said."""
@@ -104,6 +106,7 @@ class Engine:
 
         return Predictor(self.adapter.scorer, self.adapter.asked(False, sets, by if sets is not None else "all", reject))
 
+    @cached_property
     def facts(self) -> dict[str, Any]:
         """What the server says of its adapter: no path, and no command, which may hold one."""
         artifact, texts = self.adapter.artifact, self.adapter.texts

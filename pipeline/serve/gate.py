@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,7 +15,6 @@ from xmap.pipeline.serve.refusals import Refused
 # Asked by who starts and stops servers, without a token; it says nothing else.
 HEALTH = "/health"
 ADDRESSES = frozenset({"/predict", "/adapter", "/metrics", "/openapi.json", HEALTH})
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -51,15 +51,22 @@ class Gate:
     def _refused(self, scope: Message) -> Refused | None:
         headers = dict(reversed(scope["headers"]))
         if not self._token:
-            host = headers.get(b"host", b"localhost").decode("latin-1").lower()
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name not in LOOPBACK:
+            if not _is_here(headers.get(b"host", b"localhost").decode("latin-1").lower()):
                 return Refused("wrong-host", "the request names another host; ask for localhost, or give the server a token.")
         elif scope["path"] != HEALTH:
             scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
             if not (hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"):
                 return Refused("unauthorized", "the token is missing or another; send `Authorization: Bearer TOKEN`.")
         return None
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host, with or without a port, is a name that only this machine has for itself."""
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    try:
+        return name == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 async def _say(refused: Refused, send: Send) -> None:

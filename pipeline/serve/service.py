@@ -75,9 +75,10 @@ class Service:
             try:
                 engine = self._load(self.engine)
                 engine.require(self.setup.usual)
-            except (XmapError, OSError) as error:
+            # Whatever is wrong with the new one, the old one goes on.
+            except Exception as error:
                 self.metrics.load("failed")
-                self.setup.warn(f"no other adapter was taken: {error}")
+                self.setup.warn(f"no other adapter was taken: {error or type(error).__name__}")
                 return
             same = engine.fingerprint == self.engine.fingerprint
             self.engine = engine

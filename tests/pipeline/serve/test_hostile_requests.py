@@ -199,10 +199,13 @@ def test_what_is_no_http_is_refused(client: Client, case: Case, monkeypatch: pyt
 
 
 def test_a_page_of_a_stranger_does_not_read_answers_by_its_own_name(client: Client, case: Case) -> None:
-    for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example:80"):
+    for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example:80", "8.8.8.8", "[::2]", "["):
         with case():
             answer = client.raw(f"GET /adapter HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
             require_refused_raw(answer, "wrong-host")
+    for host in ("localhost", "LOCALHOST:80", "127.0.0.1:8000", "127.8.8.8", "[::1]:8000", "[::1]"):
+        answer = client.raw(f"GET /adapter HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200")
 
 
 POST = f"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: {JSON}\r\n"
