@@ -63,7 +63,7 @@ def test_replicas_on_a_cluster_say_what_predict_says(tmp_path: Path) -> None:
     )
     replies = [json.loads(line.removeprefix("said:")) for line in done.stdout.splitlines() if line.startswith("said:")]
     assert [status for status, _ in replies] == [200] * 4 + [422], done.stdout + done.stderr
-    adapter = xmap.load(tmp_path / "portable")
+    adapter = xmap.load(str(tmp_path / "portable"))
     for (_, told), expected in zip(replies, adapter.predict(asked), strict=False):
         assert told["adapter"] == adapter.artifact.fingerprint
         assert told["class"] == expected.class_name

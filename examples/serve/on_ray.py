@@ -45,4 +45,4 @@ class Answers:
         return JSONResponse({"adapter": self.adapter.artifact.fingerprint, **facts}, 422 if "error" in facts else 200)
 
 
-app = Answers.bind(os.environ.get("XMAP_ADAPTER", "portable"))
+app = Answers.bind(os.environ.get("XMAP_ADAPTER", "portable"))  # type: ignore[attr-defined]
