@@ -112,14 +112,14 @@ def test_what_cannot_be_used_is_one_sentence(digits: tuple[Any, Any], said: str,
 
 def test_real_features_with_their_texts(shared_data: Path) -> None:
     folder = shared_data / "caltech69-b32"
-    read = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("keys_16shots", "values_16shots", "text_weights")}
+    read = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("keys_4shots", "values_4shots", "text_weights")}
     held, right = (torch.load(folder / f"val_{name}.pt", weights_only=True).numpy() for name in "fl")
-    vectors, labels = read["keys_16shots"].T.float().numpy(), read["values_16shots"].argmax(1).numpy()
+    vectors, labels = read["keys_4shots"].T.float().numpy(), read["values_4shots"].argmax(1).numpy()
     texts = read["text_weights"].T.float().numpy()
     accuracy, loss = {}, {}
     for method, given in (("zero-shot", texts), ("gda", texts), ("gda", None)):
         found = FewShotClassifier(method, texts=given).fit(vectors, labels)
         accuracy[method, given is not None] = found.score(held, right)
         loss[method, given is not None] = log_loss(right, found.predict_proba(held), labels=found.classes_)
-    assert accuracy["gda", True] > accuracy["gda", False] > accuracy["zero-shot", True]
+    assert accuracy["gda", True] > max(accuracy["gda", False], accuracy["zero-shot", True])
     assert max(loss.values()) < 0.5

@@ -93,7 +93,7 @@ def connect(store: Path | str | None = None) -> Connection:
     """The store as SQL views; `query` takes SQL or the name of a ready question, and gives a pyarrow table. Warns of what is damaged.
 
     >>> with xmap.connect() as connection:
-    ...     table = connection.query("select distinct method, shots from runs order by method")
+    ...     table = connection.query("select distinct method, shots from runs order by method, shots")
     >>> table.to_pylist()[0]
     {'method': 'tip-adapter', 'shots': 4}
 

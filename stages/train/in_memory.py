@@ -95,9 +95,7 @@ def units_of(vectors: Array) -> Array:
     """Unit vectors (B, C) float32. Raises `InputError` for one of length 0, which has no direction."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     if not largest.all():
-        raise InputError(
-            f"row {int(largest.argmin())} is all zero: cosines need a direction; leave such rows out, or add a constant feature."
-        )
+        raise InputError(f"row {int(largest.argmin())} is all zero, and cosines need a direction; leave such rows out.")
     scaled = (vectors / largest).astype(np.float64)
     found: Array = (scaled / np.linalg.norm(scaled, axis=1, keepdims=True)).astype(np.float32)
     return found
