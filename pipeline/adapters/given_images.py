@@ -29,7 +29,8 @@ WILD = "*?["
 
 def given_images(images: Any) -> list[Given]:
     """The images handed over, in order, folders walked. Raises `InputError` for a path that is not there, and for other things."""
-    listed = list(images) if is_batch(images) or (isinstance(images, Iterable) and not _is_one(images)) else [images]
+    several = list(images) if isinstance(images, Iterable) and not _is_one(images) else [images]
+    listed = [one for entry in several for one in (entry if is_batch(entry) else [entry])]
     require_there([entry for entry in listed if isinstance(entry, str | os.PathLike)])
     found: list[Given] = []
     for number, entry in enumerate(listed):

@@ -66,6 +66,7 @@ def test_one_axis_more_is_a_batch() -> None:
     several = torch.stack([UNIT, 1 - UNIT])
     found = given_images(several)
     assert [str(one) for one in found] == ["image 0", "image 1"]
+    assert given_images([several[:1], several[1:]]) == found
     alone = given_images([UNIT, (1 - UNIT).numpy()])
     assert [one.data for one in found if isinstance(one, Held)] == [one.data for one in alone if isinstance(one, Held)]
     assert is_batch(several)
