@@ -28,6 +28,8 @@ def told_splits(
     And remarks. `called` is the name of a column that nobody chose by hand: it may say something else. Raises `InputError` for words
     that are no splits, for rows without one, and for a class without training images.
     """
+    if pa.types.is_nested(column.type):
+        raise InputError(f"{place}: its splits are {column.type}; write train, val or test.")
     known = labels >= 0
     written = pc.utf8_trim_whitespace(column.cast(pa.string())).fill_null("").dictionary_encode()
     words, codes = written.dictionary.to_pylist(), written.indices.to_numpy()

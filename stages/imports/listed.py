@@ -74,7 +74,7 @@ def npy_column(path: Path) -> pa.Array:
 
 def ids_of(column: pa.Array, place: str, first: int = 0) -> pa.Array:
     """Ids as texts, of rows from `first` on. Raises `InputError` for a row that has none, or one that cannot be a name."""
-    if pa.types.is_floating(column.type) or not (pa.types.is_integer(column.type) or _is_text(column.type)):
+    if not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
         raise InputError(f"{place}: its ids are {column.type}; give texts or whole numbers, or other ids with --ids.")
     ids = pc.utf8_normalize(column.cast(pa.string()), "NFC")
     odd = pc.or_(pc.match_substring_regex(ids, r"^\s*$|[\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]"), pc.greater(pc.utf8_length(ids), 1000))
@@ -100,10 +100,6 @@ def some_of(ids: pa.Array) -> str:
     """How many ids, and the first."""
     shown = ", ".join(repr(name) for name in ids[:SHOWN].to_pylist())
     return f"{len(ids):,} {'id' if len(ids) == 1 else 'ids'} ({shown}{', ...' * (len(ids) > SHOWN)})"
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _column(table: Table, role: str, without: str | None = None) -> str | None:

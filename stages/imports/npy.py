@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -17,7 +18,8 @@ from xmap.store.formats.tables import Array
 NPY = ".npy"
 # The longest list of fields, far beyond what one plain array says of itself.
 HEADER = 10_000
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# What such a file begins with, and by version of how many bytes the length of that list is.
+MAGIC, LENGTHS = b"\x93NUMPY", {b"\1": 2, b"\2": 4, b"\3": 4}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Npy:
                 "text by np.save(file, np.asarray(names, str))."
             )
         described = f"{path} is {' x '.join(f'{length:,}' for length in shape) or 'one value'} of {str(dtype)[:80]}"
-        if len(shape) != dimensions or dtype.kind not in kinds:
+        if len(shape) != dimensions or dtype.kind not in kinds or not (dtype.itemsize and prod(shape[1:])):
             raise InputError(f"{described}; it should be {what}.")
         if prod(shape) * dtype.itemsize > size - start:
             raise InputError(f"{described} and holds fewer bytes than that; save it again.")
@@ -91,11 +93,16 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Shape, whether columns lie together, and kind, by the literal that NumPy writes before the values; it is never run."""
     try:
-        version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = HEADERS[version](file, HEADER)
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        start, version = file.read(len(MAGIC)), file.read(2)
+        length = int.from_bytes(file.read(LENGTHS[version[:1]]), "little")
+        if start != MAGIC or length > HEADER:
+            raise ValueError("another file")
+        told = ast.literal_eval(file.read(length).decode("latin-1").strip())
+        shape, fortran, kind = (told[name] for name in ("shape", "fortran_order", "descr"))
+        if not (isinstance(kind, str) and isinstance(fortran, bool) and all(type(size) is int and size >= 0 for size in shape)):
+            raise ValueError("no plain array")
+        return tuple(shape), fortran, np.dtype(kind)
+    except (ValueError, KeyError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} is not a .npy file of one plain array; save it with np.save.") from error
-    if any(length < 0 for length in shape):
-        raise InputError(f"{path} says that it has fewer than no rows; save it with np.save.")
-    return shape, fortran, dtype

@@ -74,9 +74,10 @@ class Table:
         return int(kind.list_size * kind.value_type.bit_width // 8) if pa.types.is_fixed_size_list(kind) else WIDE
 
     def kind(self, name: str) -> pa.DataType:
-        """What a column holds: of one with few different values these."""
+        """What a column holds, however it is kept: of one with few different values these."""
         found = self.schema.field(name).type
-        return found.value_type if pa.types.is_dictionary(found) else found
+        found = found.value_type if pa.types.is_dictionary(found) else found
+        return pa.string() if _is_text(found) else found
 
 
 def is_vectors(kind: pa.DataType) -> bool:
@@ -89,12 +90,16 @@ def is_vectors(kind: pa.DataType) -> bool:
 
 def _plain(column: pa.Array) -> pa.Array:
     """A column with the text of each row; one long text and a number for each row may be a few bytes in the file."""
-    if not pa.types.is_dictionary(column.type):
-        return column
-    words = column.dictionary
-    if pa.types.is_string(words.type) and (pc.max(pc.binary_length(words)).as_py() or 0) > LONGEST:
-        raise pa.ArrowInvalid(f"it has a text of more than {LONGEST:,} bytes")
-    return column.dictionary_decode()
+    if pa.types.is_dictionary(column.type):
+        words = column.dictionary
+        if _is_text(words.type) and (pc.max(pc.binary_length(words)).as_py() or 0) > LONGEST:
+            raise pa.ArrowInvalid(f"it has a text of more than {LONGEST:,} bytes")
+        column = column.dictionary_decode()
+    return column.cast(pa.string()) if _is_text(column.type) else column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_parquet(path: Path) -> bool:
@@ -123,7 +128,7 @@ def _parquet_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
 
 
 def _parquet_batches(file: BinaryIO, found: Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
-    texts = [name for name in columns if pa.types.is_string(found.schema.field(name).type)]
+    texts = [name for name in columns if _is_text(found.schema.field(name).type)]
     with open_foreign(file, str(found.path), BUFFER, texts) as table:
         # A name with a dot in it is to pyarrow one inside another.
         wanted = None if any("." in name for name in columns) else columns

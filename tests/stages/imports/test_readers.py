@@ -26,7 +26,7 @@ from tests.worlds.imported import (
     write_texts,
 )
 from xmap.store.artifacts.artifact import Artifact, Store
-from xmap.store.errors import InputError
+from xmap.store.errors import InputError, XmapError
 from xmap.store.formats.features import ImageFeatures, read_images
 
 SAVED = Path(__file__).parents[2] / "data" / "huggingface"
@@ -65,6 +65,39 @@ def test_every_format_gives_the_same_rows_and_splits(store: Store, tmp_path: Pat
     assert {name: (label, data) for name, (_, label, data) in rows.items()} == {
         name: (int(label), vector.tobytes()) for name, label, vector in zip(names, labels, found, strict=True)
     }
+
+
+def test_columns_are_the_same_however_they_are_kept(store: Store, tmp_path: Path) -> None:
+    """As polars and pandas write them: large or viewed texts, categories, lists of any length."""
+    plain, kinds = table(), (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string()))
+    parts = [take(store, "table", write_table(tmp_path / "a.parquet", plain), name="plain")[0].summary["parts"]]
+    for number, kind in enumerate(kinds):
+        lists = pa.list_(pa.float32()) if number else pa.large_list(pa.float32())
+        held = pa.table({"id": plain["id"], "embedding": plain["embedding"].cast(lists), "label": plain["label"].cast(kind)})
+        places = [write_table(tmp_path / name, held) for name in ("a.parquet", "a.arrow")]
+        parts += [take(store, "table", place, name=f"{number}{place.name}")[0].summary["parts"] for place in places]
+    assert all(part == parts[0] for part in parts)
+
+
+@pytest.mark.thorough
+@pytest.mark.failure("odd label")
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather", "a.arrow", "a.stream.arrow", "features.npy"])
+def test_bytes_of_any_kind_are_read_or_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    draw, said = np.random.default_rng(7), list[str]()
+    layout, path = ("npy" if name == "features.npy" else "table"), tmp_path / name
+    data = (write_arrays(tmp_path, features=vectors()[0]) / name if layout == "npy" else write_table(path, table())).read_bytes()
+    for number in range(300):
+        changed = bytearray(data)
+        for _ in range(draw.choice([1, 1, 3, 9])):
+            place = int(draw.integers(len(changed) if draw.random() < 0.7 else 100))
+            changed[place : place + int(draw.integers(4))] = draw.bytes(int(draw.integers(4)))
+        path.write_bytes(changed)
+        try:
+            take(Store(tmp_path / str(number)), layout, path)
+        except XmapError as error:
+            said.append(str(error))
+    assert 0 < len(said) < 300
+    assert not any("\n" in line for line in said)
 
 
 def test_what_hugging_face_saved_is_read_without_it(store: Store) -> None:
