@@ -90,10 +90,14 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.", show_default=False, rich_help_panel=GENERAL),
 ]
 # The encoder and the machine, where an adapter says all else.
+ModelOption = Annotated[
+    str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
+]
 PretrainedOption = Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")]
 CacheDirOption = Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Threads that decode images.")]
+DepthOption = Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")]
 PlaceArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The images, as --data names them.", show_default=False)]
 
 

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmap.cli.console import json_line, say, warn
-from xmap.cli.options import AdapterOption, JsonOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.options import (
+    AdapterOption,
+    CacheDirOption,
+    DepthOption,
+    DeviceOption,
+    JsonOption,
+    MethodOption,
+    ModelOption,
+    PretrainedOption,
+    QuietOption,
+    SeedOption,
+    StoreOption,
+    opened,
+)
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError
 
@@ -52,15 +65,13 @@ def command(
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,
-    model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
-    ] = "",
-    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
-    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    model: ModelOption = "",
+    pretrained: PretrainedOption = "",
+    cache_dir: CacheDirOption = "",
+    device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Most images in one forward pass.")] = 64,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Threads that decode images.")] = 2,
-    depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
+    depth: DepthOption = "",
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one.", rich_help_panel=LIMITS)
     ] = 50_000_000,

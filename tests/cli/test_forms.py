@@ -26,11 +26,15 @@ WITHOUT = {
     ("demo", "--output"): "likewise",
     ("datasets", "--store"): "it reads none",
     ("report", "--format"): "a report is HTML",
+    ("serve", "--format"): "its answers go to those who ask; it prints where it listens",
+    ("serve", "--output"): "likewise",
 }
 # Flags that take one value here and several elsewhere, or the other way round.
 ONE_OF_SEVERAL = {
-    "--methods": {"predict", "next", "export", "enough"},
-    "--seeds": {"predict", "next", "export"},
+    "--methods": {"predict", "serve", "next", "export", "enough"},
+    "--seeds": {"predict", "serve", "next", "export"},
+    # There a column of the vectors.
+    "--labels": {"import"},
 }
 SEVERAL_OF_ONE = {"--shots": {"bench"}, "--features": {"bench"}}
 
