@@ -39,6 +39,8 @@ def chosen_format(given: str, output: Output | None, formats: Sequence[str], by_
     Raises `UnknownName` for one that is not of `formats`, and `InputError` for a name that says another format or none.
     """
     given = SHORT.get(given, given)
+    # What leaves line by line is JSON lines by either name.
+    given = JSONL if given == JSON and JSON not in formats and JSONL in formats else given
     if given and given not in formats:
         raise UnknownName("format", given, formats)
     if output is None or not output.is_file:

@@ -13,6 +13,7 @@ from tests.worlds.commands import call
 from xmap.cli.fields import ALIASES
 from xmap.cli.help import COMMANDS
 from xmap.cli.main import app
+from xmap.cli.output import chosen_format
 from xmap.pipeline.settings.config import SECTIONS, load_config
 from xmap.pipeline.settings.python import config_of
 from xmap.stages.methods.registry import method_names
@@ -79,6 +80,11 @@ def test_settings_of_several_values_are_declared_so_and_their_flags_take_them() 
             assert said
             assert all(one.multiple == bool(several) for one in said)
             assert not several or {one.metavar for one in said} == {several.metavar}
+
+
+def test_json_is_a_format_of_what_leaves_line_by_line_too() -> None:
+    assert chosen_format("json", None, ("table", "jsonl")) == "jsonl"
+    assert chosen_format("json", None, ("table", "json", "jsonl")) == "json"
 
 
 def test_formats_are_said_alike() -> None:
