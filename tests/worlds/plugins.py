@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from xmap.cli.main import COMMANDS
 from xmap.stages.plugins import METHODS, installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +55,9 @@ def write_example(folder: Path, name: str) -> None:
 @contextmanager
 def looked_in(folder: Path) -> Iterator[Path]:
     """Python looks in the folder first, and forgets afterwards what it imported from there."""
+    # Their help is made once: later tests of this process want it without what is in the folder.
+    for module, _ in COMMANDS.values():
+        importlib.import_module(f"xmap.cli.{module}")
     sys.path.insert(0, str(folder))
     installed.cache_clear()
     try:
