@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -95,6 +96,33 @@ def open_streams() -> None:
     if closed:
         warn("stdout is closed; give results a place, such as `> results.txt`.")
         raise typer.Exit(WRONG)
+
+
+class QuickEnd:
+    """The end of a process that leaves once all is done, and does not take torch's modules apart, which takes longer than a forward pass.
+
+    What was registered to be done at the end later than this is done before it: made before a command is imported, it comes last.
+    """
+
+    def __init__(self) -> None:
+        self._code: int | None = None
+        atexit.register(self._leave)
+
+    def with_code(self, code: Any) -> NoReturn:
+        """End with an exit code."""
+        self._code = code if isinstance(code, int) else None
+        sys.exit(code)
+
+    def _leave(self) -> None:
+        if self._code is None or "torch" not in sys.modules:
+            return
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        except (OSError, ValueError, AttributeError):
+            # Closed, or nobody reads it: Python has its own way to say so.
+            return
+        os._exit(self._code)
 
 
 def _sentence(error: Exception) -> str | None:

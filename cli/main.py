@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from xmap.cli.console import warn
-from xmap.cli.ends import DONE, WRONG, guarded, interrupted, open_streams, sentences, show_bug
+from xmap.cli.ends import DONE, WRONG, QuickEnd, guarded, interrupted, open_streams, sentences, show_bug
 from xmap.cli.help import COMMANDS, CONTEXT, Command, Group
 
 
@@ -83,14 +83,17 @@ def main() -> None:
     sys.excepthook = show_bug
     # What a scheduler sends before it kills ends a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end = QuickEnd()
     try:
         with sentences():
             open_streams()
             app(prog_name="xmap")
     except typer.Exit as ended:
-        sys.exit(ended.exit_code)
+        end.with_code(ended.exit_code)
     except KeyboardInterrupt:
-        sys.exit(interrupted().exit_code)
+        end.with_code(interrupted().exit_code)
+    except SystemExit as ended:
+        end.with_code(ended.code)
     finally:
         # All is said: a second signal need not wait for threads and workers to end.
         for number in (signal.SIGINT, signal.SIGTERM):

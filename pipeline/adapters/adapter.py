@@ -10,6 +10,7 @@ import numpy as np
 
 from xmap.pipeline.adapters.asking import asked_of, rules_in
 from xmap.pipeline.upkeep.named import raise_damage
+from xmap.stages.machine.imports import uncollected
 from xmap.stages.workplace.progress import Progress, Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.exported import require_whole
@@ -51,8 +52,9 @@ class Adapter:
     """
 
     def __init__(self, store: Store, artifact: Artifact) -> None:
-        from xmap.stages.adapters.scorer import Scorer
-        from xmap.stages.fewshot.cache import OpenCache
+        with uncollected():
+            from xmap.stages.adapters.scorer import Scorer
+            from xmap.stages.fewshot.cache import OpenCache
 
         if is_exported(store.root):
             require_whole(store.root)

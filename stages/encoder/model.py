@@ -19,6 +19,7 @@ import numpy as np
 from xmap.stages.encoder.allowed import require_fitting
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
+from xmap.stages.machine.imports import uncollected
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.disk.files import read_plain
 from xmap.store.disk.headers import require_header
@@ -115,7 +116,8 @@ def plain_transform(preprocess: Mapping[str, Any]) -> Callable[[Image], Tensor]:
 
 
 def _open_clip() -> Any:
-    import open_clip
+    with uncollected():
+        import open_clip
 
     return open_clip
 
