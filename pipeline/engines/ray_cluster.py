@@ -111,6 +111,8 @@ class RayEngine:
             raise InputError("--engine ray needs Ray; run `pip install 'xmap[ray]'`.") from error
         if not ray.is_initialized():
             _connect(ray, os.environ.get("RAY_ADDRESS", LOCALLY))
+        # Ray tells on stdout, where results go, that a machine died; what comes of it, the answers tell.
+        ray._private.worker.print_to_stdstream = _unsaid
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -244,6 +246,10 @@ def _value(answer: Value | Refused) -> Value:
     if isinstance(answer, Refused):
         raise InputError(answer.message) if answer.input else XmapError(answer.message)
     return answer
+
+
+def _unsaid(data: object, ignore_prefix: bool) -> None:
+    """What Ray would print."""
 
 
 def _unheard(units: int) -> None:

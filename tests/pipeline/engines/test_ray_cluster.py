@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.worlds.cluster import MACHINE, two_machines
 from tests.worlds.extraction import stored_rows
 from tests.worlds.inputs import write_layout, write_photos
 from xmap.pipeline.engines.ray_cluster import RayEngine, _signals
@@ -54,25 +55,12 @@ SETTINGS = {
     "cache.shots": 2,
 }
 COMMAND = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
-MACHINE: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A cluster of two machines; this process is connected to it."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        # Both machines share the processors of this one: threads that wait must not spin there.
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-        found = Cluster(initialize_head=True, head_node_args={**MACHINE, "include_dashboard": False})
-        try:
-            found.add_node(**MACHINE)
-            ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
-            yield found
-        finally:
-            ray.shutdown()
-            found.shutdown()
+    with two_machines() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
