@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ def two_machines() -> Iterator[Any]:
         found = Cluster(initialize_head=True, head_node_args={**MACHINE, "include_dashboard": False})
         try:
             found.add_node(**MACHINE)
-            ray.init(address=found.address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=found.address, log_to_driver=False, logging_level=logging.ERROR)
             yield found
         finally:
             ray.shutdown()
