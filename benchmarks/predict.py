@@ -68,13 +68,13 @@ def rate(folder: Path) -> list[str]:
     """Images a second of a pool that nobody has seen, and of the same pool by another adapter."""
     with labelled_photographs(folder) as (store, pool, model):
         count = sum(1 for path in pool.rglob("*.jpg"))
-        made, preprocess = open_model(model)
         asked = PoolRequest(data=str(pool))
         first, again = (load_chosen(store, "photos", method, None) for method in (FIRST, AGAIN))
-        before, clock = bare(made, preprocess, count // 2), Clock()
+        # Before and after, and never beside the encoder: two models would be twice the memory.
+        before, clock = bare(*open_model(model), count // 2), Clock()
         whole = labelled(first, asked, clock, folder / "first.csv")
         seconds = time.perf_counter() - clock.started
-        after = bare(made, preprocess, count // 2)
+        after = bare(*open_model(model), count // 2)
         repeated = min(labelled(again, asked, Silent(), folder / "again.csv") for _ in range(3))
     forward, found = (before + after) / 2, count / seconds
     return [
