@@ -51,9 +51,9 @@ class Sheet:
         return {name: numbers.get(name, column) for name, column in self.values.items()}, list(numbers)
 
 
-def rows_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns, in the order in which the names first come up."""
-    names = dict.fromkeys(name for row in rows for name in row)
+def rows_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """Rows as columns: `columns`, which are there without any row too, then others in the order in which their names first come up."""
+    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
     return {name: [row.get(name) for row in rows] for name in names}
 
 

@@ -20,6 +20,8 @@ from xmap.store.artifacts.locks import SHARED
 if TYPE_CHECKING:
     from xmap.store.artifacts.identity import Identity
 
+COLUMNS = ("stage", "name", "fingerprint", "bytes", "why", "path")
+
 
 @partial(with_settings, stored=True)
 def command(
@@ -73,7 +75,7 @@ def command(
         rows = [_facts(item) for item in entries]
         packs = {"packs": sum(len(one.rows) for one in joinings), "into": len(joinings)}
         facts = {"removed": yes, "waste": rows, "unused": spare} | ({"joined": packs} if joined else {})
-        settings.destination.write(Sheet(rows_of(rows), facts=facts))
+        settings.destination.write(Sheet(rows_of(rows, COLUMNS), facts=facts))
 
 
 def _show(settings: Settings, entries: Sequence[Waste], used: Sequence[Identity]) -> None:

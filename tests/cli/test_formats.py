@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from tests.worlds.faults import Case
 from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.console import print_json
-from xmap.cli.formats import FORMATS, Destination, Sheet
+from xmap.cli.formats import FORMATS, Destination, Sheet, rows_of
 from xmap.cli.main import app
 from xmap.pipeline.run.answer import DIFFERENCE, RESULT, VERSION, Answer, BenchAnswer, StatusAnswer
 
@@ -217,3 +217,8 @@ def test_columns_that_parquet_lacks_are_one_sentence(store: Path, tmp_path: Path
 def test_sums_are_numbers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"whole": Decimal(3), "part": Decimal("1.5"), "none": Decimal("NaN")})
     assert json.loads(capsys.readouterr().out) == {"whole": 3, "part": 1.5, "none": "NaN"}
+
+
+def test_columns_are_there_without_any_row() -> None:
+    assert rows_of([], ("name", "bytes")) == {"name": [], "bytes": []}
+    assert rows_of([{"why": 1, "bytes": 2}], ("name", "bytes")) == {"name": [None], "bytes": [2], "why": [1]}
