@@ -123,7 +123,7 @@ def command(
     if copy and not into:
         raise InputError("--copy is for the images that --into sorts; name a folder with it, or leave it out.")
     from xmap.pipeline.adapters.kept_answers import Keeping, kept_answers
-    from xmap.pipeline.adapters.labelling import answers_of, load_answering, require_one_place
+    from xmap.pipeline.adapters.labelling import answers_of, load_answering, require_apart, require_one_place
     from xmap.pipeline.adapters.pool import PoolRequest
     from xmap.stages.predict.class_folders import sorted_into
 
@@ -136,6 +136,7 @@ def command(
     keep = True if store_as and keep is None and not features else keep
     images = PoolRequest(_listed(paths or []), data, features, root, keep, encoder, settings)
     require_one_place(images, [path for path in paths or () if path != "-"])
+    require_apart(images, [target and target.path, folders and folders.path])
     with progress_on_stderr(quiet) as progress:
         here = opened(store, adapter)
         loaded = load_answering(images, here, adapter, method, seed, progress.say)

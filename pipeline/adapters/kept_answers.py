@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from xmap.pipeline.adapters.adapter import Adapter
-from xmap.pipeline.adapters.pool import CHUNK, PoolRequest, kept_in, label_stored, work_on
+from xmap.pipeline.adapters.own_images import images_of
+from xmap.pipeline.adapters.pool import CHUNK, PoolRequest, kept_in, label_stored, learned_by, work_on
 from xmap.pipeline.run.features import newest_features
 from xmap.stages.names import IMAGES
 from xmap.stages.predict.answers import Answers
 from xmap.stages.predict.columns import listed
-from xmap.stages.predict.identity import answers_identity
+from xmap.stages.predict.identity import answers_identity, learned_print
 from xmap.stages.predict.prediction import Asked
 from xmap.stages.predict.stage import keep_answers
 from xmap.stages.workplace.place import Workplace
@@ -67,7 +68,8 @@ def _pool(adapter: Adapter, asked: PoolRequest, place: Store, saying: Asked, pro
         work = work_on(adapter, asked, place, progress)
         return work.identity, lambda: work.answers(saying)
     parts = dict(newest_features(adapter.store, IMAGES, asked.features).summary["parts"])
-    return {"features": parts, "chunk": CHUNK}, lambda: label_stored(adapter, asked.features, saying, progress)
+    learned = learned_print(learned_by(images_of(adapter)))
+    return {"features": parts, "learned": learned, "chunk": CHUNK}, lambda: label_stored(adapter, asked.features, saying, progress)
 
 
 def _named(asked: PoolRequest) -> Sequence[str]:

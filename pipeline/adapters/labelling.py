@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,26 @@ def require_one_place(asked: PoolRequest, typed: Sequence[str]) -> None:
     if asked.features and asked.keep is not None:
         raise InputError("--keep-features is for images that are encoded; those of --features are kept already, leave it out.")
     require_there([path for path in typed if not _leads_elsewhere(path)])
+
+
+def require_apart(asked: PoolRequest, written: Sequence[Path | None]) -> None:
+    """Raise `InputError` where one of the places to be written is an image or table asked about, or lies in another of them."""
+    places = [place for place in written if place is not None]
+    for place in places:
+        for given in filter(None, (*asked.paths, asked.data)):
+            if _replaces(place, os.path.realpath(given)):
+                raise InputError(f"{place} would be written over, and is what is asked about; name another place.")
+    for one, other in permutations(places, 2):
+        if one.is_relative_to(other):
+            raise InputError(f"{one} and {other} are both to be written, and one lies in the other; name places apart.")
+
+
+def _replaces(place: Path, given: str) -> bool:
+    """Whether a file written at `place` takes that of one at `given`: a file, a pattern of files, or a folder of images."""
+    if not place.is_file():
+        return False
+    inside = place.suffix.lower() in IMAGE_SUFFIXES and place.is_relative_to(given)
+    return inside or str(place) == given or fnmatchcase(str(place), given)
 
 
 def load_answering(

@@ -100,14 +100,16 @@ class Work:
     @property
     def identity(self) -> Fields:
         """All that determines answers about the pool beside the adapter and what it is asked."""
-        from xmap.stages.predict.identity import pool_print
+        from xmap.stages.predict.identity import learned_print, pool_print
         from xmap.stages.predict.stage import given_rows
 
         samples, columns, config = self.pool.dataset.samples, self.pool.columns, self.spec.config
         starts = () if columns is None else range(0, len(samples), CHUNK)
         given = (row for start in starts for row in given_rows(columns.rows(start, min(start + CHUNK, len(samples)))))  # type: ignore[union-attr]
         images = pool_print(texts(samples.ids), known_contents(samples), given)
-        return {"images": images, "batch_size": config.batch_size, "depth": config.depth, "max_pixels": config.max_pixels, "chunk": CHUNK}
+        read = {"batch_size": config.batch_size, "depth": config.depth, "max_pixels": config.max_pixels, "chunk": CHUNK}
+        # An adapter of features that came from elsewhere does not say which encoder made them.
+        return {"images": images, "encoder": self.spec.encoder.fields, "learned": learned_print(self.learned), **read}
 
 
 def work_on(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progress) -> Work:
@@ -124,7 +126,7 @@ def work_on(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progre
     pool = _opened(asked, config, Notes(store.root / HASHES), workplace.engine.away)
     for remark in pool.dataset.remarks:
         progress.say(remark)
-    return Work(adapter, workplace, ExtractSpec(pool.dataset, encoder, config.extract), pool, _learned(images))
+    return Work(adapter, workplace, ExtractSpec(pool.dataset, encoder, config.extract), pool, learned_by(images))
 
 
 def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress) -> Iterator[Answers]:
@@ -137,7 +139,7 @@ def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress)
 
     images = newest_features(adapter.store, IMAGES, name)
     _require_fitting(adapter, images)
-    learned, predictor = _learned(images_of(adapter)), Predictor(adapter.scorer, saying)
+    learned, predictor = learned_by(images_of(adapter)), Predictor(adapter.scorer, saying)
     counts = dict(images.summary["counts"])
     splits = [split for split in (*SPLITS, POOL) if counts.get(split)] or list(counts)
     tables = [path for split in splits for path in images.files(suffix=".parquet") if path.name.rpartition("-")[0] == split]
@@ -181,7 +183,7 @@ def _answered(adapter: Adapter, saying: Asked, pool: Pool, parts: Iterator[PoolP
         yield part, predictor.answers(ids[part.start : part.stop].tolist(), part.features, bad)
 
 
-def _learned(images: Artifact | None) -> Array | None:
+def learned_by(images: Artifact | None) -> Array | None:
     """The contents of the images that adapters of these features learn from: all but the test split. None where they are not known."""
     if images is None:
         return None

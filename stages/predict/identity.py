@@ -23,7 +23,8 @@ def answers_identity(
     said: dict[str, float | int | str | None] = {"neighbors": asked.neighbors, "top": top}
     said |= {} if asked.sets is None else {"sets": asked.sets.level, "sets_by": asked.sets.by}
     said |= {} if asked.rejection is None else {"reject": asked.rejection.share}
-    fields = {"schema": ANSWERS_SCHEMA, "pool": pool, **said}
+    # Each row says the name.
+    fields = {"schema": ANSWERS_SCHEMA, "name": name, "pool": pool, **said}
     return Identity(ANSWERS, name, fields, {"adapter": adapter.fingerprint}, command, source or {})
 
 
@@ -34,3 +35,8 @@ def pool_print(names: Iterable[str], contents: Array, given: Iterable[str] = ())
         data = text.encode("utf-8", "surrogateescape")
         hasher.update(len(data).to_bytes(8, "little") + data)
     return hasher.hexdigest()
+
+
+def learned_print(learned: Array | None) -> str | None:
+    """The hash of the contents that an adapter learned from, by which answers say `known`; None where they are not known."""
+    return None if learned is None else blake3(learned.tobytes()).hexdigest()

@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
     """A value with null for numbers that JSON cannot say."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

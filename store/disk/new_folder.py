@@ -53,7 +53,9 @@ def _problem(path: Path) -> str:
     if not path.exists():
         above = next(parent for parent in path.parents if parent.exists())
         return "" if above.is_dir() else f"{above} is no folder"
-    if not path.is_dir() or any(path.iterdir()):
+    if not path.is_dir():
+        return "it is a file"
+    if any(path.iterdir()):
         return "it is not empty"
     # A folder takes the place of another whole: whoever is in that one is then nowhere.
     return "it is the folder you are in" if Path.cwd().is_relative_to(path) else ""

@@ -113,6 +113,27 @@ def test_stored_features_are_labelled_and_kept(store: Path) -> None:
     assert not (store / "out").exists()
 
 
+def test_each_name_keeps_answers_of_its_own(world: Path, store: Path) -> None:
+    for name in ("a/b", "a\nb", "..", "-x", "x"):
+        predict("--data", world / "pool", "--store-as", name, store=store)
+    rows = json.loads(call("sql", "select name, count(*) as n from answers group by name", "--json", "--store", store).stdout)
+    assert sorted((row["name"], row["n"]) for row in rows) == [(name, 13) for name in ("-x", "..", "a\nb", "a/b", "x")]
+    assert len({artifact.fingerprint for artifact in kept(store)}) == 5
+
+
+def test_what_is_learned_from_since_makes_other_answers(world: Path, store: Path, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(world / "photos", tmp_path / "photos"))
+    pool = ("--data", world / "pool", "--store-as", "holiday", "--method", "tip-adapter")
+    predict(*pool, store=store)
+    # The same adapter, by the same cache: another image to choose by that it makes no use of.
+    shutil.copy(photos / "test/ant/0.png", photos / "val/ant/new.png")
+    (photos / "test/ant/0.png").unlink()
+    assert call("extract", "--data", photos, *RUN[:-5], "--store", store).exit_code == 0
+    assert "answers holiday: kept, 13" in predict(*pool, store=store)
+    counts = [artifact.summary["known"] for artifact in kept(store)]
+    assert counts == [0, 1]
+
+
 def test_the_report_shows_what_was_labelled(world: Path, store: Path, tmp_path: Path) -> None:
     predict("--data", world / "pool", "--store-as", "<b>pool</b>", "--reject", "0.5", store=store)
     assert call("report", "-o", tmp_path / "r.html", "--store", store).exit_code == 0

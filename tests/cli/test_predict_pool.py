@@ -175,3 +175,22 @@ def test_one_place_of_images_and_one_alone(world: Path) -> None:
     (world / "bad").mkdir()
     (world / "bad/0.png").write_bytes(b"no image")
     assert "none of the 1 images can be used: '0.png' is not-an-image" in refused("--data", "bad", "--store", "store")
+
+
+def test_nothing_asked_about_is_written_over(world: Path) -> None:
+    (world / "rows.csv").write_text("path\npool/0.png\n")
+    (world / "link.csv").symlink_to("rows.csv")
+    shutil.copy("pool/0.png", "own.png")
+    (world / "mine").mkdir()
+    shutil.copy("pool/0.png", "mine/0.png")
+    before = [(world / name).read_bytes() for name in ("rows.csv", "own.png", "mine/0.png")]
+    for words in (
+        ("--data", "rows.csv", "-o", "rows.csv"), ("rows.csv", "-o", "link.csv"), ("--data", "*.csv", "-o", "rows.csv"),
+        ("own.png", "-o", "own.png", "--format", "csv"), ("mine", "-o", "mine/0.png", "--format", "csv"),
+    ):  # fmt: skip
+        assert "is what is asked about" in refused(*words)
+    for words in (("--into", "x", "-o", "x/"), ("--into", "x/y", "-o", "x/"), ("--into", "mine", "-o", "mine/a.csv")):
+        assert "one lies in the other" in refused("own.png", *words) or "is not empty" in refused("own.png", *words)
+        assert not (world / "x").exists()
+    assert before == [(world / name).read_bytes() for name in ("rows.csv", "own.png", "mine/0.png")]
+    assert paths(answered("mine", "--store", "store", "-o", "mine/a.csv") + answered("mine", "--store", "store")) == ["mine/0.png"]

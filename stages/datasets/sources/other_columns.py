@@ -17,7 +17,10 @@ from xmap.stages.datasets.sources.columns import UNLABELLED, lacking
 from xmap.stages.datasets.sources.csv_text import read_rows, read_text
 from xmap.stages.datasets.sources.table_files import CSV, LINES, PARQUET, TSV
 from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.formats.tables import open_foreign
+from xmap.store.formats.tables import first_line, open_foreign
+
+# Rows whose values are asked for at a time.
+FEW = 1 << 12
 
 
 class OtherColumns(Protocol):
@@ -31,7 +34,7 @@ class TableColumns:
     """All columns of the table at `path` but that of the paths, which is called `paths`; those of a CSV are texts."""
 
     def __init__(self, path: Location, paths: str) -> None:
-        found = _READERS[PurePosixPath(path.name).suffix.lower()](path)
+        found = _spoken(_READERS[PurePosixPath(path.name).suffix.lower()](path), path)
         self._table = found.drop_columns([paths]) if paths in found.column_names else found
 
     def rows(self, start: int, stop: int) -> pa.Table:
@@ -71,7 +74,8 @@ class CellColumns:
 
     def _file(self, cell: Cell) -> pa.Table:
         if self._held is None or self._held[0] != cell.container:
-            self._held = cell.container, _parquet(cell.container.where, cell.column)
+            where = cell.container.where
+            self._held = cell.container, _spoken(_parquet(where, cell.column), where)
         return self._held[1]
 
 
@@ -81,6 +85,23 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
         return table[field.name] if there else pa.nulls(len(table), field.type)
 
     return pa.table([column(field) for field in schema], schema)
+
+
+def _spoken(table: pa.Table, path: Location) -> pa.Table:
+    """The table, each of whose values can be said: Parquet holds texts that are no UTF-8, times of zones that nobody knows, years beyond
+    all calendars. Raises `InputError`."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            column.validate(full=True)
+            if pa.types.is_nested(column.type) or pa.types.is_temporal(column.type) or pa.types.is_dictionary(column.type):
+                # Few at a time: what they are in Python takes many times the memory.
+                for start in range(0, len(column), FEW):
+                    column.slice(start, FEW).to_pylist()
+        except (pa.ArrowException, ValueError, OverflowError) as error:
+            raise InputError(
+                f"{path}: values of its column {name!r} cannot be said ({first_line(error)}); leave the column out."
+            ) from error
+    return table
 
 
 def _parquet(path: Location, without: str = "") -> pa.Table:
@@ -108,15 +129,21 @@ def _lines(path: Location) -> pa.Table:
         text, _ = read_text(file.read(), str(path))
     objects = [json.loads(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip()]
     names = dict.fromkeys(name for found in objects for name in found)
-    return pa.table({name: _values([found.get(name) for found in objects]) for name in names})
+    return pa.table({_unicode(name): _values([found.get(name) for found in objects]) for name in names})
 
 
 def _values(values: Sequence[Any]) -> pa.Array:
     """Values of one type as they are; others as JSON."""
     try:
         return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        return pa.array([value if isinstance(value, str | None) else json.dumps(value) for value in values], pa.string())
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        texts = (value if isinstance(value, str | None) else json.dumps(value) for value in values)
+        return pa.array([text and _unicode(text) for text in texts], pa.string())
+
+
+def _unicode(text: str) -> str:
+    """A text whose halves of pairs, which JSON can say alone, are their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _READERS: Mapping[str, Callable[[Location], pa.Table]] = {CSV: _csv, TSV: _csv, PARQUET: _parquet, LINES: _lines}

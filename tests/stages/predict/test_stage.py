@@ -99,7 +99,8 @@ def test_a_pool_is_its_names_contents_and_rows() -> None:
 
 def test_rows_of_a_table_are_json() -> None:
     table = pa.table({"a": [1.5, float("nan")], "b": [b"\xff", None], "c": [[float("inf")], []]})
-    assert given_rows(table) == ['{"a": 1.5, "b": "ff", "c": [null]}', '{"a": null, "b": null, "c": []}']
+    table = table.append_column("d", pa.array([[("x", float("nan"))], None], pa.map_(pa.string(), pa.float64())))
+    assert given_rows(table) == ['{"a": 1.5, "b": "ff", "c": [null], "d": [["x", null]]}', '{"a": null, "b": null, "c": [], "d": null}']
     assert given_rows(None) == []
 
 
