@@ -136,7 +136,7 @@ def command(
     keep = True if store_as and keep is None and not features else keep
     images = PoolRequest(_listed(paths or []), data, features, root, keep, encoder, settings)
     require_one_place(images, [path for path in paths or () if path != "-"])
-    require_apart(images, [target and target.path, folders and folders.path])
+    require_apart(images, [place.path for place in (target, folders) if place is not None])
     with progress_on_stderr(quiet) as progress:
         here = opened(store, adapter)
         loaded = load_answering(images, here, adapter, method, seed, progress.say)
