@@ -28,7 +28,7 @@ from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
-    from xmap.pipeline.serve.engine import Engine
+    from xmap.pipeline.serve.loaded import LoadedAdapter
 
 TOKEN = "XMAP_TOKEN"  # noqa: S105
 SHORTEST_TOKEN = 16
@@ -116,17 +116,17 @@ def command(
     listener = bound(host, port, setup.token)
     require_files(connections)
 
-    def load(before: Engine | None) -> Engine:
+    def load(before: LoadedAdapter | None) -> LoadedAdapter:
         from xmap.pipeline.adapters.choice import load_chosen
-        from xmap.pipeline.serve.engine import load_engine
+        from xmap.pipeline.serve.loaded import load_served
 
-        loaded = load_chosen(opened(store, adapter), adapter, method, seed, told)
-        recorded = loaded.rules(depth)
-        rules = loaded.rules(depth, min(max_pixels, recorded.max_pixels))
-        engine = load_engine(loaded, (model, pretrained, cache_dir, device), rules, before)
-        made = loaded.artifact.manifest["created"]
-        told(f"adapter {loaded.artifact.name} of {made}, {len(loaded.classes)} classes, on {engine.encoder.device}")
-        return engine
+        chosen = load_chosen(opened(store, adapter), adapter, method, seed, told)
+        recorded = chosen.rules(depth)
+        rules = chosen.rules(depth, min(max_pixels, recorded.max_pixels))
+        loaded = load_served(chosen, (model, pretrained, cache_dir, device), rules, before)
+        made = chosen.artifact.manifest["created"]
+        told(f"adapter {chosen.artifact.name} of {made}, {len(chosen.classes)} classes, on {loaded.encoder.device}")
+        return loaded
 
     def listening() -> None:
         told(f"listening on {listener.address}")

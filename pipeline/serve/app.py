@@ -26,7 +26,7 @@ def make_app(service: Service) -> Application:
 
     @app.get("/adapter", response_model=Served, responses=failures(*ANYWHERE), summary="Which adapter answers")
     async def adapter() -> Response:
-        return JSONResponse(service.engine.facts)
+        return JSONResponse(service.loaded.facts)
 
     @app.get(HEALTH, response_model=Health, responses=failures("failed"), summary="Whether the server answers")
     async def health() -> Response:

@@ -14,8 +14,8 @@ from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from xmap.pipeline.serve.allowed import fetched
-from xmap.pipeline.serve.engine import ORDINARY, Engine, Ready
 from xmap.pipeline.serve.limits import Limits
+from xmap.pipeline.serve.loaded import ORDINARY, LoadedAdapter, Ready
 from xmap.pipeline.serve.metrics import Metrics
 from xmap.pipeline.serve.questions import Question, Source
 from xmap.pipeline.serve.refusals import Refused
@@ -39,7 +39,7 @@ class Ticket:
     """A request in work: its answers as they come, and who waits for all of them."""
 
     question: Question
-    engine: Engine
+    loaded: LoadedAdapter
     done: Callable[[], None]
     answers: list[dict[str, Any] | BadImage | None] = field(default_factory=list)
     left: int = 0
@@ -71,7 +71,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Job:
+class ImageJob:
     """One image of a request."""
 
     ticket: Ticket
@@ -94,7 +94,7 @@ class Batcher:
         self._ordinary = Lane(_guarded(self._decode), workers, limits.queue, limits.seconds)
         self._large = Lane(_guarded(self._decode_large), 1, LARGE, limits.seconds)
         self._remote = Lane(_guarded(self._decode_large), READERS, limits.queue, limits.seconds)
-        self._turn, self._ready, self._waiting = Condition(), deque[tuple[Job, Ready]](), 0
+        self._turn, self._ready, self._waiting = Condition(), deque[tuple[ImageJob, Ready]](), 0
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -107,18 +107,18 @@ class Batcher:
         """Whether there is who answers."""
         return self._thread.is_alive()
 
-    async def ask(self, question: Question, engine: Engine) -> Ticket:
-        """The finished ticket of a question that `engine` answers. Raises `Refused`, and what the engine raises."""
+    async def ask(self, question: Question, loaded: LoadedAdapter) -> Ticket:
+        """The finished ticket of a question that `loaded` answers. Raises `Refused`, and what that raises."""
         count, loop = len(question.images), asyncio.get_running_loop()
         if self._waiting + count > self._limits.queue:
             raise Refused("busy", f"{self._waiting:,} images wait already; send this request again in a moment.")
         finished = loop.create_future()
-        ticket = Ticket(question, engine, lambda: _finish(loop, finished))
+        ticket = Ticket(question, loaded, lambda: _finish(loop, finished))
         self._waiting += count
         try:
             for place, image in enumerate(question.images):
                 lane = self._remote if isinstance(image, Remote) else self._ordinary
-                if not lane.put(Job(ticket, place)):
+                if not lane.put(ImageJob(ticket, place)):
                     raise Refused("busy", "too many images wait already; send this request again in a moment.")
             async with asyncio.timeout(self._limits.seconds):
                 await finished
@@ -131,7 +131,7 @@ class Batcher:
             raise ticket.error
         return ticket
 
-    def _decode(self, job: Job) -> None:
+    def _decode(self, job: ImageJob) -> None:
         """Make pixels of an image; a large one is handed on."""
         made = self._pixels(job, large=False)
         if isinstance(made, BadImage) and made.kind == "too-large" and self._limits.pixels > ORDINARY:
@@ -140,15 +140,15 @@ class Batcher:
         else:
             self._made(job, made)
 
-    def _decode_large(self, job: Job) -> None:
+    def _decode_large(self, job: ImageJob) -> None:
         self._made(job, self._pixels(job, large=True))
 
-    def _pixels(self, job: Job, large: bool) -> Pixels | BadImage:
+    def _pixels(self, job: ImageJob, large: bool) -> Pixels | BadImage:
         image = job.image
         data = fetched(image, self._limits.bytes) if isinstance(image, Remote) else image.data
-        return data if isinstance(data, BadImage) else job.ticket.engine.pixels(Held(job.name, data), large)
+        return data if isinstance(data, BadImage) else job.ticket.loaded.pixels(Held(job.name, data), large)
 
-    def _made(self, job: Job, made: Pixels | BadImage) -> None:
+    def _made(self, job: ImageJob, made: Pixels | BadImage) -> None:
         if isinstance(made, BadImage):
             self._metrics.image(made.kind)
             job.ticket.put(job.place, made)
@@ -163,23 +163,23 @@ class Batcher:
             if batch:
                 self._answer(batch)
 
-    def _take(self) -> list[tuple[Job, Ready]]:
-        """What waits for the engine of whoever is first, a batch at most."""
+    def _take(self) -> list[tuple[ImageJob, Ready]]:
+        """What waits for the adapter of whoever is first, a batch at most."""
         with self._turn:
             self._turn.wait_for(lambda: bool(self._ready))
             until = time.monotonic() + PATIENCE
             while len(self._ready) < self._size and len(self._ordinary) and (left := until - time.monotonic()) > 0:
                 self._turn.wait(left)
             wanted = [entry for entry in self._ready if not entry[0].ticket.over]
-            batch = [entry for entry in wanted if entry[0].ticket.engine is wanted[0][0].ticket.engine][: self._size]
+            batch = [entry for entry in wanted if entry[0].ticket.loaded is wanted[0][0].ticket.loaded][: self._size]
             taken = set(map(id, batch))
             self._ready = deque(entry for entry in wanted if id(entry) not in taken)
         return batch
 
-    def _answer(self, batch: list[tuple[Job, Ready]]) -> None:
+    def _answer(self, batch: list[tuple[ImageJob, Ready]]) -> None:
         try:
-            answers, seconds = batch[0][0].ticket.engine.answers([ready for _, ready in batch])
-        # Whatever an engine raises is the end of these requests, and of no others.
+            answers, seconds = batch[0][0].ticket.loaded.answers([ready for _, ready in batch])
+        # Whatever an adapter raises is the end of these requests, and of no others.
         except Exception as error:
             for job, _ in batch:
                 job.ticket.fail(error)
@@ -191,10 +191,10 @@ class Batcher:
             job.ticket.put(job.place, answer)
 
 
-def _guarded(work: Callable[[Job], None]) -> Callable[[Job], None]:
+def _guarded(work: Callable[[ImageJob], None]) -> Callable[[ImageJob], None]:
     """`work`, whose errors end the request they belong to, and that leaves out what nobody waits for."""
 
-    def guarded(job: Job) -> None:
+    def guarded(job: ImageJob) -> None:
         if job.ticket.over:
             return
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xmap.pipeline.serve.forms import FORM
-from xmap.pipeline.serve.questions import JSON, Asked, Wanted
+from xmap.pipeline.serve.questions import JSON, JsonQuestion, Wanted
 from xmap.pipeline.serve.refusals import KINDS
 
 ABOUT = """Classes of images, by one adapter of xmap.
@@ -16,7 +16,7 @@ Send images to `POST /predict`, as a multipart form or as JSON. Every answer say
 the server may be given another at any time. Whatever is refused is refused in one form: a `kind` and a `message`."""
 
 
-class Failure(BaseModel):
+class Refusal(BaseModel):
     """Why a request is not answered."""
 
     kind: str = Field(description=f"One of: {', '.join(KINDS)}.")
@@ -77,7 +77,7 @@ class Health(BaseModel):
 
 def body_of_predict() -> dict[str, Any]:
     """The description of what `POST /predict` takes."""
-    asked = Asked.model_json_schema()
+    asked = JsonQuestion.model_json_schema()
     asked["properties"]["images"]["items"] = asked.pop("$defs")["SentImage"]
     wanted = Wanted.model_json_schema()["properties"]
     file = {"type": "string", "format": "binary", "description": "An image file; repeat the field for several."}
@@ -87,4 +87,4 @@ def body_of_predict() -> dict[str, Any]:
 
 def failures(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """The responses that refuse: all kinds unless some are named."""
-    return {status: {"model": Failure, "description": when} for kind, (status, when) in KINDS.items() if not kinds or kind in kinds}
+    return {status: {"model": Refusal, "description": when} for kind, (status, when) in KINDS.items() if not kinds or kind in kinds}

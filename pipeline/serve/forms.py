@@ -15,7 +15,7 @@ LONGEST_TYPE = 1024
 
 
 @dataclass(frozen=True)
-class Part:
+class FormPart:
     """One field of a form; a file has a `filename`."""
 
     name: str
@@ -28,7 +28,7 @@ def media_type(header: str) -> str:
     return header[:LONGEST_TYPE].partition(";")[0].strip().lower()
 
 
-def parts_of(body: bytes, header: str, most: int) -> list[Part]:
+def parts_of(body: bytes, header: str, most: int) -> list[FormPart]:
     """The parts of a form whose content-type is `header`, at most `most`. Raises `Refused`."""
     delimiter = b"\r\n--" + _boundary(header)
     whole = b"\r\n" + body
@@ -53,7 +53,7 @@ def _boundary(header: str) -> bytes:
     return found.encode("ascii")
 
 
-def _part(piece: bytes) -> Part:
+def _part(piece: bytes) -> FormPart:
     start = piece.find(b"\r\n")
     end = piece.find(b"\r\n\r\n", start, start + LONGEST_HEAD)
     if start < 0 or end < 0 or piece[:start].strip(b" \t"):
@@ -62,4 +62,4 @@ def _part(piece: bytes) -> Part:
     name = head.get_param("name", header="content-disposition")
     if not isinstance(name, str):
         raise Refused("malformed", "a part of the form has no name; send the form as RFC 7578 has it.")
-    return Part(name, head.get_filename(), piece[end + 4 :])
+    return FormPart(name, head.get_filename(), piece[end + 4 :])

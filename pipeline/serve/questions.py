@@ -58,7 +58,7 @@ class SentImage(BaseModel):
     s3: Annotated[str | None, Field(max_length=1100, description="`s3://bucket/key`, below a prefix that the server allows.")] = None
 
 
-class Asked(Wanted):
+class JsonQuestion(Wanted):
     """A request in JSON."""
 
     images: list[SentImage] = Field(min_length=1, description="The images, each with `base64` or `s3`.")
@@ -100,7 +100,7 @@ def _of_json(body: bytes, limits: Limits, allowed: Allowed) -> Question:
     if sum(body.count(sign) for sign in STRUCTURE) > PLENTY * (limits.images + 1):
         raise Refused("malformed", "the JSON has far more parts than a request needs; send only what /openapi.json describes.")
     try:
-        asked = Asked.model_validate_json(body, strict=True)
+        asked = JsonQuestion.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise Refused("malformed", _first(error)) from error
     _require_few(len(asked.images), limits)

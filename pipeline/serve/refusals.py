@@ -22,7 +22,6 @@ KINDS: dict[str, tuple[int, str]] = {
     "late": (504, "The answer was not there in time."),
 }
 RETRY_SECONDS = 1
-OF_STATUS = {status: kind for kind, (status, _) in KINDS.items()}
 
 
 class Refused(XmapError):

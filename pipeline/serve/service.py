@@ -1,4 +1,4 @@
-"""What answers requests, without HTTP: the engine of the moment, the batcher, and what is said where nothing is answered."""
+"""What answers requests, without HTTP: the adapter of the moment, the batcher, and what is said where nothing is answered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from xmap.pipeline.serve.allowed import Allowed
 from xmap.pipeline.serve.batcher import Batcher, Ticket
-from xmap.pipeline.serve.engine import Engine
 from xmap.pipeline.serve.limits import Intake, Limits
+from xmap.pipeline.serve.loaded import LoadedAdapter
 from xmap.pipeline.serve.metrics import Metrics
 from xmap.pipeline.serve.questions import Question, Wanted
 from xmap.pipeline.serve.refusals import Refused
@@ -23,7 +23,7 @@ from xmap.store.errors import XmapError
 NAMED = 3
 
 Say = Callable[[str], None]
-Load = Callable[[Engine | None], Engine]
+Load = Callable[[LoadedAdapter | None], LoadedAdapter]
 
 
 @dataclass(frozen=True)
@@ -46,45 +46,45 @@ class Service:
     def __init__(self, setup: Setup, load: Load) -> None:
         self.setup, self.metrics, self.intake = setup, Metrics(), Intake(setup.limits)
         self._load, self._loading = load, Lock()
-        self.engine = load(None)
-        self.engine.require(setup.usual)
-        self.metrics.adapter(self.engine.fingerprint, self.engine.adapter.artifact.name)
+        self.loaded = load(None)
+        self.loaded.require(setup.usual)
+        self.metrics.adapter(self.loaded.fingerprint, self.loaded.adapter.artifact.name)
         self.batcher = Batcher(setup.limits, self.metrics, setup.batch_size, setup.workers)
 
     async def answer(self, question: Question) -> tuple[dict[str, Any], float]:
-        """What is said to a question, by one engine from its first image to its last, and the seconds of the forward passes it was in.
+        """What is said to a question, by one adapter from its first image to its last, and the seconds of the forward passes it was in.
 
         Raises `Refused`.
         """
-        engine = self.engine
+        loaded = self.loaded
         asked = Question(question.names, question.images, question.wanted.over(self.setup.usual))
-        engine.require(asked.wanted)
+        loaded.require(asked.wanted)
         try:
-            ticket = await self.batcher.ask(asked, engine)
+            ticket = await self.batcher.ask(asked, loaded)
         except Refused:
             raise
         except XmapError as error:
             # Its sentence may name places of this machine.
             self.setup.warn(f"a request failed: {error}")
             raise Refused("failed", "the adapter cannot answer; the server's log says why.") from error
-        return {"adapter": engine.fingerprint, "answers": _facts(ticket)}, ticket.forward
+        return {"adapter": loaded.fingerprint, "answers": _facts(ticket)}, ticket.forward
 
     def reload(self) -> None:
         """Load what the server was told to serve once more, and answer by it from then on; what cannot be loaded changes nothing."""
         with self._loading:
             try:
-                engine = self._load(self.engine)
-                engine.require(self.setup.usual)
+                loaded = self._load(self.loaded)
+                loaded.require(self.setup.usual)
             # Whatever is wrong with the new one, the old one goes on.
             except Exception as error:
                 self.metrics.load("failed")
                 self.setup.warn(f"no other adapter was taken: {error or type(error).__name__}")
                 return
-            same = engine.fingerprint == self.engine.fingerprint
-            self.engine = engine
+            same = loaded.fingerprint == self.loaded.fingerprint
+            self.loaded = loaded
             self.metrics.load("same" if same else "taken")
-            self.metrics.adapter(engine.fingerprint, engine.adapter.artifact.name)
-            self.setup.say(f"answers come from {engine.adapter.artifact.name} {engine.fingerprint[:SHORT]}{', as before' if same else ''}")
+            self.metrics.adapter(loaded.fingerprint, loaded.adapter.artifact.name)
+            self.setup.say(f"answers come from {loaded.adapter.artifact.name} {loaded.fingerprint[:SHORT]}{', as before' if same else ''}")
 
 
 def _facts(ticket: Ticket) -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from typing import Any
 
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.serve.allowed import Allowed
-from xmap.pipeline.serve.engine import Engine, load_engine
 from xmap.pipeline.serve.limits import Limits
+from xmap.pipeline.serve.loaded import LoadedAdapter, load_served
 from xmap.pipeline.serve.questions import Wanted
 from xmap.pipeline.serve.refusals import KINDS
 from xmap.pipeline.serve.server import Serving, bound
@@ -134,9 +134,9 @@ def serving(store: Path, limits: Limits | None = None, allow: Sequence[str] = ()
     """A server of the newest adapter in a store, or of the one called `name`, until the block ends."""
     said: list[str] = []
 
-    def load(before: Engine | None) -> Engine:
-        loaded = load_chosen(Store(store), name)
-        return load_engine(loaded, ("", "", "", "cpu"), loaded.rules(max_pixels=(limits or Limits()).pixels), before)
+    def load(before: LoadedAdapter | None) -> LoadedAdapter:
+        chosen = load_chosen(Store(store), name)
+        return load_served(chosen, ("", "", "", "cpu"), chosen.rules(max_pixels=(limits or Limits()).pixels), before)
 
     listener = bound("127.0.0.1", 0, b"")
     setup = Setup(limits or Limits(), Wanted(top=5), Allowed(allow), say=said.append, warn=said.append)

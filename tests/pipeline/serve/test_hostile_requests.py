@@ -290,11 +290,11 @@ def test_more_than_waits_is_told_to_come_again(
 
 
 def test_an_answer_that_takes_too_long_is_given_up(server: Running, client: Client, photos: list[Path], case: Case) -> None:
-    engine, batcher = server.serving.service.engine, server.serving.service.batcher
-    answers = engine.answers
+    loaded, batcher = server.serving.service.loaded, server.serving.service.batcher
+    answers = loaded.answers
     with case(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(batcher, "_limits", SHORT)
-        patch.setattr(engine, "answers", lambda batch: (time.sleep(2 * SHORT.seconds), answers(batch))[1])
+        patch.setattr(loaded, "answers", lambda batch: (time.sleep(2 * SHORT.seconds), answers(batch))[1])
         reply = client.send(photos[0])
     require_refused(reply.status, reply.body, "late")
     wait_until(lambda: server.serving.service.batcher.waiting == 0)

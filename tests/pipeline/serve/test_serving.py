@@ -12,7 +12,7 @@ import pytest
 import xmap
 from tests.worlds.commands import call
 from tests.worlds.serving import RUN, Client, Running, in_base64, serving, wait_until
-from xmap.pipeline.serve.engine import Engine, Ready
+from xmap.pipeline.serve.loaded import LoadedAdapter, Ready
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +92,16 @@ def test_requests_in_hand_keep_their_adapter_and_later_ones_get_the_new(
     world: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both adapters answer at the same time, each its own requests; none is lost."""
-    go, answers = threading.Event(), Engine.answers
+    go, answers = threading.Event(), LoadedAdapter.answers
 
-    def held(engine: Engine, batch: list[Ready]) -> object:
+    def held(loaded: LoadedAdapter, batch: list[Ready]) -> object:
         if batch[0].name == "held.png":
             assert go.wait(20)
-        return answers(engine, batch)
+        return answers(loaded, batch)
 
-    monkeypatch.setattr(Engine, "answers", held)
+    monkeypatch.setattr(LoadedAdapter, "answers", held)
     with serving(world / "store", name="photos") as running, ThreadPoolExecutor(2) as pool:
-        old = running.serving.service.engine.fingerprint
+        old = running.serving.service.loaded.fingerprint
         waiting = pool.submit(running.client.send, ("held.png", photos[0].read_bytes()))
         wait_until(lambda: running.serving.service.batcher.waiting == 1)
         done = call(*RUN, "--data", world / "photos", "--methods", "tip-adapter-f", "--store", world / "store")
@@ -112,7 +112,7 @@ def test_requests_in_hand_keep_their_adapter_and_later_ones_get_the_new(
         go.set()
         assert waiting.result().json["adapter"] == old
         new = late.result().json["adapter"]
-        assert new == running.serving.service.engine.fingerprint != old
+        assert new == running.serving.service.loaded.fingerprint != old
         (world / "store").rename(world / "away")
         running.serving.service.reload()
         (world / "away").rename(world / "store")
@@ -121,13 +121,13 @@ def test_requests_in_hand_keep_their_adapter_and_later_ones_get_the_new(
 
 
 def test_stopping_finishes_what_is_in_hand(world: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    go, answers = threading.Event(), Engine.answers
+    go, answers = threading.Event(), LoadedAdapter.answers
 
-    def held(engine: Engine, batch: list[Ready]) -> object:
+    def held(loaded: LoadedAdapter, batch: list[Ready]) -> object:
         assert not batch[0].name.endswith("0.png") or go.wait(20)
-        return answers(engine, batch)
+        return answers(loaded, batch)
 
-    monkeypatch.setattr(Engine, "answers", held)
+    monkeypatch.setattr(LoadedAdapter, "answers", held)
     with ThreadPoolExecutor(1) as pool:
         with serving(world / "store") as running:
             waiting = pool.submit(running.client.send, photos[0])

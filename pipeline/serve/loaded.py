@@ -44,7 +44,7 @@ class Ready:
     wanted: Wanted
 
 
-class Engine:
+class LoadedAdapter:
     """One adapter, its encoder and the rules of reading pixels. Whoever holds it is answered by it, also after another has been loaded."""
 
     def __init__(self, adapter: Adapter, encoder: Encoder, rules: Rules) -> None:
@@ -131,12 +131,15 @@ def _facts(answer: Prediction, top: int | None) -> dict[str, Any]:
     return {**facts, "probabilities": dict(answer.top(len(answer.classes) if top is None else top))}
 
 
-def load_engine(adapter: Adapter, encoder_flags: tuple[str, str, str, str], rules: Rules, before: Engine | None = None) -> Engine:
+def load_served(
+    adapter: Adapter, encoder_flags: tuple[str, str, str, str], rules: Rules, before: LoadedAdapter | None = None
+) -> LoadedAdapter:
     """An adapter ready to answer, with the encoder of `before` where that is the same. `encoder_flags` are model, tag, cache folder
     and device. Raises what loading does."""
     model, tag, cache_dir, device = encoder_flags
     identity = adapter.encoder_identity(model, tag, cache_dir)
     same = before is not None and before.encoder.identity.fields == identity.fields
-    engine = Engine(adapter, before.encoder if before is not None and same else adapter.encoder(model, tag, cache_dir, device), rules)
-    engine.warm()
-    return engine
+    encoder = before.encoder if before is not None and same else adapter.encoder(model, tag, cache_dir, device)
+    loaded = LoadedAdapter(adapter, encoder, rules)
+    loaded.warm()
+    return loaded
