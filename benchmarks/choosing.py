@@ -31,7 +31,7 @@ from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
-from xmap.stages.choose.ranking import Pool, order
+from xmap.stages.choose.ranking import ScoredPool, order
 from xmap.stages.datasets.digits import write_digits
 from xmap.stages.fewshot.draw import feature_files
 from xmap.stages.fewshot.load import labelled, load_text
@@ -80,7 +80,7 @@ def ranked(data: Data, logits: Tensor, known: Array, n: int, seed: int) -> Array
     """The rows that `xmap next` names."""
     rest = np.setdiff1d(np.arange(len(data.pool)), known)
     features = data.pool.features.numpy()
-    chosen = order(Pool(features[rest], logits.softmax(1).numpy()[rest], None, None, features[known]), n, seed)
+    chosen = order(ScoredPool(features[rest], logits.softmax(1).numpy()[rest], None, None, features[known]), n, seed)
     return np.asarray(rest[chosen])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmap.cli.console import show
 from xmap.cli.tables import print_table
-from xmap.stages.predict.percent import percent
+from xmap.stages.adapters.percent import percent
 
 if TYPE_CHECKING:
     from xmap.stages.predict.prediction import Asked, Prediction

@@ -11,7 +11,7 @@ from xmap.cli.formats import Destination, Sheet, rows_of
 from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
 from xmap.stages.imports.layouts import LAYOUTS, import_features
-from xmap.stages.imports.request import Request
+from xmap.stages.imports.request import ImportRequest
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.root import store_root
 
@@ -62,7 +62,7 @@ def command(
     path = Path(place)
     called = name or (path.stem if path.is_file() else path.resolve().name)
     asked = {"vectors": vectors, "labels": labels, "ids": ids, "splits": splits}
-    request = Request(layout, path, called, {role: given for role, given in asked.items() if given}, classes, texts, logit_scale)
+    request = ImportRequest(layout, path, called, {role: given for role, given in asked.items() if given}, classes, texts, logit_scale)
     with progress_on_stderr(quiet) as progress:
         artifacts = import_features(Store(store_root(store or None)), request, progress)
         counts = ", ".join(f"{split} {count:,}" for split, count in artifacts[0].summary["counts"].items())

@@ -28,7 +28,7 @@ from xmap.cli.options import (
 )
 from xmap.cli.progress import progress_on_stderr
 from xmap.cli.slips import DATA, place_of
-from xmap.stages.predict.percent import percent
+from xmap.stages.adapters.percent import percent
 from xmap.store.disk.output import STDOUT, html_page
 from xmap.store.errors import InputError
 
@@ -73,12 +73,12 @@ def command(
     if not pool:
         raise InputError("no pool is given; name a folder of images with --data POOL.")
     destination, target = Destination(form, output, json), html_page(page, "--page FILE") if page else None
-    from xmap.pipeline.studies.choose import Request, choose, label_page_of, require_unfilled
+    from xmap.pipeline.studies.choose import ChoiceRequest, choose, label_page_of, require_unfilled
 
     if destination.output and destination.output.path:
         require_unfilled(destination.output.path)
     encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
-    asked = Request(pool, count, labels or (), adapter, method, seed, encoder, device, workers)
+    asked = ChoiceRequest(pool, count, labels or (), adapter, method, seed, encoder, device, workers)
     with progress_on_stderr(quiet) as progress:
         progress.start("looking at images and model", 1)
         chosen = choose(opened(store), asked, Path(links) if links else None, progress)

@@ -11,7 +11,7 @@ import typer
 from xmap.cli.columns import METHOD, RESULTS
 from xmap.cli.console import plain
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.root import EXPORT, VARIABLE, require_store, store_root
+from xmap.store.artifacts.root import VARIABLE, is_exported, require_store, store_root
 
 # The heading in help of what all commands have.
 GENERAL = "Store, settings and output"
@@ -107,13 +107,9 @@ def opened(store: str, adapter: str = "") -> Store:
     One that nobody named is the one that a first run would make: it holds nothing yet.
     """
     root = store_root(store or None)
-    if store not in ("", os.environ.get(VARIABLE)) and not (adapter and _is_exported(adapter)):
+    if store not in ("", os.environ.get(VARIABLE)) and not (adapter and is_exported(Path(adapter))):
         require_store(root)
     return Store(root)
-
-
-def _is_exported(adapter: str) -> bool:
-    return (Path(adapter) / EXPORT).is_file()
 
 
 def artifact_names(incomplete: str) -> list[str]:

@@ -69,15 +69,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from vectors (S, C) and their labels (S,). Raises `ValueError`, of which `InputError` is one, for what cannot be used."""
-        from xmap.stages.train.in_memory import Wanted, learn
+        from xmap.stages.train.in_memory import LearnSpec, learn
 
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
         texts = self._classes_of(y)
         shots = None if self.shots is None else self._whole("shots", 1)
-        wanted = Wanted(self.method, shots, self._whole("seed", 0))
+        spec = LearnSpec(self.method, shots, self._whole("seed", 0))
         labels = np.searchsorted(self.classes_, y).astype(np.int64)
-        self.learned_: Learned = learn(X, labels, texts, len(self.classes_), wanted)
+        self.learned_: Learned = learn(X, labels, texts, len(self.classes_), spec)
         return self
 
     def predict(self, X: Any) -> Array:

@@ -8,8 +8,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from xmap.pipeline.run.rows import Rows, frame_of
+from xmap.stages.adapters.percent import percent
 from xmap.stages.predict.answers import Answers
-from xmap.stages.predict.percent import percent
 from xmap.stages.predict.prediction import Asked, Prediction
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class ChoiceRequest:
     """A pool, how many of its images are to be labelled, and by what adapter.
 
     `labels` are tables of what was labelled before, `encoder` what names the encoder where the store does not tell it.
@@ -66,7 +66,7 @@ def require_unfilled(path: Path) -> None:
         raise InputError(f"{path} holds {given:,} labels that somebody gave; name another file with -o FILE.")
 
 
-def choose(store: Store, asked: Request, links: Path | None, progress: Progress) -> Chosen:
+def choose(store: Store, asked: ChoiceRequest, links: Path | None, progress: Progress) -> Chosen:
     """The images of a pool that are best labelled next; with `links` there is a file of each in that folder.
 
     Raises `InputError` for a pool that cannot be read or has nothing left to label, `ArtifactMissing` where the images that the adapter

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from xmap.stages.methods.registry import method_names
-from xmap.stages.pages.curves import Panel, Point, draw
+from xmap.stages.pages.curves import CurvePoint, Panel, draw
 from xmap.store.disk.output import Output
 from xmap.store.errors import InputError
 
@@ -16,11 +16,11 @@ SUFFIX = ".svg"
 
 def picture(results: Iterable[tuple[str, Mapping[str, Any]]], caption: str = "") -> str:
     """The SVG of results of methods, each with the title of its data set; below it what its intervals are over, after `caption`."""
-    found: dict[str, dict[str, dict[int, Point]]] = {}
+    found: dict[str, dict[str, dict[int, CurvePoint]]] = {}
     kinds = []
     for title, row in results:
         low, high = row["accuracy_ci95"]
-        found.setdefault(title, {}).setdefault(row["method"], {})[row["shots"]] = Point(row["shots"], row["accuracy_mean"], low, high)
+        found.setdefault(title, {}).setdefault(row["method"], {})[row["shots"]] = CurvePoint(row["shots"], row["accuracy_mean"], low, high)
         kinds.append(str(row["ci_kind"]))
     panels = [
         Panel(title, {method: [points[shots] for shots in sorted(points)] for method, points in methods.items()})

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.adapters.neighbors import BATCH, batches
+from xmap.stages.adapters.percent import percent
 from xmap.stages.adapters.scorer import Scorer
-from xmap.stages.choose.ranking import Pool
+from xmap.stages.choose.ranking import ScoredPool
 from xmap.stages.datasets.dataset import Samples, known_contents
 from xmap.stages.datasets.places.place import Place, Remote
-from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import FORMULA
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
@@ -63,7 +63,7 @@ class Candidate:
         return f"./{path}" if FORMULA.match(path) else path
 
 
-def scored_pool(scorer: Scorer, features: Array, labelled: Array) -> Pool:
+def scored_pool(scorer: Scorer, features: Array, labelled: Array) -> ScoredPool:
     """What the adapter says of raw features (P, C), beside those (L, C) of what is labelled already. Raises `InputError`."""
     units = normalize(torch.from_numpy(features.astype(np.float32)), dim=-1)
     known = normalize(torch.from_numpy(labelled.astype(np.float32)), dim=-1)
@@ -72,7 +72,7 @@ def scored_pool(scorer: Scorer, features: Array, labelled: Array) -> Pool:
     if not bool(torch.isfinite(logits).all()):
         raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
     image, text = _shares([scores.image for scores in said]), _shares([scores.text for scores in said])
-    return Pool(units.numpy(), scorer.probabilities(logits).numpy(), image, text, known.numpy())
+    return ScoredPool(units.numpy(), scorer.probabilities(logits).numpy(), image, text, known.numpy())
 
 
 def _shares(parts: Sequence[Tensor | None]) -> Array | None:
@@ -85,7 +85,7 @@ def _shares(parts: Sequence[Tensor | None]) -> Array | None:
     return shares
 
 
-def candidates(pool: Pool, samples: Samples, rows: Sequence[int], classes: Sequence[str]) -> list[Candidate]:
+def candidates(pool: ScoredPool, samples: Samples, rows: Sequence[int], classes: Sequence[str]) -> list[Candidate]:
     """The samples of a pool at `rows`."""
     contents = list(hexes(known_contents(samples)[list(rows)]))
     found = []
@@ -102,7 +102,7 @@ def _likely(probabilities: Array) -> tuple[int, ...]:
     return tuple(np.argsort(-probabilities, kind="stable")[:LIKELY].tolist())
 
 
-def _why(pool: Pool, row: int, second: int, classes: Sequence[str]) -> tuple[str, str]:
+def _why(pool: ScoredPool, row: int, second: int, classes: Sequence[str]) -> tuple[str, str]:
     """What else an image may be, and what both caches say where they do not say the same."""
     said = f"or {classes[second]} ({percent(float(pool.probabilities[row, second]))} %)"
     if pool.image_probabilities is None or pool.text_probabilities is None:

@@ -21,7 +21,7 @@ SAME = 1e-5
 
 
 @dataclass(frozen=True)
-class Pool:
+class ScoredPool:
     """Unlabelled images, and what is labelled already.
 
     `features` (P, C) unit float32; `probabilities` (P, N) calibrated; `image_probabilities` and `text_probabilities` (P, N) what each
@@ -35,7 +35,7 @@ class Pool:
     labelled: Array
 
 
-def order(pool: Pool, n: int, seed: int) -> Array:
+def order(pool: ScoredPool, n: int, seed: int) -> Array:
     """The rows (min(n, P),) int64 of the pool to label, best first; `seed` decides among equals."""
     # Equals are met in an order of the seed's.
     met = np.random.default_rng(seed).permutation(len(pool.features))

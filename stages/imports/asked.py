@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from xmap.stages.datasets.sources.columns import IMAGES, LABEL, PATH, SPLIT, Roles, roles_of
 from xmap.stages.imports.npy import NPY
 from xmap.stages.imports.tables import TABLES, is_vectors
-from xmap.stages.imports.vectors import IDS, LABELS, SPLITS
+from xmap.stages.imports.vectors import IDS, LABELS, SPLITS, Vectors
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
 
@@ -28,7 +28,7 @@ NAMES: Mapping[str, Sequence[str]] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedRoles:
     """By role a column, or a file that tells it, or `none`; empty: whatever is called so. `folder` is where files are looked for."""
 
     given: Mapping[str, str]
@@ -70,3 +70,7 @@ class Asked:
         if found:
             raise InputError(f"{place} has several columns of vectors, {named(found)}; choose one with --vectors.")
         raise InputError(f"{place} has no column of vectors (lists of floats) but {named(schema.names)}{remedy or '; name another file'}.")
+
+
+# From a place to what a layout holds.
+Reader = Callable[[Path, AskedRoles], Vectors]

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from xmap.stages.datasets.sources.columns import Roles
 from xmap.stages.datasets.sources.table_files import read_table
-from xmap.stages.imports.asked import LISTS, NAMES, Asked
+from xmap.stages.imports.asked import LISTS, NAMES, AskedRoles
 from xmap.stages.imports.npy import NPY, Npy
-from xmap.stages.imports.tables import Table
+from xmap.stages.imports.tables import VectorTable
 from xmap.stages.imports.vectors import IDS, at_once
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
@@ -23,7 +23,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
+class ListedColumn:
     """What the file `place` tells: `values` (R), and `ids` (R) of what it tells them, where it does."""
 
     place: str
@@ -50,19 +50,19 @@ class Listed:
         return self.values.take(rows)
 
 
-def read_listed(path: Path, role: str) -> Listed:
+def read_listed(path: Path, role: str) -> ListedColumn:
     """What `path` tells as `role`: a `.npy` array, or a column of a table, with ids where it has some. Raises `InputError`."""
     suffix = path.suffix.lower()
     if suffix == NPY:
-        return Listed(str(path), npy_column(path))
+        return ListedColumn(str(path), npy_column(path))
     if suffix in LISTS:
         return _read_text(path, role)
-    table = Table.open(path)
+    table = VectorTable.open(path)
     identifying = _column(table, IDS) if role != IDS else None
     column = _column(table, role, without=identifying)
     if column is None:
         raise InputError(f"{path} has no column {NAMES[role][0]!r} but {named(table.schema.names)}; rename its column of {role}.")
-    return Listed(str(path), table.column(column), ids_of(table.column(identifying), str(path)) if identifying else None)
+    return ListedColumn(str(path), table.column(column), ids_of(table.column(identifying), str(path)) if identifying else None)
 
 
 def npy_column(path: Path) -> pa.Array:
@@ -102,14 +102,14 @@ def some_of(ids: pa.Array) -> str:
     return f"{len(ids):,} {'id' if len(ids) == 1 else 'ids'} ({shown}{', ...' * (len(ids) > SHOWN)})"
 
 
-def _column(table: Table, role: str, without: str | None = None) -> str | None:
+def _column(table: VectorTable, role: str, without: str | None = None) -> str | None:
     """The column of a role: one that is called so, else the only other one."""
-    found = Asked({}, table.path.parent).column(role, table.schema, str(table.path))
+    found = AskedRoles({}, table.path.parent).column(role, table.schema, str(table.path))
     others = [name for name in table.schema.names if name != without]
     return found if found or role == IDS else others[0] if len(others) == 1 else None
 
 
-def _read_text(path: Path, role: str) -> Listed:
+def _read_text(path: Path, role: str) -> ListedColumn:
     told = read_table(path, Roles({IDS: NAMES[IDS], role: NAMES[role]}, ((role,),)))
     columns = {name: pa.array([row[name] for _, row in told.rows], pa.string()) for name in told.columns}
-    return Listed(str(path), columns[role], ids_of(columns[IDS], str(path)) if IDS in columns and role != IDS else None)
+    return ListedColumn(str(path), columns[role], ids_of(columns[IDS], str(path)) if IDS in columns and role != IDS else None)

@@ -11,22 +11,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xmap.stages.imports.asked import Asked
+from xmap.stages.imports.asked import AskedRoles
 from xmap.stages.imports.listed import ids_of
 from xmap.stages.imports.npy import Npy
-from xmap.stages.imports.tables import Table
-from xmap.stages.imports.vectors import IDS, ROLES, SPLITS, Rows, Vectors, at_once, fit, vectors_of
+from xmap.stages.imports.tables import VectorTable
+from xmap.stages.imports.vectors import IDS, ROLES, SPLITS, VectorRows, Vectors, at_once, fit, vectors_of
 from xmap.store.errors import InputError
 
 VECTORS = "vectors"
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """A table of a layout: what it is called there, the split that its place says, and what the ids in it begin with."""
 
     name: str
-    table: Table
+    table: VectorTable
     split: str = ""
     prefix: str = ""
 
@@ -42,7 +42,7 @@ class Only:
         return {name: column.filter(pc.equal(part[self.column], self.value)) for name, column in part.items()}
 
 
-def of_tables(parts: Sequence[Part], asked: Asked, remedy: str = "", only: Only | None = None) -> Vectors:
+def of_tables(parts: Sequence[TablePart], asked: AskedRoles, remedy: str = "", only: Only | None = None) -> Vectors:
     """The vectors in a column of tables, of which all have the columns of the first. Raises `InputError`."""
     first = parts[0].table
     columns = {VECTORS: asked.vectors(first.schema, str(first.path), remedy)}
@@ -62,7 +62,7 @@ def of_tables(parts: Sequence[Part], asked: Asked, remedy: str = "", only: Only 
     )
 
 
-def _table_rows(parts: Sequence[Part], columns: Mapping[str, str], only: Only | None) -> Iterator[Rows]:
+def _table_rows(parts: Sequence[TablePart], columns: Mapping[str, str], only: Only | None) -> Iterator[VectorRows]:
     for part in parts:
         place, number = str(part.table.path), 0
         wanted = [*columns.values(), *([only.column] if only else [])]
@@ -78,7 +78,7 @@ def _table_rows(parts: Sequence[Part], columns: Mapping[str, str], only: Only | 
                 known = told.get(IDS, pa.array([f"{row:08}" for row in range(number, number + len(vectors))], pa.string()))
                 told[IDS] = pc.binary_join_element_wise(part.prefix, known, "/")
             number += len(vectors)
-            yield Rows(vectors, told)
+            yield VectorRows(vectors, told)
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,13 @@ def of_arrays(blocks: Sequence[Block], columns: Mapping[str, str]) -> Vectors:
     return Vectors(files, sum(len(block.array) for block in blocks), partial(_array_rows, blocks), columns)
 
 
-def _array_rows(blocks: Sequence[Block]) -> Iterator[Rows]:
+def _array_rows(blocks: Sequence[Block]) -> Iterator[VectorRows]:
     for block in blocks:
         told, first = block.told(), 0
         for part in block.array.chunks(at_once(block.array.row)):
-            yield Rows(fit(part, str(block.array.path), first), {role: column.slice(first, len(part)) for role, column in told.items()})
+            yield VectorRows(
+                fit(part, str(block.array.path), first), {role: column.slice(first, len(part)) for role, column in told.items()}
+            )
             first += len(part)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from xmap.stages.datasets.sources.cells import class_names
 from xmap.stages.datasets.sources.containers import find_containers
-from xmap.stages.imports.asked import VECTORS, Asked
+from xmap.stages.imports.asked import VECTORS, AskedRoles, Reader
 from xmap.stages.imports.listed import ids_of, npy_column
 from xmap.stages.imports.npy import NPY
-from xmap.stages.imports.opened import Block, Only, Part, of_arrays, of_tables, open_vectors
-from xmap.stages.imports.tables import PARQUET, TABLES, Table
+from xmap.stages.imports.opened import Block, Only, TablePart, of_arrays, of_tables, open_vectors
+from xmap.stages.imports.tables import PARQUET, TABLES, VectorTable
 from xmap.stages.imports.vectors import IDS, LABELS, ROLES, Vectors
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError
@@ -31,16 +31,16 @@ STATUS = "status"
 FEATURES = ("features.npy", "embeddings.npy", "vectors.npy")
 
 
-def open_table(path: Path, asked: Asked) -> Vectors:
+def open_table(path: Path, asked: AskedRoles) -> Vectors:
     """Parquet and Arrow tables: a file, a pattern, or a folder of them, whose names or folders may say splits."""
     found = find_containers(path, *TABLES)
     if not found:
         raise InputError(f"{path} is neither a table ({', '.join(TABLES)}) nor a folder with some; name one.")
-    parts = [Part(one.name, Table.open(Path(str(one.where))), one.split) for one in found]
+    parts = [TablePart(one.name, VectorTable.open(Path(str(one.where))), one.split) for one in found]
     return _with_names(of_tables(parts, asked), parts)
 
 
-def open_npy(path: Path, asked: Asked) -> Vectors:
+def open_npy(path: Path, asked: AskedRoles) -> Vectors:
     """A `.npy` matrix; of a folder `features.npy`, with `labels.npy`, `ids.npy` and `splits.npy` where these are there."""
     folder = path if path.is_dir() else path.parent
     given = asked.given.get(VECTORS, "") if path.is_dir() else ""
@@ -58,7 +58,7 @@ def open_npy(path: Path, asked: Asked) -> Vectors:
     )
 
 
-def open_huggingface(path: Path, asked: Asked) -> Vectors:
+def open_huggingface(path: Path, asked: AskedRoles) -> Vectors:
     """A folder that Hugging Face's `save_to_disk` wrote: a data set, or several by split."""
     if (path / SPLITTING).is_file():
         splits = _names_in(path / SPLITTING, "splits")
@@ -69,12 +69,12 @@ def open_huggingface(path: Path, asked: Asked) -> Vectors:
     return replace(found, hollow=found.names is not None)
 
 
-def _saved(folder: Path, above: str, split: str, prefix: str) -> list[Part]:
+def _saved(folder: Path, above: str, split: str, prefix: str) -> list[TablePart]:
     """The Arrow files of one saved data set."""
     if not (folder / STATE).is_file():
         raise InputError(f"{folder} has no {STATE}; name the folder that save_to_disk of Hugging Face's datasets wrote.")
     files = _names_in(folder / STATE, "_data_files", "filename")
-    return [Part(f"{above}{name}", Table.open(folder / name), split, prefix) for name in files]
+    return [TablePart(f"{above}{name}", VectorTable.open(folder / name), split, prefix) for name in files]
 
 
 def _names_in(path: Path, key: str, inner: str = "") -> list[str]:
@@ -90,12 +90,12 @@ def _names_in(path: Path, key: str, inner: str = "") -> list[str]:
     return names
 
 
-def open_clip_retrieval(path: Path, asked: Asked) -> Vectors:
+def open_clip_retrieval(path: Path, asked: AskedRoles) -> Vectors:
     """The folder that `clip-retrieval inference` writes: `img_emb/*.npy`, with what `metadata/*.parquet` tells of the same rows."""
     arrays = _by_number(path / IMAGES, NPY)
     if not arrays:
         raise InputError(f"{path} has no {IMAGES}/{IMAGES}_0{NPY}; name the folder that `clip-retrieval inference` wrote image vectors to.")
-    tables = {number: Table.open(file) for number, file in _by_number(path / METADATA, PARQUET).items()}
+    tables = {number: VectorTable.open(file) for number, file in _by_number(path / METADATA, PARQUET).items()}
     if tables and tables.keys() != arrays.keys():
         lost = sorted(arrays.keys() ^ tables.keys())
         raise InputError(f"{path}: {IMAGES} and {METADATA} do not have the same files, such as number {lost[0]}; complete them.")
@@ -113,7 +113,7 @@ def open_clip_retrieval(path: Path, asked: Asked) -> Vectors:
     return of_arrays(blocks, columns)
 
 
-def _told(table: Table | None, columns: Mapping[str, str]) -> Mapping[str, pa.Array]:
+def _told(table: VectorTable | None, columns: Mapping[str, str]) -> Mapping[str, pa.Array]:
     told = {role: table.column(name) for role, name in columns.items()} if table else {}
     return {role: ids_of(column, str(table and table.path)) if role == IDS else column for role, column in told.items()}
 
@@ -123,9 +123,9 @@ def _by_number(folder: Path, suffix: str) -> dict[int, Path]:
     return {int(match[2]): file for file in files if file.suffix == suffix and (match := NUMBERED.fullmatch(file.name))}
 
 
-def open_img2dataset(path: Path, asked: Asked) -> Vectors:
+def open_img2dataset(path: Path, asked: AskedRoles) -> Vectors:
     """The tables that img2dataset writes for its shards, where its input had a column of vectors; what it failed to get is left out."""
-    parts = [Part(one.name, Table.open(Path(str(one.where))), one.split) for one in find_containers(path, PARQUET)]
+    parts = [TablePart(one.name, VectorTable.open(Path(str(one.where))), one.split) for one in find_containers(path, PARQUET)]
     if not parts:
         raise InputError(f"{path} has no {PARQUET} files; name the folder that img2dataset wrote its shards to.")
     lost = next((part.table.path for part in parts if STATUS not in part.table.schema.names), None)
@@ -135,7 +135,7 @@ def open_img2dataset(path: Path, asked: Asked) -> Vectors:
     return _with_names(of_tables(parts, asked, remedy, Only(STATUS, "success")), parts)
 
 
-def _with_names(found: Vectors, parts: Sequence[Part]) -> Vectors:
+def _with_names(found: Vectors, parts: Sequence[TablePart]) -> Vectors:
     """With the class names that Hugging Face writes into the schema of a table."""
     if LABELS not in found.columns:
         return found
@@ -161,7 +161,7 @@ def _require_rows(told: Mapping[str, pa.Array], places: Mapping[str, str], count
 
 
 # How each layout is read; `layouts.LAYOUTS` names them.
-READERS: Mapping[str, Callable[[Path, Asked], Vectors]] = {
+READERS: Mapping[str, Reader] = {
     "table": open_table,
     "npy": open_npy,
     "huggingface": open_huggingface,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What is to be imported: a `layout` at a `path`, and how to call it.
 
     `asked` says by role (vectors, labels, ids, splits) a column or a file, `classes` and `texts` are files.

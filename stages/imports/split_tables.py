@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from blake3 import blake3
 
-from xmap.stages.imports.survey import Settled, Survey
+from xmap.stages.imports.survey import Settled, Surveyed
 from xmap.stages.names import part_of
 from xmap.store.artifacts.artifact import Draft
 from xmap.store.formats.features import ImageFeatures, write_images
@@ -18,7 +18,7 @@ TABLE = 32 << 20
 class SplitTables:
     """Rows of one `split` on their way into the tables of a draft; `count` of them are written."""
 
-    def __init__(self, draft: Draft, split: str, found: Survey, settled: Settled) -> None:
+    def __init__(self, draft: Draft, split: str, found: Surveyed, settled: Settled) -> None:
         self.split, self.count = split, 0
         self._draft, self._settled, self._dtype = draft, settled, found.dtype
         self._most = max(1, TABLE // (found.width * found.dtype.itemsize))

@@ -5,7 +5,6 @@ They are read twice: once to check every one before the first byte is written, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,14 @@ import numpy as np
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
 from xmap.stages.datasets.dataset import SPLITS
-from xmap.stages.imports.asked import Asked
+from xmap.stages.imports.asked import AskedRoles, Reader
 from xmap.stages.imports.classes import Known
 from xmap.stages.imports.listed import some_of
-from xmap.stages.imports.request import Request
+from xmap.stages.imports.request import ImportRequest
 from xmap.stages.imports.split_tables import SplitTables
 from xmap.stages.imports.stored import refuse_collision, require_scale
-from xmap.stages.imports.survey import Settled, Survey, digests_of, settle, survey
-from xmap.stages.imports.texts import Texts
+from xmap.stages.imports.survey import Settled, Surveyed, digests_of, settle, survey
+from xmap.stages.imports.texts import GivenTexts
 from xmap.stages.imports.vectors import ROLES, Vectors
 from xmap.stages.names import POOL
 from xmap.stages.workplace.progress import Progress
@@ -39,16 +38,16 @@ UNTAUGHT = (
 )
 
 
-def import_vectors(store: Store, request: Request, read: Callable[[Path, Asked], Vectors], progress: Progress) -> tuple[Artifact, ...]:
+def import_vectors(store: Store, request: ImportRequest, read: Reader, progress: Progress) -> tuple[Artifact, ...]:
     """Import what `read` finds: an images artifact, and one of texts where there are some.
 
     Raises `InputError` for all that cannot be used, with its place, and for a name that other features have.
     """
     require_scale(request.logit_scale)
-    place, asked = str(request.path), Asked(request.asked, request.path if request.path.is_dir() else request.path.parent)
+    place, asked = str(request.path), AskedRoles(request.asked, request.path if request.path.is_dir() else request.path.parent)
     if not request.path.exists() and not any(sign in place for sign in "*?[{"):
         raise InputError(f"no {place}; name the file or folder that holds the vectors.")
-    source, texts = read(request.path, asked), Texts(Path(request.texts)) if request.texts else None
+    source, texts = read(request.path, asked), GivenTexts(Path(request.texts)) if request.texts else None
     progress.start(f"import {request.name}", 2 * source.count)
     found = survey(source, place, progress)
     known = Known(source.names, source.hollow, request.classes, texts.count if texts else None)
@@ -66,7 +65,7 @@ def import_vectors(store: Store, request: Request, read: Callable[[Path, Asked],
     return (stored,) if weights is None else (stored, _store_texts(store, named, settled, weights, request.logit_scale, progress))
 
 
-def _said_of(settled: Settled, request: Request, weights: Array | None) -> tuple[str, ...]:
+def _said_of(settled: Settled, request: ImportRequest, weights: Array | None) -> tuple[str, ...]:
     """What a person should know of the rows without a label, and where there are no texts."""
     pool = settled.ids.filter(settled.classes.labels < 0)
     if not settled.classes.names:
@@ -76,7 +75,7 @@ def _said_of(settled: Settled, request: Request, weights: Array | None) -> tuple
     return (*kept, *(UNTAUGHT.format(name=request.name),) * (weights is None))
 
 
-def _identities(request: Request, source: Vectors, asked: Asked, settled: Settled) -> tuple[Identity, Identity]:
+def _identities(request: ImportRequest, source: Vectors, asked: AskedRoles, settled: Settled) -> tuple[Identity, Identity]:
     beside = {f"{role}: {path.name}": path for role in ROLES if (path := asked.file(role))}
     files: dict[str, Json] = {name: hash_file(path) for name, path in {**source.files, **beside}.items()}
     common: dict[str, Json] = {"schema": SCHEMA, "layout": request.layout, "name": request.name, "classes": list(settled.classes.names)}
@@ -89,7 +88,7 @@ def _identities(request: Request, source: Vectors, asked: Asked, settled: Settle
 
 
 def _store_images(
-    store: Store, identity: Identity, source: Vectors, found: Survey, settled: Settled, doubts: tuple[str, ...], progress: Progress
+    store: Store, identity: Identity, source: Vectors, found: Surveyed, settled: Settled, doubts: tuple[str, ...], progress: Progress
 ) -> Artifact:
     with store.build(identity, on_wait=progress.say) as held:
         if isinstance(held, Artifact):

@@ -10,11 +10,11 @@ import pyarrow as pa
 from blake3 import blake3
 
 from xmap.stages.config import DataConfig
-from xmap.stages.imports.asked import Asked
+from xmap.stages.imports.asked import AskedRoles
 from xmap.stages.imports.classes import Classes, Known, classes_of, unlabelled
 from xmap.stages.imports.divide import drawn_splits, told_splits
 from xmap.stages.imports.listed import ids_of, read_listed, refuse_twice
-from xmap.stages.imports.vectors import IDS, LABELS, SPLITS, Rows, Vectors
+from xmap.stages.imports.vectors import IDS, LABELS, SPLITS, VectorRows, Vectors
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
 from xmap.store.formats.tables import Array
@@ -22,7 +22,7 @@ from xmap.store.memory.hashes import DIGEST
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Surveyed:
     """What was told of all rows (R) by role, and of the vectors their `width`, `dtype` and `digests` (R,)."""
 
     told: Mapping[str, pa.Array]
@@ -48,7 +48,7 @@ class Settled:
     remarks: tuple[str, ...]
 
 
-def survey(source: Vectors, place: str, progress: Progress) -> Survey:
+def survey(source: Vectors, place: str, progress: Progress) -> Surveyed:
     """Read everything once. Raises `InputError` for vectors that cannot be used, and where they are not of one width."""
     told: dict[str, list[pa.Array]] = {}
     digests, widths, kinds = bytearray(), set[int](), set[np.dtype[np.generic]]()
@@ -64,16 +64,16 @@ def survey(source: Vectors, place: str, progress: Progress) -> Survey:
     if not widths:
         raise InputError(f"{place} has no rows; name files that hold vectors.")
     columns = {role: _joined(parts, role, place) for role, parts in told.items()}
-    return Survey(columns, widths.pop(), kinds.pop() if len(kinds) == 1 else np.dtype(np.float32), np.frombuffer(digests, DIGEST))
+    return Surveyed(columns, widths.pop(), kinds.pop() if len(kinds) == 1 else np.dtype(np.float32), np.frombuffer(digests, DIGEST))
 
 
-def digests_of(rows: Rows) -> bytes:
+def digests_of(rows: VectorRows) -> bytes:
     """The blake3 of the bytes of each vector, one after the other."""
     data, size = memoryview(rows.vectors.tobytes()), rows.vectors.shape[1] * rows.vectors.itemsize
     return b"".join(blake3(data[start : start + size]).digest() for start in range(0, len(data), size))
 
 
-def settle(found: Survey, source: Vectors, asked: Asked, known: Known, place: str, config: DataConfig) -> Settled:
+def settle(found: Surveyed, source: Vectors, asked: AskedRoles, known: Known, place: str, config: DataConfig) -> Settled:
     """Ids, classes and splits of all rows, from the columns of the layout and from files beside it. Raises `InputError`."""
     ids = _ids(found, asked, place)
     labels, splits = (_column(found, asked, role, ids) for role in (LABELS, SPLITS))
@@ -94,19 +94,19 @@ def settle(found: Survey, source: Vectors, asked: Asked, known: Known, place: st
     return Settled(named, classes, drawn, by, (*remarks, *said))
 
 
-def _ids(found: Survey, asked: Asked, place: str) -> pa.Array | None:
+def _ids(found: Surveyed, asked: AskedRoles, place: str) -> pa.Array | None:
     path = asked.file(IDS)
     if path is None:
         return found.told.get(IDS)
     return ids_of(read_listed(path, IDS).aligned(None, len(found)), str(path))
 
 
-def _column(found: Survey, asked: Asked, role: str, ids: pa.Array | None) -> pa.Array | None:
+def _column(found: Surveyed, asked: AskedRoles, role: str, ids: pa.Array | None) -> pa.Array | None:
     path = asked.file(role)
     return found.told.get(role) if path is None else read_listed(path, role).aligned(ids, len(found))
 
 
-def _place(asked: Asked, role: str, place: str) -> str:
+def _place(asked: AskedRoles, role: str, place: str) -> str:
     return str(asked.file(role) or place)
 
 

@@ -29,7 +29,7 @@ WIDE = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class VectorTable:
     """A table in a file: its columns, and how many rows it has."""
 
     path: Path
@@ -37,7 +37,7 @@ class Table:
     count: int
 
     @classmethod
-    def open(cls, path: Path) -> Table:
+    def open(cls, path: Path) -> VectorTable:
         """Raises `InputError` where it is no table, and for two columns of one name."""
         with _readable(path) as file:
             schema, count = (_parquet_facts if _is_parquet(path) else _arrow_facts)(file, path)
@@ -127,7 +127,7 @@ def _parquet_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return table.schema_arrow, table.metadata.num_rows
 
 
-def _parquet_batches(file: BinaryIO, found: Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: BinaryIO, found: VectorTable, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     texts = [name for name in columns if _is_text(found.schema.field(name).type)]
     with open_foreign(file, str(found.path), BUFFER, texts) as table:
         # A name with a dot in it is to pyarrow one inside another.
@@ -143,7 +143,7 @@ def _arrow_facts(file: BinaryIO, path: Path) -> tuple[pa.Schema, int]:
         return schema, sum(len(batch) for batch in batches)
 
 
-def _arrow_batches(file: BinaryIO, found: Table, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+def _arrow_batches(file: BinaryIO, found: VectorTable, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     with _reader(file) as (schema, _):
         places = sorted(schema.get_field_index(name) for name in columns)
     with _reader(file, places) as (_, batches):

@@ -11,10 +11,10 @@ import numpy as np
 from xmap.stages.datasets.classes.labels import label_of
 from xmap.stages.datasets.classes.order import NUMBER
 from xmap.stages.datasets.sources.columns import IMAGES, LABEL, Roles, roles_of
-from xmap.stages.imports.asked import Asked
+from xmap.stages.imports.asked import AskedRoles
 from xmap.stages.imports.classes import MOST, Classes
 from xmap.stages.imports.npy import NPY, Npy
-from xmap.stages.imports.tables import TABLES, Table, is_vectors
+from xmap.stages.imports.tables import TABLES, VectorTable, is_vectors
 from xmap.stages.imports.vectors import at_once, fit, vectors_of
 from xmap.store.disk.plain import named
 from xmap.store.errors import InputError
@@ -23,7 +23,7 @@ from xmap.store.formats.tables import Array
 NAMES = Roles({LABEL: (*IMAGES.names[LABEL], "name", "text", "prompt")}, ())
 
 
-class Texts:
+class GivenTexts:
     """The class texts in the file `path`. Raises `InputError` for a file that holds none."""
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class Texts:
             parts = [fit(part, str(path), rows * number) for number, part in enumerate(array.chunks(rows))]
             self._rows = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
         elif path.suffix.lower() in TABLES:
-            self._named = _named_rows(Table.open(path))
+            self._named = _named_rows(VectorTable.open(path))
         else:
             raise InputError(f"--texts {path} is neither .npy nor a Parquet or Arrow file; save the class texts as one of these.")
 
@@ -65,12 +65,12 @@ class Texts:
         return self._rows[classes.places], ()
 
 
-def _named_rows(table: Table) -> Mapping[str, Array]:
+def _named_rows(table: VectorTable) -> Mapping[str, Array]:
     """The rows of a table by class. Raises `InputError` where it does not name them, or one twice."""
     place = str(table.path)
     if table.count > MOST:
         raise InputError(f"{place} has {table.count:,} rows; give one for each class.")
-    vectors = Asked({}, table.path.parent).vectors(table.schema, place)
+    vectors = AskedRoles({}, table.path.parent).vectors(table.schema, place)
     scalars = [field.name for field in table.schema if not is_vectors(field.type)]
     found = roles_of(scalars, NAMES).get(LABEL)
     if not found and len(scalars) != 1:

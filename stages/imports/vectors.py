@@ -22,7 +22,7 @@ SHORTEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class VectorRows:
     """Some rows in order: `vectors` (B, C) float16 or float32, and by role what the same file tells of each (B)."""
 
     vectors: Array
@@ -43,7 +43,7 @@ class Vectors:
 
     files: Mapping[str, Path]
     count: int
-    batches: Callable[[], Iterator[Rows]]
+    batches: Callable[[], Iterator[VectorRows]]
     columns: Mapping[str, str]
     names: Sequence[str] | None = None
     hollow: bool = False

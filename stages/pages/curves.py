@@ -30,7 +30,7 @@ DARK = "text{fill:#ddd}.soft{fill:#aaa}.grid{stroke:#444}.paper{fill:#161616}"
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Accuracy in percent at a number of shots, and the ends of its interval."""
 
     shots: int
@@ -44,7 +44,7 @@ class Panel:
     """The curves of one data set: the points of each method, in the order of shots."""
 
     title: str
-    curves: Mapping[str, Sequence[Point]]
+    curves: Mapping[str, Sequence[CurvePoint]]
 
 
 def draw(panels: Sequence[Panel], order: Sequence[str], caption: str) -> str:
@@ -129,7 +129,7 @@ def _ticks(places: Mapping[int, float], up: float) -> Iterator[str]:
             yield f'<text x="{left:.1f}" y="{up}" text-anchor="middle">{count}</text>'
 
 
-def _curve(name: str, style: int, points: Sequence[tuple[float, float, float, float, Point]], label: float) -> Iterator[str]:
+def _curve(name: str, style: int, points: Sequence[tuple[float, float, float, float, CurvePoint]], label: float) -> Iterator[str]:
     """A method's line, intervals and marks, and at its end its name beside them."""
     dash = f' stroke-dasharray="{DASHES[style // len(COLOURS) % len(DASHES)]}"' if style // len(COLOURS) % len(DASHES) else ""
     mark, word = MARKS[style % len(MARKS)], escape(name)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xmap.stages.adapters.percent import percent
 from xmap.stages.images.decode import BadImage
-from xmap.stages.predict.percent import percent
 from xmap.store.disk.plain import plain
 from xmap.store.formats.answers import free_names
 from xmap.store.formats.tables import Array

@@ -40,7 +40,7 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LearnSpec:
     """What to fit: a method by name, on at most `shots` samples a class (None: all) drawn by `seed`."""
 
     method: str
@@ -73,22 +73,22 @@ class Learned:
         return calibrated
 
 
-def learn(vectors: Array, labels: Array, texts: Array | None, classes: int, wanted: Wanted) -> Learned:
+def learn(vectors: Array, labels: Array, texts: Array | None, classes: int, spec: LearnSpec) -> Learned:
     """Fit on vectors (S, C) of any length with labels (S,) in 0 to N - 1, and class texts (N, C) or none.
 
     With `shots`, what the draw leaves chooses settings and temperature, as a validation split does; without, or where it leaves nothing,
     the support does by parts of itself. Raises `InputError` for vectors of length 0, `UnknownName` for a method.
     """
-    options, module = method_entry(wanted.method).options(), load_method(wanted.method)
+    options, module = method_entry(spec.method).options(), load_method(spec.method)
     samples = _samples(units_of(vectors), labels, classes)
-    task, rest = _task(samples, texts, wanted)
-    with repeatable(wanted.seed, "cpu"):
+    task, rest = _task(samples, texts, spec)
+    with repeatable(spec.seed, "cpu"):
         fitted = fit(module, task, options, NoLog())
         if rest is None:
             calibration, _ = calibrate_by_folds(module, fitted, task, options)
         else:
             calibration = calibrate_on(Said.of(module, fitted, task, rest, "the samples beside the support"))
-    return Learned(wanted.method, replace(fitted, calibration=calibration), Cache.of(task))
+    return Learned(spec.method, replace(fitted, calibration=calibration), Cache.of(task))
 
 
 def units_of(vectors: Array) -> Array:
@@ -113,20 +113,20 @@ def _samples(vectors: Array, labels: Array, classes: int) -> Support:
     return Support.of(ids, torch.from_numpy(labels), torch.from_numpy(vectors)[:, None], most, classes, contents)
 
 
-def _task(samples: Support, texts: Array | None, wanted: Wanted) -> tuple[FewShotTask, Labelled | None]:
+def _task(samples: Support, texts: Array | None, spec: LearnSpec) -> tuple[FewShotTask, Labelled | None]:
     """The task, and the samples beside its support, where there are any."""
     index = SplitIndex(samples.sample_ids, samples.labels.numpy().astype(np.int32), samples.units)
-    drawn = index if wanted.shots is None else index.few(wanted.shots, wanted.seed)
+    drawn = index if spec.shots is None else index.few(spec.shots, spec.seed)
     beside = index.without(set(drawn.sample_ids))
-    support = replace(_rows(samples, drawn), shots=wanted.shots or samples.shots)
-    few = beside.few(min(support.shots, VALIDATION_SHOTS), wanted.seed)
+    support = replace(_rows(samples, drawn), shots=spec.shots or samples.shots)
+    few = beside.few(min(support.shots, VALIDATION_SHOTS), spec.seed)
     validation = samples.plain(_places(samples, few)) if len(few) else None
     chosen = "the samples beside the support" if len(few) else NOTHING
     if texts is None:
-        task: FewShotTask = MeansTask(_mean_texts(support), support, validation, wanted.seed, chosen)
+        task: FewShotTask = MeansTask(_mean_texts(support), support, validation, spec.seed, chosen)
     else:
-        task = FewShotTask(_text(torch.from_numpy(units_of(texts)), LOGIT_SCALE), support, validation, wanted.seed, chosen)
-    some = beside.some(CALIBRATION_MOST, wanted.seed)
+        task = FewShotTask(_text(torch.from_numpy(units_of(texts)), LOGIT_SCALE), support, validation, spec.seed, chosen)
+    some = beside.some(CALIBRATION_MOST, spec.seed)
     return task, samples.plain(_places(samples, some)) if len(some) else None
 
 

@@ -13,7 +13,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
 from xmap.stages.imports.layouts import import_features
-from xmap.stages.imports.request import Request
+from xmap.stages.imports.request import ImportRequest
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Artifact, Store
 
@@ -123,4 +123,4 @@ def write_img2dataset(folder: Path) -> Path:
 def take(store: Store, layout: str, path: Path, told: Told | None = None, **given: str) -> list[Artifact]:
     """Import a layout as `mine`, with flags."""
     name, classes, texts = (given.pop(flag, usual) for flag, usual in (("name", "mine"), ("classes", ""), ("texts", "")))
-    return list(import_features(store, Request(layout, path, name, given, classes, texts), told or Told()))
+    return list(import_features(store, ImportRequest(layout, path, name, given, classes, texts), told or Told()))

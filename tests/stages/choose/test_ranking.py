@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xmap.stages.choose.ranking import Pool, nearest, order, unsureness
+from xmap.stages.choose.ranking import ScoredPool, nearest, order, unsureness
 from xmap.store.formats.tables import Array
 
 CLASSES, WIDTH = 4, 12
@@ -15,15 +15,15 @@ def unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
-def pool(seed: int, images: int = 30, labelled: int = 5) -> Pool:
+def pool(seed: int, images: int = 30, labelled: int = 5) -> ScoredPool:
     draw = np.random.default_rng(seed)
     logits = draw.normal(size=(images, CLASSES)) * 2.0
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     features = unit(draw.normal(size=(images + labelled, WIDTH)) + 2.0)
-    return Pool(features[:images], probabilities.astype(np.float32), None, None, features[images:])
+    return ScoredPool(features[:images], probabilities.astype(np.float32), None, None, features[images:])
 
 
-def slow(given: Pool, n: int) -> list[int]:
+def slow(given: ScoredPool, n: int) -> list[int]:
     """The formula of the module, an image at a time in float64."""
     features = given.features.astype(np.float64)
     center = features.mean(0)
@@ -59,14 +59,16 @@ def test_an_order_names_each_row_once_and_starts_alike_however_long_it_is() -> N
 
 def test_the_order_of_the_pool_and_of_the_labelled_has_no_say() -> None:
     given, turned = pool(2), np.random.default_rng(5).permutation(30)
-    other = Pool(given.features[turned], given.probabilities[turned], None, None, given.labelled[::-1])
+    other = ScoredPool(given.features[turned], given.probabilities[turned], None, None, given.labelled[::-1])
     assert turned[order(other, 15, 1)].tolist() == order(given, 15, 1).tolist()
 
 
 def test_the_seed_decides_among_equals_alone() -> None:
     given = pool(3)
     assert order(given, 30, 1).tolist() == order(given, 30, 2).tolist()
-    alike = Pool(np.repeat(given.features[:1], 30, axis=0), np.repeat(given.probabilities[:1], 30, axis=0), None, None, given.labelled)
+    alike = ScoredPool(
+        np.repeat(given.features[:1], 30, axis=0), np.repeat(given.probabilities[:1], 30, axis=0), None, None, given.labelled
+    )
     assert order(alike, 3, 1).tolist() == order(alike, 3, 1).tolist() != order(alike, 3, 2).tolist()
 
 
@@ -78,7 +80,7 @@ def test_what_is_there_already_comes_last() -> None:
     probabilities[:4] = 1 / CLASSES
     # Even one that the adapter is quite sure of is worth more.
     probabilities[9] = np.eye(CLASSES)[0]
-    ranked = order(Pool(features, probabilities, None, None, given.labelled), 30, 1).tolist()
+    ranked = order(ScoredPool(features, probabilities, None, None, given.labelled), 30, 1).tolist()
     assert set(ranked[-3:]) - {3} < {0, 1, 2}
     assert 3 in ranked[-3:]
 
@@ -89,7 +91,7 @@ def test_unsure_images_come_before_sure_ones_and_differ() -> None:
     centers = unit(draw.normal(size=(3, WIDTH)))
     features = unit(np.repeat(centers, 10, axis=0) + 0.02 * draw.normal(size=(30, WIDTH)))
     probabilities = np.repeat([[0.4, 0.4, 0.1, 0.1], [0.1, 0.1, 0.4, 0.4], [0.97, 0.01, 0.01, 0.01]], 10, axis=0)
-    first = order(Pool(features, probabilities, None, None, features[:0]), 2, 1)
+    first = order(ScoredPool(features, probabilities, None, None, features[:0]), 2, 1)
     assert set((first // 10).tolist()) == {0, 1}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worlds.imported import write_table
-from xmap.stages.imports.listed import Listed, ids_of, read_listed
+from xmap.stages.imports.listed import ListedColumn, ids_of, read_listed
 from xmap.stages.imports.vectors import IDS, LABELS
 from xmap.store.errors import InputError
 
@@ -23,14 +23,14 @@ NAMES = st.lists(st.text("abcdef/.0", min_size=1, max_size=6), unique=True, max_
 def test_values_follow_their_ids(names: list[str], random: object) -> None:
     shuffled = list(names)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    listed = Listed("labels", pa.array([f"of {name}" for name in shuffled], pa.string()), pa.array(shuffled, pa.string()))
+    listed = ListedColumn("labels", pa.array([f"of {name}" for name in shuffled], pa.string()), pa.array(shuffled, pa.string()))
     assert listed.aligned(pa.array(names, pa.string()), len(names)).to_pylist() == [f"of {name}" for name in names]
 
 
 @settings(max_examples=40, deadline=None)
 @given(NAMES, NAMES)
 def test_other_ids_are_named_and_counted(names: list[str], others: list[str]) -> None:
-    listed = Listed("labels", pa.array(others, pa.string()), pa.array(others, pa.string()))
+    listed = ListedColumn("labels", pa.array(others, pa.string()), pa.array(others, pa.string()))
     missing, extra = sorted(set(names) - set(others)), sorted(set(others) - set(names))
     if not missing and not extra:
         assert listed.aligned(pa.array(names, pa.string()), len(names)).to_pylist() == names
@@ -48,13 +48,13 @@ def test_other_ids_are_named_and_counted(names: list[str], others: list[str]) ->
 def test_an_id_that_is_there_twice_is_refused(names: list[str], times: int) -> None:
     ids = pa.array([*names, *[names[0]] * (times - 1)], pa.string())
     with pytest.raises(InputError, match=r"has 1 id .* more than once"):
-        Listed("labels", ids, ids).aligned(pa.array(names, pa.string()), len(names))
+        ListedColumn("labels", ids, ids).aligned(pa.array(names, pa.string()), len(names))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 9), st.integers(0, 9), st.booleans())
 def test_by_row_where_a_side_has_no_ids_and_counts_are_equal(rows: int, count: int, ids: bool) -> None:
-    listed = Listed("labels", pa.array(range(rows)), pa.array(map(str, range(rows)), pa.string()) if ids else None)
+    listed = ListedColumn("labels", pa.array(range(rows)), pa.array(map(str, range(rows)), pa.string()) if ids else None)
     if rows == count:
         assert listed.aligned(None, count).to_pylist() == list(range(rows))
     else:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xmap.stages.pages.curves import COLOURS, DARK, DASHES, INK, LINE, MARKS, Panel, Point, apart, draw
+from xmap.stages.pages.curves import COLOURS, DARK, DASHES, INK, LINE, MARKS, CurvePoint, Panel, apart, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHOTS = (1, 2, 4, 8, 16)
@@ -17,7 +17,7 @@ SHOTS = (1, 2, 4, 8, 16)
 
 def panel(methods: int, title: str = "pets", shots: tuple[int, ...] = SHOTS) -> Panel:
     return Panel(
-        title, {f"method-{one}": [Point(count, 60 + one + count / 4, 59.0, 61.0 + one) for count in shots] for one in range(methods)}
+        title, {f"method-{one}": [CurvePoint(count, 60 + one + count / 4, 59.0, 61.0 + one) for count in shots] for one in range(methods)}
     )
 
 
@@ -41,10 +41,11 @@ def test_all_is_within_the_picture_and_names_stay_apart(methods: int, panels: in
 
 
 @pytest.mark.parametrize("points", [
-    [Point(4, 100.0, 100.0, 100.0)], [Point(1, 0.0, 0.0, 0.0), Point(2, 0.0, 0.0, 0.0)], [Point(1, 50.0, math.nan, math.nan)],
-    [Point(1, 99.9, 99.0, 100.0), Point(1000, 100.0, 99.9, 100.0)],
+    [CurvePoint(4, 100.0, 100.0, 100.0)], [CurvePoint(1, 0.0, 0.0, 0.0), CurvePoint(2, 0.0, 0.0, 0.0)],
+    [CurvePoint(1, 50.0, math.nan, math.nan)],
+    [CurvePoint(1, 99.9, 99.0, 100.0), CurvePoint(1000, 100.0, 99.9, 100.0)],
 ])  # fmt: skip
-def test_flat_and_single_values_have_an_axis(points: list[Point]) -> None:
+def test_flat_and_single_values_have_an_axis(points: list[CurvePoint]) -> None:
     text = draw([Panel("x", {"a": points})], ("a",), "")
     ElementTree.fromstring(text)  # noqa: S314 (our own text)
     assert "nan" not in re.sub(r"<title>.*?</title>", "", text)
@@ -56,7 +57,7 @@ def test_nothing_to_show_is_a_picture_too() -> None:
 
 def test_names_are_text() -> None:
     hostile = "</text><script>alert(1)</script>&\"'"
-    root = ElementTree.fromstring(draw([Panel(hostile, {hostile: [Point(1, 50.0, 40.0, 60.0)]})], (), hostile))  # noqa: S314 (our own text)
+    root = ElementTree.fromstring(draw([Panel(hostile, {hostile: [CurvePoint(1, 50.0, 40.0, 60.0)]})], (), hostile))  # noqa: S314 (our own text)
     assert not list(root.iter(f"{SVG}script"))
     assert [text.text for text in root.iter(f"{SVG}text")].count(hostile) == 3
 

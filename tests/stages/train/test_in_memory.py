@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.worlds.few_shot import unit
-from xmap.stages.train.in_memory import MeansTask, Wanted, learn, units_of
+from xmap.stages.train.in_memory import LearnSpec, MeansTask, learn, units_of
 from xmap.stages.train.in_memory import _samples as samples_of
 from xmap.stages.train.in_memory import _task as task_of
 from xmap.store.errors import InputError
@@ -25,7 +25,7 @@ def world() -> Vectors:
 
 def test_the_means_of_a_fold_are_those_of_the_rest(world: Vectors) -> None:
     vectors, labels = world
-    task, beside = task_of(samples_of(vectors, labels, 4), None, Wanted("gda", None, 1))
+    task, beside = task_of(samples_of(vectors, labels, 4), None, LearnSpec("gda", None, 1))
     assert isinstance(task, MeansTask)
     assert beside is None
     held = torch.arange(0, 120, 7)
@@ -39,7 +39,7 @@ def test_the_means_of_a_fold_are_those_of_the_rest(world: Vectors) -> None:
 
 def test_the_scale_is_that_of_the_means_of_the_others(world: Vectors) -> None:
     vectors, labels = world
-    task, _ = task_of(samples_of(vectors, labels, 4), None, Wanted("gda", None, 1))
+    task, _ = task_of(samples_of(vectors, labels, 4), None, LearnSpec("gda", None, 1))
 
     def loss(scale: float) -> float:
         total = 0.0
@@ -57,13 +57,13 @@ def test_the_scale_is_that_of_the_means_of_the_others(world: Vectors) -> None:
 
 
 def test_one_sample_a_class_leaves_clips_scale() -> None:
-    learned = learn(np.eye(3), np.arange(3), None, 3, Wanted("tip-adapter", None, 1))
+    learned = learn(np.eye(3), np.arange(3), None, 3, LearnSpec("tip-adapter", None, 1))
     assert learned.cache.text.logit_scale == 100.0
     assert learned.fitted.calibration.temperature == 1.0
 
 
 def test_with_shots_the_others_choose_and_calibrate(world: Vectors) -> None:
-    learned = learn(*world, None, 4, Wanted("tip-adapter", 8, 1))
+    learned = learn(*world, None, 4, LearnSpec("tip-adapter", 8, 1))
     assert len(learned.cache.segments.labels) == 32
     assert learned.fitted.selection.selected_on == "the samples beside the support"
     assert learned.fitted.calibration.samples == 120 - 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xmap.stages.predict.percent import percent
+from xmap.stages.adapters.percent import percent
 
 CASES = {
     1.0: ">99.9",
