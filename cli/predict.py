@@ -20,7 +20,20 @@ from xmap.cli.answers import (
     chosen_way,
     write,
 )
-from xmap.cli.options import AdapterOption, MethodOption, QuietOption, SeedOption, StoreOption, opened
+from xmap.cli.options import (
+    AdapterOption,
+    CacheDirOption,
+    DepthOption,
+    DeviceOption,
+    MethodOption,
+    ModelOption,
+    PretrainedOption,
+    QuietOption,
+    SeedOption,
+    StoreOption,
+    WorkersOption,
+    opened,
+)
 from xmap.cli.progress import progress_on_stderr
 from xmap.store.disk.new_folder import NewFolder
 from xmap.store.errors import InputError
@@ -79,18 +92,16 @@ def command(
     store_as: KeepOption = "",
     into: IntoOption = "",
     copy: CopyOption = False,
-    model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
-    ] = "",
-    pretrained: Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")] = "",
-    cache_dir: Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")] = "",
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")] = "auto",
+    model: ModelOption = "",
+    pretrained: PretrainedOption = "",
+    cache_dir: CacheDirOption = "",
+    device: DeviceOption = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Images in one forward pass. [64; with --data as extracted]", show_default=False),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Threads that decode images.")] = 4,
-    depth: Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")] = "",
+    workers: WorkersOption = 4,
+    depth: DepthOption = "",
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one. [as extracted]", show_default=False)
     ] = None,
