@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from xmap.stages.choose.candidates import Candidate
-from xmap.stages.datasets.places.place import Place
-from xmap.stages.images.decode import BadImage
-from xmap.stages.images.read import read_place
+from xmap.stages.images.read import read_again
 from xmap.store.disk.files import make_folder, write_bytes
 from xmap.store.errors import InputError
 
@@ -37,7 +35,7 @@ def linked(chosen: Sequence[Candidate], links: Path) -> list[Candidate]:
         if isinstance(one.place, Path):
             _link(one.place, path)
         else:
-            _copy(one.place, path)
+            write_bytes(path, read_again(one.place))
         made.append(replace(one, file=one.file or path))
     return made
 
@@ -49,10 +47,3 @@ def _link(place: Path, path: Path) -> None:
         raise InputError(f"--links {path.parent} was filled by somebody else in the meantime; name a folder of your own.") from error
     except OSError as error:
         raise InputError(f"--links: {path} cannot be a link ({error.strerror}); name a folder on a file system that has links.") from error
-
-
-def _copy(place: Place, path: Path) -> None:
-    data = read_place(place)
-    if isinstance(data, BadImage):
-        raise InputError(f"{place} cannot be read any more: {data.kind}, {data.message}; run the same command again.")
-    write_bytes(path, data)

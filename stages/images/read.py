@@ -19,7 +19,7 @@ from xmap.stages.datasets.places.pictures import unread as unread_by_name
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Container, Member, Place, Remote
 from xmap.stages.datasets.places.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
 from xmap.stages.images.decode import BadImage
-from xmap.store.errors import ArtifactDamaged
+from xmap.store.errors import ArtifactDamaged, InputError
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,14 @@ def read_place(place: Given) -> bytes | BadImage:
     if len(data) > MAX_BYTES:
         return BadImage("too-large", f"the file has more than {MAX_BYTES:,} bytes, which is the limit")
     return data or BadImage("empty", "the file has 0 bytes")
+
+
+def read_again(place: Given) -> bytes:
+    """The bytes of an image that was read before. Raises `InputError` where it cannot be read any more."""
+    data = read_place(place)
+    if isinstance(data, BadImage):
+        raise InputError(f"{place} cannot be read any more: {data.kind}, {data.message}; run the same command again.")
+    return data
 
 
 def _unread(error: OSError) -> BadImage:

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from xmap.stages.adapters.kept import misfits
-from xmap.stages.images.decode import BadImage, Rules
-from xmap.stages.images.depths import assumed
+from xmap.stages.images.decode import Rules
 from xmap.stages.images.read import Given
 from xmap.stages.onnx.session import Session
-from xmap.stages.predict.answers import Answers, NeighborColumns, answers_of
-from xmap.stages.predict.loader import PixelLoader
+from xmap.stages.predict.answers import Answers, NeighborColumns
+from xmap.stages.predict.loader import Batch, PixelLoader
 from xmap.stages.predict.prediction import Asked
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
@@ -28,27 +27,18 @@ class OnnxPredictor:
 
     def predict(self, images: Sequence[Given], progress: Progress, batch_size: int, workers: int, rules: Rules) -> Iterator[Answers]:
         """Answers of images in order, `batch_size` at a time; images that cannot be read are among them."""
-        progress.start("predict", len(images))
         loader = PixelLoader(self._session.about.preprocess, rules, workers)
-        for batch in loader.batches(images, batch_size):
-            bad = {row: image for row, (_, image) in enumerate(batch) if isinstance(image, BadImage)}
-            yield self.answers([name for name, _ in batch], [image for _, image in batch if not isinstance(image, BadImage)], bad)
-            progress.advance(len(batch))
-        if loader.depths:
-            progress.say(assumed(loader.depths))
+        return loader.answered(images, batch_size, progress, self.answers)
 
-    def answers(self, names: Sequence[str], pixels: Sequence[Array], bad: Mapping[int, BadImage]) -> Answers:
-        """What it says of B images by the pixels, each (1, H, W, 3) uint8, of those that could be read; the others are in `bad`, by row.
-
-        Raises `InputError` for scores that are not finite.
-        """
+    def answers(self, batch: Batch) -> Answers:
+        """What it says of the images of a batch. Raises `InputError` for scores that are not finite."""
         classes = self._session.about.labels
-        if not pixels:
-            return answers_of(names, classes, bad, {})
-        found = self._session.run(np.concatenate(pixels))
+        if not batch.pixels:
+            return Answers.of(batch.names, classes, batch.bad, {})
+        found = self._session.run(np.concatenate(batch.pixels))
         if not np.isfinite(found["logits"]).all():
             raise InputError("the ONNX file's scores of these images are not finite numbers; export it again with --onnx.")
-        return answers_of(names, classes, bad, self._columns(found), self._neighbors(found))
+        return Answers.of(batch.names, classes, batch.bad, self._columns(found), self._neighbors(found))
 
     def _columns(self, found: Mapping[str, Array]) -> dict[str, Array | None]:
         """The columns of `Answers`."""

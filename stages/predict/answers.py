@@ -77,6 +77,26 @@ class Answers:
     columns: pa.Table | None = None
     places: Places | Sequence[Given] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        classes: tuple[str, ...],
+        bad: Mapping[int, BadImage],
+        columns: Mapping[str, Array | None],
+        near: NeighborColumns | None = None,
+    ) -> Answers:
+        """The answers of B images by columns, named as those here, and neighbours of the G that are not `bad`; none where all are."""
+        good = np.ones(len(names), bool)
+        good[list(bad)] = False
+        if not good.any():
+            nothing = np.full((len(names), len(classes)), np.nan, np.float32)
+            return cls(names, classes, nothing, nothing, bad)
+        whole: dict[str, Any] = {name: column if column is None else spread(column, good, ABSENT[name]) for name, column in columns.items()}
+        if near is not None:
+            near = replace(near, rows=spread(near.rows, good, -1), affinities=spread(near.affinities, good, np.nan))
+        return cls(names, classes, bad=bad, **whole, neighbors=near)
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -131,25 +151,6 @@ class Answers:
             return None
         order = np.argsort(-self.probabilities[row], kind="stable")
         return tuple(self.classes[label] for label in order[self.members[row][order]].tolist())
-
-
-def answers_of(
-    names: Sequence[str],
-    classes: tuple[str, ...],
-    bad: Mapping[int, BadImage],
-    columns: Mapping[str, Array | None],
-    near: NeighborColumns | None = None,
-) -> Answers:
-    """The answers of B images by the columns, named as those of `Answers`, and neighbours of the G that are not `bad`."""
-    good = np.ones(len(names), bool)
-    good[list(bad)] = False
-    if not good.any():
-        nothing = np.full((len(names), len(classes)), np.nan, np.float32)
-        return Answers(names, classes, nothing, nothing, bad)
-    whole: dict[str, Any] = {name: column if column is None else spread(column, good, ABSENT[name]) for name, column in columns.items()}
-    if near is not None:
-        near = replace(near, rows=spread(near.rows, good, -1), affinities=spread(near.affinities, good, np.nan))
-    return Answers(names, classes, bad=bad, **whole, neighbors=near)
 
 
 def spread(column: Array, good: Array, nothing: Any) -> Array:

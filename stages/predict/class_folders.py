@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xmap.stages.datasets.places.pictures import PICTURE_SUFFIXES, suffix_of
-from xmap.stages.images.decode import BadImage
-from xmap.stages.images.read import Given, read_place
+from xmap.stages.images.read import Given, read_again
 from xmap.stages.predict.answers import Answers
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.identity import safe_name
@@ -104,7 +103,7 @@ class _Sorting:
             make_folder(inside, FLAG)
         self.found[name] += 1
         linked = isinstance(place, Path) and not self.copy
-        data = b"" if linked else _bytes(place)
+        data = b"" if linked else read_again(place)
         path = inside / self._free(inside, file_name(place.name, data))
         if linked:
             _link(Path(place), path)  # type: ignore[arg-type]
@@ -137,13 +136,6 @@ def file_name(name: str, data: bytes = b"") -> str:
 
 def _suffix(data: bytes) -> str:
     return next((suffix for suffix, begin in BEGINNINGS.items() if data.startswith(begin)), "")
-
-
-def _bytes(place: Given) -> bytes:
-    data = read_place(place)
-    if isinstance(data, BadImage):
-        raise InputError(f"{place} cannot be read any more: {data.kind}, {data.message}; run the same command again.")
-    return data
 
 
 def _link(place: Path, path: Path) -> None:

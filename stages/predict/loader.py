@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,27 @@ import numpy as np
 from xmap.stages.adapters.neighbors import batches
 from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage, Rules
+from xmap.stages.images.depths import assumed
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.read import Given
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
+from xmap.stages.workplace.progress import Progress
 from xmap.store.formats.tables import Array
 
 if TYPE_CHECKING:
     from xmap.stages.encoder.model import Encoder
+    from xmap.stages.predict.answers import Answers
 
 SLOW = BadImage("too-slow", f"it took more than {TIMEOUT_SECONDS} s: a disk, a mount or a decoder hangs")
 
-# Of each image its name, and its pixels (1, H, W, 3) uint8 or why there are none.
-Batch = list[tuple[str, Pixels | BadImage]]
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B images: their names, the pixels of those that can be read, each (1, H, W, 3) uint8, and by row why the others cannot."""
+
+    names: Sequence[str]
+    pixels: Sequence[Pixels]
+    bad: Mapping[int, BadImage]
 
 
 class PixelLoader:
@@ -39,8 +49,19 @@ class PixelLoader:
         """All images, `size` at a time; the next ones load while the encoder works."""
         with closing(in_time(self._maker.load, images, self._threads, size)) as answers:
             for part in batches(len(images), size):
-                names = map(str, images[part])
-                yield [(name, self._pixels(answer)) for name, answer in zip(names, islice(answers, len(images[part])), strict=True)]
+                names = [str(image) for image in images[part]]
+                made = [self._pixels(answer) for answer in islice(answers, len(names))]
+                bad = {row: image for row, image in enumerate(made) if isinstance(image, BadImage)}
+                yield Batch(names, [image for image in made if not isinstance(image, BadImage)], bad)
+
+    def answered(self, images: Sequence[Given], size: int, progress: Progress, answer: Callable[[Batch], Answers]) -> Iterator[Answers]:
+        """The `answer` of each batch, in order; `progress` hears how far it is, and what bits were assumed."""
+        progress.start("predict", len(images))
+        for batch in self.batches(images, size):
+            yield answer(batch)
+            progress.advance(len(batch.names))
+        if self.depths:
+            progress.say(assumed(self.depths))
 
     def _pixels(self, answer: Loaded | None) -> Pixels | BadImage:
         if isinstance(answer, Deep):
@@ -57,6 +78,7 @@ class ImageLoader(PixelLoader):
         self._encoder = encoder
 
     def encoded(self, batch: Batch) -> Array:
-        """The encoder's raw features (B, C) float32 of those images of a batch that there are: at least one."""
-        pixels = [image for _, image in batch if not isinstance(image, BadImage)]
-        return self._encoder.encode_images(normalised(np.concatenate(pixels), self._preprocess, self._encoder.device))
+        """The encoder's raw features (G, C) float32 of those images of a batch that can be read."""
+        if not batch.pixels:
+            return np.empty((0, self._encoder.identity.width), np.float32)
+        return self._encoder.encode_images(normalised(np.concatenate(batch.pixels), self._preprocess, self._encoder.device))

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # Classes whose share of both caches evidence says, the most probable ones.
 EVIDENCE_CLASSES = 5
-
-
 # Cached images that evidence names.
 NEIGHBORS = 5
 

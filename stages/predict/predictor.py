@@ -17,10 +17,9 @@ from xmap.stages.adapters.neighbors import key_affinity
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
-from xmap.stages.images.depths import assumed
 from xmap.stages.images.read import Given
-from xmap.stages.predict.answers import Answers, NeighborColumns, answers_of
-from xmap.stages.predict.loader import ImageLoader
+from xmap.stages.predict.answers import Answers, NeighborColumns
+from xmap.stages.predict.loader import Batch, ImageLoader
 from xmap.stages.predict.prediction import Asked
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
@@ -45,27 +44,25 @@ class Predictor:
         rules: Rules = RULES,
     ) -> Iterator[Answers]:
         """Answers of images in order, `batch_size` at a time; images that cannot be read are among them."""
-        progress.start("predict", len(images))
         loader = ImageLoader(encoder, rules, workers)
-        for batch in loader.batches(images, batch_size):
-            bad = {row: image for row, (_, image) in enumerate(batch) if isinstance(image, BadImage)}
-            features = loader.encoded(batch) if len(bad) < len(batch) else np.empty((0, self._scorer.cache.width), np.float32)
-            yield self.answers([name for name, _ in batch], features, bad)
-            progress.advance(len(batch))
-        if loader.depths:
-            progress.say(assumed(loader.depths))
+
+        def answer(batch: Batch) -> Answers:
+            return self.answers(batch.names, loader.encoded(batch), batch.bad)
+
+        return loader.answered(images, batch_size, progress, answer)
 
     def answers(self, names: Sequence[str], features: Array, bad: Mapping[int, BadImage]) -> Answers:
         """What the adapter says of B images by the raw features (G, C) of those that could be read; the others are in `bad`, by row.
 
         Raises `InputError` for scores that are not finite.
         """
-        found = self._scored(features) if len(features) else {}
-        return answers_of(names, self._text.names, bad, found, self._neighbors(features))
+        if not len(features):
+            return Answers.of(names, self._text.names, bad, {})
+        units = _unit(features)
+        return Answers.of(names, self._text.names, bad, self._scored(units), self._neighbors(units))
 
-    def _scored(self, raw: Array) -> dict[str, Array | None]:
-        """The columns of `Answers`, of images by their raw features (G, C)."""
-        features = _unit(raw)
+    def _scored(self, features: Tensor) -> dict[str, Array | None]:
+        """The columns of `Answers`, of images by their unit features (G, C)."""
         scores = self._scorer.scores(features)
         if not bool(torch.isfinite(scores.logits).all()):
             raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
@@ -82,10 +79,10 @@ class Predictor:
             columns |= {"strangeness": strange, "rejected": self._asked.rejection.rejects(strange)}
         return {name: None if column is None else column.numpy() for name, column in columns.items()}
 
-    def _neighbors(self, raw: Array) -> NeighborColumns | None:
+    def _neighbors(self, features: Tensor) -> NeighborColumns | None:
         if not self._asked.neighbors:
             return None
-        found, values = self._scorer.neighbors(_unit(raw), self._asked.neighbors), self._scorer.cache.values
+        found, values = self._scorer.neighbors(features, self._asked.neighbors), self._scorer.cache.values
         return NeighborColumns(found.rows, key_affinity(found, self._scorer.fitted.settings), values.sample_ids, values.class_names)
 
 
@@ -99,8 +96,7 @@ def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: 
     parts = [np.empty((0, encoder.identity.width), np.float32)]
     loader = ImageLoader(encoder, rules, workers)
     for batch in loader.batches(images, batch_size):
-        for name, image in batch:
-            if isinstance(image, BadImage):
-                raise InputError(f"{name} cannot be read: {image.kind}, {image.message}; leave it out.")
+        for row, image in batch.bad.items():
+            raise InputError(f"{batch.names[row]} cannot be read: {image.kind}, {image.message}; leave it out.")
         parts.append(loader.encoded(batch))
     return np.concatenate(parts).astype(np.float32, copy=False)

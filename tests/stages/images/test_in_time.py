@@ -18,7 +18,7 @@ from PIL import Image
 
 import xmap.stages.images.in_time
 import xmap.stages.images.load
-from xmap.stages.images.decode import RULES, BadImage
+from xmap.stages.images.decode import RULES
 from xmap.stages.images.in_time import in_time
 from xmap.stages.images.quiet import QUIET
 from xmap.stages.predict.loader import ImageLoader
@@ -76,9 +76,9 @@ def test_a_hung_image_is_one_bad_image_of_a_prediction(tmp_path: Path, monkeypat
     monkeypatch.setattr(xmap.stages.images.load, "read_place", lambda path: time.sleep(20) if path.name == "hung.png" else read(path))
     encoder: Any = SimpleNamespace(identity=SimpleNamespace(preprocess=SIZES))
     (batch,) = ImageLoader(encoder, RULES, 2).batches(paths, 3)
-    found = [image.kind if isinstance(image, BadImage) else image.shape for _, image in batch]
-    assert found == [(1, 8, 8, 3), "too-slow", (1, 8, 8, 3)]
-    assert [name for name, _ in batch] == [str(path) for path in paths]
+    assert [image.shape for image in batch.pixels] == [(1, 8, 8, 3)] * 2
+    assert {row: image.kind for row, image in batch.bad.items()} == {1: "too-slow"}
+    assert batch.names == [str(path) for path in paths]
 
 
 @pytest.mark.filterwarnings("error")
