@@ -41,7 +41,9 @@ def command(
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Other than loopback takes a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="And at which port; 0 takes one that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, metavar="PORT", help="And at which port; 0 takes one that is free.")
+    ] = 8000,
     token_file: Annotated[
         str,
         typer.Option("--token-file", metavar="FILE", help=f"The token that requests must bear. [{TOKEN} in the environment, else none]"),
@@ -69,8 +71,8 @@ def command(
     pretrained: PretrainedOption = "",
     cache_dir: CacheDirOption = "",
     device: DeviceOption = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Most images in one forward pass.")] = 64,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Threads that decode images.")] = 2,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Most images in one forward pass.")] = 64,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Threads that decode images.")] = 2,
     depth: DepthOption = "",
     max_pixels: Annotated[
         int, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one.", rich_help_panel=LIMITS)
@@ -98,7 +100,7 @@ def command(
     Takes the adapter that predict takes. SIGHUP looks for it again, and takes a new one without a dropped request; SIGTERM
     finishes what is in hand. Needs the extra serve. With --json the address is printed once it listens.
 
-    Example: xmap serve --adapter portable/ --port 8000
+    Example: xmap serve --adapter birds-classifier
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
