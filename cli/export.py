@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,10 @@ def command(
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, progress.say)
         target = export(chosen, Path(folder), progress, onnx)
         total = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        progress.say(f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}")
+        progress.say(
+            f"exported {chosen.artifact.name} ({len(chosen.classes)} classes, {size(total)}) to {folder}; "
+            f"next: xmap predict photo.jpg --adapter {shlex.quote(folder)}"
+        )
     if destination.asked:
         facts = {"path": str(target), "adapter": chosen.artifact.name, "fingerprint": chosen.artifact.fingerprint, "bytes": total}
         destination.write(Sheet(rows_of([facts]), facts=facts))

@@ -47,7 +47,7 @@ def command(
         str,
         typer.Option("--splits", metavar="COLUMN|FILE", help="train, val, test; none: to be drawn. [split, ...]", rich_help_panel=COLUMNS),
     ] = "",
-    logit_scale: Annotated[float, typer.Option("--logit-scale", help="The encoder's own logit scale.")] = SCALE,
+    logit_scale: Annotated[float, typer.Option("--logit-scale", metavar="NUMBER", help="The encoder's own logit scale.")] = SCALE,
     store: StoreOption = "",
     form: FormatOption = "",
     output: OutputOption = "",

@@ -38,7 +38,11 @@ class Commands(Group):
             code = interrupted().exit_code
         except TyperException as error:
             place = getattr(error, "ctx", None)
-            warn(f"{error.format_message().rstrip('.')}; see `{place.command_path if place else 'xmap'} --help`.")
+            said = error.format_message().rstrip(".")
+            # Nobody guesses from a name alone what is missing.
+            example = str(place.command.help or "").partition("Example: ")[2].strip() if place and said.startswith("Missing") else ""
+            more = f", as in `{example}`" if example else ""
+            warn(f"{said}{more}; see `{place.command_path if place else 'xmap'} --help`.")
             code = WRONG
         sys.exit(code or DONE)
 

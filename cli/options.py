@@ -64,7 +64,7 @@ MethodOption = Annotated[
     str,
     typer.Option("--method", "--methods", metavar="METHOD", callback=one, help="Take the newest adapter of this method. [xmadapter]"),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", "--seeds", help="And of this seed. [the first]", show_default=False)]
+SeedOption = Annotated[int | None, typer.Option("--seed", "--seeds", metavar="N", help="And of this seed. [the first]", show_default=False)]
 FormatOption = Annotated[
     str,
     typer.Option(

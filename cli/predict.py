@@ -47,7 +47,7 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="PATH",
-            help="Images, folders, tables, tars or Parquet of images, patterns or URLs; - reads one a line from stdin.",
+            help="Images, folders, tables, tars or Parquet of images, patterns of these two, or URLs; - reads one a line from stdin.",
             show_default=False,
         ),
     ] = None,
@@ -98,7 +98,9 @@ def command(
     device: DeviceOption = "auto",
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, help="Images in one forward pass. [64; with --data as extracted]", show_default=False),
+        typer.Option(
+            "--batch-size", min=1, metavar="N", help="Images in one forward pass. [64; with --data as extracted]", show_default=False
+        ),
     ] = None,
     workers: WorkersOption = 4,
     depth: DepthOption = "",

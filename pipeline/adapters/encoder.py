@@ -59,7 +59,10 @@ def encoder_config(store: Store, texts: Artifact, model: str = "", pretrained: s
         _require_bundled(store, texts, usual)
         return usual.model_copy(update={"model": f"{LOCAL}{store.root / ENCODER}", "force_quick_gelu": False})
     if "encoder" not in texts.fields:
-        raise InputError(f"the features of {texts.name!r} were imported, and nothing says which encoder made them; name it with --model.")
+        raise InputError(
+            f"the features of {texts.name!r} were imported, and nothing says which encoder made them; name it with --model, or import "
+            "the vectors to be labelled and name them with --features."
+        )
     if not is_followed(store, texts):
         raise InputError(f"this store did not extract the features of {texts.name!r} on this machine; name its encoder: {named(usual)}.")
     return usual.model_copy(update=changed)

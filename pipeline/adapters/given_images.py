@@ -44,7 +44,11 @@ def require_there(paths: Sequence[str | os.PathLike[str]]) -> None:
     if not missing:
         return
     more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
-    hint = "; patterns are not expanded, give the folder or the files" if any(sign in path for path in missing for sign in WILD) else ""
+    hint = (
+        "; patterns of images are not expanded, give the folder or the files"
+        if any(sign in path for path in missing for sign in WILD)
+        else ""
+    )
     raise InputError(f"there is no image or folder {', '.join(missing[:NAMED])}{more}; give paths that exist{hint}.")
 
 
@@ -116,5 +120,5 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
         else:
             found.append(entry)
     if not found:
-        raise InputError("no images are named; give files or folders, or - to read their names from stdin.")
+        raise InputError("no images are named; give some, or the files or folders that hold them.")
     return found

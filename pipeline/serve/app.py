@@ -14,7 +14,10 @@ from xmap.pipeline.serve.refusals import Refused
 from xmap.pipeline.serve.service import Service
 
 # What the framework itself refuses.
-ROUTED = {404: ("not-found", "there is nothing here; see /openapi.json."), 405: ("wrong-method", "this address takes another method.")}
+ROUTED = {
+    404: ("not-found", "there is nothing here; see /openapi.json."),
+    405: ("wrong-method", "this address takes another method: POST for /predict, GET for the others."),
+}
 ANYWHERE = ("unauthorized", "wrong-host", "failed")
 
 
@@ -70,8 +73,8 @@ def _add_refusals(app: FastAPI) -> None:
         return said(error if isinstance(error, Refused) else Refused("failed", "the server failed; its log says why."))
 
     async def routed(_: Request, error: Exception) -> Response:
-        kind, sentence = ROUTED[getattr(error, "status_code", 404)]
-        return said(Refused(kind, sentence))
+        refused = Refused(*ROUTED[getattr(error, "status_code", 404)])
+        return JSONResponse(refused.body, refused.status, getattr(error, "headers", None))
 
     for status in ROUTED:
         app.add_exception_handler(status, routed)

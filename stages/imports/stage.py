@@ -70,7 +70,7 @@ def _said_of(settled: Settled, request: ImportRequest, weights: Array | None) ->
     pool = settled.ids.filter(settled.classes.labels < 0)
     if not settled.classes.names:
         texts = "; --texts was not read" * bool(request.texts)
-        return (f"no row has a label: these are a pool, for `xmap predict --features {request.name}`{texts}",)
+        return (f"no row has a label: these are a pool{texts}",)
     kept = (f"{some_of(pool)} without a label are kept as a pool, from which nothing is learned",) * bool(len(pool))
     return (*kept, *(UNTAUGHT.format(name=request.name),) * (weights is None))
 

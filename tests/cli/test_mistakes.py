@@ -26,6 +26,7 @@ SLIPS: dict[str, tuple[Sequence[str], str]] = {
     "seeds with blanks": (["run", "--seeds", "1", "2", "3"], "write numbers with commas and no blanks"),
     "shots of a bench": (["run", "x", "--shots", "1,2,4"], "`xmap bench --shots 1,2,4` runs several"),
     "features of a bench": (["train", "--features", "a,b"], "`xmap bench --features a,b` runs several"),
+    "a path without its layout": (["import", "vectors.parquet"], "Missing argument 'PATH', as in `xmap import table vectors.parquet"),
     "two places": (["run", "a.tar", "b.tar"], "images come from one place"),
     "a place twice": (["run", "a", "--data", "b"], "--data names b already"),
     "a folder that is not there": (["run", "absent"], "--data absent does not exist"),

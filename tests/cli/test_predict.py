@@ -254,7 +254,7 @@ def test_imported_features_do_not_name_their_encoder(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos")
     unnamed = call("predict", photos)
     assert unnamed.exit_code == 2
-    assert "name it with --model" in unnamed.stderr
+    assert "name it with --model, or import the vectors" in unnamed.stderr
     wrong = call("predict", photos, "--model", "xmap-tiny")
     assert wrong.exit_code == 2
     assert "width 128, the adapter takes 8" in wrong.stderr

@@ -86,7 +86,7 @@ def test_a_path_that_is_not_there_is_an_error(adapter: Adapter, photos: Path, ca
     for given in ("nosuch.jpg", Path("no/such.jpg"), [there, "nosuch.jpg"], f"{photos}/test/bee/*.png", "a\0b", "x" * 5000, ""):
         with case(), pytest.raises(InputError, match="there is no image or folder"):
             adapter.predict(given)
-    with pytest.raises(InputError, match="patterns are not expanded"):
+    with pytest.raises(InputError, match="patterns of images are not expanded"):
         adapter.predict(f"{photos}/test/*/0.png")
 
 

@@ -181,6 +181,7 @@ def test_paths_lead_nowhere(client: Client, case: Case) -> None:
         with case():
             reply = client.ask(method, "/predict")
             require_refused(reply.status, reply.body, "wrong-method")
+            assert reply.headers["allow"] == "POST"
 
 
 def test_what_is_no_http_is_refused(client: Client, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
