@@ -12,7 +12,7 @@ import torch
 
 from tests.stages.train.test_stage import scene
 from tests.worlds.faults import Case
-from xmap.stages.adapters.kept import KEPT, ROWS, Kept, nonconformity, read_kept, write_kept
+from xmap.stages.adapters.kept import KEPT, ROWS, Kept, misfits, nonconformity, read_kept, write_kept
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import Beside, draw_kept, draw_validation
@@ -72,6 +72,12 @@ def stored(root: Path, kept: Kept, table: pa.Table | None = None, samples: int =
         assert isinstance(held, Draft)
         write_kept(held.path, kept, "f") if table is None else write_table(held.path / KEPT, table, "f")
         return held.commit({"kept": {"samples": samples, "source": kept.source}})
+
+
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 1e3, 1e30])
+def test_nonconformity_is_the_same_without_torch(spread: float) -> None:
+    logits = torch.randn(50, 7, generator=torch.Generator().manual_seed(1)) * spread
+    np.testing.assert_allclose(misfits(logits.numpy()), nonconformity(logits).numpy(), rtol=1e-12, atol=1e-14)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
