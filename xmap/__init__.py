@@ -4,8 +4,9 @@
     load     a trained adapter:               xmap.load().predict("photo.jpg")[0].top(3)
     connect  what is stored, in SQL:          xmap.connect().query("from runs")
 
-`xmap.sklearn.FewShotClassifier` is an estimator for scikit-learn. The other commands (bench, report, export, import, verify, gc, ...)
-have no call here. Every error on purpose is an `xmap.XmapError`, one sentence with the remedy.
+`xmap.sklearn.FewShotClassifier` is an estimator for scikit-learn; `xmap.testing.check_method` tries a method of your own. The other
+commands (bench, report, export, import, verify, gc, ...) have no call here. Every error on purpose is an `xmap.XmapError`, one
+sentence with the remedy.
 """
 
 from __future__ import annotations
