@@ -14,8 +14,9 @@ from xmap.stages.adapters.sets import Sets
 from xmap.stages.adapters.strangeness import Rejection
 from xmap.stages.encoder.names import LOCAL
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.artifacts.manifest import versions
+from xmap.store.artifacts.manifest import MANIFEST, versions
 from xmap.store.artifacts.usable import usable
+from xmap.store.errors import ArtifactDamaged
 from xmap.store.sql.views import providers_of
 
 # The two-sided 95 % quantile of the normal distribution.
@@ -41,7 +42,7 @@ def facts_of(adapter: Adapter) -> dict[str, Any]:
         **({} if tested is None else {"test": tested, "test_accuracy": tested["accuracy"]}),
         "classes": list(adapter.classes),
         "data": _data(adapter),
-        **_encoder(texts),
+        **encoder_facts(texts),
         "command": artifact.manifest["command"],
         "trained": artifact.manifest["created"],
         "versions": versions(),
@@ -104,13 +105,17 @@ def _images(adapter: Adapter, cache: Artifact) -> Artifact | None:
     return next(iter(behind), None)
 
 
-def _encoder(texts: Artifact) -> dict[str, Any]:
-    """Which encoder: its name here, and what identifies its weights and sizes anywhere."""
+def encoder_facts(texts: Artifact) -> dict[str, Any]:
+    """Which encoder made the class texts: its name here, what identifies its weights anywhere, and sizes. Raises `ArtifactDamaged`."""
     fields: Mapping[str, Any] = texts.fields.get("encoder", {})
     if not fields:
         return {"encoder": texts.name, "encoder_weights": None}
     stated, name = stated_encoder(texts).model, str(texts.summary.get("model", texts.name))
     # Where a folder of a model lies is nobody's to know.
     model = {} if stated.startswith(LOCAL) else {"encoder_model": stated}
-    sizes = {"width": fields["model"]["embed_dim"], "image_size": fields["preprocess"]["size"], "precision": fields["precision"]}
-    return {"encoder": name, **model, "encoder_weights": fields["weights"], "encoder_sizes": sizes}
+    try:
+        size = [int(side) for side in fields["preprocess"]["size"]]
+        sizes = {"width": int(fields["model"]["embed_dim"]), "image_size": size, "precision": str(fields["precision"])}
+        return {"encoder": name, **model, "encoder_weights": str(fields["weights"]), "encoder_sizes": sizes}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactDamaged(texts.path / MANIFEST, "it does not say which encoder made it", texts.remedy) from error

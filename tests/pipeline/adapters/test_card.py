@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
 from xmap.pipeline.adapters.card import block, card, code, quoted
-from xmap.pipeline.adapters.facts import interval
+from xmap.pipeline.adapters.facts import encoder_facts, interval
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.errors import ArtifactDamaged
 
 FACTS: dict[str, Any] = {
     "adapter": "a" * 64, "name": "pets-xmadapter-4shot-seed1", "method": "xmadapter", "version": 6, "shots": 4, "seed": 1,
@@ -147,3 +150,19 @@ def test_where_nothing_was_kept_apart_nothing_is_claimed() -> None:
 )
 def test_the_interval_is_wilsons(right: int, of: int, low: float, high: float) -> None:
     assert interval(right / of, of) == pytest.approx((low, high), abs=1e-4)
+
+
+ENCODER = {"model": {"embed_dim": 8}, "preprocess": {"size": [4, 4]}, "precision": "fp32", "weights": "abc"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"precision": None}, {"model": None}, {"model": {"embed_dim": "x"}}, {"preprocess": {"size": 4}}, {"weights": None}]
+)
+def test_class_texts_that_do_not_say_what_made_them_are_damaged(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """As strangers' folders have them; what is None is not there."""
+    fields = {name: value for name, value in {**ENCODER, **wrong}.items() if value is not None}
+    texts = Artifact(
+        tmp_path, {"stage": "texts", "name": "pets", "fields": {"encoder": fields}, "summary": {"model": "pets"}, "command": "xmap run"}
+    )
+    with pytest.raises(ArtifactDamaged, match="does not say which encoder"):
+        encoder_facts(texts)
