@@ -104,7 +104,9 @@ def answers_of(adapter: Answering, asked: PoolRequest, store: Store, saying: Ask
 
 
 def _is_in_passing(asked: PoolRequest) -> bool:
-    return asked.keep is None and asked.settings.get("run.engine") != "ray" and _are_files(asked.paths)
+    # What only engines take goes where it is checked.
+    here = asked.settings.get("run.engine") in (None, "", "local") and asked.settings.get("run.gpus_per_worker") is None
+    return asked.keep is None and here and _are_files(asked.paths)
 
 
 def _are_files(paths: Iterable[str]) -> bool:

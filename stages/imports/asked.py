@@ -44,6 +44,13 @@ class AskedRoles:
             raise InputError(f"--{role} {name}: there is no such file; name a column, or a file that exists.")
         return found
 
+    def require_files(self, place: str) -> None:
+        """Raise `InputError` where a column is asked for, and at `place` are arrays alone, which have none."""
+        for role in NAMES:
+            name = self.given.get(role, "")
+            if name not in ("", NONE) and self.file(role) is None:
+                raise InputError(f"--{role} {name}: {place} has no columns; name a file that ends with one of {' '.join(FILES)}.")
+
     def column(self, role: str, schema: pa.Schema, place: str) -> str | None:
         """The column of `schema` that tells a role, if any does. Raises `InputError` where the one that was asked for is not there."""
         name = self.given.get(role, "")

@@ -42,6 +42,7 @@ def open_table(path: Path, asked: AskedRoles) -> Vectors:
 
 def open_npy(path: Path, asked: AskedRoles) -> Vectors:
     """A `.npy` matrix; of a folder `features.npy`, with `labels.npy`, `ids.npy` and `splits.npy` where these are there."""
+    asked.require_files(str(path))
     folder = path if path.is_dir() else path.parent
     given = asked.given.get(VECTORS, "") if path.is_dir() else ""
     matrix = _first([folder / given] if given else [folder / name for name in FEATURES] if path.is_dir() else [path], path)
@@ -100,6 +101,8 @@ def open_clip_retrieval(path: Path, asked: AskedRoles) -> Vectors:
         lost = sorted(arrays.keys() ^ tables.keys())
         raise InputError(f"{path}: {IMAGES} and {METADATA} do not have the same files, such as number {lost[0]}; complete them.")
     first = tables[min(tables)] if tables else None
+    if first is None:
+        asked.require_files(str(path))
     columns = {role: name for role in ROLES if first and (name := asked.column(role, first.schema, str(first.path)))}
     blocks = []
     for number, file in sorted(arrays.items()):

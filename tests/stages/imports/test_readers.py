@@ -220,6 +220,17 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Path], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", ["npy", "clip-retrieval"])
+def test_arrays_have_no_columns_that_could_be_asked_for(store: Store, tmp_path: Path, layout: str) -> None:
+    write_arrays(tmp_path / "npy", features=vectors()[0])
+    shutil.rmtree(write_clip_retrieval(tmp_path / "clip-retrieval") / "metadata")
+    (tmp_path / "labels.txt").write_text("ant\n" * 60)
+    for role, name in (("labels", str(tmp_path / "labels.txt")), ("ids", "key"), ("splits", "split")):
+        with pytest.raises(InputError, match=f"--{role} .* has no columns; name a file"):
+            take(store, layout, tmp_path / layout, **{role: name})
+    assert store.artifacts() == []
+
+
 @pytest.mark.failure("odd label")
 @pytest.mark.parametrize("fault", BROKEN)
 def test_what_cannot_be_used_is_one_sentence(store: Store, tmp_path: Path, fault: str) -> None:
