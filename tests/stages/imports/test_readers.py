@@ -227,7 +227,7 @@ def test_arrays_have_no_columns_that_could_be_asked_for(store: Store, tmp_path: 
     (tmp_path / "labels.txt").write_text("ant\n" * 60)
     for role, name in (("labels", str(tmp_path / "labels.txt")), ("ids", "key"), ("splits", "split")):
         with pytest.raises(InputError, match=f"--{role} .* has no columns; name a file"):
-            take(store, layout, tmp_path / layout, **{role: name})
+            take(store, layout, tmp_path / layout, None, **{role: name})
     assert store.artifacts() == []
 
 
