@@ -53,7 +53,7 @@ def test_every_format_and_an_exported_folder_give_the_same_sets(world: Path, tmp
     assert "probability %   set" in printed.stdout
     assert "size" in printed.stdout
     assert call("export", tmp_path / "portable", "--store", world / "store").exit_code == 0
-    assert "stand on 9 samples: validation kept apart" in (tmp_path / "portable/README.md").read_text("utf-8")
+    assert "`--sets 0.9`: `9 samples, validation kept apart" in (tmp_path / "portable/README.md").read_text("utf-8")
     alone = call("predict", world / "photos/test", "--adapter", tmp_path / "portable", "--sets", "0.8", "--json")
     assert alone.exit_code == 0, alone.stderr
     assert [json.loads(line)["set"] for line in alone.stdout.splitlines()] == [line["set"] for line in found[:-1]]

@@ -39,6 +39,10 @@ DECLARED: dict[str, dict[str, Any]] = {
     "tip-x": {"alpha": 1.0, "beta": 5.5, "gamma": 1.0, "temperature": 0.5},
     "ape": {"alpha": 1.0, "beta": 5.5, "gamma": 0.1, "channels": 0.7, "similarity": 0.7},
     "ape-t": {"epochs": 10, "batch_size": 256, "learning_rate": 0.001, "alpha": 1.0, "beta": 5.5, "channels": 0.5, "similarity": 0.2},
+    "proker": {"beta": None, "ridge": None},
+    "proker-clap": {"beta": None, "ridge": None, "strength": 1.0, "min_steps": 200, "learning_rate": 0.0001, "batch_size": 64},
+    "aligned-mix": {"energy": 0.95, "worth": 0.2, "alpha": 0.001},
+    "ss-text": {"form": "plain"},
 }
 
 
