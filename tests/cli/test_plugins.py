@@ -102,8 +102,8 @@ def test_the_example_is_installed_and_run_as_anybody_does(tmp_path: Path) -> Non
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(folder)], check=True, timeout=120)
     write_layout(tmp_path / "layout")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(target), str(ROOT)])}
-    told = "import atexit, sys; atexit.register(lambda: print('imported', *sys.modules, file=sys.stderr))"
-    script = [sys.executable, "-c", f"{told}; from xmap.cli.main import main; main()"]
+    told = "import sys\nfrom xmap.cli.main import main\ntry:\n    main()\nfinally:\n    print('imported', *sys.modules, file=sys.stderr)"
+    script = [sys.executable, "-c", told]
     for words in (
         ["--help"],
         ["run", "--help"],
