@@ -26,19 +26,19 @@ from tests.worlds.serving import RUN, Client
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "examples/serve/Dockerfile"
 TOKEN = "a-token-of-the-tests"  # noqa: S105
-# Mounts of its own: $1 is to be seen at /srv and Python itself at its place $2, also where others may not go to either; all is read-only
-# but an empty /tmp. Then a plain user runs the rest, and can become nobody else.
+# Mounts of its own: $1 is to be seen at /srv and Python itself at its place $2, also where others may not go to either, as in the home $3;
+# all is read-only but an empty /tmp. Then a plain user runs the rest, and can become nobody else.
 BOX = """
 set -e
-box=$1 python=$2
-shift 2
+box=$1 python=$2 home=$3
+shift 3
 mount --make-rprivate /
 mount --bind "$box" /srv
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/python
 mount --bind "$python" /mnt/python
-case "$python" in /root/*)
-    mount -t tmpfs -o mode=755 tmpfs /root
+case "$python" in "$home"/*)
+    mount -t tmpfs -o mode=755 tmpfs "$home"
     mkdir -p "$python"
     mount --bind /mnt/python "$python"
 esac
@@ -107,7 +107,7 @@ def boxed(box: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """A command of the environment in the box, with what the Dockerfile gives it."""
     given = dict(pair.split("=") for pair in instruction("ENV").split())
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", **given}
-    command = ["unshare", "--mount", "sh", "-c", BOX, "sh", str(box), sys.base_prefix, "/srv/env/bin/python", *words]
+    command = ["unshare", "--mount", "sh", "-c", BOX, "sh", str(box), sys.base_prefix, str(Path.home()), "/srv/env/bin/python", *words]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
