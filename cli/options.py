@@ -120,3 +120,26 @@ def artifact_names(incomplete: str) -> list[str]:
     names = (word for artifact in found for word in (artifact.name, artifact.fingerprint[:SHORT]))
     # A shell prints them as they are.
     return sorted({name for name in names if name.startswith(incomplete) and name == plain(name)})
+
+
+SetsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--sets",
+        metavar="SHARE",
+        help="Also the set of classes that has the right one for SHARE of images, as 0.9.",
+        show_default=False,
+    ),
+]
+SetsByOption = Annotated[
+    str, typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each class that has samples enough.")
+]
+RejectOption = Annotated[
+    float | None,
+    typer.Option(
+        "--reject",
+        metavar="SHARE",
+        help="No class for an image of none of the classes, where SHARE of the others is accepted, as 0.95.",
+        show_default=False,
+    ),
+]

@@ -29,7 +29,10 @@ from xmap.cli.options import (
     ModelOption,
     PretrainedOption,
     QuietOption,
+    RejectOption,
     SeedOption,
+    SetsByOption,
+    SetsOption,
     StoreOption,
     WorkersOption,
     opened,
@@ -60,28 +63,9 @@ def command(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
     ] = False,
-    sets: Annotated[
-        float | None,
-        typer.Option(
-            "--sets",
-            metavar="SHARE",
-            help="Also the set of classes that has the right one for SHARE of images, as 0.9.",
-            show_default=False,
-        ),
-    ] = None,
-    sets_by: Annotated[
-        str,
-        typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each class that has samples enough."),
-    ] = "all",
-    reject: Annotated[
-        float | None,
-        typer.Option(
-            "--reject",
-            metavar="SHARE",
-            help="No class for an image of none of the classes, where SHARE of the others is accepted, as 0.95.",
-            show_default=False,
-        ),
-    ] = None,
+    sets: SetsOption = None,
+    sets_by: SetsByOption = "all",
+    reject: RejectOption = None,
     top: TopOption = None,
     adapter: AdapterOption = "",
     method: MethodOption = "",

@@ -20,7 +20,10 @@ from xmap.cli.options import (
     ModelOption,
     PretrainedOption,
     QuietOption,
+    RejectOption,
     SeedOption,
+    SetsByOption,
+    SetsOption,
     StoreOption,
     opened,
 )
@@ -53,17 +56,9 @@ def command(
         typer.Option("--allow", metavar="s3://BUCKET/PREFIX/", help="Below it requests may name S3 paths. Repeatable.", show_default=False),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, metavar="N", help="Classes in `probabilities`, where a request says nothing.")] = 5,
-    sets: Annotated[
-        float | None,
-        typer.Option("--sets", metavar="SHARE", help="Also sets that have the right class for SHARE of images.", show_default=False),
-    ] = None,
-    sets_by: Annotated[str, typer.Option("--sets-by", metavar="WHAT", help="all, or class: SHARE holds for each.")] = "all",
-    reject: Annotated[
-        float | None,
-        typer.Option(
-            "--reject", metavar="SHARE", help="No class for what is none, where SHARE of the others is accepted.", show_default=False
-        ),
-    ] = None,
+    sets: SetsOption = None,
+    sets_by: SetsByOption = "all",
+    reject: RejectOption = None,
     adapter: AdapterOption = "",
     method: MethodOption = "",
     seed: SeedOption = None,

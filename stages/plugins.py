@@ -7,9 +7,10 @@ received can name a module: a name in a store or a folder is looked up here, amo
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -37,8 +38,8 @@ class Plugin:
     point: EntryPoint
 
     def load(self) -> Any:
-        """The object, its module imported. Raises `PluginError`."""
-        with self.blamed("cannot be loaded"):
+        """The object, its module imported; what that prints goes to stderr, apart from results. Raises `PluginError`."""
+        with self.blamed("cannot be loaded"), redirect_stdout(sys.stderr):
             return self.point.load()
 
     @contextmanager

@@ -37,7 +37,7 @@ def load_chosen(store: Store, name: str = "", method: str = "", seed: int | None
     """
     if name and (Path(name) / EXPORT).is_file():
         exported = Store(Path(name))
-        return Adapter(exported, exported_adapter(exported))
+        return Adapter(exported, exported_adapter(exported, method, seed))
     survey = store.survey("adapter")
     adapters = survey.artifacts
     by_name = next(reversed(called(adapters, name)), None) or _newest(store, adapters, name, method, seed)
@@ -87,12 +87,20 @@ def _require_one(datasets: Sequence[str]) -> None:
         )
 
 
-def exported_adapter(store: Store) -> Artifact:
-    """The one adapter in an exported folder. Raises `ArtifactDamaged`, and `InputError` where there is another number of them."""
+def exported_adapter(store: Store, method: str = "", seed: int | None = None) -> Artifact:
+    """The one adapter in an exported folder.
+
+    Raises `ArtifactDamaged`, and `InputError` for another number of them and where it is of another method or seed than is asked for.
+    """
     survey = store.survey("adapter")
     for damage in survey.damaged.values():
         raise damage
     adapters = survey.artifacts
     if len(adapters) != 1:
         raise InputError(f"{store.root} holds {len(adapters)} adapters, not one; {remedy_in(store.root, '')}")
+    facts = adapters[0].summary
+    if method not in ("", facts.get("method")) or seed not in (None, facts.get("seed")):
+        asked = " and ".join([*([f"method {method}"] if method else []), *([] if seed is None else [f"seed {seed}"])])
+        holds = f"method {facts.get('method')}, seed {facts.get('seed')}"
+        raise InputError(f"{store.root} holds one adapter ({holds}), not that of {asked}; leave these out, or name another folder.")
     return adapters[0]

@@ -84,7 +84,7 @@ def load_answering(
         say(f"torch answers, not {FILE}: {why}")
         return load_chosen(store, name, method, seed, say)
     exported = Store(Path(name))
-    return OnnxAdapter(exported, exported_adapter(exported))
+    return OnnxAdapter(exported, exported_adapter(exported, method, seed))
 
 
 def answers_of(adapter: Answering, asked: PoolRequest, store: Store, saying: Asked, progress: Progress) -> Iterator[Answers]:

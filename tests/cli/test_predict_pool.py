@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -196,3 +197,14 @@ def test_nothing_asked_about_is_written_over(world: Path) -> None:
         assert not (world / "x").exists()
     assert before == [(world / name).read_bytes() for name in ("rows.csv", "own.png", "mine/0.png")]
     assert paths(answered("mine", "--store", "store", "-o", "mine/a.csv") + answered("mine", "--store", "store")) == ["mine/0.png"]
+
+
+def test_an_exported_folder_has_no_other_method_or_seed(made: Path) -> None:
+    words = ("predict", made / "photos/test", "--adapter", made / "portable", "--quiet", "--json")
+    facts = json.loads((made / "portable/xmap-export.json").read_text("utf-8"))
+    right = ("--method", facts["method"], "--seed", str(facts["seed"]))
+    assert call(*words, *right).exit_code == 0
+    for wrong in (("--method", "zero-shot"), ("--seed", "9"), ("--method", facts["method"], "--seed", "9")):
+        refused = call(*words, *wrong)
+        assert refused.exit_code == 2
+        assert f"holds one adapter (method {facts['method']}, seed {facts['seed']})" in refused.stderr

@@ -50,6 +50,12 @@ def test_a_method_of_another_package_is_used_as_one_of_xmap(place: Path) -> None
         check_method("strange", [law])
 
 
+def test_what_its_import_prints_stands_in_no_result(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_method(place, code=f"print('hello')\n{METHOD}")
+    assert method_entry("strange").plugin is not None
+    assert capfd.readouterr() == ("", "hello\n")
+
+
 def test_names_that_could_not_be_typed_are_none(place: Path) -> None:
     for number, name in enumerate(("Big", "a b", "../up", "\x1b[31mred", "a.b", "", "x" * 41)):
         write_method(place, name, package=f"acme{number}")
