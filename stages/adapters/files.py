@@ -11,7 +11,6 @@ import torch
 
 from xmap.stages.adapters.contents import misfit
 from xmap.stages.fewshot.cache import IMAGE_INDEX, OpenCache
-from xmap.stages.fewshot.task import Segments, Text
 from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Selection
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.registry import method_entry
@@ -129,10 +128,3 @@ def texts_are_tuned(cache: OpenCache) -> bool:
 def on_device(fitted: Fitted, device: str) -> Fitted:
     """The same adapter with its tensors on `device`, detached from training."""
     return replace(fitted, tensors={name: tensor.detach().to(device) for name, tensor in fitted.tensors.items()})
-
-
-def cache_on_device(cache: Cache, device: str) -> Cache:
-    """The same cache with its tensors on `device`."""
-    text: Text = replace(cache.text, weights=cache.text.weights.to(device))
-    segments = Segments(cache.segments.labels.to(device), cache.segments.counts.to(device), cache.segments.shots)
-    return Cache(text, segments, cache.index and cache.index.to(device))

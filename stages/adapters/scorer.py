@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from xmap.stages.adapters.files import cache_on_device, load_adapter, on_device, texts_are_tuned
+from xmap.stages.adapters.files import load_adapter, on_device, texts_are_tuned
 from xmap.stages.adapters.promises import Promises
 from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache, open_index
@@ -29,7 +29,7 @@ class Scorer:
         self.cache, self._artifact, self._device = cache, artifact, device
         self.fitted, held = load_adapter(artifact, cache)
         self._method = load_method(str(artifact.summary["method"]))
-        self._placed, self._cache = on_device(self.fitted, device), cache_on_device(held, device)
+        self._placed, self._cache = on_device(self.fitted, device), held.to(device)
         self._own, self._k = self.fitted.tensors.get("keys"), k
         self.promises = Promises(artifact, cache.text.classes)
         self._retrieving = self._on_gpu() if k and self._own is not None else None
@@ -50,7 +50,7 @@ class Scorer:
         """Scores of unit features (B, C), back on the CPU."""
         with torch.no_grad():
             found = self._method.scores(self._placed, self._cache, features.to(self._device), self._retrieved(features))
-        sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma)]
+        sides = [None if side is None else side.cpu() for side in (found.image, found.text, found.gamma, found.encoders)]
         return Scores(found.logits.float().cpu(), *sides)
 
     def probabilities(self, logits: Tensor) -> Tensor:

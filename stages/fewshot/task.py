@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xmap.stages.fewshot.wide import Widths, columns_of, part_of
 from xmap.store.formats.index import VectorIndex
 
 
@@ -29,9 +30,18 @@ class Text:
     def classes(self) -> int:
         return len(self.names)
 
+    def to(self, device: str) -> Text:
+        """The same texts with their weights on `device`."""
+        return replace(self, weights=self.weights.to(device))
+
     def logits(self, features: Tensor) -> Tensor:
         """Zero-shot logits `s f W^T` (B, N) of unit features (B, C)."""
         return self.logit_scale * features @ self.weights.T
+
+
+def text_of(text: Text, more: tuple[Text | None, ...], encoder: int) -> Text | None:
+    """The class texts of an encoder, numbered from 0: `text` of the first, of the others those in `more`, None without a text tower."""
+    return (text, *more)[encoder]
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class Segments:
     @classmethod
     def of(cls, labels: Tensor, classes: int, shots: int) -> Segments:
         return cls(labels, torch.bincount(labels, minlength=classes).float(), shots)
+
+    def to(self, device: str) -> Segments:
+        """The same with its tensors on `device`."""
+        return Segments(self.labels.to(device), self.counts.to(device), self.shots)
 
     @property
     def classes(self) -> int:
@@ -88,7 +102,7 @@ class KeyIndex:
 
     def to(self, device: str) -> KeyIndex:
         """The same index, with the classes of its keys on `device`."""
-        return replace(self, segments=Segments(self.segments.labels.to(device), self.segments.counts.to(device), self.segments.shots))
+        return replace(self, segments=self.segments.to(device))
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,10 @@ class Support:
         """The numbers of all rows in order, at most `size` at a time."""
         return torch.split(torch.arange(len(self), device=self.labels.device), size)
 
+    def part(self, widths: Widths, encoder: int) -> Support:
+        """The same samples seen by one encoder of several, whose views (M, V, C_e) are unit in wide ones; see `stages.fewshot.wide`."""
+        return replace(self, views=self.views[..., columns_of(widths, encoder)]) if widths else self
+
     def take(self, rows: Tensor) -> Support:
         """The support of the given rows alone, same nominal shots."""
         names, units, groups = (
@@ -171,6 +189,10 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    def part(self, widths: Widths, encoder: int) -> Labelled:
+        """The same samples seen by one encoder of several."""
+        return replace(self, features=part_of(self.features, widths, encoder))
+
     def to(self, device: str) -> Labelled:
         """The same samples with their tensors on `device`."""
         return replace(self, labels=self.labels.to(device), features=self.features.to(device))
@@ -181,7 +203,8 @@ class FewShotTask:
     """All that a method is handed: texts, support, validation samples to choose on (or none), and the seed.
 
     `selected_on` says in words what the validation samples are. With an `index` the cache's keys are in it alone, and the support
-    is those of its samples that the log tells of.
+    is those of its samples that the log tells of. Of several encoders `widths` says how wide each one's features are in the wide rows
+    (`stages.fewshot.wide`; empty: one encoder); `text` is of the first, and `more_texts` of each other one with a text tower, else None.
     """
 
     text: Text
@@ -190,6 +213,8 @@ class FewShotTask:
     seed: int
     selected_on: str
     index: KeyIndex | None = None
+    widths: Widths = ()
+    more_texts: tuple[Text | None, ...] = ()
 
     @property
     def segments(self) -> Segments:
@@ -198,10 +223,21 @@ class FewShotTask:
 
     def to(self, device: str) -> FewShotTask:
         """The same task with its tensors on `device`."""
-        text = replace(self.text, weights=self.text.weights.to(device))
+        text, more = self.text.to(device), tuple(text and text.to(device) for text in self.more_texts)
         support = replace(self.support, labels=self.support.labels.to(device), views=self.support.views.to(device))
         validation = None if self.validation is None else self.validation.to(device)
-        return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device))
+        return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device), more_texts=more)
+
+    def part(self, encoder: int, text: Text | None = None) -> FewShotTask:
+        """The task of one encoder alone, numbered from 0: with its own class texts, else with those given.
+
+        Raises `ValueError` where there are neither, as an encoder without a text tower has none.
+        """
+        own = text_of(self.text, self.more_texts, encoder) or text
+        if own is None:
+            raise ValueError(f"encoder {encoder} has no class texts of its own, and none were given")
+        support, validation = self.support.part(self.widths, encoder), self.validation and self.validation.part(self.widths, encoder)
+        return replace(self, text=own, support=support, validation=validation, widths=(), more_texts=())
 
     def without_validation(self) -> FewShotTask:
         """The task with nothing to choose on: methods fall back to settings they are given or to fixed defaults."""

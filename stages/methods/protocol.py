@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from torch import Tensor
 
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
+from xmap.stages.fewshot.wide import Widths
 from xmap.stages.methods.registry import MethodEntry, method_entry
 from xmap.stages.plugins import Plugin
 
@@ -57,26 +58,37 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Scores:
-    """Logits (B, N) as trained, and where a method has caches their class sums (B, N) and the share of the image side (B,)."""
+    """Logits (B, N) as trained, and where a method has caches their class sums (B, N) and the share of the image side (B,).
+
+    Of several encoders `encoders` (E, B, N) are each one's part of the logits, weighed by its share for each image: they add up to them.
+    """
 
     logits: Tensor
     image: Tensor | None = None
     text: Tensor | None = None
     gamma: Tensor | None = None
+    encoders: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Cache:
     """What scores need beside an adapter's own tensors: the class texts, which key belongs to which class, and for an adapter
-    without keys of its own the index that has them."""
+    without keys of its own the index that has them; of several encoders what `FewShotTask` says of them."""
 
     text: Text
     segments: Segments
     index: KeyIndex | None = None
+    widths: Widths = ()
+    more_texts: tuple[Text | None, ...] = ()
 
     @classmethod
     def of(cls, task: FewShotTask) -> Cache:
-        return cls(task.text, task.segments, task.index)
+        return cls(task.text, task.segments, task.index, task.widths, task.more_texts)
+
+    def to(self, device: str) -> Cache:
+        """The same cache with its tensors on `device`."""
+        more = tuple(text and text.to(device) for text in self.more_texts)
+        return Cache(self.text.to(device), self.segments.to(device), self.index and self.index.to(device), self.widths, more)
 
 
 class TrainLog(Protocol):
