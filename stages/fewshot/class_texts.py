@@ -7,6 +7,8 @@ from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.features import TextFeatures, read_texts
 
 TEXTS = "texts.parquet"
+# In the summary: how many sentences describe the classes, where any do. Rows whose template has no {} are those.
+SENTENCES = "sentences"
 
 
 def read_class_texts(texts: Artifact) -> TextFeatures:

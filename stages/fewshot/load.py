@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.shared_names import told_apart
-from xmap.stages.fewshot.class_texts import read_class_texts
+from xmap.stages.fewshot.class_texts import SENTENCES, read_class_texts
 from xmap.stages.fewshot.task import Labelled, Support, Text
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
@@ -22,7 +22,12 @@ def load_text(texts: Artifact) -> Text:
     names = told_apart([str(name) for name in texts.summary["classes"]])
     refuse_one_class(names, str(texts.path))
     rows = read_class_texts(texts)
-    return Text(names, torch.from_numpy(class_weights(rows, len(names))), float(texts.summary["logit_scale"]))
+    weights, scale = torch.from_numpy(class_weights(rows, len(names))), float(texts.summary["logit_scale"])
+    if SENTENCES not in texts.summary:
+        return Text(names, weights, scale)
+    order = np.argsort(rows.class_ids, kind="stable")
+    sentences = torch.from_numpy(_unit(rows.features[order].astype(np.float64)).astype(np.float32))
+    return Text(names, weights, scale, sentences, torch.from_numpy(rows.class_ids[order].astype(np.int64)))
 
 
 def class_weights(rows: TextFeatures, classes: int) -> Array:

@@ -20,19 +20,33 @@ from xmap.store.formats.index import VectorIndex
 
 @dataclass(frozen=True)
 class Text:
-    """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`."""
+    """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`.
+
+    Where classes are described: unit `sentences` (S, C) float32, filled templates among them, sorted by `sentence_classes` (S,) int64; and
+    `means` (N, C), what `weights` are before images guide them, where they do.
+    """
 
     names: tuple[str, ...]
     weights: Tensor
     logit_scale: float
+    sentences: Tensor | None = None
+    sentence_classes: Tensor | None = None
+    means: Tensor | None = None
 
     @property
     def classes(self) -> int:
         return len(self.names)
 
+    @property
+    def unguided(self) -> Text:
+        """The same without any say of images: each sentence of a class counts alike."""
+        return self if self.means is None else replace(self, weights=self.means, means=None)
+
     def to(self, device: str) -> Text:
-        """The same texts with their weights on `device`."""
-        return replace(self, weights=self.weights.to(device))
+        """The same texts with their tensors on `device`."""
+        beside = (self.sentences, self.sentence_classes, self.means)
+        sentences, classes, means = (None if tensor is None else tensor.to(device) for tensor in beside)
+        return replace(self, weights=self.weights.to(device), sentences=sentences, sentence_classes=classes, means=means)
 
     def logits(self, features: Tensor) -> Tensor:
         """Zero-shot logits `s f W^T` (B, N) of unit features (B, C)."""

@@ -59,6 +59,7 @@ class Images(About, total=False):
 @with_config(STRICT)
 class Texts(About, total=False):
     cut_prompts: Count
+    sentences: Count
 
 
 @with_config(STRICT)
