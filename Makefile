@@ -56,6 +56,7 @@ bench: install
 	$(BIN)/python -m benchmarks.leaks
 	$(BIN)/python -m benchmarks.corrections
 	$(BIN)/python -m benchmarks.planning
+	$(BIN)/python -m benchmarks.rivals
 	$(BIN)/python -m benchmarks.load 200000
 	$(BIN)/python -m benchmarks.load 1000000 keys
 	$(BIN)/python -m benchmarks.million

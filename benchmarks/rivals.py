@@ -1,0 +1,217 @@
+"""How the default stands against every other method, on rows that chose nothing. No test split is opened.
+
+python -m benchmarks.rivals [--data FOLDER] [--methods NAME,...] [caltech|subsets|imagenet ...]
+
+FOLDER is ../shared/data. With all methods the tables are written into docs/benchmarks.md, with some they are printed alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.calibration import DATA, Data, taken
+from benchmarks.page import write_section
+from xmap.stages.fewshot.draw import VALIDATION_SHOTS
+from xmap.stages.fewshot.split_index import SplitIndex
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.machine.device import repeatable
+from xmap.stages.methods.protocol import Cache, NoLog, method
+from xmap.stages.methods.registry import METHODS, method_entry
+from xmap.stages.train.calibration import score
+from xmap.stages.train.stage import fit
+from xmap.store.errors import XmapError
+from xmap.store.formats.tables import Array
+
+COMMAND, OURS, PLAIN = "python -m benchmarks.rivals", "xmadapter", "zero-shot"
+CALTECH, IMAGENET = "caltech69-b32", "imagenet-b32-4shot"
+DRAWS = (1, 2, 3)
+SUBSETS, SUBSET_SHOTS, SUBSET_SIZE, SUBSET_SEED = 20, (1, 2), 20, 5
+FOLD_SHOTS, FOLDS = (1, 3), 4
+TWO_SIDED = 1.96
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What methods are handed, and the rows they are judged by, which chose nothing."""
+
+    shots: int
+    task: FewShotTask
+    kept: Labelled
+
+
+@dataclass
+class Judged:
+    """Which kept rows a method answers rightly, draw by draw: hits (B,) and the rows' ids."""
+
+    hits: list[Array] = field(default_factory=list)
+    ids: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over draws, percent."""
+        return 100.0 * float(np.mean([one.mean() for one in self.hits]))
+
+    def ahead_of(self, other: Judged) -> tuple[float, float]:
+        """The difference in points, and half the width of its interval: rows are independent, what one says in several draws is not."""
+        gaps = [(mine.astype(float) - its) / (len(mine) * len(self.hits)) for mine, its in zip(self.hits, other.hits, strict=True)]
+        shares = np.concatenate([np.full(len(gap), 1.0 / (len(gap) * len(gaps))) for gap in gaps])
+        rows = np.unique(np.concatenate([np.asarray(ids) for ids in self.ids]), return_inverse=True)[1]
+        gap = np.concatenate(gaps)
+        each = np.bincount(rows, gap) - gap.sum() * np.bincount(rows, shares)
+        return 100.0 * float(gap.sum()), 100.0 * TWO_SIDED * float(np.sqrt(np.square(each).sum()))
+
+
+def apart(validation: Labelled, shots: int, seed: int) -> tuple[Labelled, Labelled]:
+    """The validation rows that may choose settings, as a training draws them, and the rest."""
+    index = SplitIndex(validation.sample_ids, validation.labels.numpy().astype(np.int32), validation.sample_ids)
+    named = set(index.few(min(shots, VALIDATION_SHOTS), seed).sample_ids)
+    chosen = torch.tensor([one in named for one in validation.sample_ids])
+    return taken(validation, torch.nonzero(chosen)[:, 0]), taken(validation, torch.nonzero(~chosen)[:, 0])
+
+
+def caltech(folder: Path) -> Iterator[Draw]:
+    """All 69 classes, every number of shots."""
+    data = Data(folder / CALTECH)
+    for shots in data.shots:
+        for seed in DRAWS:
+            few, rest = apart(data.validation, shots, seed)
+            yield Draw(shots, FewShotTask(data.text, data.support(shots), few, seed, "validation"), rest)
+
+
+def subsets(folder: Path) -> Iterator[Draw]:
+    """Twenty random classes at a time, at one and two shots."""
+    data = Data(folder / CALTECH)
+    random = np.random.default_rng(SUBSET_SEED)
+    chosen = [torch.from_numpy(np.sort(random.permutation(data.text.classes)[:SUBSET_SIZE])) for _ in range(SUBSETS)]
+    for shots in SUBSET_SHOTS:
+        for seed, classes in enumerate(chosen, 1):
+            few, rest = apart(of_classes(data.validation, classes), shots, seed)
+            support, names = data.support(shots), tuple(data.text.names[one] for one in classes.tolist())
+            drawn = of_classes(Labelled(support.sample_ids, support.labels, support.views), classes)
+            support = Support.of(drawn.sample_ids, drawn.labels, drawn.features, shots, len(classes))
+            text = Text(names, data.text.weights[classes], data.text.logit_scale)
+            yield Draw(shots, FewShotTask(text, support, few, seed, "validation"), rest)
+
+
+def imagenet(folder: Path) -> Iterator[Draw]:
+    """A thousand classes: each support image of a class is kept back in turn, and one or three of the others are the support."""
+    data = Data(folder / IMAGENET)
+    support = data.support(FOLDS)
+    place = torch.arange(len(support)) % FOLDS
+    for shots in FOLD_SHOTS:
+        for fold in range(FOLDS):
+            given = torch.isin(place, torch.tensor([(fold + 1 + step) % FOLDS for step in range(shots)]))
+            few = replace(support.take(torch.nonzero(given)[:, 0]), shots=shots)
+            yield Draw(shots, FewShotTask(data.text, few, None, 1, "none"), support.plain(torch.nonzero(place == fold)[:, 0]))
+
+
+def of_classes(samples: Labelled, classes: Tensor) -> Labelled:
+    """The samples of some sorted classes, which are numbered anew."""
+    few = taken(samples, torch.nonzero(torch.isin(samples.labels, classes))[:, 0])
+    return Labelled(few.sample_ids, torch.searchsorted(classes, few.labels), few.features)
+
+
+@dataclass(frozen=True)
+class World:
+    """A set of draws, and in words what is drawn."""
+
+    title: str
+    words: str
+    draws: Callable[[Path], Iterator[Draw]]
+
+
+WORLDS: Mapping[str, World] = {
+    "caltech": World(
+        "Rivals: Caltech, 69 classes",
+        f"{len(DRAWS)} draws of the validation rows that choose settings, min(K, {VALIDATION_SHOTS}) a class; judged by the other rows.",
+        caltech,
+    ),
+    "subsets": World(
+        "Rivals: Caltech, 20 classes at a time",
+        f"{SUBSETS} random subsets of {SUBSET_SIZE} classes, support and validation cut to them; judged by rows that chose nothing.",
+        subsets,
+    ),
+    "imagenet": World(
+        "Rivals: ImageNet, 1,000 classes",
+        f"{FOLDS} folds of the support of {FOLDS} a class: one image a class is kept back and judges; without validation rows.",
+        imagenet,
+    ),
+}
+
+
+def answered(name: str, draw: Draw) -> Array:
+    """Which kept rows a method gives their label."""
+    module = method(name)
+    with repeatable(draw.task.seed, "cpu"):
+        fitted = fit(module, draw.task, method_entry(name).options(), NoLog())
+    right: Array = (score(module, fitted, Cache.of(draw.task), draw.kept).argmax(1) == draw.kept.labels).numpy()
+    return right
+
+
+def judged(draws: Sequence[Draw], names: Sequence[str]) -> tuple[dict[tuple[str, int], Judged], list[str]]:
+    """Every method on all draws, by method and shots; and what refuses this data, in its own words."""
+    found, refused = dict[tuple[str, int], Judged](), list[str]()
+    for name in names:
+        started = time.monotonic()
+        try:
+            for draw in draws:
+                one = found.setdefault((name, draw.shots), Judged())
+                one.hits.append(answered(name, draw))
+                one.ids.append(draw.kept.sample_ids)
+        except XmapError as problem:
+            found = {key: one for key, one in found.items() if key[0] != name}
+            refused.append(f"`{name}` is not among them: {problem}")
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    return found, refused
+
+
+def tables(found: Mapping[tuple[str, int], Judged]) -> list[str]:
+    """Accuracy and gain over zero-shot, best mean first; then how far the default is ahead of each."""
+    shots = sorted({count for _, count in found})
+    names = sorted({name for name, _ in found}, key=lambda name: -sum(found[name, count].accuracy for count in shots))
+    columns = " | ".join(f"{count} shots" if count > 1 else "1 shot" for count in shots)
+    lines, rule = [f"| accuracy %, and against zero-shot | {columns} |"], f"|---|{'---:|' * len(shots)}"
+    lines.append(rule)
+    for name in names:
+        cells = [(found[name, count].accuracy, found[name, count].ahead_of(found[PLAIN, count])[0]) for count in shots]
+        lines.append(f"| `{name}` | {' | '.join(f'{percent:.2f} ({gain:+.2f})' for percent, gain in cells)} |")
+    lines += ["", f"| `{OURS}` is ahead of | {columns} |", rule]
+    for name in (name for name in names if name != OURS):
+        gaps = [found[OURS, count].ahead_of(found[name, count]) for count in shots]
+        lines.append(f"| `{name}` | {' | '.join(f'{gap:+.2f} ± {half:.2f}' for gap, half in gaps)} |")
+    return lines
+
+
+def main() -> None:
+    """Measure and print, and write the sections where every method was measured."""
+    parser = ArgumentParser(prog=COMMAND)
+    parser.add_argument("--data", type=Path, default=DATA.parent)
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("worlds", nargs="*", choices=[*WORLDS, []], default=[])
+    given = parser.parse_args()
+    names = list(dict.fromkeys([PLAIN, OURS, *given.methods.split(",")]))
+    if not (given.data / CALTECH).is_dir() or not (given.data / IMAGENET).is_dir():
+        sys.exit(f"{given.data} lacks {CALTECH} or {IMAGENET}; name the folder of the development data by --data.")
+    # All is small: threads would wait for each other.
+    torch.set_num_threads(1)
+    for name in given.worlds or WORLDS:
+        world = WORLDS[name]
+        found, refused = judged(list(world.draws(given.data)), names)
+        lines = [f"{world.words} ± is half of a 95 % interval of the paired difference, over rows.", "", *tables(found), *refused]
+        if {*METHODS} <= {*names}:
+            write_section(world.title, f"{COMMAND} {name}", lines)
+        else:
+            print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
