@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,17 @@ CONTENT = np.dtype("S32")
 STRAY = "no file of feature rows"
 
 
-def wrong(store: Store, advance: Callable[[int], object] = lambda files: None) -> list[ArtifactDamaged]:
-    """What is damaged: files of rows whose bytes are others than were written, what does not belong beside them, and image features whose
-    rows are not there. `advance` hears of each file of rows that was read.
+def wrong(
+    store: Store, read: Collection[Path] | None = None, advance: Callable[[int], object] = lambda files: None
+) -> list[ArtifactDamaged]:
+    """What is damaged: files of rows (all, or those to `read`) whose bytes are others than were written, what does not belong beside any,
+    and image features whose rows are not there. `advance` hears of each file of rows that was read.
     """
     images = [artifact for artifact in store.artifacts(IMAGES) if referred(artifact)]
     damaged: list[ArtifactDamaged] = []
     told: set[Path] = set()
     for packs in all_packs(store):
-        for path in packs.files():
+        for path in (path for path in packs.files() if read is None or path in read):
             if not is_whole(packs, path) and os.path.lexists(path):
                 hit = [artifact for artifact in images if packs.name in referred(artifact) and _uses(artifact, packs, path)]
                 told.update(artifact.path for artifact in hit)

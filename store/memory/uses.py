@@ -14,7 +14,7 @@ from xmap.store.memory.notes import HASHES, Notes
 
 # What stands in the place of a file's stamp: the form of the note.
 FORM = "used 1"
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 
 
 def now() -> str:
@@ -31,4 +31,4 @@ def last_uses(root: Path, fingerprints: Collection[str]) -> Mapping[str, str]:
     """When artifacts were last used, where that is known. A time to come is nobody's: it would be the newest for good."""
     latest = now()
     found = Notes(root / HASHES).recall(dict.fromkeys(fingerprints, FORM))
-    return {digest: moment for digest, moment in found.items() if _MOMENT.fullmatch(moment) and moment <= latest}
+    return {digest: moment for digest, moment in found.items() if MOMENT.fullmatch(moment) and moment <= latest}

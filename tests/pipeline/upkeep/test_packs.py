@@ -137,7 +137,7 @@ def test_what_does_not_belong_among_rows_is_named_and_goes_where_nothing_is_lost
     for path in (full / "mine.jpg", pack.parent / ".hidden", full.parent / ".DS_Store"):
         path.write_text("mine")
     read: list[int] = []
-    found = wrong(world.store, read.append)
+    found = wrong(world.store, None, read.append)
     assert {Path(damage.path) for damage in found} == {*odd, full}
     assert {damage.problem for damage in found} == {"it is no file of feature rows"}
     assert sum(read) == 1
