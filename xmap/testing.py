@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from xmap.stages.adapters.contents import CONTENTS, misfit_of
-from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from xmap.stages.fewshot.task import Before, FewShotTask, Labelled, Support, Text
 from xmap.stages.methods.fitting.temperature import fit_temperature
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, Selection, Settings, method
 from xmap.stages.methods.registry import MethodEntry, method_entry
@@ -92,8 +92,11 @@ class _Subject:
 
 
 def random_text(classes: int, width: int, random: np.random.Generator) -> Text:
-    """Unit texts of classes whose names say nothing."""
-    return Text(tuple(f"class {label}" for label in range(classes)), _unit(random.normal(size=(classes, width))), SCALE)
+    """Unit texts of classes whose names say nothing, with what a text tower one wider would give before its projection."""
+    own = np.random.default_rng(classes)
+    projection = torch.from_numpy(own.normal(size=(width + 1, width)).astype(np.float32))
+    before = Before(_unit(own.normal(size=(classes, width + 1))), projection)
+    return Text(tuple(f"class {label}" for label in range(classes)), _unit(random.normal(size=(classes, width))), SCALE, before=before)
 
 
 def random_support(counts: Sequence[int], width: int, random: np.random.Generator, shots: int | None = None, views: int = 1) -> Support:
@@ -138,8 +141,7 @@ def _permuted_classes(subject: _Subject, counts: Sequence[int], validation: bool
     text, support = task.text, task.support
     moved = Support.of(support.sample_ids, place[support.labels], support.views, support.shots, support.classes)
     held = task.validation and replace(task.validation, labels=place[task.validation.labels])
-    names = tuple(text.names[label] for label in ORDER)
-    other = replace(task, text=Text(names, text.weights[taken], text.logit_scale), support=moved, validation=held)
+    other = replace(task, text=text.take(taken), support=moved, validation=held)
     found, expected = subject.logits(other, features), subject.logits(task, features)[:, taken]
     same = bool(((found - expected).abs() <= 1e-3 * (expected.abs() + expected.abs().max())).all())
     return None if same else "classes in another order have other logits"

@@ -6,6 +6,7 @@ An adapter may come from anybody. What it holds is held against this before anyt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,10 @@ TYPES: Mapping[str, np.dtype[np.generic]] = {"channels": np.dtype(np.int64), "lo
 WORDS: Mapping[str, tuple[str, ...]] = {"kernel": ("exp", "relative")}
 KEYS: Shapes = {"keys": ("M", "C")}
 WEIGHTS: Shapes = {"weights": ("N", "C")}
+BRIDGE = Contents(
+    {"means": ("N", "C"), "prompts": ("N", "C"), "bridge": ("C", "C"), "divergence": ("N",)},
+    ("sharpness", "bridged_keys", "bridged_queries", "smoothness"),
+)
 CONTENTS: Mapping[str, Contents] = {
     "zero-shot": Contents({}),
     "tip-adapter": Contents(KEYS, ("alpha", "beta")),
@@ -56,6 +61,8 @@ CONTENTS: Mapping[str, Contents] = {
     "proker-clap": Contents({**KEYS, **WEIGHTS, "coefficients": ("M", "N")}, ("beta", "ridge")),
     "aligned-mix": Contents({"mixed": ("N", "C"), **WEIGHTS, "bias": ("N",)}, ("alpha",)),
     "ss-text": Contents(WEIGHTS),
+    "semobridge": BRIDGE,
+    "semobridge-t": replace(BRIDGE, tensors={**BRIDGE.tensors, "bias": ("N", "C")}),
 }  # fmt: skip
 
 

@@ -19,6 +19,18 @@ from xmap.store.formats.index import VectorIndex
 
 
 @dataclass(frozen=True)
+class Before:
+    """What a text tower gives before its projection: unit `features` (N, E) of the classes; and the `projection` (E, C). Both float32."""
+
+    features: Tensor
+    projection: Tensor
+
+    def to(self, device: str) -> Before:
+        """The same with its tensors on `device`."""
+        return Before(self.features.to(device), self.projection.to(device))
+
+
+@dataclass(frozen=True)
 class Text:
     """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`.
 
@@ -32,6 +44,7 @@ class Text:
     sentences: Tensor | None = None
     sentence_classes: Tensor | None = None
     means: Tensor | None = None
+    before: Before | None = None
 
     @property
     def classes(self) -> int:
@@ -44,9 +57,18 @@ class Text:
 
     def to(self, device: str) -> Text:
         """The same texts with their tensors on `device`."""
-        beside = (self.sentences, self.sentence_classes, self.means)
-        sentences, classes, means = (None if tensor is None else tensor.to(device) for tensor in beside)
-        return replace(self, weights=self.weights.to(device), sentences=sentences, sentence_classes=classes, means=means)
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Before)}
+        return replace(self, **tensors)
+
+    def take(self, rows: Tensor) -> Text:
+        """The texts of the given classes, numbered anew in that order."""
+        names, before = tuple(self.names[row] for row in rows.tolist()), self.before
+        taken = replace(self, names=names, weights=self.weights[rows], means=None if self.means is None else self.means[rows])
+        taken = replace(taken, before=before and replace(before, features=before.features[rows]))
+        if self.sentences is None or self.sentence_classes is None:
+            return taken
+        classes, places = torch.nonzero(self.sentence_classes[None] == rows[:, None]).T
+        return replace(taken, sentences=self.sentences[places], sentence_classes=classes)
 
     def logits(self, features: Tensor) -> Tensor:
         """Zero-shot logits `s f W^T` (B, N) of unit features (B, C)."""

@@ -247,3 +247,25 @@ class SsTextOptions(MethodOptions):
     """SS-Text: class sums of the support and the texts, in closed form; nothing is chosen."""
 
     form: Literal["plain", "plus"] = Field("plain", description="plain, or plus: sums by shares of the support, classes pushed apart.")
+
+
+class SemobridgeOptions(MethodOptions):
+    """SeMoBridge: keys and queries carried back through the text projection, to where texts lie."""
+
+    sharpness: Annotated[Given[Positive], Search(1.0, Grid((0.5, 1.0, 2.0, 4.0, 8.0), widen=False))] = Field(
+        None, description="Sharpness of the affinities."
+    )
+    bridged_keys: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)))] = Field(
+        None, description="Weight of what bridged keys say, against the texts' 1."
+    )
+    bridged_queries: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)))] = Field(
+        None, description="Weight of what bridged queries meet, against the texts' 1."
+    )
+    smoothness: float = Field(0.01, ge=0, description="How much a class counts for more whose images its text describes badly.")
+
+
+class SemobridgeTOptions(SemobridgeOptions):
+    """SeMoBridge-T: the way back is trained, with a bias a class."""
+
+    epochs: int = Field(300, ge=1, description="Full-batch steps; the best one is kept.")
+    learning_rate: float = Field(1e-3, gt=0, description="AdamW's, constant after a tenth of the steps.")

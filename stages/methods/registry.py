@@ -22,6 +22,8 @@ from xmap.stages.methods.options import (
     LpPlusPlusOptions,
     ProkerClapOptions,
     ProkerOptions,
+    SemobridgeOptions,
+    SemobridgeTOptions,
     SsTextOptions,
     TaskResOptions,
     TipAdapterFOptions,
@@ -64,6 +66,7 @@ class MethodEntry:
     """A registered method: its options, the module that holds it, and the version of its mathematics.
 
     `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
+    `unprojected`: it learns from what the text tower gives before its projection, which is then kept beside the class texts.
     `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
     keeps none itself. `learns`: its answers depend on labelled images. `contents`: what its adapters hold, said here by a method of
     another package; of xmap's own `stages.adapters.contents` says it. `plugin`: that package, set where the method is found.
@@ -74,6 +77,7 @@ class MethodEntry:
     version: int = 1
     retrieves: bool = False
     learns: bool = True
+    unprojected: bool = False
     contents: Contents | None = None
     plugin: Plugin | None = None
 
@@ -103,6 +107,8 @@ METHODS: Mapping[str, MethodEntry] = {
     "proker-clap": MethodEntry(ProkerClapOptions, "xmap.stages.methods.proker_clap"),
     "aligned-mix": MethodEntry(AlignedMixOptions, "xmap.stages.methods.aligned_mix"),
     "ss-text": MethodEntry(SsTextOptions, "xmap.stages.methods.ss_text"),
+    "semobridge": MethodEntry(SemobridgeOptions, "xmap.stages.methods.semobridge", unprojected=True),
+    "semobridge-t": MethodEntry(SemobridgeTOptions, "xmap.stages.methods.semobridge_t", unprojected=True),
 }
 
 

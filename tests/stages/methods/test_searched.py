@@ -19,6 +19,7 @@ Case = Callable[[], AbstractContextManager[None]]
 SEARCHED = [(name, setting) for name, entry in METHODS.items() for setting in entry.options.searches()]
 every_search = pytest.mark.parametrize(("name", "setting"), SEARCHED)
 VALUE = 0.3
+BRIDGED = {"sharpness": 1.0, "bridged_keys": 1.0, "bridged_queries": 1.0, "smoothness": 0.01}
 # As the first version put them into fingerprints.
 DECLARED: dict[str, dict[str, Any]] = {
     "zero-shot": {},
@@ -43,6 +44,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     "proker-clap": {"beta": None, "ridge": None, "strength": 1.0, "min_steps": 200, "learning_rate": 0.0001, "batch_size": 64},
     "aligned-mix": {"energy": 0.95, "worth": 0.2, "alpha": 0.001},
     "ss-text": {"form": "plain"},
+    "semobridge": BRIDGED,
+    "semobridge-t": BRIDGED | {"epochs": 300, "learning_rate": 0.001},
 }
 
 
