@@ -12,4 +12,4 @@ def command(settings: Settings) -> None:
 
     Example: xmap train --data pets --methods tip-adapter,xmadapter
     """
-    work(settings, ("adapter",))
+    work(settings, ("projection", "adapter"))

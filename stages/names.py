@@ -13,6 +13,8 @@ from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.errors import InputError
 
 IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL, ANSWERS = "images", "texts", "coop", "cache", "adapter", "pairs", "eval", "answers"
+# What a text tower gives before its projection.
+PROJECTION = "projection"
 FIXED = "support-"
 # The part of imported features that holds rows without a label.
 POOL = "pool"

@@ -96,6 +96,14 @@ class UnknownName(InputError):
         super().__init__(f"unknown {kind} {name!r}{meant}; known: {', '.join(self.known) or 'none'}.")
 
 
+class MethodRefused(InputError):
+    """A method that cannot learn from the features it is given."""
+
+    def __init__(self, method: str, features: str, problem: str, remedy: str) -> None:
+        self.method, self.features, self.problem, self.remedy = method, features, problem, remedy
+        super().__init__(f"{method} cannot learn from features {features!r}: {problem}; {remedy}.")
+
+
 class PluginError(XmapError):
     """What another installed package offers to xmap cannot be used, or has failed."""
 

@@ -78,8 +78,10 @@ def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Featu
     return _extracted(store, config, rehash)
 
 
-def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: bool = False) -> EncoderIdentity:
-    """The encoder of `features`, whose text tower CoOp needs.
+def encoder_of(
+    store: Store, config: XmapConfig, features: Features, rehash: bool = False, otherwise: str = "use --text prompts"
+) -> EncoderIdentity:
+    """The encoder of `features`, whose text tower is needed, as by CoOp; `otherwise` does without.
 
     Raises `InputError` for imported features, and where stored ones are of another encoder than the config names.
     """
@@ -97,7 +99,7 @@ def encoder_of(store: Store, config: XmapConfig, features: Features, rehash: boo
     if changes:
         raise InputError(
             f"features {features.name!r} are not of encoder {encoder.name!r} ({changes[0]}); "
-            "give the --model and --pretrained they were extracted with, or use --text prompts."
+            f"give the --model and --pretrained they were extracted with, or {otherwise}."
         )
     return encoder
 

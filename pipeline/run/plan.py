@@ -15,7 +15,9 @@ from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, PAIRS, TEXTS
+from xmap.stages.extract.identity import projection_identity
+from xmap.stages.methods.registry import method_entry
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, PAIRS, PROJECTION, TEXTS
 from xmap.stages.pairs.identity import pairs_identity
 from xmap.stages.train.identity import TrainSpec, adapter_identity
 from xmap.stages.tune_texts.identity import TuneSpec, coop_identity
@@ -23,14 +25,14 @@ from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.plain import named
-from xmap.store.errors import InputError
+from xmap.store.errors import InputError, MethodRefused
 
 if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity
     from xmap.stages.eval.scoring import Run
 
 FAITHFUL = "xmadapter-paper"
-STAGES = (IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL)
+STAGES = (IMAGES, TEXTS, COOP, CACHE, PROJECTION, ADAPTER, PAIRS, EVAL)
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         steps += caches.values()
     trainings: dict[tuple[str, int], Training] = {}
     if depth >= STAGES.index(ADAPTER):
+        projection = _projection(store, features, config, rehash)
+        steps += [projection] if projection else []
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
-        trainings = {pair: _training(features, config, caches[pair[1]].identity, *pair) for pair in pairs}
+        trainings = {pair: _training(features, config, caches[pair[1]].identity, projection, *pair) for pair in pairs}
         remarks += _text_remarks(features, config)
         steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]
     if depth >= STAGES.index(PAIRS):
@@ -178,10 +182,34 @@ def _cache(features: Features, config: XmapConfig, texts: Identity, seed: int) -
     return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
 
 
-def _training(features: Features, config: XmapConfig, cache: Identity, method: str, seed: int) -> Training:
+def _projection(store: Store, features: Features, config: XmapConfig, rehash: bool) -> Step | None:
+    """What the text tower gives before its projection, where a method of the run learns from that."""
+    asking = [method for method in config.run.methods if method_entry(method).unprojected]
+    if not asking:
+        return None
+    if features.imported:
+        problem = "they were imported, and come without the text tower that it goes back through"
+        raise MethodRefused(
+            asking[0], features.name, problem, "leave it out of --methods, or extract the images with --data DIR and --model NAME"
+        )
+    identity = projection_identity(features.texts, features.parts.command("train", config.cache.shots, asking))
+    # What is there needs no model.
+    encoder = None if store.find(identity) else encoder_of(store, config, features, rehash, f"leave {asking[0]} out of --methods")
+
+    def build(built: Built, workplace: Workplace) -> Artifact:
+        from xmap.stages.extract.stage import extract_projection
+
+        return extract_projection(workplace, identity, built[features.texts.fingerprint], encoder or encoder_of(store, config, features))
+
+    return Step(identity, f"texts of {features.name} before their projection", build)
+
+
+def _training(features: Features, config: XmapConfig, cache: Identity, projection: Step | None, method: str, seed: int) -> Training:
     spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k)
-    identity = adapter_identity(features.parts, cache, spec)
-    return Training(identity, features.images.fingerprint, cache.inputs["texts"], cache.fingerprint, spec)
+    before = projection.identity if projection and method_entry(method).unprojected else None
+    identity = adapter_identity(features.parts, cache, spec, before)
+    inputs = features.images.fingerprint, cache.inputs["texts"], cache.fingerprint
+    return Training(identity, *inputs, spec, before.fingerprint if before else None)
 
 
 def _pairs(features: Features, config: XmapConfig) -> list[Step]:

@@ -26,6 +26,7 @@ INPUTS = {
     "validation": "validation images",
     "test": "test images",
     "texts": "class texts",
+    "projection": "texts before their projection",
 }
 
 

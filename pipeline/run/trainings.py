@@ -44,17 +44,19 @@ class Training:
     texts: str
     cache: str
     spec: TrainSpec
+    projection: str | None = None
 
     @property
-    def inputs(self) -> tuple[str, str, str]:
-        return self.images, self.texts, self.cache
+    def inputs(self) -> tuple[str, ...]:
+        return self.images, self.texts, self.cache, *([self.projection] if self.projection else [])
 
     def build(self, built: Built, workplace: Workplace) -> Artifact:
         """Train in this process."""
         from xmap.stages.train.stage import train
 
-        images, texts, cache = (built[digest] for digest in self.inputs)
-        return train(workplace, self.identity, images, texts, cache, self.spec)
+        images, texts, cache = built[self.images], built[self.texts], built[self.cache]
+        projection = built[self.projection] if self.projection else None
+        return train(workplace, self.identity, images, texts, cache, self.spec, projection)
 
 
 @dataclass(frozen=True)

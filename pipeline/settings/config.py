@@ -25,7 +25,7 @@ from xmap.stages.config import (
     TextConfig,
 )
 from xmap.stages.datasets.places.place import shown
-from xmap.stages.methods.registry import method_entry, method_names
+from xmap.stages.methods.registry import all_names, method_entry
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.several import FILES, NAMES, NUMBERS, TEXTS, every, several_of
 from xmap.store.disk.files import read_plain
@@ -74,7 +74,7 @@ class RunConfig(Config):
     @field_validator("methods")
     @classmethod
     def _every(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return every(names, method_names())
+        return every(names, all_names())
 
 
 class XmapConfig(Config):

@@ -27,7 +27,7 @@ from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.identity import Identity
-from xmap.store.errors import InputError, MemoryRefused, StoreDenied, StoreFull, XmapError, is_of_memory
+from xmap.store.errors import InputError, MemoryRefused, MethodRefused, StoreDenied, StoreFull, XmapError, is_of_memory
 
 OURS = "xmadapter"
 Report = Callable[[StepOutcome], None]
@@ -123,6 +123,7 @@ class _Worker:
                 return execute(workplace_of(self._store, job.config.run, self._progress), plan, report=self._hear)
             except Exception as error:
                 failed = next((_pair(step.identity)[0] for step in steps[self._done :][:1] if step.stage == ADAPTER), None)
+                failed = error.method if isinstance(error, MethodRefused) else failed
                 self._failed(job, shots, failed, error)
                 methods = tuple(method for method in methods if failed and method != failed)
         return None

@@ -92,6 +92,19 @@ class Encoder:
         with torch.inference_mode(), exact():
             return _numpy(self._model.encode_text(self._tokenizer(list(texts)).to(self.device)))
 
+    def unprojected(self, texts: Sequence[str]) -> Array:
+        """What `encode_texts` gives before the tower's projection: features (B, E) float32. Raises `InputError` where it has none."""
+        from xmap.stages.encoder.projection import unprojected
+
+        with unprojected(self._model, self.identity.name):
+            return self.encode_texts(texts)
+
+    def text_projection(self) -> Array:
+        """The projection (E, C) float32 at the end of the text tower. Raises `InputError` where it is no matrix."""
+        from xmap.stages.encoder.projection import text_projection
+
+        return _numpy(text_projection(self._model, self.identity.name))
+
     def text_tower(self) -> TextTower:
         """The text tower for context vectors; the model's weights are frozen from here on. Raises `InputError` for an unknown kind."""
         from xmap.stages.encoder.text_tower import TextTower

@@ -12,7 +12,7 @@ from xmap.stages.datasets.places.columns import texts
 from xmap.stages.datasets.places.pictures import HEIC
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.images.heif import has_heif
-from xmap.stages.names import IMAGES, TEXTS
+from xmap.stages.names import IMAGES, PROJECTION, TEXTS
 from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint, list_fingerprint, quoted
 from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.hashes import DIGEST, hexes
@@ -23,6 +23,7 @@ VERSION = 2
 TABLES_VERSION = 1
 TEXT_VERSION = 1
 TEXT_BATCH = 64
+PROJECTION_SCHEMA = 1
 COMMAND = "xmap extract"
 UNKNOWN = "00" * DIGEST.itemsize
 
@@ -100,6 +101,12 @@ def text_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
         "batch_size": TEXT_BATCH,
     }
     return Identity(TEXTS, spec.name, fields, command=command)
+
+
+def projection_identity(texts: Identity, command: str) -> Identity:
+    """What the text tower gives for the prompts of `texts` before its projection: apart from `texts`, which so stay what they are."""
+    fields = {"schema": PROJECTION_SCHEMA, "encoder": texts.fields["encoder"], "batch_size": TEXT_BATCH}
+    return Identity(PROJECTION, texts.name, fields, {"texts": texts.fingerprint}, command, texts.source)
 
 
 def parts(identity: Identity) -> dict[str, str]:

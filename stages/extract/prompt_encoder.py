@@ -35,18 +35,19 @@ class EncodedPrompts:
 
 
 class PromptEncoder:
-    """One model at work on prompts: a `stages.workplace.engine.Worker`."""
+    """One model at work on prompts, with or without its projection: a `stages.workplace.engine.Worker`."""
 
-    def __init__(self, encoder: EncoderIdentity, machine: Machine, size: int) -> None:
+    def __init__(self, encoder: EncoderIdentity, machine: Machine, size: int, projected: bool = True) -> None:
         """Raises `InputError` where this machine is not of the kind that the work was planned on."""
         require_kind(machine)
         self._model, self._size = Encoder.load(encoder, machine.device), size
+        self._encode = self._model.encode_texts if projected else self._model.unprojected
 
     def work(self, batches: Sequence[PromptBatch], advance: Advance) -> Generator[EncodedPrompts]:
         """Encode batches in order, each filled up to `size`. Raises `InputError` for features that are not finite."""
         for batch in batches:
             prompts = list(batch.prompts)
-            features = self._model.encode_texts([*prompts, *[""] * (self._size - len(prompts))])[: len(prompts)]
+            features = self._encode([*prompts, *[""] * (self._size - len(prompts))])[: len(prompts)]
             require_finite(features, self._model.identity)
             yield EncodedPrompts(batch.start, features, tuple(self._model.too_long(prompts)), self._model.logit_scale)
             advance(len(prompts))

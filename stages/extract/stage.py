@@ -1,10 +1,12 @@
 """The stage `extract`: image features in fixed shards, and text features, as two artifacts.
 
-They are two so that a changed prompt never encodes an image again. Identities are plain hashing: planning a run imports no torch.
+A third holds what the text tower gives before its projection, where a method asks for it.
+They are apart so that a changed prompt never encodes an image again. Identities are plain hashing: planning a run imports no torch.
 """
 
 from __future__ import annotations
 
+from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.identity import ExtractSpec, parts
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
@@ -37,4 +39,18 @@ def extract_texts(workplace: Workplace, identity: Identity, spec: ExtractSpec) -
         from xmap.stages.extract.work import encode_texts
 
         summary, device = encode_texts(workplace, held, spec)
+        return held.commit(summary, device)
+
+
+def extract_projection(workplace: Workplace, identity: Identity, texts: Artifact, encoder: EncoderIdentity) -> Artifact:
+    """Encode the prompts of `texts` again, as they are before the projection of the text tower, and keep that beside them.
+
+    Raises `InputError` for a text tower that does not end in a linear projection, and for what `Encoder.load` refuses.
+    """
+    with workplace.build(identity) as held:
+        if isinstance(held, Artifact):
+            return held
+        from xmap.stages.extract.work import encode_unprojected
+
+        summary, device = encode_unprojected(workplace, held, texts, encoder)
         return held.commit(summary, device)

@@ -15,16 +15,17 @@ from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.extraction import NAMED, Extraction, kinds_of, say_bad, why
 from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
-from xmap.stages.extract.prompt_encoder import PromptBatch, PromptEncoder
+from xmap.stages.extract.prompt_encoder import EncodedPrompts, PromptBatch, PromptEncoder
 from xmap.stages.extract.wanted import Library
 from xmap.stages.machine.kind import this_machine
 from xmap.stages.names import IMAGES
 from xmap.stages.workplace.place import Workplace
-from xmap.store.artifacts.artifact import Draft, Store
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
-from xmap.store.formats.features import ErrorRow, TextFeatures, write_errors, write_texts
+from xmap.store.formats.features import ErrorRow, TextFeatures, read_texts, write_errors, write_texts
 from xmap.store.formats.samples import BAD_TABLE, Samples, write_samples
+from xmap.store.formats.unprojected import UNPROJECTED, Unprojected, write_unprojected
 from xmap.store.memory.hashes import hexes
 
 TEXTS = "texts.parquet"
@@ -68,14 +69,9 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
 def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
     """Fill `draft` with texts.parquet, in batches of one size; returns the artifact's summary and the device that was used."""
     dataset, progress = spec.dataset, workplace.progress
-    machine = workplace.engine.call(this_machine, workplace.device)
     pairs = [(label, template) for label in range(len(dataset.classes)) for template in dataset.templates]
     prompts = [template.replace("{}", dataset.classes[label]) for label, template in pairs]
-    items = [PromptBatch(start, tuple(prompts[start : start + TEXT_BATCH])) for start in range(0, len(prompts), TEXT_BATCH)]
-    make = partial(PromptEncoder, spec.encoder, machine, TEXT_BATCH)
-    with closing(workplace.engine.spread(make, items, progress.advance)) as answers:
-        progress.start("encode prompts", len(prompts))
-        encoded = sorted(answers, key=lambda answer: answer.start)
+    encoded, device = _encoded(workplace, spec.encoder, prompts)
     cut = [prompt for answer in encoded for prompt in answer.cut]
     if cut:
         progress.say(f"{len(cut)} prompts are longer than the encoder reads and were cut, such as {cut[0]!r}")
@@ -87,7 +83,30 @@ def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple
     names, templates = tuple(dataset.classes[label] for label, _ in pairs), tuple(template for _, template in pairs)
     write_texts(draft.path / TEXTS, TextFeatures(ids, names, templates, features), draft.identity.fingerprint)
     about = _about(spec, encoded[0].logit_scale)
-    return {**about, "templates": list(dataset.templates), "cut_prompts": len(cut)}, machine.device
+    return {**about, "templates": list(dataset.templates), "cut_prompts": len(cut)}, device
+
+
+def encode_unprojected(workplace: Workplace, draft: Draft, texts: Artifact, encoder: EncoderIdentity) -> tuple[Summary, str]:
+    """Fill `draft` with what the tower of `encoder` gives before its projection for the prompts of `texts`; the summary and the device."""
+    rows = read_texts(texts.file(TEXTS))
+    prompts = [template.replace("{}", name) for template, name in zip(rows.templates, rows.class_names, strict=True)]
+    encoded, device = _encoded(workplace, encoder, prompts, projected=False)
+    projection = workplace.engine.call(_projection, encoder, device)
+    features = np.concatenate([answer.features for answer in encoded])
+    write_unprojected(draft.path / UNPROJECTED, Unprojected(rows.class_ids, features, projection))
+    return {name: texts.summary[name] for name in ("dataset", "model", "classes") if name in texts.summary}, device
+
+
+def _encoded(
+    workplace: Workplace, encoder: EncoderIdentity, prompts: Sequence[str], projected: bool = True
+) -> tuple[list[EncodedPrompts], str]:
+    """Prompts in batches of one size, in order, with or without the projection of the tower; and the device that was used."""
+    machine = workplace.engine.call(this_machine, workplace.device)
+    items = [PromptBatch(start, tuple(prompts[start : start + TEXT_BATCH])) for start in range(0, len(prompts), TEXT_BATCH)]
+    make = partial(PromptEncoder, encoder, machine, TEXT_BATCH, projected)
+    with closing(workplace.engine.spread(make, items, workplace.progress.advance)) as answers:
+        workplace.progress.start("encode prompts", len(prompts))
+        return sorted(answers, key=lambda answer: answer.start), machine.device
 
 
 def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collection[int]) -> dict[str, Json]:
@@ -119,6 +138,10 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
 
 def _logit_scale(encoder: EncoderIdentity, device: str) -> float:
     return Encoder.load(encoder, device).logit_scale
+
+
+def _projection(encoder: EncoderIdentity, device: str) -> Array:
+    return Encoder.load(encoder, device).text_projection()
 
 
 def _told_scale(store: Store, encoder: EncoderIdentity) -> float | None:

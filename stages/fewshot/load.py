@@ -9,11 +9,12 @@ from torch.nn.functional import normalize
 from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.fewshot.class_texts import SENTENCES, read_class_texts
-from xmap.stages.fewshot.task import Labelled, Support, Text
+from xmap.stages.fewshot.task import Before, Labelled, Support, Text
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.errors import InputError
+from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.features import ImageFeatures, TextFeatures
 from xmap.store.formats.tables import Array
+from xmap.store.formats.unprojected import UNPROJECTED, read_unprojected
 
 
 def load_text(texts: Artifact) -> Text:
@@ -32,12 +33,25 @@ def load_text(texts: Artifact) -> Text:
 
 def class_weights(rows: TextFeatures, classes: int) -> Array:
     """The unit mean over templates of the unit template features of each class (N, C) float32."""
-    units = _unit(rows.features.astype(np.float64))
+    return _class_means(rows.class_ids, rows.features, classes)
+
+
+def _class_means(class_ids: Array, features: Array, classes: int) -> Array:
+    units = _unit(features.astype(np.float64))
     sums = np.zeros((classes, units.shape[1]))
-    np.add.at(sums, rows.class_ids, units)
+    np.add.at(sums, class_ids, units)
     # The mean and the sum have one direction.
     weights: Array = _unit(sums).astype(np.float32)
     return weights
+
+
+def load_before(projection: Artifact, text: Text) -> Before:
+    """What the text tower gives before its projection. Raises `ArtifactDamaged` where that is of other classes or another width."""
+    rows = read_unprojected(projection.file(UNPROJECTED))
+    if set(rows.class_ids.tolist()) != set(range(text.classes)) or rows.projection.shape[1] != text.weights.shape[1]:
+        raise ArtifactDamaged(projection.path / UNPROJECTED, "it does not fit its class texts", projection.remedy)
+    features = _class_means(rows.class_ids, rows.features, text.classes)
+    return Before(torch.from_numpy(features), torch.from_numpy(rows.projection))
 
 
 def _unit(vectors: Array) -> Array:

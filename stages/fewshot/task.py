@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class Text:
 
     def to(self, device: str) -> Text:
         """The same texts with their tensors on `device`."""
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Before)}
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Before)}
         return replace(self, **tensors)
 
     def take(self, rows: Tensor) -> Text:

@@ -117,6 +117,11 @@ def method_names() -> tuple[str, ...]:
     return (*METHODS, *(name for name in installed(GROUP) if name not in METHODS))
 
 
+def all_names() -> tuple[str, ...]:
+    """The methods that `all` stands for: those that learn from any features."""
+    return tuple(name for name in method_names() if name not in METHODS or not METHODS[name].unprojected)
+
+
 def method_entry(name: str) -> MethodEntry:
     """The entry of a method. Raises `UnknownName`, and `PluginError` for one of another package that cannot be used."""
     plugin = plugin_called(GROUP, name, METHODS)

@@ -32,8 +32,11 @@ class TrainSpec:
         return None if self.top_k == "all" or not method_entry(self.method).retrieves else self.top_k
 
 
-def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec) -> Identity:
-    """The adapter trained on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`."""
+def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec, projection: Identity | None = None) -> Identity:
+    """The adapter trained on `cache`; the validation samples it may choose on are an input. Raises `UnknownName`.
+
+    `projection` is what the text tower gives before its projection, for a method that learns from it.
+    """
     shots = int(str(cache.fields["shots"]))
     entry = method_entry(spec.method)
     fields = {
@@ -49,5 +52,7 @@ def adapter_identity(parts: Parts, cache: Identity, spec: TrainSpec) -> Identity
         **({} if spec.retrieved is None else {"top_k": spec.retrieved}),
     }
     inputs = {"texts": cache.inputs["texts"], "cache": cache.fingerprint, **parts.validation(shots)}
+    if projection is not None:
+        inputs["projection"] = projection.fingerprint
     name = f"{parts.name}-{spec.method}-{shots}shot-seed{spec.seed}"
     return Identity(ADAPTER, name, fields, inputs, parts.command("train", shots, [spec.method], [spec.seed]), parts.source)

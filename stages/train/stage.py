@@ -17,7 +17,7 @@ from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import Beside, draw_calibration, draw_kept, draw_validation, per_class
-from xmap.stages.fewshot.load import labelled, require_same_encoder
+from xmap.stages.fewshot.load import labelled, load_before, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
@@ -45,10 +45,19 @@ Drawn = tuple[ImageFeatures | None, str]
 COPIES = 3
 
 
-def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Artifact, cache: Artifact, spec: TrainSpec) -> Artifact:
+def train(
+    workplace: Workplace,
+    identity: Identity,
+    images: Artifact,
+    texts: Artifact,
+    cache: Artifact,
+    spec: TrainSpec,
+    projection: Artifact | None = None,
+) -> Artifact:
     """Fit a method on the support of `cache` and store the adapter, its index and its affinity log.
 
     A method whose keys are the cache's own may leave them in the cache's index (`TrainSpec.retrieved`), and meets those it finds.
+    `projection` holds what the text tower gives before its projection, for a method that learns from it.
 
     Raises `UnknownName` for a method that is not registered and `InputError` for a device that is not there or inputs that
     do not belong together.
@@ -64,6 +73,8 @@ def train(workplace: Workplace, identity: Identity, images: Artifact, texts: Art
             require_room(spec.method, cache, opened.width)
         beside = Beside.of(images, opened.values.sample_ids)
         task = assemble(images, opened, beside, spec)
+        if projection is not None:
+            task = replace(task, text=replace(task.text, before=load_before(projection, task.text)))
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
         drawn, apart = draw_calibration(beside, spec.seed), draw_kept(beside, spec.seed, spec.protocol)

@@ -62,6 +62,7 @@ SUMMARIES: Mapping[str, Any] = {
     "images": Annotated[Images, AfterValidator(_placed)],
     "texts": Texts,
     "coop": Tuned,
+    "projection": Texts,
     "cache": Cached,
     "adapter": Adapted,
     "pairs": Paired,
