@@ -16,7 +16,7 @@ from xmap.cli.main import app
 from xmap.cli.output import chosen_format
 from xmap.pipeline.settings.config import SECTIONS, load_config
 from xmap.pipeline.settings.python import config_of
-from xmap.stages.methods.registry import method_names
+from xmap.stages.methods.registry import all_names
 from xmap.stages.several import NAMES, NUMBERS, several_of
 
 # What every command has, and the few that cannot, with the reason.
@@ -131,7 +131,7 @@ WAYS = (
     by_list_in_python,
 )  # fmt: skip
 VALUES: dict[str, list[tuple[list[Any], tuple[Any, ...]]]] = {
-    "methods": [(["tip-x", "zero-shot"], ("tip-x", "zero-shot")), (["all"], method_names()), (["gda", "gda"], ("gda",))],
+    "methods": [(["tip-x", "zero-shot"], ("tip-x", "zero-shot")), (["all"], all_names()), (["gda", "gda"], ("gda",))],
     "seeds": [([7], (7,)), ([1, 2, 3], (1, 2, 3)), (["2-4", 9], (2, 3, 4, 9))],
 }
 

@@ -26,7 +26,8 @@ from xmap.stages.config import Config
 from xmap.stages.methods.registry import METHODS
 from xmap.store.artifacts.artifact import Store
 
-IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL = "images", "texts", "coop", "cache", "adapter", "pairs", "eval"
+IMAGES, TEXTS, COOP, CACHE, PROJECTION = "images", "texts", "coop", "cache", "projection"
+ADAPTER, PAIRS, EVAL = "adapter", "pairs", "eval"
 LATER = {CACHE, ADAPTER, EVAL}
 FEATURES = {IMAGES, PAIRS, *LATER}
 ALL = {*FEATURES, TEXTS}
@@ -110,7 +111,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any
         given = {name: values[0] for name, (values, _) in SETTINGS.items()} | chosen
         given |= {name: str(root / given[name]) for name in PLACES if given[name]}
         given["encoder.model"] = f"local-dir:{given['encoder.model']}"
-        found: dict[str, set[str]] = {stage: set() for stage in (*ALL, COOP)}
+        found: dict[str, set[str]] = {stage: set() for stage in (*ALL, COOP, PROJECTION)}
         for step in make_plan(store, XmapConfig().override(given)).steps:
             found[step.stage].add(step.identity.fingerprint)
         return found

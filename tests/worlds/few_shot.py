@@ -10,6 +10,7 @@ import numpy as np
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.formats.features import ImageFeatures, TextFeatures, write_images, write_texts
+from xmap.store.formats.unprojected import UNPROJECTED, Unprojected, write_unprojected
 from xmap.testing import SCALE, random_labelled, random_support, random_text
 
 
@@ -72,6 +73,18 @@ class World:
             assert isinstance(held, Draft)
             write_texts(held.path / "texts.parquet", rows, "f")
             return held.commit({"classes": self.names, "logit_scale": SCALE})
+
+    def projection(self, texts: Artifact) -> Artifact:
+        """What a text tower one wider gives before its projection: rows that this takes to the class centres."""
+        own = np.random.default_rng(len(self.names))
+        projection = own.normal(size=(self.width + 1, self.width))
+        features = self.centers @ np.linalg.pinv(projection) + 0.1 * own.normal(size=(len(self.names), self.width + 1))
+        ids = np.arange(len(self.names), dtype=np.int32)
+        with self.store.build(Identity("projection", "toy", {}, {"texts": texts.fingerprint})) as held:
+            if isinstance(held, Artifact):
+                return held
+            write_unprojected(held.path / UNPROJECTED, Unprojected(ids, features.astype(np.float32), projection.astype(np.float32)))
+            return held.commit({"classes": self.names})
 
 
 __all__ = ["SCALE", "World", "random_labelled", "random_support", "random_text", "unit"]
