@@ -55,7 +55,7 @@ def test_all_leaves_them_out_and_imported_features_refuse_them(tmp_path: Path) -
     config = XmapConfig().override({"run.features": "toy", "cache.shots": 1, "run.methods": "all", "run.seeds": "1"})
     assert not {"semobridge", "semobridge-t"} & set(config.run.methods)
     asked = config.override({"run.methods": "zero-shot,semobridge,semobridge-t"})
-    with pytest.raises(MethodRefused, match="semobridge cannot learn from features 'toy': they were imported.* leave it out of --methods"):
+    with pytest.raises(MethodRefused, match=r"semobridge cannot learn from features 'toy': they were imported.* leave it out of --methods"):
         make_plan(store, asked)
     result = bench(store, [Job("toy", asked)], [1], Silent(), lambda outcome: None)
     assert [failure.method for failure in result.failures] == ["semobridge", "semobridge-t"]
