@@ -43,11 +43,10 @@ def section_flags() -> dict[str, tuple[str, Any]]:
 
 def flag(name: str, field: FieldInfo, panel: str | None = None) -> Any:
     """The annotation of a field's flag: a switch, one text, or texts where the field takes several values."""
-    from xmap.stages.methods.registry import method_names
     from xmap.stages.several import several_of
 
     said = f"--{name.replace('_', '-')}"
-    known = f" all, or of: {', '.join(method_names())}." if name == "methods" else ""
+    known = _methods() if name == "methods" else ""
     about = f"{field.description}{known} [{_shown(field.default)}]"
     if field.annotation is bool:
         return Annotated[bool | None, typer.Option(f"{said}/--no-{said[2:]}", help=about, rich_help_panel=panel)]
@@ -55,6 +54,15 @@ def flag(name: str, field: FieldInfo, panel: str | None = None) -> Any:
     kind: Any = list[str] if several else str
     words, metavar = ALIASES.get(name, (said,)), several.metavar if several else "VALUE"
     return Annotated[kind | None, typer.Option(*words, metavar=metavar, help=about, rich_help_panel=panel)]
+
+
+def _methods() -> str:
+    """What `--methods` takes: what `all` leaves out has to be named."""
+    from xmap.stages.methods.registry import all_names, method_names
+
+    left = [name for name in method_names() if name not in all_names()]
+    without = f" (without {', '.join(left)})" if left else ""
+    return f" all{without}, or of: {', '.join(method_names())}."
 
 
 def _shown(default: Any) -> str:
