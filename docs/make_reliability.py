@@ -41,7 +41,11 @@ WHAT = {
     "odd pixels": "pictures of kinds that are not read, and pixels of odd depths, shapes and profiles",
     "old store": "a store made by the first version, and ones of versions to come",
     "other order": "another listing order, worker count, place or number of shards",
+    "passing error": "EIO, ENOSPC, ESTALE, EMFILE or EINTR in answer to the n-th fsync, write, read, rename, open or new folder of a run, "
+    "once or from there on",
     "plug-in": "methods and sources of other packages that take xmap's names, cannot be loaded, or fail in use",
+    "power lost": "a cut after each system call of a command: what was not synced is absent, zeroed, cut or torn at 512 bytes, in any "
+    "combination that POSIX allows",
     "random bytes": "files and words changed at random, read in a child process",
     "received folder": "stores, adapters and model folders of others: links, FIFOs and devices in them, configs that name code or places; artifacts that are odd and sealed",
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",

@@ -21,7 +21,17 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.locks import LOCKS, SHARED, at_work, held
 from xmap.store.artifacts.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, seal, versions
 from xmap.store.artifacts.root import remedy_in, store_root
-from xmap.store.disk.files import LIMIT, clear_temporaries, hash_file, make_own_folder, odd_below, read_plain, require_plain, write_bytes
+from xmap.store.disk.files import (
+    LIMIT,
+    clear_temporaries,
+    hash_file,
+    make_own_folder,
+    odd_below,
+    read_plain,
+    require_plain,
+    sync,
+    write_bytes,
+)
 from xmap.store.disk.plain import plain
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
 from xmap.store.memory.uses import last_uses, now
@@ -167,6 +177,8 @@ class Draft:
             "created": now(),
         }
         sealed = seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode())
+        # Folders in it too, which a process that was killed may have made, stand before the manifest does.
+        sync(self.path)
         write_bytes(self.path / MANIFEST, sealed)
         return Artifact(self.path, json.loads(sealed))
 
@@ -254,6 +266,8 @@ class Store:
         """Delete an artifact, manifest first, so that a half-deleted one is already none."""
         with held(self.root / LOCKS / f"{artifact.stage}-{artifact.fingerprint[:16]}.lock"):
             (artifact.path / MANIFEST).unlink(missing_ok=True)
+            # Or else a power cut could bring it back without its files.
+            sync(artifact.path)
             shutil.rmtree(artifact.path)
 
 

@@ -1,8 +1,11 @@
 """Files: written so that they are whole or absent, and read only where a plain file lies.
 
 A file is written under a temporary name in its own folder, synced, renamed over the final name, and the folder is synced:
-after a crash at any moment the final name holds the old bytes, the new bytes, or nothing. What is read may have been put there by
-anybody: links, FIFOs, devices and folders in a file's place are refused before they are opened, and no file is read without a limit.
+after a crash or a power cut at any moment the final name holds the old bytes, the new bytes, or nothing. What a failed sync leaves
+is not synced again, as the system may have dropped it: it goes, and is written anew under another name.
+
+What is read may have been put there by anybody: links, FIFOs, devices and folders in a file's place are refused before they are opened,
+and no file is read without a limit.
 """
 
 from __future__ import annotations
@@ -43,8 +46,15 @@ def atomic_file(path: Path, expected: int | None = None) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        new = not os.path.lexists(path)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        try:
+            sync(path.parent)
+        except OSError:
+            # It would be taken for one that stands. Where it took another's place there is nothing to go back to.
+            if new:
+                _remove(path)
+            raise
     except BaseException as error:
         needed = _size(temporary) + 1 if expected is None else expected
         _remove(temporary)
@@ -61,12 +71,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path, flag: str = "--store DIR") -> None:
-    """Create `path`, which a user names with `flag`, and its parents.
+    """Create `path`, which a user names with `flag`, and its parents, such that they survive a power cut.
 
     Raises `StoreDenied`, `StoreFull` or `InputError` instead of a bare `OSError`.
     """
     try:
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in new:
+            sync(folder.parent)
     except OSError as error:
         known = _explained(error, path, None)
         if known is not None:
@@ -102,13 +115,22 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make the bytes of a file, or what was made, renamed and removed in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make the files below `folder` survive a power cut, by whomever they were written; of a link there is no more than its name."""
+    for where, _, names in os.walk(folder, topdown=False):
+        for path in (Path(where, name) for name in names):
+            if not path.is_symlink():
+                sync(path)
+        sync(Path(where))
 
 
 def clear_temporaries(folder: Path) -> None:
@@ -185,11 +207,17 @@ def make_own_folder(path: Path) -> None:
 
 
 def make_unlinked_folder(path: Path) -> None:
-    """Make a folder where neither it nor the one it lies in is a link. Raises `NotPlain`."""
+    """Make a folder where neither it nor the one it lies in is a link. Raises `NotPlain`.
+
+    Both stand after a power cut, also those that another process made, which may have been killed before it could see to that.
+    """
     for folder in (path.parent, path):
         if folder.is_symlink():
             raise NotPlain(folder, "it is a link, not a folder")
     make_folder(path)
+    with system_errors(path):
+        for folder in (path.parent, path.parent.parent):
+            sync(folder)
 
 
 def hash_file(path: Path | str | bytes) -> str:

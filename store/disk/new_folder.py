@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xmap.store.disk.files import make_folder, sync_folder
+from xmap.store.disk.files import make_folder, sync, sync_tree
 from xmap.store.disk.leftovers import TEMPORARY, claimed, clear, temporary_prefix
 from xmap.store.errors import OutputError
 
@@ -37,8 +37,9 @@ class NewFolder:
             with claimed(partial):
                 yield partial
             try:
+                sync_tree(partial)
                 partial.rename(self.path)
-                sync_folder(self.path.parent)
+                sync(self.path.parent)
             except OSError as error:
                 raise self._refused(str(error.strerror)) from error
         finally:

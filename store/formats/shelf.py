@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xmap.store.artifacts.artifact import Store
-from xmap.store.disk.files import clear_temporaries, make_unlinked_folder
+from xmap.store.disk.files import clear_temporaries, make_unlinked_folder, sync
 from xmap.store.errors import ArtifactDamaged
 from xmap.store.formats.feature_rows import KEY, Rows, keys_of
 from xmap.store.formats.packs import Packs, Reason, pack_keys
@@ -34,6 +34,8 @@ class Shelf:
         """Begin, while holding the lock and knowing all rows that are there."""
         make_unlinked_folder(self.packs.folder)
         clear_temporaries(self.packs.folder)
+        # Of a pack that is there a writer may have been killed before its name stood.
+        sync(self.packs.folder)
         self._seen = set(self.packs.paths())
 
     def lock(self, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,20 @@ class Commands:
     def __init__(self, server: subprocess.Popen[str], said: Path) -> None:
         self._server, self._said, self._number = server, said, 0
 
-    def __call__(self, *argv: str, cwd: Path, store: Path, fault: Fault = WELL) -> Ended:
-        return self.together(1, *argv, cwd=cwd, store=store, fault=fault)[0]
+    def __call__(self, *argv: str, cwd: Path, store: Path, fault: Fault = WELL, tracer: Sequence[str] = ()) -> Ended:
+        self.start(1, *argv, cwd=cwd, store=store, fault=fault, tracer=tracer)
+        return self.wait()[0]
 
     def together(self, times: int, *argv: str, cwd: Path, store: Path, fault: Fault = WELL) -> list[Ended]:
         """The same command `times` at once."""
         self.start(times, *argv, cwd=cwd, store=store, fault=fault)
         return self.wait()
 
-    def start(self, times: int, *argv: str, cwd: Path, store: Path, fault: Fault = WELL) -> list[int]:
+    def start(self, times: int, *argv: str, cwd: Path, store: Path, fault: Fault = WELL, tracer: Sequence[str] = ()) -> list[int]:
         """Start the same command `times` at once; their process groups. `wait` must follow."""
         self._number += 1
         said = str(self._said / str(self._number))
-        job = {"argv": argv, "cwd": str(cwd), "store": str(store), "said": said, "fault": fault, "times": times}
+        job = {"argv": argv, "cwd": str(cwd), "store": str(store), "said": said, "fault": fault, "times": times, "tracer": tracer}
         assert self._server.stdin is not None
         print(json.dumps(job), file=self._server.stdin, flush=True)
         children: list[int] = self.answer()

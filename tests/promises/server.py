@@ -1,7 +1,8 @@
 """A process that has imported everything once and forks a child for each command line it is told: a run then costs what it does.
 
 Jobs are lines of JSON on stdin, answers lines of JSON on stdout. A job: `argv`, `cwd`, `store`, `said` (where stdout and stderr of the
-children go, by number), `fault` (a name of FAULTS and its argument) and `times` (how many children start at one barrier).
+children go, by number), `fault` (a name of FAULTS and its argument), `times` (how many children start at one barrier) and `tracer` (a
+command that follows each child, to which its number is added, or nothing).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.worlds.faults import Disk, Points, send, watch
+from tests.worlds.strace import attached
+
+SYNC = os.fsync
 
 
 def _points(act: Callable[[], None] | None) -> Callable[[int], None]:
@@ -73,6 +77,12 @@ def _obey_permissions(_: int) -> None:
     raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
 
 
+def _let_trace() -> None:
+    """Let any process of this user follow this one, where only a parent might."""
+    PR_SET_PTRACER, ANY = 0x59616D61, ctypes.c_ulong(-1)
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
+
+
 FAULTS: dict[str, Callable[[int], None]] = {
     "none": lambda _: None,
     "kill": _points(send(signal.SIGKILL)),
@@ -87,6 +97,9 @@ FAULTS: dict[str, Callable[[int], None]] = {
 
 def _child(job: dict[str, Any], number: int, gate: int) -> None:
     os.setsid()
+    if job["tracer"]:
+        os.fsync = SYNC
+        _let_trace()
     os.read(gate, 1)
     os.chdir(job["cwd"])
     os.environ["XMAP_STORE"] = job["store"]
@@ -136,11 +149,15 @@ def serve() -> None:
                 os.close(outlet)
                 _child(job, number, inlet)
             children.append(child)
+        tracers = [attached(job["tracer"], child) for child in children if job["tracer"]]
         os.close(inlet)
         # All wait at the pipe: closing it lets them go at once.
         os.close(outlet)
         print(json.dumps(children), flush=True)
-        print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        for tracer in tracers:
+            tracer.wait()
+        print(json.dumps(codes), flush=True)
 
 
 def warm() -> None:

@@ -94,6 +94,35 @@ def test_another_system_error_is_not_renamed(tmp_path: Path, monkeypatch: pytest
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_what_is_not_known_to_stand_is_taken_away_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
+) -> None:
+    """The system may drop what it could not write, and say of a second sync that all is well."""
+    path, answers = tmp_path / "a", iter([None, OSError(errno.EIO, "Input/output error")])
+    if before is not None:
+        write_bytes(path, before)
+
+    def answer(descriptor: int) -> None:
+        if error := next(answers, None):
+            raise error
+
+    monkeypatch.setattr(xmap.store.disk.files.os, "fsync", answer)
+    with pytest.raises(OSError, match="Input/output"):
+        write_bytes(path, b"data")
+    assert os.listdir(tmp_path) == ([] if before is None else ["a"])
+    write_bytes(path, b"data")
+    assert path.read_bytes() == b"data"
+
+
+def test_a_new_folder_is_synced_with_all_above_it_that_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(xmap.store.disk.files.os, "fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")))
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert sorted(synced) == [str(tmp_path), str(tmp_path / "a")]
+
+
 def test_space_is_checked_before_work(tmp_path: Path) -> None:
     with pytest.raises(StoreFull) as caught:
         require_space(tmp_path, 1 << 60)
