@@ -58,7 +58,7 @@ FLOORS = {
 }
 OWNERS = {
     "pyarrow.parquet": {"store/formats/tables.py", "store/formats/row_groups.py"},
-    "faiss": {"store/formats/index.py"},
+    "faiss": {"store/formats/faiss_library.py"},
     "duckdb": {"store/sql/connection.py"},
     "open_clip": {"stages/encoder/model.py", "stages/encoder/ask.py"},
     "ray": {"pipeline/engines/ray_cluster.py"},

@@ -30,6 +30,8 @@ OLDEST = (3, 11)
 # Below these a run of ordinary size is likely to stop.
 LITTLE_DISK, LITTLE_TEMPORARY = 2 << 30, 256 << 20
 PATIENCE_SECONDS = 180
+# Below this share of torch's speed FAISS runs a kernel that does not fit the processor: those that do come to two thirds and more.
+SLOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,19 @@ def _together(patient: Patient) -> Iterator[Finding]:
         yield Finding("torch with faiss", "problem", "they find different nearest neighbours", "reinstall both in a fresh environment")
     else:
         yield Finding("torch with faiss", "ok", "they work in one process and agree")
+    yield from _kernel(answer)
     yield from _gpus(answer)
+
+
+def _kernel(answer: Mapping[str, Any]) -> Iterator[Finding]:
+    """What FAISS multiplies with on the CPU, beside torch: its OpenBLAS may not know this processor."""
+    by = f"the kernel {answer['kernel']} of its OpenBLAS" if answer["kernel"] else "a BLAS that does not tell its kernel"
+    found = f"multiplies by {by}, at {answer['speed']:.1f} times torch's speed"
+    if answer["speed"] < SLOW:
+        remedy = "name a kernel for this processor in OPENBLAS_CORETYPE, or install another build of FAISS: searches are slow"
+        yield Finding("FAISS's kernel", "note", found, remedy)
+    else:
+        yield Finding("FAISS's kernel", "ok", found)
 
 
 def _gpus(answer: Mapping[str, Any]) -> Iterator[Finding]:

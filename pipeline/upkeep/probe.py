@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,48 @@ if TYPE_CHECKING:
     from xmap.stages.encoder.identity import EncoderIdentity
 
 KEYS, WIDTH = 4096, 64
+# Width and repeats of what is timed.
+MEASURED, REPEATS = 512, 5
 
 
 def libraries() -> dict[str, Any]:
     """Work in both OpenMP runtimes, one after the other and back; which GPUs each library sees."""
     import torch
 
+    from xmap.store.formats.faiss_library import running
     from xmap.store.formats.index import VectorIndex, gpu_count
 
     keys = torch.nn.functional.normalize(torch.randn(KEYS, WIDTH, generator=torch.Generator().manual_seed(0)), dim=-1)
     found = VectorIndex.build(keys.numpy()).search(keys[:512].numpy(), 1).rows[:, 0]
     dense = (keys[:512] @ keys.T).argmax(1)
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    return {"agree": bool((torch.from_numpy(found) == dense).all()), "cuda": torch.version.cuda, "gpus": names, "faiss_gpus": gpu_count()}
+    return {
+        "agree": bool((torch.from_numpy(found) == dense).all()),
+        "cuda": torch.version.cuda,
+        "gpus": names,
+        "faiss_gpus": gpu_count(),
+        "kernel": running(),
+        "speed": _speed(),
+    }
+
+
+def _speed() -> float:
+    """How fast FAISS multiplies on the CPU, as a share of torch's speed: one search by both, the least of some seconds each, in turn."""
+    import torch
+
+    from xmap.store.formats.index import VectorIndex
+
+    draw = torch.Generator().manual_seed(0)
+    keys, queries = (torch.randn(count, MEASURED, generator=draw) for count in (2 * KEYS, KEYS // 8))
+    index = VectorIndex.build(keys.numpy())
+    ways = {"faiss": lambda: index.search(queries.numpy(), 1), "torch": lambda: (queries @ keys.T).max(1)}
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(REPEATS):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            least[name] = min(least[name], time.perf_counter() - started)
+    return least["torch"] / least["faiss"]
 
 
 def models(*configs: str) -> dict[str, Any]:

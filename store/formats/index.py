@@ -1,4 +1,4 @@
-"""Vector indexes over cache keys: the only module that imports faiss.
+"""Vector indexes over cache keys, in FAISS.
 
 Scores are inner products. `Flat` is exact and, at few-shot size, the fastest; any other FAISS factory string is for stores
 that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors here.
@@ -6,8 +6,6 @@ that outgrow memory. faiss's bare assertions and C++ texts become xmap's errors 
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from xmap.store.disk.files import atomic_file
 from xmap.store.errors import InputError
+from xmap.store.formats.faiss_library import load_faiss
 from xmap.store.formats.index_file import open_index
 from xmap.store.formats.tables import Array
 
@@ -28,8 +27,6 @@ SAMPLE_PER_LIST, LEAST_SAMPLE = 40, 65_536
 CANDIDATES = 8.0
 # Queries searched at a time, and of an IVF index queries times the lists they search: faiss keeps books on each (some 25 bytes).
 SEARCHED, SEARCHED_LISTS = 16_384, 1 << 23
-# Bytes of address space that loading faiss with its CUDA libraries takes, and as much again.
-ROOM = 1 << 30
 
 Chunks = Callable[[], Iterable[Array]]
 
@@ -63,7 +60,7 @@ class VectorIndex:
         Memory holds the index, the sample and one chunk. `chunks()` is called once for the sample, where one is needed, and
         once for the keys. Raises `InputError` for a string faiss refuses.
         """
-        faiss = _faiss()
+        faiss = load_faiss()
         try:
             index = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
             outer = faiss.downcast_index(index)
@@ -82,11 +79,11 @@ class VectorIndex:
     @classmethod
     def load(cls, path: Path) -> VectorIndex:
         """Open an index file, memory-mapped where it is large. Raises `ArtifactDamaged`."""
-        return cls(open_index(_faiss(), path))
+        return cls(open_index(load_faiss(), path))
 
     def save(self, path: Path) -> None:
         """Write the index to `path`, whole or not at all; streamed, never a second copy in memory."""
-        faiss = _faiss()
+        faiss = load_faiss()
         with atomic_file(path) as file:
             writer = faiss.PyCallbackIOWriter(file.write)
             faiss.write_index(self._index, writer)
@@ -129,12 +126,12 @@ class VectorIndex:
     @property
     def most_effort(self) -> int:
         """The effort beyond which a search finds no more."""
-        lists = _faiss().try_extract_index_ivf(self._index)
+        lists = load_faiss().try_extract_index_ivf(self._index)
         return int(lists.nlist) if lists is not None else len(self)
 
     def _searched(self) -> tuple[Any, str] | None:
         """The object and the field of it that hold the effort; faiss writes both into the index file."""
-        faiss = _faiss()
+        faiss = load_faiss()
         lists = faiss.try_extract_index_ivf(self._index)
         if lists is not None:
             return lists, "nprobe"
@@ -151,7 +148,7 @@ class VectorIndex:
 
     def on_gpu(self) -> VectorIndex:
         """A clone on all GPUs; raises `InputError` where faiss sees none, and for an index that faiss has only on the CPU."""
-        faiss = _faiss()
+        faiss = load_faiss()
         if gpu_count() == 0:
             raise InputError("faiss sees no GPU; use --device cpu, or check the driver with `xmap doctor`.")
         try:
@@ -162,30 +159,8 @@ class VectorIndex:
 
 def gpu_count() -> int:
     """How many GPUs faiss sees (0 for a build without GPU support)."""
-    faiss = _faiss()
+    faiss = load_faiss()
     return int(faiss.get_num_gpus()) if hasattr(faiss, "get_num_gpus") else 0
-
-
-def _faiss() -> Any:
-    # Imported late: planning and `--help` need no index. torch goes first, the order in which the two OpenMP runtimes agree.
-    import torch  # noqa: F401
-
-    if "faiss" not in sys.modules:
-        _require_address_space()
-    import faiss
-
-    return faiss
-
-
-def _require_address_space() -> None:
-    """Raise `MemoryError` where `ulimit -v` leaves no room for faiss, which dies of that without a word."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    statistics = Path("/proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not statistics.exists():
-        return
-    left = limit - int(statistics.read_text().split()[0]) * resource.getpagesize()
-    if left < ROOM:
-        raise MemoryError(f"the limit of address space leaves {max(left, 0):,} bytes for faiss")
 
 
 def _wanted(faiss: Any, index: Any) -> int:

@@ -32,7 +32,7 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import write_bytes
 
-WELL: dict[str, Any] = {"agree": True, "cuda": "12.8", "gpus": [], "faiss_gpus": 0}
+WELL: dict[str, Any] = {"agree": True, "cuda": "12.8", "gpus": [], "faiss_gpus": 0, "kernel": "Zen", "speed": 1.1}
 
 
 @pytest.fixture
@@ -80,6 +80,13 @@ def test_a_gpu_that_faiss_or_torch_does_not_see(patient: Patient, monkeypatch: p
     answering(monkeypatch, cuda=None)
     monkeypatch.setattr(Path, "exists", lambda path: True)
     assert "torch build" in one(_together, patient, "GPU").remedy
+
+
+def test_a_kernel_that_does_not_fit_the_processor(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, kernel="Prescott", speed=0.2)
+    finding = one(_together, patient, "FAISS's kernel")
+    assert (finding.state, "OPENBLAS_CORETYPE" in finding.remedy) == ("note", True)
+    assert finding.found == "multiplies by the kernel Prescott of its OpenBLAS, at 0.2 times torch's speed"
 
 
 @pytest.mark.parametrize("answer", [{"agree": False}, {"error": "the process died of signal 6: OMP: Error #15"}])
