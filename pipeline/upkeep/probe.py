@@ -53,7 +53,7 @@ def _speed() -> float:
     draw = torch.Generator().manual_seed(0)
     keys, queries = (torch.randn(count, MEASURED, generator=draw) for count in (2 * KEYS, KEYS // 8))
     index = VectorIndex.build(keys.numpy())
-    ways = {"faiss": lambda: index.search(queries.numpy(), 1), "torch": lambda: (queries @ keys.T).max(1)}
+    ways: dict[str, Callable[[], object]] = {"faiss": lambda: index.search(queries.numpy(), 1), "torch": lambda: (queries @ keys.T).max(1)}
     least = dict.fromkeys(ways, float("inf"))
     for _ in range(REPEATS):
         for name, way in ways.items():
