@@ -52,6 +52,7 @@ bench: install
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.changes
 	$(BIN)/python -m benchmarks.leaks
 	$(BIN)/python -m benchmarks.corrections

@@ -80,18 +80,18 @@ def write_model(name: str, folder: Path) -> str:
     return f"local-dir:{folder}"
 
 
-def open_model(model: str) -> tuple[Any, Any]:
+def open_model(model: str, precision: str = "fp32") -> tuple[Any, Any]:
     """The model and its preprocessing, as open_clip gives them."""
     import open_clip
 
     name = f"local-dir:{FOLDER / model}" if model in BUNDLED else model
-    made, _, preprocess = open_clip.create_model_and_transforms(name)
+    made, _, preprocess = open_clip.create_model_and_transforms(name, precision=precision)
     return made.eval(), preprocess
 
 
-def bare(model: Any, preprocess: Any, images: int) -> float:
+def bare(model: Any, preprocess: Any, images: int, precision: str = "fp32") -> float:
     """Images a second of the forward pass alone, on batches that are there."""
-    batch = torch.stack([preprocess(Image.new("RGB", (300, 300)))] * BATCH)
+    batch = torch.stack([preprocess(Image.new("RGB", (300, 300)))] * BATCH).to(torch.bfloat16 if precision == "bf16" else torch.float32)
     with torch.inference_mode():
         model.encode_image(batch)
         started = time.perf_counter()
@@ -159,11 +159,7 @@ def main(photos: Path) -> None:
     lines = ["| model | bare forward images/s | xmap extract | plain loop | xmap / bare | xmap / loop |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for split in ("train", "val", "test"):
-            for number in range(PASSES):
-                for source in (photos / split).iterdir():
-                    shutil.copytree(source, folder / "photos" / split / source.name, dirs_exist_ok=True, copy_function=_numbered(number))
-        paths = sorted((folder / "photos").rglob("*.jpg"))
+        paths = copies_of(photos, folder / "photos")
         for name in MODELS:
             model = write_model(name, folder / name)
             made, preprocess = open_model(model)
@@ -184,6 +180,15 @@ def main(photos: Path) -> None:
         "python -m benchmarks.extraction",
         [told, "", *lines, "", f"A photograph is {decoded}.", "", f"Peak memory of `xmap extract` with xmap-tiny: {grown}"],
     )
+
+
+def copies_of(photos: Path, target: Path) -> list[Path]:
+    """`PASSES` copies of each photograph, in the same splits and classes; where they are."""
+    for split in ("train", "val", "test"):
+        for number in range(PASSES):
+            for source in (photos / split).iterdir():
+                shutil.copytree(source, target / split / source.name, dirs_exist_ok=True, copy_function=_numbered(number))
+    return sorted(target.rglob("*.jpg"))
 
 
 def _numbered(number: int) -> Any:

@@ -23,7 +23,6 @@ from xmap.stages.methods.maths.discriminant import Spaces
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
 from xmap.stages.methods.options import XMAdapterOptions
 from xmap.stages.methods.protocol import NoLog
-from xmap.stages.methods.xmadapter import Sides
 
 CLASSES, SHOTS, BATCH = 1000, 16, 256
 KEYS = CLASSES * SHOTS
@@ -111,8 +110,8 @@ def epoch_seconds(sums: type) -> float:
     spaces = Spaces(torch.zeros(512), identity, identity, support.keys, texts, texts[labels])
     options = XMAdapterOptions(epochs=1, min_steps=1, batch_size=BATCH)
     # What the sides are before the first epoch is computed once a training: zeros stand for it here.
-    before = Sides(torch.zeros(KEYS, CLASSES), torch.zeros(KEYS, CLASSES))
-    with patch.object(xmadapter, "TrainedKeySums", sums), patch.object(xmadapter, "own_sides", lambda *_: before):
+    before = dict.fromkeys(("own_image", "own_text"), lambda *_: torch.zeros(KEYS, CLASSES))
+    with patch.object(xmadapter, "TrainedKeySums", sums), patch.multiple(xmadapter, **before):
         started = time.perf_counter()
         xmadapter.train(task, options, spaces, xmadapter.defaults(task, options), True, NoLog())
         return time.perf_counter() - started

@@ -14,7 +14,7 @@ from xmap.store.artifacts.fingerprint import Fields
 
 Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "auto"]
 Depth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 # Which validation samples settings are chosen on.
 Protocol = Literal["few", "paper"]
@@ -63,7 +63,7 @@ class EncoderConfig(Config):
 
     model: str = Field("ViT-B-32-quickgelu", description="open_clip model name, local-dir:PATH, hf-hub:ORG/REPO, or xmap-tiny.")
     pretrained: str = Field("openai", description="open_clip weight tag or a weight file; unused with local-dir:, hf-hub: and xmap-tiny.")
-    precision: Precision = Field("fp32", description="Number format of the encoder.")
+    precision: Precision = Field("fp32", description="Number format of the encoder; auto: bf16 or fp16 where there are units for it.")
     force_quick_gelu: bool = Field(False, description="Use QuickGELU although the model config does not say so.")
     cache_dir: str = Field("", description="Where open_clip keeps downloaded weights.")
 

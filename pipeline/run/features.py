@@ -93,8 +93,9 @@ def encoder_of(
             "use --text prompts, or extract the images with --data DIR and --model NAME."
         )
     from xmap.stages.encoder.identity import resolve
+    from xmap.stages.encoder.precision import settled
 
-    encoder = resolve(config.encoder, Notes(store.root / HASHES, rehash), store.root / RECORDS)
+    encoder = resolve(settled(config.encoder, config.run.device)[0], Notes(store.root / HASHES, rehash), store.root / RECORDS)
     changes = explain(features.texts.fields["encoder"], encoder.fields)
     if changes:
         raise InputError(
@@ -185,8 +186,11 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.datasets.splits.groups import torn
     from xmap.stages.encoder.identity import at_hand, resolve
     from xmap.stages.encoder.names import said_of_weights
+    from xmap.stages.encoder.precision import settled
     from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
 
+    chosen, said = settled(config.encoder, config.run.device)
+    config = config.model_copy(update={"encoder": chosen})
     notes = Notes(store.root / HASHES, rehash)
     placed = grounded(config) if engine_of(config.run).away else config
 
@@ -231,7 +235,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         build_images,
         build_texts,
         _counts(dataset),
-        (*dataset.remarks, *said_of_weights(config.encoder)),
+        (*dataset.remarks, *said, *said_of_weights(config.encoder)),
         encoder,
         dataset.name,
         AtHand.of(store, spec, config.run),

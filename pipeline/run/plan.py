@@ -141,7 +141,9 @@ def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -
 
 def _coop(features: Features, config: XmapConfig, encoder: EncoderIdentity, seed: int) -> Step:
     spec = TuneSpec(encoder, config.cache, config.text, seed, config.run.protocol)
-    parts = replace(features.parts, source={**features.parts.source, ENCODER: source_of(config)[ENCODER]})
+    # The format that is meant, where it is chosen here.
+    stated = source_of(config.override({"encoder.precision": encoder.precision}))[ENCODER]
+    parts = replace(features.parts, source={**features.parts.source, ENCODER: stated})
     identity = coop_identity(parts, features.texts.fields, spec)
 
     def build(built: Built, workplace: Workplace) -> Artifact:

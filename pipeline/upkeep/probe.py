@@ -78,7 +78,7 @@ def batches(device: str, size: str, config: str) -> dict[str, Any]:
     from xmap.stages.machine.kind import this_machine
 
     sys.addaudithook(_refuse_network)
-    machine, identity = this_machine(device), _identity(config)
+    machine, identity = this_machine(device), _identity(config, device)
     encoder = Encoder.load(identity, machine.device, texts=False)
     kept, rows, threads = holds(encoder, int(size)), trial_rows(encoder, int(size)), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -86,13 +86,14 @@ def batches(device: str, size: str, config: str) -> dict[str, Any]:
     return {"name": identity.name, "holds": kept, "device": machine.made_by["device"], "threads": threads, "alike": alike}
 
 
-def _identity(config: str) -> EncoderIdentity:
+def _identity(config: str, device: str) -> EncoderIdentity:
     from xmap.stages.config import EncoderConfig
     from xmap.stages.encoder.identity import resolve
+    from xmap.stages.encoder.precision import settled
     from xmap.store.memory.notes import Notes
 
     with tempfile.TemporaryDirectory(prefix="xmap-doctor-") as folder:
-        return resolve(EncoderConfig.model_validate_json(config), Notes(Path(folder) / "hashes"), Path(folder))
+        return resolve(settled(EncoderConfig.model_validate_json(config), device)[0], Notes(Path(folder) / "hashes"), Path(folder))
 
 
 def _model(config: str) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _model(config: str) -> dict[str, Any]:
 
     from xmap.stages.encoder.model import Encoder
 
-    identity = _identity(config)
+    identity = _identity(config, "cpu")
     encoder = Encoder.load(identity, "cpu")
     image = encoder.encode_images(torch.zeros(1, 3, *identity.preprocess["size"]))
     return {"name": identity.name, "width": identity.width, "agree": image.shape == encoder.encode_texts(["a"]).shape}

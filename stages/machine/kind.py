@@ -42,8 +42,12 @@ def this_machine(device: str) -> Machine:
 
 def likely_made_by(device: str) -> Mapping[str, str]:
     """What would be `this_machine(device).made_by`, told without torch where there is no GPU. Raises as that does."""
-    asked = device == "cuda" or (device != "cpu" and any(map(os.path.exists, DRIVERS)))
-    return this_machine(device).made_by if asked else _made_by("cpu")
+    return this_machine(device).made_by if may_have_gpu(device) else _made_by("cpu")
+
+
+def may_have_gpu(device: str) -> bool:
+    """Whether torch has to be asked which GPU `device` (auto, cpu or cuda) is."""
+    return device == "cuda" or (device != "cpu" and any(map(os.path.exists, DRIVERS)))
 
 
 def _made_by(device: str) -> dict[str, str]:

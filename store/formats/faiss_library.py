@@ -17,7 +17,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from xmap.store.disk.processor import processor_flags
 from xmap.store.memory.hashes import file_stamp
 from xmap.store.memory.notes import Notes
 from xmap.store.memory.sources import state_folders
@@ -42,7 +42,7 @@ FAST = ("SkylakeX", "Cooperlake", "SapphireRapids", "Haswell", "Zen")
 NOTES, PLACE, OWN, PATIENCE = "kernels.sqlite", "kernel of FAISS's OpenBLAS", "own", 60
 # How a process ends whose kernel the processor does not have, or whose kernel is broken.
 CRASHES = tuple(-number for number in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE))
-PROCESSOR, MAPS = Path("/proc/cpuinfo"), Path("/proc/self/maps")
+MAPS = Path("/proc/self/maps")
 # Keys and queries of a trial and their width: more queries than FAISS multiplies one by one, and no multiples of a kernel's tiles.
 KEYS, QUERIES, WIDTH, FOUND = 1031, 203, 115, 8
 # Bytes of address space that loading faiss with its CUDA libraries takes, and as much again.
@@ -94,16 +94,6 @@ def running() -> str:
         told.restype = ctypes.c_char_p
         return str(told().decode())
     return ""
-
-
-@lru_cache
-def processor_flags() -> frozenset[str]:
-    """What the processor has, in Linux's words; nothing on other systems."""
-    try:
-        lines = PROCESSOR.read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
 
 
 @contextmanager

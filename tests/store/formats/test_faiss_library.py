@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from xmap.store.disk.processor import processor_flags
 from xmap.store.formats import faiss_library
-from xmap.store.formats.faiss_library import FAST, KERNELS, NOTES, VARIABLE, kernel, processor_flags
+from xmap.store.formats.faiss_library import FAST, KERNELS, NOTES, VARIABLE, kernel
 
 WIDE = frozenset[str]().union(*KERNELS.values())
 GOOD, WRONG = True, False
@@ -103,6 +104,7 @@ def test_a_trial_may_crash_fail_or_hang(monkeypatch: pytest.MonkeyPatch, script:
 
 SCRIPT = """
 import os
+from xmap.store.disk.processor import processor_flags
 from xmap.store.formats import faiss_library
 faiss_library.kernel = lambda: "Haswell"
 faiss = faiss_library.load_faiss()
