@@ -61,6 +61,7 @@ CONTENTS: Mapping[str, Contents] = {
     "proker-clap": Contents({**KEYS, **WEIGHTS, "coefficients": ("M", "N")}, ("beta", "ridge")),
     "aligned-mix": Contents({"mixed": ("N", "C"), **WEIGHTS, "bias": ("N",)}, ("alpha",)),
     "ss-text": Contents(WEIGHTS),
+    "timo": Contents({"guided": ("N", "C"), **WEIGHTS, "bias": ("N",)}, ("alpha",)),
     "semobridge": BRIDGE,
     "semobridge-t": replace(BRIDGE, tensors={**BRIDGE.tensors, "bias": ("N", "C")}),
 }  # fmt: skip

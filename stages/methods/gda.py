@@ -53,16 +53,25 @@ def evidence(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
 
 
 def discriminant(support: Support) -> dict[str, Tensor]:
-    """Weights (N, C) and bias (N,) of the classes, in float64 until the end."""
+    """Weights (N, C) and bias (N,) of the classes, from all views of the support."""
+    return discriminant_of(*views_of(support), support.classes)
+
+
+def views_of(support: Support) -> tuple[Tensor, Tensor]:
+    """All unit views (n, C) float64, and the class of each (n,)."""
     shape = support.views.shape
     vectors = normalize(support.views.double(), dim=-1).reshape(-1, shape[2])
-    labels = support.labels.repeat_interleave(shape[1])
-    counts = support.segments.counts.double() * shape[1]
-    means = vectors.new_zeros(support.classes, shape[2]).index_add_(0, labels, vectors) / counts.clamp(min=1.0)[:, None]
+    return vectors, support.labels.repeat_interleave(shape[1])
+
+
+def discriminant_of(vectors: Tensor, labels: Tensor, classes: int) -> dict[str, Tensor]:
+    """Weights (N, C) and bias (N,) of the classes from vectors (n, C) with labels (n,), in float64 until the end."""
+    counts = torch.bincount(labels, minlength=classes).double()
+    means = vectors.new_zeros(classes, vectors.shape[1]).index_add_(0, labels, vectors) / counts.clamp(min=1.0)[:, None]
     seen = counts > 0
     precision = shrunk_precision(vectors - means[labels], means[seen])
     weights = means @ precision
-    bias = -math.log(support.classes) - 0.5 * (weights * means).sum(1)
+    bias = -math.log(classes) - 0.5 * (weights * means).sum(1)
     weights[~seen], bias[~seen] = weights[seen].mean(0), bias[seen].mean()
     return {"weights": weights.float(), "bias": bias.float()}
 

@@ -269,3 +269,17 @@ class SemobridgeTOptions(SemobridgeOptions):
 
     epochs: int = Field(300, ge=1, description="Full-batch steps; the best one is kept.")
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's, constant after a tenth of the steps.")
+
+
+class TimoOptions(MethodOptions):
+    """TIMO: images weigh the sentences of their class, and these join the images in a discriminant."""
+
+    guidance: Annotated[Given[Weight], Search(50.0, Grid((0.0, 1.0, 5.0, 20.0, 50.0, 100.0), widen=False))] = Field(
+        None, description="How much more a sentence counts that matches the images of its class."
+    )
+    sentences: Annotated[Given[Positive], Search(1.0, Grid((0.1, 0.25, 0.5, 1.0, 1.5, 2.0), widen=False))] = Field(
+        None, description="Share of a class's sentences that join the images, the best first; 2 takes each twice."
+    )
+    alpha: Annotated[Given[Positive], Search(1e-2, Grid((1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)))] = Field(
+        None, description="Weight of the discriminant, at logit scale 100; rescaled for others."
+    )

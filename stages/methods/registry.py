@@ -26,6 +26,7 @@ from xmap.stages.methods.options import (
     SemobridgeTOptions,
     SsTextOptions,
     TaskResOptions,
+    TimoOptions,
     TipAdapterFOptions,
     TipAdapterOptions,
     TipXOptions,
@@ -107,6 +108,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "proker-clap": MethodEntry(ProkerClapOptions, "xmap.stages.methods.proker_clap"),
     "aligned-mix": MethodEntry(AlignedMixOptions, "xmap.stages.methods.aligned_mix"),
     "ss-text": MethodEntry(SsTextOptions, "xmap.stages.methods.ss_text"),
+    "timo": MethodEntry(TimoOptions, "xmap.stages.methods.timo"),
     "semobridge": MethodEntry(SemobridgeOptions, "xmap.stages.methods.semobridge", unprojected=True),
     "semobridge-t": MethodEntry(SemobridgeTOptions, "xmap.stages.methods.semobridge_t", unprojected=True),
 }

@@ -44,6 +44,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "proker-clap": {"beta": None, "ridge": None, "strength": 1.0, "min_steps": 200, "learning_rate": 0.0001, "batch_size": 64},
     "aligned-mix": {"energy": 0.95, "worth": 0.2, "alpha": 0.001},
     "ss-text": {"form": "plain"},
+    "timo": {"guidance": 50.0, "sentences": 1.0, "alpha": 0.01},
     "semobridge": BRIDGED,
     "semobridge-t": BRIDGED | {"epochs": 300, "learning_rate": 0.001},
 }
