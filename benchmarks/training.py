@@ -19,7 +19,7 @@ from benchmarks.page import write_section
 from xmap.stages.fewshot.task import FewShotTask, Segments, Support, Text
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.maths.affinity import affinity, class_scale, class_sums, left_out_scale
-from xmap.stages.methods.maths.discriminant import Spaces
+from xmap.stages.methods.maths.discriminant import Anchor, Spaces
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
 from xmap.stages.methods.options import XMAdapterOptions
 from xmap.stages.methods.protocol import NoLog
@@ -107,7 +107,8 @@ def epoch_seconds(sums: type) -> float:
     text = Text(tuple(map(str, range(CLASSES))), texts, 100.0)
     task = FewShotTask(text, support, None, 1, "nothing")
     identity = torch.eye(512)
-    spaces = Spaces(torch.zeros(512), identity, identity, support.keys, texts, texts[labels])
+    anchor = Anchor(identity, torch.ones(512), texts, texts, torch.full((CLASSES,), float(SHOTS)))
+    spaces = Spaces(torch.zeros(512), identity, identity, support.keys, texts, texts[labels], anchor)
     options = XMAdapterOptions(epochs=1, min_steps=1, batch_size=BATCH)
     # What the sides are before the first epoch is computed once a training: zeros stand for it here.
     before = dict.fromkeys(("own_image", "own_text"), lambda *_: torch.zeros(KEYS, CLASSES))

@@ -19,6 +19,8 @@ Depth = Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
 # Which validation samples settings are chosen on.
 Protocol = Literal["few", "paper"]
 TopK = Literal["all"] | Annotated[int, Field(ge=1)]
+# How much of a pool without labels is of each class: as a file says, as it looks, or nothing is believed.
+PoolShares = Literal["given", "estimated", "free"]
 Near = Literal["auto"] | Annotated[float, Field(gt=0, le=1)]
 
 AUTO: Literal["auto"] = "auto"

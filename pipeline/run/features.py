@@ -14,7 +14,7 @@ from xmap.pipeline.run.data_changes import AtHand
 from xmap.pipeline.run.source import FEATURES, source_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
-from xmap.stages.datasets.dataset import SPLITS, Dataset
+from xmap.stages.datasets.dataset import SPLITS, TEST, Dataset, known_contents
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.encoder.names import LOCAL
 from xmap.stages.names import IMAGES, TEXTS, Parts
@@ -44,7 +44,8 @@ class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
     `counts` are the images of each class in each split where these are known before extraction, `dataset` the name of the data set,
-    `at_hand` its images as they are now, where there are any, `doubts` those of the remarks that make one doubt any results.
+    `at_hand` its images as they are now, where there are any, `doubts` those of the remarks that make one doubt any results,
+    `tested` what the test images are known by (`stages.train.pool`).
     """
 
     images: Identity
@@ -52,6 +53,7 @@ class Features:
     parts: Parts
     build_images: Build
     build_texts: Build
+    tested: Callable[[], Array]
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     encoder: EncoderIdentity | None = None
@@ -109,15 +111,22 @@ def _stored(store: Store, name: str, where: str) -> Features:
     images = _taught(store, newest_features(store, IMAGES, name))
     texts = newest_features(store, TEXTS, images.name)
     return Features(
-        _identity(images),
-        _identity(texts),
+        identity_of(images),
+        identity_of(texts),
         Parts(images.name, dict(images.summary["parts"]), where, {FEATURES: name}),
-        partial(_gone, images),
-        partial(_gone, texts),
+        partial(gone, images),
+        partial(gone, texts),
+        partial(_tested, images),
         remarks=_remarks(images),
         dataset=str(images.summary.get("dataset", images.name)),
         doubts=_remarks(images) if "imported" in images.summary else (),
     )
+
+
+def _tested(images: Artifact) -> Array:
+    from xmap.stages.train.pool import known_by, of_test
+
+    return known_by(images, of_test)
 
 
 def _taught(store: Store, images: Artifact) -> Artifact:
@@ -170,11 +179,11 @@ def _damaged(survey: Survey, name: str) -> list[XmapError]:
     return [damage for folder, damage in survey.damaged.items() if folder.name.startswith(f"{safe_name(name)}-")]
 
 
-def _identity(artifact: Artifact) -> Identity:
+def identity_of(artifact: Artifact) -> Identity:
     return Identity(artifact.stage, artifact.name, artifact.fields, artifact.inputs, str(artifact.manifest["command"]))
 
 
-def _gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
+def gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
     raise ArtifactMissing(artifact.stage, artifact.name, "it was removed while this run was planned; run the same command again.")
 
 
@@ -234,6 +243,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         Parts(images.name, parts(images), config.flags(), source),
         build_images,
         build_texts,
+        lambda: known_contents(dataset.split(TEST)),
         _counts(dataset),
         (*dataset.remarks, *said, *said_of_weights(config.encoder)),
         encoder,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xmap.pipeline.run.data_changes import AtHand
 from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
+from xmap.pipeline.run.pool import Pool, pool_of
 from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training
 from xmap.pipeline.settings.config import XmapConfig
@@ -87,7 +88,10 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         projection = _projection(store, features, config, rehash)
         steps += [projection] if projection else []
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
-        trainings = {pair: _training(features, config, caches[pair[1]].identity, projection, *pair) for pair in pairs}
+        pool = pool_of(store, config, features, rehash)
+        steps += [Step(pool.images, f"image features of the pool {pool.name}", pool.build)] if pool else []
+        remarks += pool.remarks if pool else ()
+        trainings = {pair: _training(features, config, caches[pair[1]].identity, (projection, pool), *pair) for pair in pairs}
         remarks += _text_remarks(features, config)
         steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]
     if depth >= STAGES.index(PAIRS):
@@ -206,12 +210,16 @@ def _projection(store: Store, features: Features, config: XmapConfig, rehash: bo
     return Step(identity, f"texts of {features.name} before their projection", build)
 
 
-def _training(features: Features, config: XmapConfig, cache: Identity, projection: Step | None, method: str, seed: int) -> Training:
-    spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k)
-    before = projection.identity if projection and method_entry(method).unprojected else None
-    identity = adapter_identity(features.parts, cache, spec, before)
+def _training(
+    features: Features, config: XmapConfig, cache: Identity, others: tuple[Step | None, Pool | None], method: str, seed: int
+) -> Training:
+    projection, pool = others
+    spec = TrainSpec(method, config.options(method), seed, config.run.protocol, config.eval.top_k, pool.spec if pool else None)
+    before = {"projection": projection.identity.fingerprint} if projection and method_entry(method).unprojected else {}
+    beside = before | ({"pool": pool.images.fingerprint} if pool else {})
+    identity = adapter_identity(features.parts, cache, spec, beside)
     inputs = features.images.fingerprint, cache.inputs["texts"], cache.fingerprint
-    return Training(identity, *inputs, spec, before.fingerprint if before else None)
+    return Training(identity, *inputs, spec, beside)
 
 
 def _pairs(features: Features, config: XmapConfig) -> list[Step]:

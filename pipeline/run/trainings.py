@@ -10,7 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,26 +37,26 @@ PACK = 1 << 14
 
 @dataclass(frozen=True)
 class Training:
-    """One adapter to train: what it is, the fingerprints of what it is trained on, and how."""
+    """One adapter to train: what it is, the fingerprints of what it is trained on, those `beside` by name, and how."""
 
     identity: Identity
     images: str
     texts: str
     cache: str
     spec: TrainSpec
-    projection: str | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return self.images, self.texts, self.cache, *([self.projection] if self.projection else [])
+        return self.images, self.texts, self.cache, *self.beside.values()
 
     def build(self, built: Built, workplace: Workplace) -> Artifact:
         """Train in this process."""
         from xmap.stages.train.stage import train
 
         images, texts, cache = built[self.images], built[self.texts], built[self.cache]
-        projection = built[self.projection] if self.projection else None
-        return train(workplace, self.identity, images, texts, cache, self.spec, projection)
+        beside = {name: built[digest] for name, digest in self.beside.items()}
+        return train(workplace, self.identity, images, texts, cache, self.spec, beside)
 
 
 @dataclass(frozen=True)

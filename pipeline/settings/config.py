@@ -56,6 +56,10 @@ class RunConfig(Config):
     )
     protocol: Protocol = Field("few", description="Validation: min(shots, 4) samples a class, or the whole split as in many papers.")
     features: str = Field("", description="Name of imported or extracted features to use instead of [data] and [encoder].")
+    pool: str = Field("", description="Images without labels to learn from too: data of any form, or the name of stored features.")
+    pool_shares: str = Field(
+        "estimated", description="Shares of the classes in the pool: estimated, free, or a CSV file with the columns class and share."
+    )
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
     workers: int = Field(4, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
     engine: Literal["local", "ray"] = Field(

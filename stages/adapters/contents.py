@@ -35,6 +35,7 @@ CONTENTS: Mapping[str, Contents] = {
             "residual": ("N", "C"),
         },
         ("alpha", "gamma", "residual", "beta", "beta_text", *MEANS),
+        ({"pool_shares": ("N",)},),
     ),
     "xmadapter-paper": Contents(
         {**KEYS, "gate.bias": (), "meta.0": ("D", "C"), "image.0": ("D", "C")},

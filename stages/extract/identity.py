@@ -12,7 +12,7 @@ from xmap.stages.datasets.places.columns import texts
 from xmap.stages.datasets.places.pictures import HEIC
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.images.heif import has_heif
-from xmap.stages.names import IMAGES, PROJECTION, TEXTS
+from xmap.stages.names import IMAGES, POOL, PROJECTION, TEXTS
 from xmap.store.artifacts.fingerprint import Fields, Json, fingerprint, list_fingerprint, quoted
 from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.hashes import DIGEST, hexes
@@ -26,6 +26,8 @@ TEXT_BATCH = 64
 PROJECTION_SCHEMA = 1
 COMMAND = "xmap extract"
 UNKNOWN = "00" * DIGEST.itemsize
+# The parts of image features, and the split of the samples in each: those without one are a pool.
+TABLES_OF = {**{split: split for split in SPLITS}, POOL: ""}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def image_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
         "view_seed": config.view_seed if config.views else None,
         "batch_size": config.batch_size,
         "classes": list(dataset.classes),
-        "content": {split: _content(dataset.split(split)) for split in SPLITS if len(dataset.samples.split(split))},
+        "content": {name: _content(dataset.split(split)) for name, split in TABLES_OF.items() if len(dataset.samples.split(split))},
         **decoding(config),
         **_unread(dataset),
     }

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from xmap.stages.datasets.classes.shared_names import sharing, sharing_said
-from xmap.stages.datasets.dataset import SPLITS, TRAIN, Dataset, known_contents
+from xmap.stages.datasets.dataset import TRAIN, Dataset, known_contents
 from xmap.stages.datasets.places.columns import Array
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.extraction import NAMED, Extraction, kinds_of, say_bad, why
-from xmap.stages.extract.identity import TEXT_BATCH, ExtractSpec
+from xmap.stages.extract.identity import TABLES_OF, TEXT_BATCH, ExtractSpec
 from xmap.stages.extract.prompt_encoder import EncodedPrompts, PromptBatch, PromptEncoder
 from xmap.stages.extract.wanted import Library
 from xmap.stages.machine.kind import this_machine
@@ -117,12 +117,12 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
     counts: dict[str, Json] = {}
     for path in draft.path.glob("*-*.parquet"):
         path.unlink()
-    for split in SPLITS:
+    for name, split in TABLES_OF.items():
         rows = spec.dataset.samples.split(split)
         good = np.setdiff1d(rows, np.asarray(list(lost), np.int64))
         if not len(rows):
             continue
-        counts[split] = len(good)
+        counts[name] = len(good)
         views = 1 + (spec.config.views if split == TRAIN else 0)
         for number, start in enumerate(range(0, max(1, len(good)), TABLE)):
             part = good[start : start + TABLE]
@@ -131,8 +131,8 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
             sources = [sample.source for sample in every]
             contents = list(hexes(known_contents(every)))
             table = Samples(every.ids.tolist(), every.labels, numbers, contents, every.groups.tolist(), sources)
-            path = draft.path / f"{split}-{number:05d}.parquet"
-            write_samples(path, table, split, draft.identity.fingerprint, library.plain, library.augmented)
+            path = draft.path / f"{name}-{number:05d}.parquet"
+            write_samples(path, table, name, draft.identity.fingerprint, library.plain, library.augmented)
     return counts
 
 
@@ -154,7 +154,7 @@ def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
     return {
         "dataset": spec.dataset.name,
         "model": spec.encoder.name,
-        "classes": list(spec.dataset.classes),
+        **({"classes": list(spec.dataset.classes)} if spec.dataset.classes else {}),
         "width": spec.encoder.width,
         "logit_scale": logit_scale,
     }
@@ -163,7 +163,8 @@ def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
 def _require_classes(rows: Sequence[ErrorRow], dataset: Dataset, places: Array) -> None:
     """Raise `InputError` where all images of a class are among the bad ones, at `places`."""
     labels = dataset.samples.labels
-    for label in np.setdiff1d(labels[places], np.delete(labels, places)).tolist():
+    missing = np.setdiff1d(labels[places], np.delete(labels, places)).tolist() if dataset.classes else ()
+    for label in missing:
         lost = np.flatnonzero(labels[places] == label)
         raise InputError(
             f"none of the {len(lost)} images of class {dataset.classes[label]!r} can be used: {why(rows[lost[0]])}; put sound ones there, "

@@ -60,6 +60,6 @@ class Space:
         return normalize((features.cpu() - self.center) @ self.root, dim=-1) @ self.classes.T
 
 
-def shrinkage(width: int, freedom: int) -> float:
+def shrinkage(width: int, freedom: float) -> float:
     """How far a covariance (width, width) of so many free deviations is shrunk towards a round one: 1 for none of them."""
     return width / (width + SHRINK * max(freedom, 0))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xmap.stages.fewshot.pool import Pool
 from xmap.stages.fewshot.wide import Widths, columns_of, part_of
 from xmap.store.formats.index import VectorIndex
 
@@ -242,6 +243,7 @@ class FewShotTask:
     `selected_on` says in words what the validation samples are. With an `index` the cache's keys are in it alone, and the support
     is those of its samples that the log tells of. Of several encoders `widths` says how wide each one's features are in the wide rows
     (`stages.fewshot.wide`; empty: one encoder); `text` is of the first, and `more_texts` of each other one with a text tower, else None.
+    A `pool` holds images without labels; methods whose entry says so learn from it.
     """
 
     text: Text
@@ -252,6 +254,7 @@ class FewShotTask:
     index: KeyIndex | None = None
     widths: Widths = ()
     more_texts: tuple[Text | None, ...] = ()
+    pool: Pool | None = None
 
     @property
     def segments(self) -> Segments:
@@ -263,7 +266,8 @@ class FewShotTask:
         text, more = self.text.to(device), tuple(text and text.to(device) for text in self.more_texts)
         support = replace(self.support, labels=self.support.labels.to(device), views=self.support.views.to(device))
         validation = None if self.validation is None else self.validation.to(device)
-        return replace(self, text=text, support=support, validation=validation, index=self.index and self.index.to(device), more_texts=more)
+        index, pool = self.index and self.index.to(device), self.pool and self.pool.to(device)
+        return replace(self, text=text, support=support, validation=validation, index=index, more_texts=more, pool=pool)
 
     def part(self, encoder: int, text: Text | None = None) -> FewShotTask:
         """The task of one encoder alone, numbered from 0: with its own class texts, else with those given.

@@ -69,8 +69,9 @@ class MethodEntry:
     `version` enters the fingerprint: raise it when the same options would give other numbers, or its adapters hold others.
     `unprojected`: it learns from what the text tower gives before its projection, which is then kept beside the class texts.
     `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
-    keeps none itself. `learns`: its answers depend on labelled images. `contents`: what its adapters hold, said here by a method of
-    another package; of xmap's own `stages.adapters.contents` says it. `plugin`: that package, set where the method is found.
+    keeps none itself. `pools`: it learns from images without labels too. `learns`: its answers depend on labelled images. `contents`:
+    what its adapters hold, said here by a method of another package; of xmap's own `stages.adapters.contents` says it. `plugin`: that
+    package, set where the method is found.
     """
 
     options: type[MethodOptions]
@@ -79,6 +80,7 @@ class MethodEntry:
     retrieves: bool = False
     learns: bool = True
     unprojected: bool = False
+    pools: bool = False
     contents: Contents | None = None
     plugin: Plugin | None = None
 
@@ -92,7 +94,7 @@ METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True, learns=False),
     "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6),
+    "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6, pools=True),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "xmap.stages.methods.xmadapter_paper", 2),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "xmap.stages.methods.clip_adapter"),
     "taskres": MethodEntry(TaskResOptions, "xmap.stages.methods.taskres"),

@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from xmap.stages.fewshot.pool import Pool
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved, Segments, Support
 from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
 from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_class_sums, sparse_class_sums
 from xmap.stages.methods.maths.discriminant import Spaces, learn_spaces
 from xmap.stages.methods.maths.hard_samples import Means, OnlineWeights, weighted_mean
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
+from xmap.stages.methods.maths.unlabelled import membership, moved_text_keys, soft_labels, spread_of
 from xmap.stages.methods.options import XMAdapterOptions
-from xmap.stages.methods.protocol import Cache, Fitted, Scores, Selection, Settings, TrainLog
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.searched import Grid
 
 ALPHA_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -38,6 +40,8 @@ CHUNK = 1024
 IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 100.0, 20.0
 # With so few shots the keys stay as they are: an image left out leaves its class nothing, or one key, to be trained by.
 FROZEN_SHOTS = 2.0
+# Opinions are so much softer where they say how strange an image is.
+SOFTNESS = 2.0
 # A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).
 CLEARLY = 2.0
 
@@ -55,9 +59,20 @@ class Sides:
 
 
 def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
-    """Learn the spaces, train image keys and residual class weights, and choose alpha, gamma and rho on validation samples."""
-    spaces = learn_spaces(task, options.metric)
+    """Learn the spaces, train image keys and residual class weights, and choose alpha, gamma and rho on validation samples.
+
+    With a pool all is learned from labels first; what these say of the pool's images then has a part in the spaces.
+    """
     fixed = settings or defaults(task, options)
+    if task.pool is None or not len(task.pool):
+        fitted = learn(task, options, fixed, log, learn_spaces(task, options.metric))
+    else:
+        fitted = with_pool(task, options, fixed, log, task.pool)
+    return fitted if settings is not None or task.validation is None else choose(task, options, fitted, task.validation)
+
+
+def learn(task: FewShotTask, options: XMAdapterOptions, fixed: Settings, log: TrainLog, spaces: Spaces) -> Fitted:
+    """Train image keys and residual class weights in `spaces`, with fixed settings."""
     tuned = options.keys == "tuned" and mean_shots(task) > FROZEN_SHOTS
     residual, keys, means = train(task, options, spaces, fixed, tuned, log)
     tensors = {
@@ -69,8 +84,45 @@ def fit(task: FewShotTask, options: XMAdapterOptions, settings: Settings | None,
         "residual": residual,
     }
     found = {**fixed, **means.settings}
-    fitted = Fitted(tensors, found, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
-    return fitted if settings is not None or task.validation is None else choose(task, options, fitted, task.validation)
+    return Fitted(tensors, found, Selection(task.selected_on), residual.numel() + tuned * keys.numel())
+
+
+def with_pool(task: FewShotTask, options: XMAdapterOptions, fixed: Settings, log: TrainLog, pool: Pool) -> Fitted:
+    """Learn from labels, then once more with what these say of a pool's images; see `stages.methods.maths.unlabelled`."""
+    # Where directions are alike, the last bits of sums decide which stand for them, and training depends on that: one order for all pools.
+    pool = replace(pool, features=torch.unique(pool.features, dim=0))
+    shots, metric = mean_shots(task), options.metric
+    spaces = learn_spaces(task, metric)
+    first = learn(task, options, fixed, NoLog(), spaces)
+    soft, _ = opinion(task, first, spaces, pool)
+    spaces = learn_spaces(task, metric, spread_of(pool.features - spaces.center, soft, spaces.anchor, shots))
+    torch.manual_seed(task.seed)
+    fitted = learn(task, options, fixed, log, spaces)
+    soft, shares = opinion(task, fitted, spaces, pool)
+    offsets, text_map, anchor = pool.features - spaces.center, spaces.text_map.double(), spaces.anchor
+    size = ((task.support.keys - spaces.center).double() @ text_map).norm(dim=1).mean()
+    mapped = normalize(offsets.double() @ text_map, dim=-1)
+    text_keys = moved_text_keys(mapped, soft, anchor.foretold @ text_map / size, anchor.between, shots).float()
+    return replace(fitted, tensors={**fitted.tensors, "text_keys": text_keys, "pool_shares": shares.float()})
+
+
+def opinion(task: FewShotTask, fitted: Fitted, spaces: Spaces, pool: Pool) -> tuple[Tensor, Tensor]:
+    """The soft labels (P, N) of a pool's images by a fitted adapter, and the class shares (N,); strange images weigh nothing.
+
+    How strange an image of the classes may be the support shows, whose images do not meet themselves.
+    """
+    support, (alpha, gamma, beta, beta_text) = (
+        task.support,
+        (float(fitted.settings[name]) for name in ("alpha", "gamma", "beta", "beta_text")),
+    )
+    own = Sides(own_image(support, spaces, fitted.tensors["keys"], beta), own_text(support, spaces, beta_text))
+    met = both_sides(fitted, task.segments, pool.features)
+    known, strange = (
+        1.0 - ((task.text.logits(features) + sides.fused(alpha, gamma)) / SOFTNESS).softmax(1).amax(1)
+        for features, sides in ((support.keys, own), (pool.features, met))
+    )
+    logits = scores(fitted, Cache.of(task), pool.features).logits
+    return soft_labels(logits, membership(strange, known), pool)
 
 
 def defaults(task: FewShotTask, options: XMAdapterOptions) -> Settings:

@@ -8,6 +8,7 @@ on all of it with those settings; with one shot nothing is chosen.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import torch
@@ -31,8 +32,10 @@ from xmap.stages.train.held_out import held_out
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.train.log import logged_rows, nearest, observe, write_log
 from xmap.stages.train.out_of_sample import judge_beside, judge_support, write_judged
+from xmap.stages.train.pool import pool_facts, read_pool
 from xmap.stages.train.recorder import Recorder
 from xmap.stages.workplace.place import Workplace
+from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
@@ -52,12 +55,12 @@ def train(
     texts: Artifact,
     cache: Artifact,
     spec: TrainSpec,
-    projection: Artifact | None = None,
+    beside: Mapping[str, Artifact] | None = None,
 ) -> Artifact:
     """Fit a method on the support of `cache` and store the adapter, its index and its affinity log.
 
     A method whose keys are the cache's own may leave them in the cache's index (`TrainSpec.retrieved`), and meets those it finds.
-    `projection` holds what the text tower gives before its projection, for a method that learns from it.
+    `beside` holds what else the method learns from: a `projection`, what the text tower gives before it; a `pool` without labels.
 
     Raises `UnknownName` for a method that is not registered and `InputError` for a device that is not there or inputs that
     do not belong together.
@@ -71,13 +74,11 @@ def train(
         opened = OpenCache(cache, texts)
         if spec.retrieved is None:
             require_room(spec.method, cache, opened.width)
-        beside = Beside.of(images, opened.values.sample_ids)
-        task = assemble(images, opened, beside, spec)
-        if projection is not None:
-            task = replace(task, text=replace(task.text, before=load_before(projection, task.text)))
+        others = Beside.of(images, opened.values.sample_ids)
+        task = with_beside(assemble(images, opened, others, spec), spec, images, beside or {}, progress)
         if len(task.support) < int(cache.summary["entries"]):
             progress.say(f"the training log tells of {len(task.support):,} of {cache.summary['entries']:,} samples, at even steps.")
-        drawn, apart = draw_calibration(beside, spec.seed), draw_kept(beside, spec.seed, spec.protocol)
+        drawn, apart = draw_calibration(others, spec.seed), draw_kept(others, spec.seed, spec.protocol)
         recorder, placed = Recorder(), task.to(device)
         with repeatable(spec.seed, device), peak_memory(device) as memory:
             started = time.monotonic()
@@ -94,11 +95,12 @@ def train(
         write_kept(held.path, kept, identity.fingerprint)
         near = nearest(task, opened)
         write_log(held, spec, recorder, task, fitted, opened, near)
-        others = [] if said is None else [judge_beside(beside.split, said, calibration)]
-        write_judged(held, spec, [judge_support(task, opened, near), *others])
+        judged = [] if said is None else [judge_beside(others.split, said, calibration)]
+        write_judged(held, spec, [judge_support(task, opened, near), *judged])
         progress.advance(1)
         summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts, "kept": kept.facts}
         summary |= {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
+        summary |= {} if task.pool is None else {"pool": pool_facts(task.pool, task.text.names, fitted)}
         return held.commit({**summary, "examination": examine(module, fitted, task)}, device=device)
 
 
@@ -110,6 +112,18 @@ def assemble(images: Artifact, cache: OpenCache, beside: Beside, spec: TrainSpec
     rows, selected_on = draw_validation(beside, cache.shots, spec.seed, spec.protocol, cache.text.classes)
     index = None if k is None else cache.keys(k)
     return FewShotTask(cache.text, support, None if rows is None else labelled(rows), spec.seed, selected_on, index)
+
+
+def with_beside(task: FewShotTask, spec: TrainSpec, images: Artifact, beside: Mapping[str, Artifact], progress: Progress) -> FewShotTask:
+    """The task with what else its method learns from."""
+    if "projection" in beside:
+        task = replace(task, text=replace(task.text, before=load_before(beside["projection"], task.text)))
+    if "pool" not in beside or spec.pool is None:
+        return task
+    pool, labelled = read_pool(beside["pool"], images, task.text.names, spec.pool)
+    if labelled:
+        progress.say(f"{labelled:,} images of the pool have labels, in training or validation, and are left out of it")
+    return replace(task, pool=pool)
 
 
 def fit(module: Method, task: FewShotTask, options: MethodOptions, log: TrainLog) -> Fitted:

@@ -120,6 +120,15 @@ class Examined(TypedDict, total=False):
 
 
 @with_config(STRICT)
+class Pooled(TypedDict, total=False):
+    """The images without labels that an adapter learned from, and the class shares that were believed of them."""
+
+    images: Count
+    shares: Literal["given", "estimated", "free"]
+    class_shares: dict[Word, Real]
+
+
+@with_config(STRICT)
 class Adapted(About, total=False):
     method: Word
     options: Nested
@@ -128,6 +137,7 @@ class Adapted(About, total=False):
     examination: dict[Word, Examined]
     calibration: Calibrated
     kept: KeptApart
+    pool: Pooled
 
 
 @with_config(STRICT)

@@ -44,6 +44,36 @@ class Spaces:
     keys: Tensor
     text_keys: Tensor
     own_text: Tensor
+    anchor: Anchor
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What labels and texts say of class means, in float64 and measured from the center.
+
+    `basis` (C, C) is A, `between` (C,) e, `foretold` (N, C) the p_c, `means` (N, C) and `counts` (N,) those of the support.
+    """
+
+    basis: Tensor
+    between: Tensor
+    foretold: Tensor
+    means: Tensor
+    counts: Tensor
+
+    def believed(self) -> Tensor:
+        """The class means (N, C) that are most probable by both: p_c and the mean of n images, weighed by 1/e and n in the basis."""
+        precision, counts = 1.0 / self.between, self.counts[:, None]
+        mixed = (self.foretold @ self.basis * precision + self.means @ self.basis * counts) / (precision + counts)
+        solved: Tensor = torch.linalg.solve(self.basis.T, mixed.T)
+        return solved.T
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How images without labels lie around their classes: their `scatter` (C, C) float64, and how many free deviations it is of."""
+
+    scatter: Tensor
+    freedom: float
 
 
 @dataclass(frozen=True)
@@ -61,8 +91,8 @@ class MetaNet:
     lean: Tensor
 
 
-def learn_spaces(task: FewShotTask, metric: Metric) -> Spaces:
-    """Learn both spaces in float64 (eigenvectors of nearly singular matrices) and return them in float32."""
+def learn_spaces(task: FewShotTask, metric: Metric, spread: Spread | None = None) -> Spaces:
+    """Learn both spaces in float64 (eigenvectors of nearly singular matrices) and return them in float32; a `spread` adds to S_w."""
     segments, labels = task.support.segments, task.support.labels
     keys, texts = task.support.keys.double(), task.text.weights.double()
     counts = segments.counts.double()
@@ -72,7 +102,7 @@ def learn_spaces(task: FewShotTask, metric: Metric) -> Spaces:
     net = fit_meta_net(texts - texts[seen].mean(0), means - center, seen)
     shots = float(1.0 / (1.0 / counts[seen]).mean())
     misfit = (means - center - net.mapped)[seen] / _kept(net.leverage[seen])
-    basis, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric)
+    basis, values, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric, spread)
     image_map, text_map = basis * share.sqrt(), basis * (1.0 - share).sqrt()
     own = leave_one_out(net, means - center, keys - center, labels, counts)
     return Spaces(
@@ -82,6 +112,7 @@ def learn_spaces(task: FewShotTask, metric: Metric) -> Spaces:
         normalize((keys - center) @ image_map, dim=-1).float(),
         normalize(net.mapped @ text_map, dim=-1).float(),
         normalize(own @ text_map, dim=-1).float(),
+        Anchor(basis, values, net.mapped, means - center, counts),
     )
 
 
@@ -127,8 +158,10 @@ def _without_class(known: Tensor, target: Tensor, values: Tensor, vectors: Tenso
     return share * (scale * known + rest / (1.0 - share * hat).clamp(min=TINY)) - target / others
 
 
-def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, metric: Metric) -> tuple[Tensor, Tensor]:
-    """The basis A (C, C) in which S_w is the identity, and the image side's share g (C,) of each direction.
+def discriminant(
+    residuals: Tensor, misfit: Tensor, shots: float, classes: int, metric: Metric, spread: Spread | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The basis A (C, C) in which S_w is the identity, and of each direction e (C,) and the image side's share g (C,).
 
     `residuals` (M, C) are keys minus class means, `misfit` (classes, C) class means minus what the texts foretell. With one
     shot nothing shows S_w: it is taken as round, half of the total. `shared` gives both sides the same metric, `plain` none.
@@ -136,16 +169,26 @@ def discriminant(residuals: Tensor, misfit: Tensor, shots: float, classes: int, 
     width = residuals.shape[1]
     identity = torch.eye(width, dtype=residuals.dtype, device=residuals.device)
     total = misfit.T @ misfit / classes
-    freedom = len(residuals) - classes
-    size = float(residuals.square().sum()) / freedom / width if freedom > 0 else 0.5 * float(total.trace()) / width
-    trust = shrinkage(width, freedom)
-    within = (1.0 - trust) * residuals.T @ residuals / max(freedom, 1) + trust * max(size, TINY) * identity
+    within = _within(residuals, len(residuals) - classes, 0.5 * float(total.trace()) / width, spread)
     root = torch.linalg.cholesky(torch.linalg.inv(within)) if metric != "plain" else identity
     values, vectors = torch.linalg.eigh(root.T @ (total - within / shots) @ root)
     values = values.clamp(min=0.0)
     values = ((classes * values + PRIOR * width * values.mean()) / (classes + PRIOR * width)).clamp(min=1e-3)
     share = values / (values + 1.0 / shots)
-    return root @ vectors, share if metric == "split" else torch.full_like(share, 0.5)
+    return root @ vectors, values, share if metric == "split" else torch.full_like(share, 0.5)
+
+
+def _within(residuals: Tensor, freedom: float, size: float, spread: Spread | None) -> Tensor:
+    """S_w (C, C), shrunk towards a round one, of that `size` where nothing else shows it; what a spread adds counts as deviations too."""
+    width, square = residuals.shape[1], float(residuals.square().sum())
+    if spread is not None:
+        freedom, square = freedom + spread.freedom, square + float(spread.scatter.trace())
+    size = square / freedom / width if freedom > 0 else size
+    trust, identity = shrinkage(width, freedom), torch.eye(width, dtype=residuals.dtype, device=residuals.device)
+    within = (1.0 - trust) * residuals.T @ residuals / max(freedom, 1)
+    if spread is not None:
+        within = within + (1.0 - trust) * spread.scatter / max(freedom, 1)
+    return within + trust * max(size, TINY) * identity
 
 
 def leave_one_out(net: MetaNet, means: Tensor, keys: Tensor, labels: Tensor, counts: Tensor) -> Tensor:

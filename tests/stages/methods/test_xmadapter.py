@@ -183,7 +183,7 @@ def test_the_discriminant_basis_whitens_the_within_class_scatter() -> None:
     random = torch.Generator().manual_seed(3)
     residuals = torch.randn(400, 6, generator=random).double() * torch.tensor([1.0, 2.0, 3.0, 0.5, 1.0, 4.0]).double()
     misfit = torch.randn(40, 6, generator=random).double() * 3
-    basis, share = discriminant(residuals, misfit, 10.0, 40, "split")
+    basis, _, share = discriminant(residuals, misfit, 10.0, 40, "split")
     freedom, width = 360, 6
     trust = width / (width + 0.4 * freedom)
     size = float(residuals.square().sum()) / freedom / width

@@ -1,0 +1,144 @@
+"""The pool of a run: images without labels that its adapters learn from too, encoded into the store, or stored there by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from xmap.pipeline.run.features import Build, Built, Features, encoder_of, gone, has_features, identity_of, newest_features
+from xmap.pipeline.settings.config import XmapConfig
+from xmap.stages.datasets.places.place import is_url
+from xmap.stages.methods.registry import method_entry
+from xmap.stages.names import IMAGES
+from xmap.stages.train.identity import PoolSpec
+from xmap.stages.workplace.place import Workplace
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.artifacts.identity import Identity
+from xmap.store.disk.files import read_plain
+from xmap.store.errors import InputError, MethodRefused
+from xmap.store.memory.notes import HASHES, Notes
+
+ESTIMATED, FREE = "estimated", "free"
+# Bytes of a file of class shares.
+MOST = 1 << 24
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images of a pool: what they are, how their features come about, and how they are learned from."""
+
+    name: str
+    images: Identity
+    build: Build
+    spec: PoolSpec
+    remarks: tuple[str, ...] = ()
+
+
+def pool_of(store: Store, config: XmapConfig, features: Features, rehash: bool = False) -> Pool | None:
+    """The pool that `config` names; None for none.
+
+    Raises `MethodRefused` for a method that learns from no pool, and `InputError` for one that cannot be read, is of another encoder, or
+    holds a test image.
+    """
+    named = config.run.pool
+    if not named:
+        return None
+    for method in config.run.methods:
+        if not method_entry(method).pools:
+            raise MethodRefused(method, features.name, "it does not use a pool", "name methods that do, with --methods xmadapter")
+    spec = _spec(config.run.pool_shares, features)
+    if _is_data(named) or not has_features(store, named):
+        return _extracted(store, config, features, spec, rehash)
+    return _stored(store, named, features, spec)
+
+
+def _is_data(named: str) -> bool:
+    return os.path.lexists(named) or is_url(named) or ":" in named
+
+
+def _stored(store: Store, name: str, features: Features, spec: PoolSpec) -> Pool:
+    from xmap.stages.train.pool import known_by, of_pool, refuse_test_images
+
+    images = newest_features(store, IMAGES, name)
+    if images.fields.get("encoder") != features.texts.fields.get("encoder"):
+        raise InputError(
+            f"the pool {name!r} is of another encoder than the features {features.name!r}; name a pool of the same with --pool."
+        )
+    refuse_test_images(name, known_by(images, of_pool(images)), features.tested())
+    return Pool(name, identity_of(images), partial(gone, images), spec)
+
+
+def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolSpec, rehash: bool) -> Pool:
+    from xmap.stages.datasets.content.hashing import hash_places, with_contents
+    from xmap.stages.datasets.dataset import known_contents
+    from xmap.stages.datasets.open import open_pool
+    from xmap.stages.extract.identity import ExtractSpec, image_identity
+    from xmap.stages.train.pool import refuse_test_images
+
+    if features.imported:
+        raise InputError(
+            f"features {features.name!r} were imported, so that no encoder is at hand for the pool {config.run.pool!r}; import the pool's "
+            "features too, and name these with --pool."
+        )
+    notes = Notes(store.root / HASHES, rehash)
+    encoder = encoder_of(store, config, features, rehash, "leave out --pool")
+    found = with_contents(open_pool(config.run.pool, notes, config.data.root), partial(hash_places, notes=notes))
+    refuse_test_images(config.run.pool, known_contents(found.samples), features.tested())
+    extract = config.extract.model_copy(update={"views": 0})
+    asked = ExtractSpec(replace(found, name=f"{found.name}-pool"), encoder, extract)
+    identity = replace(
+        image_identity(asked, features.parts.command("train", config.cache.shots, config.run.methods)), source=features.parts.source
+    )
+
+    def build(built: Built, workplace: Workplace) -> Artifact:
+        from xmap.stages.extract.stage import extract_images
+
+        return extract_images(workplace, identity, asked)
+
+    return Pool(found.name, identity, build, spec, found.remarks)
+
+
+def _classes(features: Features) -> tuple[str, ...]:
+    names = features.texts.fields["classes"]
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _spec(shares: str, features: Features) -> PoolSpec:
+    if shares in (ESTIMATED, FREE):
+        return PoolSpec("free" if shares == FREE else "estimated")
+    return PoolSpec("given", read_shares(Path(shares), _classes(features)))
+
+
+def read_shares(path: Path, classes: Sequence[str]) -> Mapping[str, float]:
+    """Class shares from a CSV file with the columns class and share, of every class one, made to sum to 1. Raises `InputError`."""
+    if not path.is_file():
+        raise InputError(
+            f"--pool-shares {path} is neither estimated nor free, nor a file; give a CSV file with the columns class and share."
+        )
+    rows = csv.DictReader(io.StringIO(read_plain(path, MOST).decode("utf-8-sig")))
+    found: dict[str, float] = {}
+    for row in rows:
+        name, share = (row.get("class") or "").strip(), _number(row.get("share"))
+        if name not in classes or name in found or share is None:
+            raise InputError(f"{path}, line {rows.line_num}: give each class once, as it is called, with a share of 0 or more.")
+        found[name] = share
+    total = sum(found.values())
+    missing = next((name for name in classes if name not in found), None)
+    if missing is not None or not total:
+        what = "no class has a share" if missing is None else f"class {missing!r} has no share"
+        raise InputError(f"{path}: {what}; give one to every class in the columns class and share.")
+    return {name: found[name] / total for name in classes}
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

@@ -1,0 +1,102 @@
+"""The pool of a training: images without labels from the store, but for those that somebody has labelled, and never a test image.
+
+An image is known by its content, a vector that others extracted by its own bytes. No torch until a pool is read: plans ask here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from blake3 import blake3
+
+from xmap.stages.datasets.dataset import TEST
+from xmap.stages.names import POOL
+from xmap.stages.train.identity import PoolSpec
+from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.fingerprint import Json
+from xmap.store.errors import InputError
+from xmap.store.formats.plain_rows import plain_rows
+from xmap.store.formats.samples import BAD_TABLE, contents_of, makers_of
+from xmap.store.formats.tables import Array
+from xmap.store.memory.hashes import DIGEST
+
+if TYPE_CHECKING:
+    from xmap.stages.fewshot.pool import Pool
+    from xmap.stages.methods.protocol import Fitted
+
+CHUNK = 1 << 14
+
+
+def of_test(name: str) -> bool:
+    """Whether a table of image features holds test images."""
+    return name.startswith(f"{TEST}-")
+
+
+def of_labelled(name: str) -> bool:
+    """Whether it holds images whose labels may be learned from."""
+    return not (of_test(name) or name.startswith(f"{POOL}-"))
+
+
+def of_pool(images: Artifact) -> Callable[[str], bool]:
+    """Which tables of image features are a pool: its rows without labels, else all but the test images."""
+    own = bool(dict(images.summary.get("counts") or {}).get(POOL))
+    return lambda name: name.startswith(f"{POOL}-") if own else not of_test(name)
+
+
+def known_by(images: Artifact, wanted: Callable[[str], bool]) -> Array:
+    """What the images in the `wanted` tables are known by (n,), 32 bytes each. Raises `ArtifactDamaged`."""
+    vectors = [path for path in _tables(images, wanted) if makers_of(path) is None]
+    digests = (_digests(rows.features) for rows in plain_rows(vectors, CHUNK))
+    return np.concatenate([contents_of(images, wanted), *digests])
+
+
+def refuse_test_images(pool: str, known: Array, tested: Array) -> None:
+    """Raise `InputError` where images `known` by their contents are among the `tested` ones."""
+    count = int(np.isin(known[known != b""], tested).sum())
+    if count:
+        them = "1 image is a test image" if count == 1 else f"{count:,} images are test images"
+        raise InputError(
+            f"{them} in the pool {pool!r}, which would then say nothing of new ones; take {'it' if count == 1 else 'them'} out."
+        )
+
+
+def read_pool(pool: Artifact, images: Artifact, classes: Sequence[str], spec: PoolSpec) -> tuple[Pool, int]:
+    """The pool for a training on `images`, in an order that knows no names, and how many of its images are left out as labelled.
+
+    Each content counts once. Raises `InputError` where none is left, and `ArtifactDamaged`.
+    """
+    import torch
+    from torch.nn.functional import normalize
+
+    from xmap.stages.fewshot.pool import Pool
+
+    parts = list(plain_rows(_tables(pool, of_pool(pool)), CHUNK))
+    if not parts:
+        raise InputError(f"the pool {pool.name!r} has no image that can be read; name another with --pool.")
+    features = np.concatenate([part.features for part in parts]).astype(np.float32)
+    known = np.concatenate([_digests(part.features) if part.contents is None else part.contents.astype(DIGEST) for part in parts])
+    once, rows = np.unique(known, return_index=True)
+    labelled = np.isin(once, known_by(images, of_labelled))
+    if labelled.all():
+        raise InputError(f"each image of the pool {pool.name!r} has a label already, in training or validation; name others with --pool.")
+    given = None if spec.given is None else torch.tensor([spec.given[name] for name in classes], dtype=torch.float64)
+    unit = normalize(torch.from_numpy(features[rows[~labelled]]), dim=-1)
+    return Pool(unit, spec.shares, given), int(labelled.sum())
+
+
+def pool_facts(pool: Pool, classes: Sequence[str], fitted: Fitted) -> dict[str, Json]:
+    """What an adapter's manifest says of its pool: how many images, and the class shares that were believed in the end."""
+    shares = fitted.tensors["pool_shares"].tolist()
+    return {"images": len(pool), "shares": pool.shares, "class_shares": dict(zip(classes, shares, strict=True))}
+
+
+def _tables(images: Artifact, wanted: Callable[[str], bool]) -> list[Path]:
+    return [path for path in images.files(suffix=".parquet") if path.name != BAD_TABLE and wanted(path.name)]
+
+
+def _digests(features: Array) -> Array:
+    """What vectors (n, C) are known by where no image is: their bytes as float32."""
+    return np.asarray([blake3(row.tobytes()).digest() for row in np.ascontiguousarray(features, np.float32)], DIGEST)

@@ -1,0 +1,115 @@
+"""A run with a pool: encoded once, an input of its adapters alone, refused where it holds a test image or its method takes none."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.run.test_execute import built, settings
+from tests.worlds.imported import take
+from tests.worlds.inputs import CLASSES, write_layout, write_photos
+from tests.worlds.pictures import picture
+from xmap.pipeline.run.execute import RunResult, run
+from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.settings.config import XmapConfig
+from xmap.pipeline.upkeep.collect import waste
+from xmap.stages.imports.tip_adapter import import_tip_adapter
+from xmap.stages.names import ADAPTER, EVAL, IMAGES
+from xmap.stages.workplace.progress import Silent
+from xmap.store.artifacts.artifact import Artifact, Store
+from xmap.store.errors import InputError, MethodRefused
+
+MINE = {"run__methods": "xmadapter", "run__seeds": "1"}
+
+
+def write_pool(folder: Path, count: int = 7) -> Path:
+    """Pictures that are in no data set, one of them twice."""
+    folder.mkdir()
+    for number in range(count):
+        picture(100 + number).save(folder / f"{number}.png")
+    shutil.copy(folder / "0.png", folder / "again.png")
+    return folder
+
+
+def adapter_of(result: RunResult) -> Artifact:
+    return next(artifact for artifact in result.artifacts.values() if artifact.stage == ADAPTER)
+
+
+def test_a_pool_is_an_input_of_adapters_alone_and_encoded_once(tmp_path: Path) -> None:
+    photos, pool, store = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), Store(tmp_path / "store")
+    before = run(store, settings(photos, **MINE))
+    with_pool = settings(photos, run__pool=str(pool), **MINE)
+    result = run(store, with_pool)
+    assert built(result) == {IMAGES, ADAPTER, EVAL}
+    made, alone = adapter_of(result), adapter_of(before)
+    assert "pool" not in alone.inputs and "pool" not in alone.fields and "pool" not in alone.summary
+    assert made.summary["pool"]["images"] == 7
+    assert list(made.summary["pool"]["class_shares"]) == list(CLASSES)
+    assert sum(made.summary["pool"]["class_shares"].values()) == pytest.approx(1.0)
+    pooled = next(found for found in store.artifacts(IMAGES) if found.fingerprint == made.inputs["pool"])
+    assert pooled.summary["counts"] == {"pool": 8}
+    assert built(run(store, with_pool)) == set()
+    assert not waste(store)
+    named = settings(photos, run__pool=pooled.name, **MINE)
+    assert built(run(store, named)) == set(), "by the name of its features it is the same pool"
+    free = run(store, settings(photos, run__pool=str(pool), run__pool_shares="free", **MINE))
+    assert built(free) == {ADAPTER, EVAL}
+
+
+def test_images_that_have_labels_are_left_out_and_test_images_refused(tmp_path: Path) -> None:
+    photos, pool, store = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), Store(tmp_path / "store")
+    learned = next((photos / "train").rglob("*.png"))
+    shutil.copy(learned, pool / "learned.png")
+    result = run(store, settings(photos, run__pool=str(pool), **MINE))
+    assert adapter_of(result).summary["pool"]["images"] == 7
+    shutil.copy(next((photos / "test").rglob("*.png")), pool / "tested.png")
+    with pytest.raises(InputError, match=r"1 image is a test image in the pool .*; take it out"):
+        make_plan(store, settings(photos, run__pool=str(pool), **MINE))
+    features = adapter_of(result).name.split("-xmadapter")[0]
+    with pytest.raises(InputError, match="each image of the pool .* has a label already"):
+        run(store, settings(photos, run__pool=features, **MINE))
+
+
+def test_a_method_without_use_for_it_and_odd_shares_are_refused(tmp_path: Path) -> None:
+    photos, pool, store = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), Store(tmp_path / "store")
+    with pytest.raises(MethodRefused, match="tip-adapter cannot learn from .*: it does not use a pool; name methods that do"):
+        make_plan(store, settings(photos, run__pool=str(pool), run__methods="xmadapter,tip-adapter"))
+    shares = tmp_path / "shares.csv"
+    asked = settings(photos, run__pool=str(pool), run__pool_shares=str(shares), **MINE)
+    for text, said in (
+        (None, "is neither estimated nor free, nor a file"),
+        ("class,share\nnobody,1\n", "line 2: give each class once"),
+        (f"class,share\n{CLASSES[0]},-1\n", "line 2: give each class once"),
+        (f"class,share\n{CLASSES[0]},1\n", "has no share; give one to every class"),
+        ("class,share\n" + "".join(f"{name},0\n" for name in CLASSES), "no class has a share"),
+    ):
+        if text is not None:
+            shares.write_text(text)
+        with pytest.raises(InputError, match=said):
+            make_plan(store, asked)
+    shares.write_text("class,share\n" + "".join(f"{name},{place + 1}\n" for place, name in enumerate(CLASSES)))
+    made = adapter_of(run(store, asked))
+    total = len(CLASSES) * (len(CLASSES) + 1) / 2
+    assert list(made.summary["pool"]["class_shares"].values()) == pytest.approx([(place + 1) / total for place in range(len(CLASSES))])
+
+
+def test_imported_vectors_are_known_by_their_bytes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    import_tip_adapter(store, write_layout(tmp_path / "toy"), "toy", 100.0, Silent())
+    config = XmapConfig().override({"run.features": "toy", "cache.shots": 2, "run.methods": "xmadapter", "run.seeds": "1"})
+    with pytest.raises(InputError, match="imported, so that no encoder is at hand"):
+        make_plan(store, config.override({"run.pool": str(write_pool(tmp_path / "loose"))}))
+    loose = np.random.default_rng(1).normal(size=(9, 8)).astype(np.float32)
+    np.save(tmp_path / "loose.npy", loose)
+    take(store, "npy", tmp_path / "loose.npy", name="loose")
+    made = adapter_of(run(store, config.override({"run.pool": "loose"})))
+    assert made.summary["pool"]["images"] == 9
+    tested = torch.load(tmp_path / "toy" / "test_f.pt", weights_only=True)
+    np.save(tmp_path / "leak.npy", np.concatenate([loose, tested[:2].float().numpy()]))
+    take(store, "npy", tmp_path / "leak.npy", name="leak")
+    with pytest.raises(InputError, match="2 images are test images in the pool 'leak'"):
+        make_plan(store, config.override({"run.pool": "leak"}))
