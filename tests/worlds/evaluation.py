@@ -48,8 +48,8 @@ class Scene:
         cache = build_cache(workplace, identity, self.images, self.texts, config, draw)
         options: Any = method_entry(method).options(**(given or ({"epochs": 2} if method == "tip-adapter-f" else {})))
         identity = Identity("adapter", method, {"method": method, "seed": seed, "protocol": protocol}, {"cache": cache.fingerprint})
-        projection = self.world.projection(self.texts) if method_entry(method).unprojected else None
-        adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed, protocol), projection)
+        beside = {"projection": self.world.projection(self.texts)} if method_entry(method).unprojected else {}
+        adapter = train(workplace, identity, self.images, self.texts, cache, TrainSpec(method, options, seed, protocol), beside)
         return Run(method, seed, cache, adapter, self.texts)
 
     def evaluate(self, runs: Sequence[Run], target: bool = False, **config: Any) -> Artifact:

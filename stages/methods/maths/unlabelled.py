@@ -13,8 +13,6 @@ a part in z alone: what an image is taken for never depends on how frequent clas
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -69,8 +67,3 @@ def moved_text_keys(mapped: Tensor, soft: Tensor, foretold: Tensor, between: Ten
     counts = sure.sum(0)[:, None]
     worth = WORTH * (1.0 - 1.0 / shots) * counts / (counts + FEW)
     return normalize((foretold / between + worth * (sure.T @ mapped.double())) / (1.0 / between + worth * counts), dim=-1)
-
-
-def entropy_of(shares: Tensor) -> float:
-    """How many equally frequent classes would be as mixed as `shares` (N,)."""
-    return math.exp(float(-(shares * shares.clamp(min=1e-12).log()).sum()))

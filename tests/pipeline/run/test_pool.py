@@ -46,7 +46,7 @@ def test_a_pool_is_an_input_of_adapters_alone_and_encoded_once(tmp_path: Path) -
     result = run(store, with_pool)
     assert built(result) == {IMAGES, ADAPTER, EVAL}
     made, alone = adapter_of(result), adapter_of(before)
-    assert "pool" not in alone.inputs and "pool" not in alone.fields and "pool" not in alone.summary
+    assert not any("pool" in part for part in (alone.inputs, alone.fields, alone.summary))
     assert made.summary["pool"]["images"] == 7
     assert list(made.summary["pool"]["class_shares"]) == list(CLASSES)
     assert sum(made.summary["pool"]["class_shares"].values()) == pytest.approx(1.0)
@@ -70,13 +70,13 @@ def test_images_that_have_labels_are_left_out_and_test_images_refused(tmp_path: 
     with pytest.raises(InputError, match=r"1 image is a test image in the pool .*; take it out"):
         make_plan(store, settings(photos, run__pool=str(pool), **MINE))
     features = adapter_of(result).name.split("-xmadapter")[0]
-    with pytest.raises(InputError, match="each image of the pool .* has a label already"):
+    with pytest.raises(InputError, match=r"each image of the pool .* has a label already"):
         run(store, settings(photos, run__pool=features, **MINE))
 
 
 def test_a_method_without_use_for_it_and_odd_shares_are_refused(tmp_path: Path) -> None:
     photos, pool, store = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), Store(tmp_path / "store")
-    with pytest.raises(MethodRefused, match="tip-adapter cannot learn from .*: it does not use a pool; name methods that do"):
+    with pytest.raises(MethodRefused, match=r"tip-adapter cannot learn from .*: it does not use a pool; name methods that do"):
         make_plan(store, settings(photos, run__pool=str(pool), run__methods="xmadapter,tip-adapter"))
     shares = tmp_path / "shares.csv"
     asked = settings(photos, run__pool=str(pool), run__pool_shares=str(shares), **MINE)
