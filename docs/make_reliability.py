@@ -49,6 +49,8 @@ WHAT = {
     "random bytes": "files and words changed at random, read in a child process",
     "received folder": "stores, adapters and model folders of others: links, FIFOs and devices in them, configs that name code or places; artifacts that are odd and sealed",
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",
+    "schedule": "three commands at once on one store, drawn by a seed, stopped, continued and killed, some with a clock put back by an hour",
+    "verifier": "one bit of every kind of byte: heads, footers, pages, fields of manifests, notes, locks; found, or no answer changes",
     "wrong layout": "class files of every form, split folders under other names, folders too high, single classes, tables beside images",
 }
 

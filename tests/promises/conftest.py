@@ -56,6 +56,25 @@ class Commands:
         children: list[int] = self.answer()
         return children
 
+    def start_each(self, each: Sequence[tuple[Sequence[str], Fault]], cwd: Path, store: Path, witness: Path) -> list[int]:
+        """Start several commands at once, each with its fault; what they do to the store is told in `witness`. `wait` must follow."""
+        self._number += 1
+        said = str(self._said / str(self._number))
+        listed = [{"argv": list(argv), "fault": fault} for argv, fault in each]
+        job = {
+            "cwd": str(cwd),
+            "store": str(store),
+            "said": said,
+            "times": len(each),
+            "each": listed,
+            "witness": str(witness),
+            "tracer": (),
+        }
+        assert self._server.stdin is not None
+        print(json.dumps(job), file=self._server.stdin, flush=True)
+        children: list[int] = self.answer()
+        return children
+
     def ended(self) -> bool:
         """Whether those that were started have ended."""
         assert self._server.stdout is not None
@@ -64,8 +83,13 @@ class Commands:
     def wait(self) -> list[Ended]:
         """How those that were started ended."""
         codes = self.answer()
-        said = [[(self._said / f"{self._number}.{child}.{suffix}").read_text() for suffix in ("out", "err")] for child in range(len(codes))]
+        said = [[self._text(f"{self._number}.{child}.{suffix}") for suffix in ("out", "err")] for child in range(len(codes))]
         return [Ended(code, *texts) for code, texts in zip(codes, said, strict=True)]
+
+    def _text(self, name: str) -> str:
+        # One that was killed at once has said nothing.
+        path = self._said / name
+        return path.read_text() if path.exists() else ""
 
     def answer(self) -> Any:
         assert self._server.stdout is not None

@@ -2,7 +2,8 @@
 
 Jobs are lines of JSON on stdin, answers lines of JSON on stdout. A job: `argv`, `cwd`, `store`, `said` (where stdout and stderr of the
 children go, by number), `fault` (a name of FAULTS and its argument), `times` (how many children start at one barrier) and `tracer` (a
-command that follows each child, to which its number is added, or nothing).
+command that follows each child, to which its number is added, or nothing). With `each` every child has an `argv` and a `fault` of its
+own, and `witness` is a file that they write down in what they do to the store.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from tests.worlds.faults import Disk, Points, send, watch
+from tests.worlds.faults import Disk, Points, put_back, send, watch, witness
 from tests.worlds.strace import attached
 
 SYNC = os.fsync
@@ -92,11 +93,14 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
     "obey": _obey_permissions,
     "shuffle": _shuffle,
+    "clock": put_back,
 }
 
 
 def _child(job: dict[str, Any], number: int, gate: int) -> None:
     os.setsid()
+    if job.get("each"):
+        job = {**job, **job["each"][number]}
     if job["tracer"]:
         os.fsync = SYNC
         _let_trace()
@@ -118,6 +122,8 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
         watch(watched)
     else:
         FAULTS[job["fault"][0]](job["fault"][1])
+    if job.get("witness"):
+        witness(Path(job["witness"]))
     sys.argv = ["xmap", *job["argv"]]
     from xmap.cli.main import main
 

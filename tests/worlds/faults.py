@@ -10,11 +10,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any
 
+import xmap.pipeline.run.execute
 import xmap.store.disk.files
+import xmap.store.memory.uses
+from xmap.store.artifacts.artifact import Artifact, Draft, Store
+from xmap.store.artifacts.identity import Identity
 
 # The fixture `case`: `with case():` is one failure tried.
 Case = Callable[[], AbstractContextManager[None]]
@@ -154,6 +160,52 @@ def _alone() -> None:
     torch.set_num_threads(1)
     if "faiss" in sys.modules:
         sys.modules["faiss"].omp_set_num_threads(1)
+
+
+def put_back(minutes: int) -> None:
+    """The clock is so many minutes behind."""
+    back = timedelta(minutes=minutes)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls.fromtimestamp(datetime.now(tz).timestamp() - back.total_seconds(), tz)
+
+    true = time.time
+    time.time = lambda: true() - back.total_seconds()
+    xmap.store.memory.uses.datetime = Clock  # type: ignore[misc]
+
+
+def witness(path: Path) -> None:
+    """Append to `path` a line for each folder that this process builds in and leaves, and for each evaluation that a run of it has used.
+
+    Lines of several processes do not mix, and are in the order of what they tell.
+    """
+    build, used = Store.build, xmap.pipeline.run.execute.remember_uses
+
+    def tell(event: str, what: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, f"{event} {os.getpid()} {what}\n".encode())
+        os.close(descriptor)
+
+    @contextmanager
+    def seen(store: Store, identity: Identity, on_wait: Callable[[str], None] | None = None) -> Iterator[Draft | Artifact]:
+        with build(store, identity, on_wait) as held:
+            mine = isinstance(held, Draft)
+            if mine:
+                tell("begin", identity.folder)
+            try:
+                yield held
+            finally:
+                if mine:
+                    tell("end", identity.folder)
+
+    def remember(root: Path, fingerprints: Collection[str]) -> None:
+        used(root, fingerprints)
+        tell("used", ",".join(fingerprints))
+
+    Store.build = seen  # type: ignore[method-assign]
+    xmap.pipeline.run.execute.remember_uses = remember
 
 
 # Events of Python's auditing: what opens, lists or changes a path, what starts a process, what speaks to a network.

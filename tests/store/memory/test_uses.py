@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.worlds.side_files import DAMAGES, damage
 from xmap.store.artifacts.artifact import Artifact, Draft, Store
 from xmap.store.artifacts.identity import Identity
 from xmap.store.memory.notes import HASHES, Notes
-from xmap.store.memory.uses import FORM, last_uses, remember_uses
+from xmap.store.memory.uses import FORM, LAST, last_uses, remember_uses
 
 
 @pytest.fixture
@@ -25,6 +27,8 @@ def made(tmp_path: Path) -> list[Artifact]:
 def make(root: Path, number: int) -> Artifact:
     with Store(root).build(Identity("eval", "same", {"number": number})) as draft:
         assert isinstance(draft, Draft)
+        # No two are made in one millisecond.
+        time.sleep(0.002)
         return draft.commit()
 
 
@@ -73,6 +77,38 @@ def test_a_time_to_come_or_no_time_at_all_is_not_believed(tmp_path: Path, made: 
     # And the next run is believed.
     remember_uses(tmp_path, [made[1].fingerprint])
     assert listed(tmp_path) == [0, 2, 3, 1]
+
+
+@pytest.mark.parametrize("back", [timedelta(milliseconds=1), timedelta(hours=1), timedelta(hours=23)])
+def test_what_is_used_last_is_newest_though_the_clock_was_put_back(tmp_path: Path, made: list[Artifact], back: timedelta) -> None:
+    remember_uses(tmp_path, [made[3].fingerprint])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xmap.store.memory.uses.datetime", _clock(back))
+        for number in (0, 2, 1):
+            remember_uses(tmp_path, [made[number].fingerprint])
+            assert listed(tmp_path)[-1] == number
+    assert listed(tmp_path) == [3, 0, 2, 1]
+
+
+@pytest.mark.failure("received folder")
+@pytest.mark.parametrize(
+    "note", ["9999-12-31T23:59:59.999+00:00", "2999-01-01T00:00:00.000+00:00", "2026-02-31T00:00:00.000+00:00", "zzz", b"9"]
+)
+def test_a_last_use_of_a_time_to_come_puts_nobody_first_for_good(tmp_path: Path, made: list[Artifact], note: str | bytes) -> None:
+    notes = Notes(tmp_path / HASHES)
+    notes.remember(dict.fromkeys((LAST, made[0].fingerprint), FORM), dict.fromkeys((LAST, made[0].fingerprint), note))
+    assert listed(tmp_path) == [0, 1, 2, 3]
+    remember_uses(tmp_path, [made[1].fingerprint])
+    assert listed(tmp_path) == [0, 2, 3, 1]
+
+
+def _clock(back: timedelta) -> type[datetime]:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls.fromtimestamp(datetime.now(tz).timestamp() - back.total_seconds(), tz)
+
+    return Clock
 
 
 def test_a_store_that_cannot_be_written_to_stays_as_it_is(tmp_path: Path, made: list[Artifact]) -> None:
