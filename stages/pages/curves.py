@@ -19,14 +19,20 @@ LETTER, KEY, GAP, LINE = 7.2, 30, 26, 16
 ACROSS = 2
 # Points of accuracy that an axis shows at least.
 LEAST = 2.0
-# Told apart by all kinds of colour vision, in light and dark; with the dashes they are 21 styles.
+# Told apart by all kinds of colour vision, in light and dark.
 COLOURS = (("#0072b2", "#56b4e9"), ("#d55e00", "#ff8c42"), ("#007a5a", "#2fc89a"), ("#a3447f", "#e79fcb"), ("#8a6100", "#f0b73d"),
            ("#444444", "#cccccc"), ("#5b3fb5", "#b3a2f2"))  # fmt: skip
 DASHES = ("", "7 4", "2 3")
-MARKS = ("M-4 -4h8v8h-8z", "M0 -5.5l5.5 5.5l-5.5 5.5l-5.5 -5.5z", "M0 -5l5 9h-10z", "M0 5l5 -9h-10z", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z")
+# Each filled, and then open: one of its own for every method.
+MARKS = (
+    "M-4 -4h8v8h-8z", "M0 -5.5l5.5 5.5l-5.5 5.5l-5.5 -5.5z", "M0 -5l5 9h-10z", "M0 5l5 -9h-10z", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "M-5 0l9 -5v10z", "M5 0l-9 -5v10z", "M-2 -5h4v3h3v4h-3v3h-4v-3h-3v-4h3z", "M0 -5l5 4l-2 6h-6l-2 -6z", "M-3 -5h6l3 5l-3 5h-6l-3 -5z",
+    "M-5 -4h10l-5 4l5 4h-10l5 -4z", "M0 -6l2 4l4 2l-4 2l-2 4l-2 -4l-4 -2l4 -2z",
+)  # fmt: skip
+KINDS = ("mark", "open")
 FONT = "text{font:12px system-ui,sans-serif}.title{font-size:14px;font-weight:600}"
-INK = "text{fill:#222}.soft{fill:#555}.grid{stroke:#ddd}.paper{fill:#fff}"
-DARK = "text{fill:#ddd}.soft{fill:#aaa}.grid{stroke:#444}.paper{fill:#161616}"
+INK = "text{fill:#222}.soft{fill:#555}.grid{stroke:#ddd}.paper{fill:#fff}.curve .open{fill:#fff}"
+DARK = "text{fill:#ddd}.soft{fill:#aaa}.grid{stroke:#444}.paper{fill:#161616}.curve .open{fill:#161616}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def _ticks(places: Mapping[int, float], up: float) -> Iterator[str]:
 def _curve(name: str, style: int, points: Sequence[tuple[float, float, float, float, CurvePoint]], label: float) -> Iterator[str]:
     """A method's line, intervals and marks, and at its end its name beside them."""
     dash = f' stroke-dasharray="{DASHES[style // len(COLOURS) % len(DASHES)]}"' if style // len(COLOURS) % len(DASHES) else ""
-    mark, word = MARKS[style % len(MARKS)], escape(name)
+    mark, kind, word = MARKS[style % len(MARKS)], KINDS[style // len(MARKS) % len(KINDS)], escape(name)
     end, middle = points[-1][0], LEFT + PLOT + GAP
     yield f'<g class="curve m{style}">'
     yield f'<polyline{dash} points="{" ".join(f"{left:.1f},{up:.1f}" for left, _, up, _, _ in points)}"/>'
@@ -140,10 +146,10 @@ def _curve(name: str, style: int, points: Sequence[tuple[float, float, float, fl
         if math.isfinite(point.low) and math.isfinite(point.high):
             yield f'<line class="bar" x1="{left:.1f}" x2="{left:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
         about = f"{word}, {point.shots} shots: {point.value:.2f} [{point.low:.2f}, {point.high:.2f}]"
-        yield f'<path class="mark" transform="translate({left:.1f} {up:.1f})" d="{mark}"><title>{about}</title></path>'
+        yield f'<path class="{kind}" transform="translate({left:.1f} {up:.1f})" d="{mark}"><title>{about}</title></path>'
     yield f'<path class="lead" d="M{end + 6:.1f} {points[-1][2]:.1f}L{middle - 4} {label:.1f}"/>'
     yield f'<line{dash} x1="{middle}" x2="{middle + KEY - 6}" y1="{label:.1f}" y2="{label:.1f}"/>'
-    yield f'<path class="mark" transform="translate({middle + (KEY - 6) / 2} {label:.1f})" d="{mark}"/></g>'
+    yield f'<path class="{kind}" transform="translate({middle + (KEY - 6) / 2} {label:.1f})" d="{mark}"/></g>'
     yield f'<text x="{middle + KEY}" y="{label + 4:.1f}">{word}</text>'
 
 

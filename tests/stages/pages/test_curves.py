@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xmap.stages.pages.curves import COLOURS, DARK, DASHES, INK, LINE, MARKS, CurvePoint, Panel, apart, draw
+from xmap.stages.methods.registry import METHODS
+from xmap.stages.pages.curves import COLOURS, DARK, INK, KINDS, LINE, CurvePoint, Panel, apart, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHOTS = (1, 2, 4, 8, 16)
@@ -69,7 +70,13 @@ def test_a_method_looks_the_same_beside_others() -> None:
         return found[1]
 
     assert looks(1) == looks(5)
-    assert len({(place % len(COLOURS), place // len(COLOURS), place % len(MARKS)) for place in range(len(COLOURS) * len(DASHES))}) == 21
+
+
+def test_every_method_has_a_mark_of_its_own() -> None:
+    names = tuple(METHODS)
+    root = ElementTree.fromstring(draw([Panel("x", {name: [CurvePoint(1, 50.0, 40.0, 60.0)] for name in names})], names, ""))  # noqa: S314 (our own text)
+    marks = [path for path in root.iter(f"{SVG}path") if path.attrib["class"] in KINDS and not list(path)]
+    assert len(marks) == len({(path.attrib["d"], path.attrib["class"]) for path in marks}) == len(names)
 
 
 @pytest.mark.parametrize("shade", [0, 1])
