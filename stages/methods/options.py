@@ -255,10 +255,10 @@ class SemobridgeOptions(MethodOptions):
     sharpness: Annotated[Given[Positive], Search(1.0, Grid((0.5, 1.0, 2.0, 4.0, 8.0), widen=False))] = Field(
         None, description="Sharpness of the affinities."
     )
-    bridged_keys: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)))] = Field(
+    bridged_keys: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), widen=False))] = Field(
         None, description="Weight of what bridged keys say, against the texts' 1."
     )
-    bridged_queries: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)))] = Field(
+    bridged_queries: Annotated[Given[Weight], Search(1.0, Grid((0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0), widen=False))] = Field(
         None, description="Weight of what bridged queries meet, against the texts' 1."
     )
     smoothness: float = Field(0.01, ge=0, description="How much a class counts for more whose images its text describes badly.")
