@@ -7,6 +7,7 @@ The command line prints that sentence and exits with `exit_code`; a traceback th
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,12 @@ NO_MEMORY = (
     "bad allocation",
     "can't start new thread",
     "resource temporarily unavailable",
+)
+
+# What the system says of itself or of a server when it is asked for a file: it passes, and says nothing of the file.
+OF_MACHINE = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+    | {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
 )
 
 
@@ -178,6 +185,29 @@ class StoreFull(XmapError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class MachineRefused(XmapError, OSError):
+    """The machine, or a server that has the disk, does not give a file now."""
+
+    def __init__(self, path: Path | str, error: OSError) -> None:
+        self.path, self.problem = str(path), error.strerror or str(error)
+        XmapError.__init__(
+            self,
+            f"{self.path} is not given now ({self.problem}), which says nothing of the file; "
+            "mend that and run the same command again, finished parts are kept.",
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def require_of_file(path: Path | str, error: BaseException) -> None:
+    """Raise `MemoryRefused` or `MachineRefused` where an error over the file at `path` says nothing of it: it is no damage."""
+    if is_of_memory(error):
+        raise MemoryRefused(error) from error
+    if isinstance(error, OSError) and error.errno in OF_MACHINE:
+        raise MachineRefused(path, error) from error
 
 
 class StoreDenied(XmapError, PermissionError):

@@ -19,7 +19,8 @@ from xmap.stages.datasets.places.pictures import unread as unread_by_name
 from xmap.stages.datasets.places.place import MAX_BYTES, Cell, Container, Member, Place, Remote
 from xmap.stages.datasets.places.remote import MISSING, UNREACHABLE, RemoteError, read_bytes
 from xmap.stages.images.decode import BadImage
-from xmap.store.errors import ArtifactDamaged, InputError
+from xmap.store.disk.files import insisted
+from xmap.store.errors import OF_MACHINE, ArtifactDamaged, InputError
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_place(place: Given) -> bytes | BadImage:
         size = status.st_size if status else place.size if isinstance(place, Remote) else None
         if size is not None and size > MAX_BYTES:
             return BadImage("too-large", f"the file has {size:,} bytes, the limit is {MAX_BYTES:,}")
-        data = _bytes(place)
+        data = insisted(lambda: _bytes(place))
     except OSError as error:
         return _unread(error)
     except ArtifactDamaged as error:
@@ -81,7 +82,8 @@ def _unread(error: OSError) -> BadImage:
         return BadImage("missing", "there is no such file, or it is a link to none")
     if error.errno == errno.ELOOP:
         return BadImage("link-loop", "the link leads back to itself")
-    return BadImage("unreadable", error.strerror or "it cannot be read")
+    kind = UNREACHABLE if error.errno in OF_MACHINE else "unreadable"
+    return BadImage(kind, error.strerror or "it cannot be read")
 
 
 def _bytes(place: Place) -> bytes | None:

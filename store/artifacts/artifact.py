@@ -33,7 +33,7 @@ from xmap.store.disk.files import (
     write_bytes,
 )
 from xmap.store.disk.plain import plain
-from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError
+from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError, require_of_file
 from xmap.store.memory.uses import last_uses, now
 
 
@@ -86,7 +86,8 @@ class Artifact:
             size: int | None = require_plain(path, self.root)
         except NotPlain as error:
             raise self._damaged(name, error.problem) from error
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            require_of_file(path, error)
             # A name too long or beyond the file system's encoding is as absent as one that was deleted.
             size = None
         if size != entry["size"]:
@@ -104,6 +105,7 @@ class Artifact:
         try:
             return read_plain(self.file(name), limit, self.root)
         except OSError as error:
+            require_of_file(self.path / name, error)
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     @property
@@ -136,6 +138,7 @@ class Artifact:
             except ArtifactDamaged as error:
                 damaged.append(error)
             except OSError as error:
+                require_of_file(self.path / entry["name"], error)
                 damaged.append(self._damaged(entry["name"], f"it cannot be read ({error.strerror})"))
         listed = {str(place) for entry in self.manifest["files"] for path in [self.path / entry["name"]] for place in (path, *path.parents)}
         odd = (found for found in odd_below(self.path) if found.path not in listed)

@@ -21,7 +21,7 @@ from xmap.store.artifacts.manifest import MANIFEST, leads_out, seal, seal_holds
 from xmap.store.artifacts.root import EXPORT, remedy_in
 from xmap.store.disk.files import hash_file, read_plain, require_plain, write_bytes
 from xmap.store.disk.headers import parse_json
-from xmap.store.errors import ArtifactDamaged, SchemaMismatch
+from xmap.store.errors import ArtifactDamaged, SchemaMismatch, require_of_file
 
 # Exports of the first schema had no seal, and listed no files.
 SCHEMA, UNSEALED = 2, 1
@@ -68,6 +68,7 @@ class Export:
             data = read_plain(root / EXPORT, below=root)
             facts = parse_json(data)
         except OSError as error:
+            require_of_file(root / EXPORT, error)
             raise _damaged(root, EXPORT, f"it cannot be read ({error.strerror})") from error
         except (ValueError, RecursionError) as error:
             raise _damaged(root, EXPORT, "it is not JSON") from error
@@ -106,6 +107,7 @@ class Export:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _damaged(self.root, EXPORT, f"it lists {name}, which is not there") from error
         except OSError as error:
+            require_of_file(self.root / name, error)
             raise _damaged(self.root, name, f"it cannot be read ({error.strerror})") from error
 
     def _whole(self, name: str, whole: bool, found: Read) -> Read:

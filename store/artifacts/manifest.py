@@ -21,7 +21,7 @@ from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.artifacts.root import remedy_in
 from xmap.store.disk.files import read_plain
 from xmap.store.disk.headers import TooManyValues, parse_json
-from xmap.store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch
+from xmap.store.errors import ArtifactDamaged, ArtifactMissing, SchemaMismatch, require_of_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -56,6 +56,7 @@ def read_manifest(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError as error:
         raise ArtifactMissing(path.parent.name, path.name, "run `xmap status` to see what there is.") from error
     except OSError as error:
+        require_of_file(path / MANIFEST, error)
         raise ArtifactDamaged(path / MANIFEST, f"it cannot be read ({error.strerror})", remedy) from error
     except (ValueError, RecursionError) as error:
         raise ArtifactDamaged(path / MANIFEST, str(error) if isinstance(error, TooManyValues) else "it is not JSON", remedy) from error

@@ -15,10 +15,10 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from blake3 import blake3
 
@@ -27,6 +27,8 @@ from xmap.store.errors import InputError, NotPlain, StoreDenied, StoreFull, Xmap
 
 # Bytes of a manifest, a config, a query or a list of names: hundreds of times what any of them takes.
 LIMIT = 64 << 20
+
+Read = TypeVar("Read")
 
 
 @contextmanager
@@ -220,6 +222,16 @@ def make_unlinked_folder(path: Path) -> None:
             sync(folder)
 
 
+def insisted(read: Callable[[], Read]) -> Read:
+    """What `read` gives, asked once more where a disk failed. Raises its `OSError`."""
+    try:
+        return read()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return read()
+
+
 def hash_file(path: Path | str | bytes) -> str:
     """The blake3 of a plain file's bytes, as 64 hex digits; reads 1 MiB at a time. Raises `NotPlain` and `OSError`."""
     digest = blake3()
@@ -233,6 +245,8 @@ def _explained(error: BaseException, path: Path, needed: int | None) -> XmapErro
     """What a system error at `path` means for the store, where that is known."""
     if not isinstance(error, OSError) or isinstance(error, XmapError):
         return None
+    # What is said of an open file does not say which.
+    error.filename = error.filename or os.fspath(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(path, needed, free_bytes(path.parent))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from xmap.store.disk.files import odd_below
-from xmap.store.errors import ArtifactDamaged
+from xmap.store.disk.files import odd_below, open_plain
+from xmap.store.errors import ArtifactDamaged, require_of_file
 from xmap.store.formats.tables import REMEDY
 
 # faiss's ordinary reader refuses whatever ends early; its mapped one may read on and take the process with it. So only what is
@@ -37,6 +37,11 @@ def open_index(faiss: Any, path: Path) -> Any:
             return _without_prefetch(faiss, index)
         except (RuntimeError, MemoryError) as error:
             problem = error
+    try:
+        # faiss says in words of its own what the system said.
+        open_plain(path).close()
+    except OSError as error:
+        require_of_file(path, error)
     raise ArtifactDamaged(path, "faiss cannot read it", REMEDY) from problem
 
 

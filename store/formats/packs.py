@@ -28,7 +28,7 @@ from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.artifacts.identity import safe_name
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.disk.files import hash_file, make_unlinked_folder, require_plain, write_bytes
-from xmap.store.errors import ArtifactDamaged, NotPlain
+from xmap.store.errors import ArtifactDamaged, NotPlain, require_of_file
 from xmap.store.formats.arrays import vectors_column
 from xmap.store.formats.feature_rows import KEY, ROWS, Rows, column_keys, keys_of
 from xmap.store.formats.tables import Array, encode_table, read_table, read_vectors, require_columns
@@ -246,6 +246,7 @@ def plain_file(path: Path, root: Path) -> Path:
     except NotPlain as error:
         raise ArtifactDamaged(path, error.problem, "delete it.") from error
     except OSError as error:
+        require_of_file(path, error)
         raise ArtifactDamaged(path, f"it cannot be read ({error.strerror})", "run the same command again.") from error
     return path
 
@@ -271,5 +272,6 @@ def is_whole(packs: Packs, path: Path) -> bool:
     """Whether a file is there with the bytes that it is named after."""
     try:
         return hash_file(plain_file(path, packs.root)) == path.stem[-64:]
-    except (ArtifactDamaged, OSError):
+    except (ArtifactDamaged, OSError) as error:
+        require_of_file(path, error)
         return False

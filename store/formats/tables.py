@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from xmap.store.disk.files import atomic_file, open_plain
 from xmap.store.disk.headers import require_room
-from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, NotPlain, is_of_memory
+from xmap.store.errors import ArtifactDamaged, InputError, MemoryRefused, NotPlain, require_of_file
 from xmap.store.formats.arrays import vectors_array
 
 TABLE_SCHEMA_VERSION = 1
@@ -271,7 +271,8 @@ def _is_vectors(kind: pa.DataType) -> bool:
 
 def _unreadable(path: Path | str, error: Exception, remedy: str = REMEDY) -> Exception:
     """What pyarrow's error means: damage, or a machine that gives it no memory or threads."""
-    if is_of_memory(error) or "launch worker thread" in str(error):
+    require_of_file(path, error)
+    if "launch worker thread" in str(error):
         return MemoryRefused(error)
     return ArtifactDamaged(path, first_line(error), remedy)
 

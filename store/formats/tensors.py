@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.disk.files import write_bytes
 from xmap.store.disk.headers import require_header
-from xmap.store.errors import ArtifactDamaged
+from xmap.store.errors import ArtifactDamaged, require_of_file
 from xmap.store.formats.tables import REMEDY, Array, first_line
 
 KEY = "xmap"
@@ -37,4 +37,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Json]]:
             names: list[str] = file.keys()
             return {name: file.get_tensor(name) for name in names}, metadata
     except (SafetensorError, ValueError, TypeError, RecursionError, OSError) as error:
+        require_of_file(path, error)
         raise ArtifactDamaged(path, first_line(error), REMEDY) from error

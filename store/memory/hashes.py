@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xmap.store.disk.files import hash_file
+from xmap.store.disk.files import hash_file, insisted
+from xmap.store.errors import OF_MACHINE, MachineRefused
 from xmap.store.memory.notes import Notes
 
 # A file changed again within its file system's clock tick would keep its times: of too young a file nothing is remembered.
@@ -46,7 +47,10 @@ class Folder:
 
 
 def hash_folders(folders: Iterable[Folder], notes: Notes) -> Iterator[Array]:
-    """The blake3 (n,) `DIGEST` of the files of each folder; zeros for those that cannot be read, which the caller reports."""
+    """The blake3 (n,) `DIGEST` of the files of each folder; zeros for those that cannot be read, which the caller reports.
+
+    Raises `MachineRefused`.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for part in _parts(folders):
             keys = [f"blake3 in {os.path.abspath(folder.path)}" for folder in part]
@@ -182,6 +186,9 @@ def _lasting(stamps: Array) -> Array:
 
 def _try_hash(path: str) -> bytes:
     try:
-        return bytes.fromhex(hash_file(Path(path)))
-    except OSError:
+        return bytes.fromhex(insisted(lambda: hash_file(Path(path))))
+    except OSError as error:
+        # Half of the images would be called bad, and a run would end well without them.
+        if error.errno in OF_MACHINE:
+            raise MachineRefused(path, error) from error
         return b""

@@ -9,9 +9,11 @@ own, and `witness` is a file that they write down in what they do to the store.
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -84,6 +86,13 @@ def _let_trace() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
 
 
+class _Said(io.FileIO):
+    """A stream written by a call that nothing else here uses: what fails of `write` are files, never what is said."""
+
+    def write(self, data: Any) -> int:
+        return os.writev(self.fileno(), [data])
+
+
 FAULTS: dict[str, Callable[[int], None]] = {
     "none": lambda _: None,
     "kill": _points(send(signal.SIGKILL)),
@@ -91,6 +100,7 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "terminate": _points(send(signal.SIGTERM)),
     "full": lambda room: Disk(room).install(),
     "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
+    "largest": lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     "obey": _obey_permissions,
     "shuffle": _shuffle,
     "clock": put_back,
@@ -112,7 +122,10 @@ def _child(job: dict[str, Any], number: int, gate: int) -> None:
     # The streams of the server may be buffered; a child's own begin empty.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = os.fdopen(0)
-    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    if job["tracer"]:
+        sys.stdout, sys.stderr = (io.TextIOWrapper(_Said(number, "w"), write_through=True) for number in (1, 2))
+    else:
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     points = Points()
     watched: list[tuple[str, str]] = []

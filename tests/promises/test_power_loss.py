@@ -58,11 +58,6 @@ def some(found: Sequence[Any], count: int) -> Iterator[Any]:
     yield from found[len(found) // (2 * count) :: max(1, len(found) // count)]
 
 
-def artifacts(store: Path) -> dict[str, Any]:
-    """What is in a store; SQLite plays back, or drops, the journal of a cut transaction when it opens its file."""
-    return {name: found for name, found in tree(store).items() if name != "hashes.sqlite-journal"} if store.exists() else {}
-
-
 def after_a_cut(commands: Commands, world: Path, root: Path, again: Sequence[str], expected: dict[str, Any]) -> None:
     """The commands that people run then, on a disk in one of the states."""
     store = root / "store"
@@ -73,7 +68,7 @@ def after_a_cut(commands: Commands, world: Path, root: Path, again: Sequence[str
         assert "Traceback" not in ended.stderr
     ended = commands(*again, cwd=world, store=store)
     assert ended.code == 0, ended.stderr
-    assert artifacts(store) == expected
+    assert tree(store) == expected
 
 
 def try_cuts(record: Record, tmp_path: Path, case: Case, count: int) -> None:
@@ -103,7 +98,7 @@ def test_power_lost_in_a_run_artifacts_are_whole_or_absent_and_a_rerun_gives_the
     root.mkdir()
     record = recorded(commands, world, root, RUN, tmp_path / "log")
     # Done is done: nothing that a finished command said is lost.
-    assert artifacts(lay_out(record.end, tmp_path / "end") / "store") == control.tree
+    assert tree(lay_out(record.end, tmp_path / "end") / "store") == control.tree
     try_cuts(record, tmp_path, case, LOOKED)
     for number, (_, state) in enumerate(some(record.states, RAN)):
         with case():
@@ -124,7 +119,7 @@ def test_power_lost_in_every_other_stage(commands: Commands, world: Path, contro
     record = recorded(commands, world, root, argv, tmp_path / "log")
     shutil.copytree(root / "store", tmp_path / "whole")
     assert commands(*again, cwd=world, store=tmp_path / "whole").code == 0
-    expected = artifacts(tmp_path / "whole")
+    expected = tree(tmp_path / "whole")
     try_cuts(record, tmp_path, case, LOOKED_LONG)
     for number, (_, state) in enumerate(some(record.states, RAN_LONG)):
         with case():

@@ -13,6 +13,7 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.formats.packs import BAD, all_packs
+from xmap.store.memory.notes import HASHES
 
 DATA, MODEL = "photos", "model"
 FEATURES = ["--data", DATA, "--model", f"local-dir:{MODEL}", "--views", "1", "--batch-size", "4", "--shard-batches", "1", "--workers", "0"]
@@ -30,14 +31,14 @@ def write_world(folder: Path) -> Path:
 
 
 def tree(store: Path) -> dict[str, Any]:
-    """All artifacts of a store, file by file: bytes, and of JSON what it says but for the clock's part.
+    """All artifacts of a store, file by file: bytes, and of JSON what it says but for the clock's part; not what is merely remembered.
 
     Of features by content every row, and why contents gave none: which rows lie in one file is a matter of what was done when.
     """
     packs = list(all_packs(Store(store)))
     parted = {path for found in packs for bad in (False, True) for path in found.paths(bad)}
     files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
-    whole = {path.relative_to(store).as_posix(): said_in(path) for path in files if path.name != "hashes.sqlite" and path not in parted}
+    whole = {path.relative_to(store).as_posix(): said_in(path) for path in files if not path.name.startswith(HASHES) and path not in parted}
     rows = {f"{SHARED}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
     return whole | rows | {f"{SHARED}/{BAD}{found.name}": found.reasons() for found in packs}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -163,6 +164,26 @@ def test_a_failing_disk_is_unreadable(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Path, "read_bytes", failing)
     assert read_place(tmp_path / "a.jpg") == BadImage("unreadable", "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "kind"),
+    [(errno.EIO, 1, None), (errno.EIO, 2, "unreadable"), (errno.EMFILE, 1, "unreachable"), (errno.ESTALE, 1, "unreachable")],
+)
+def test_an_error_that_passes_makes_no_image_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, times: int, kind: str | None
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    read, answers = Path.read_bytes, iter([OSError(number, os.strerror(number))] * times)
+
+    def passing(self: Path) -> bytes:
+        for error in answers:
+            raise error
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", passing)
+    found = read_place(tmp_path / "a.jpg")
+    assert (found.kind if isinstance(found, BadImage) else None) == kind
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
