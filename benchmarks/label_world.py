@@ -63,7 +63,9 @@ def write_million(store: Store, centres: np.ndarray, images: int) -> Artifact:
                 packs.write(Rows(rows, np.zeros(len(rows), np.int16), centres[labels[part]] + noise[part]))
             ids = [f"{number:07d}.jpg" for number in range(start, start + count)]
             table = Samples(ids, labels, np.zeros(count, np.int16), contents, [""] * count, ids)
-            write_samples(held.path / f"test-{start // TABLE:05d}.parquet", table, "test", held.identity.fingerprint, packs, packs)
+            write_samples(
+                held.path / f"test-{start // TABLE:05d}.parquet", table, "test", held.identity.fingerprint, (packs.name, packs.name)
+            )
         about = {"dataset": NAME, "model": "made", "classes": [f"class {number}" for number in range(CLASSES)], "logit_scale": 100.0}
         made = {
             "counts": {"test": images},

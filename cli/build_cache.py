@@ -12,4 +12,4 @@ def command(settings: Settings) -> None:
 
     Example: xmap build-cache --data pets --shots 16 --seeds 1,2,3
     """
-    work(settings, ("coop", "cache"))
+    work(settings, ("joined", "coop", "cache"))

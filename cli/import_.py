@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption
 from xmap.cli.progress import progress_on_stderr
 from xmap.stages.imports.layouts import LAYOUTS, import_features
 from xmap.stages.imports.request import ImportRequest
-from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.root import store_root
 
 COLUMNS = "Which column says what"
@@ -66,7 +67,14 @@ def command(
     with progress_on_stderr(quiet) as progress:
         artifacts = import_features(Store(store_root(store or None)), request, progress)
         counts = ", ".join(f"{split} {count:,}" for split, count in artifacts[0].summary["counts"].items())
-        progress.say(f"imported {called}: {counts}; next: xmap {'run' if len(artifacts) > 1 else 'predict'} --features {called}")
+        progress.say(f"imported {called}: {counts}; next: xmap {_next(artifacts, called)}")
     if destination.asked:
         rows = [{**{key: found.manifest[key] for key in ("stage", "name", "fingerprint")}, "path": str(found.path)} for found in artifacts]
         destination.write(Sheet(rows_of(rows)))
+
+
+def _next(artifacts: Sequence[Artifact], called: str) -> str:
+    """What can be done with them: without class texts they join features that have some, without labels they can be classified."""
+    if len(artifacts) > 1:
+        return f"run --features {called}"
+    return f"run --features NAME --also-features {called}" if "classes" in artifacts[0].summary else f"predict --features {called}"

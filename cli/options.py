@@ -94,6 +94,12 @@ ModelOption = Annotated[
     str, typer.Option("--model", metavar="NAME", help="The encoder, where the adapter comes without it, or from elsewhere.")
 ]
 PretrainedOption = Annotated[str, typer.Option("--pretrained", metavar="TAG", help="Its weights.")]
+AlsoModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also-model", metavar="MODEL", help="A further encoder, where the adapter takes several. Repeatable.", show_default=False
+    ),
+]
 CacheDirOption = Annotated[str, typer.Option("--cache-dir", metavar="DIR", help="Where open_clip keeps downloaded weights.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Threads that decode images.")]

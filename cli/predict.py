@@ -22,6 +22,7 @@ from xmap.cli.answers import (
 )
 from xmap.cli.options import (
     AdapterOption,
+    AlsoModelOption,
     CacheDirOption,
     DepthOption,
     DeviceOption,
@@ -78,6 +79,7 @@ def command(
     copy: CopyOption = False,
     model: ModelOption = "",
     pretrained: PretrainedOption = "",
+    also_model: AlsoModelOption = None,
     cache_dir: CacheDirOption = "",
     device: DeviceOption = "auto",
     batch_size: Annotated[
@@ -124,7 +126,7 @@ def command(
     from xmap.pipeline.adapters.pool import PoolRequest
     from xmap.stages.predict.class_folders import sorted_into
 
-    encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir}
+    encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir, "also_model": also_model or ()}
     settings = {
         "extract.batch_size": batch_size, "extract.depth": depth, "extract.max_pixels": max_pixels,
         "run.device": device, "run.workers": workers, "run.engine": engine, "run.gpus_per_worker": gpus,

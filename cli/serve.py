@@ -12,6 +12,7 @@ import typer
 from xmap.cli.console import json_line, say, warn
 from xmap.cli.options import (
     AdapterOption,
+    AlsoModelOption,
     CacheDirOption,
     DepthOption,
     DeviceOption,
@@ -64,6 +65,7 @@ def command(
     seed: SeedOption = None,
     model: ModelOption = "",
     pretrained: PretrainedOption = "",
+    also_model: AlsoModelOption = None,
     cache_dir: CacheDirOption = "",
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, metavar="N", help="Most images in one forward pass.")] = 64,
@@ -120,9 +122,10 @@ def command(
         chosen = load_chosen(opened(store, adapter), adapter, method, seed, told)
         recorded = chosen.rules(depth)
         rules = chosen.rules(depth, min(max_pixels, recorded.max_pixels))
-        loaded = load_served(chosen, (model, pretrained, cache_dir, device), rules, before)
+        encoder = {"model": model, "pretrained": pretrained, "cache_dir": cache_dir, "also_model": also_model or ()}
+        loaded = load_served(chosen, encoder, device, rules, before)
         made = chosen.artifact.manifest["created"]
-        told(f"adapter {chosen.artifact.name} of {made}, {len(chosen.classes)} classes, on {loaded.encoder.device}")
+        told(f"adapter {chosen.artifact.name} of {made}, {len(chosen.classes)} classes, on {loaded.encoders.device}")
         return loaded
 
     def listening() -> None:

@@ -12,7 +12,8 @@ from xmap.stages.datasets.dataset import TRAIN, VAL
 from xmap.store.artifacts.fingerprint import Fields, fingerprint
 from xmap.store.errors import InputError
 
-IMAGES, TEXTS, COOP, CACHE, ADAPTER, PAIRS, EVAL, ANSWERS = "images", "texts", "coop", "cache", "adapter", "pairs", "eval", "answers"
+IMAGES, TEXTS, JOINED, COOP, CACHE = "images", "texts", "joined", "coop", "cache"
+ADAPTER, PAIRS, EVAL, ANSWERS = "adapter", "pairs", "eval", "answers"
 # What a text tower gives before its projection.
 PROJECTION = "projection"
 FIXED = "support-"
@@ -57,6 +58,11 @@ class Parts:
         words += [f"--methods {','.join(methods)}"] if methods else []
         words += [f"--seeds {','.join(map(str, seeds))}"] if seeds else []
         return " ".join(word for word in words if word)
+
+
+def numbered(name: str, number: int) -> str:
+    """What an input is called where there are several of its kind: the first has the plain name, as it has where it is alone."""
+    return name if number == 1 else f"{name} {number}"
 
 
 def part_of(fields: Mapping[str, str]) -> str:

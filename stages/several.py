@@ -21,11 +21,15 @@ _RANGE = re.compile(r"([0-9]{1,18})\s*-\s*([0-9]{1,18})")
 
 @dataclass(frozen=True)
 class Several:
-    """How one text holds values of a field, and what its flag calls them. A field has it by `Annotated[tuple[T, ...], NAMES]`."""
+    """How one text holds values of a field, and what its flag calls them. A field has it by `Annotated[tuple[T, ...], NAMES]`.
+
+    `apart`: a value may hold commas, so that each is given by itself; `once`: a value counts once.
+    """
 
     metavar: str
     split: Callable[[str], Iterable[Any]]
     once: bool = True
+    apart: bool = False
 
     def values(self, given: Any) -> Any:
         """All that is given, as a list; what can be no values, such as a table, is left for the field to refuse.
@@ -74,7 +78,7 @@ def _numbers(text: str) -> Iterable[Any]:
 
 NAMES = Several("NAMES", _words)
 NUMBERS = Several("NUMBERS", _numbers)
-# Both may hold commas, so that each is given by itself, and the place and number of each count. An empty name of a file, as a flag may
-# have it, is none.
-TEXTS = Several("TEXT", lambda text: [text], once=False)
-FILES = Several("FILE", lambda text: [text] if text else [], once=False)
+# Place and number of each count. An empty name of a file, as a flag may have it, is none.
+TEXTS = Several("TEXT", lambda text: [text], once=False, apart=True)
+FILES = Several("FILE", lambda text: [text] if text else [], once=False, apart=True)
+MODELS = Several("MODEL", lambda text: [text] if text else [], apart=True)

@@ -62,8 +62,8 @@ def run(
     `XmapError`.
     """
     from xmap.cli.progress import outcome_line
+    from xmap.pipeline.run.encoded import has_features
     from xmap.pipeline.run.execute import run as run_plan
-    from xmap.pipeline.run.features import has_features
     from xmap.pipeline.settings.python import config_of
 
     place = _store(store)

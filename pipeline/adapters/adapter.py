@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from xmap.stages.images.decode import Rules
     from xmap.stages.images.read import Given
     from xmap.stages.predict.answers import Answers
+    from xmap.stages.predict.encoders import Encoders
     from xmap.stages.predict.prediction import Asked
 
 # The stages that make an adapter's inputs.
@@ -78,39 +79,64 @@ class Adapter:
         made = f"trained {self.artifact.manifest['created']}, {self.artifact.fingerprint[:SHORT]}"
         return plain(f"<Adapter {self.artifact.name}: {about}; {made}>")
 
-    def encoder(self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto") -> Encoder:
-        """The encoder whose features the adapter takes, loaded for images alone.
+    def encoder(
+        self, model: str = "", pretrained: str = "", cache_dir: str = "", device: str = "auto", also_model: Sequence[str] = ()
+    ) -> Encoder | Encoders:
+        """The encoder whose features the adapter takes, loaded for images alone; where it takes those of several, all of them.
 
-        In an exported folder it is the one that lies there, unless `model` names another. Raises `InputError` where it is another or
-        cannot be had.
+        In an exported folder it is the one that lies there, unless `model` names another; `also_model` names further ones. Raises
+        `InputError` where it is another or cannot be had.
         """
         from xmap.stages.encoder.model import Encoder
         from xmap.stages.machine.device import resolve_device
+        from xmap.stages.predict.encoders import Encoders
 
-        return Encoder.load(self.encoder_identity(model, pretrained, cache_dir), resolve_device(device), texts=False)
+        found, place = self.encoder_identities(model, pretrained, cache_dir, also_model), resolve_device(device)
+        loaded = tuple(Encoder.load(identity, place, texts=False) for identity in found)
+        return loaded[0] if len(loaded) == 1 else Encoders(loaded)
 
     def encoder_identity(self, model: str = "", pretrained: str = "", cache_dir: str = "") -> EncoderIdentity:
-        """Which encoder `encoder` loads. Raises what that raises."""
-        from xmap.pipeline.adapters.encoder import encoder_config, encoder_of
+        """Which encoder `encoder` loads. Raises what that raises, and `InputError` for an adapter of several."""
+        found = self.encoder_identities(model, pretrained, cache_dir)
+        if len(found) > 1:
+            raise InputError(
+                f"{self.artifact.name} takes the features of {len(found)} encoders, and this works with one; name another adapter."
+            )
+        return found[0]
 
-        config = encoder_config(self.store, self.texts, model, pretrained, cache_dir)
-        identity = encoder_of(self.store, self.texts, config)
-        width = self.scorer.cache.width
-        if identity.width != width:
-            raise InputError(f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own.")
-        if is_exported(self.store.root) and not model and identity.hosted:
-            raise InputError(f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with --model.")
-        return identity
+    def encoder_identities(
+        self, model: str = "", pretrained: str = "", cache_dir: str = "", also_model: Sequence[str] = ()
+    ) -> tuple[EncoderIdentity, ...]:
+        """Which encoders `encoder` loads. Raises what that raises."""
+        from xmap.pipeline.adapters.encoder import Given, encoder_config, encoder_of, recorded_encoders
+
+        given, recorded = Given(model, pretrained, cache_dir, tuple(also_model)), recorded_encoders(self.texts, self.cache_artifact)
+        if len(also_model) >= len(recorded):
+            raise InputError(f"{self.artifact.name} takes the features of {len(recorded)} encoder(s); leave out --also-model.")
+        widths = self.scorer.cache.widths or (self.scorer.cache.width,)
+        found = []
+        for one, width in zip(recorded, widths, strict=True):
+            identity = encoder_of(self.store, one, encoder_config(self.store, one, given))
+            if identity.width != width:
+                raise InputError(
+                    f"model {identity.name!r} gives features of width {identity.width}, the adapter takes {width}; name its own."
+                )
+            if is_exported(self.store.root) and not given.changes(one.number) and identity.hosted:
+                raise InputError(
+                    f"the encoder in {self.store.root} would be fetched in part ({identity.hosted[0]}); name it with {one.flag}."
+                )
+            found.append(identity)
+        return tuple(found)
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def _encoder(self) -> Encoder | Encoders:
         return self.encoder()
 
     def predict(
         self,
         images: Any,
         explain: bool = False,
-        encoder: Encoder | None = None,
+        encoder: Encoder | Encoders | None = None,
         sets: float | None = None,
         sets_by: str = "all",
         reject: float | None = None,
@@ -160,7 +186,7 @@ class Adapter:
         """
         return self.scorer.promises.sets(level, by)
 
-    def encode(self, images: Any, encoder: Encoder | None = None) -> Array:
+    def encode(self, images: Any, encoder: Encoder | Encoders | None = None) -> Array:
         """The encoder's features (B, C) float32 of images, as `predict_proba` takes them. Raises `InputError`, as `predict`, and for
         an image that cannot be read."""
         from xmap.pipeline.adapters.given_images import given_images
@@ -172,7 +198,7 @@ class Adapter:
     def stream(
         self,
         images: Sequence[Given],
-        encoder: Encoder,
+        encoder: Encoder | Encoders,
         progress: Progress | None = None,
         batch_size: int = BATCH,
         workers: int = 2,

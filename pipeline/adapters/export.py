@@ -14,20 +14,22 @@ from pathlib import Path
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.card import card
 from xmap.pipeline.adapters.encoder import (
+    Recorded,
     encoder_config,
     encoder_of,
     is_followed,
     is_on_disk,
     named,
-    stated_encoder,
+    recorded_encoders,
 )
 from xmap.pipeline.adapters.facts import facts_of
 from xmap.pipeline.adapters.onnx_file import write_onnx
+from xmap.stages.encoder.found import IMAGE_CONFIG, IMAGE_WEIGHTS, image_config
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.encoder.names import CONFIG_FILE, LOCAL
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.artifacts.exported import ENCODER, README, write_export
+from xmap.store.artifacts.exported import README, write_export
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.artifacts.root import is_exported
 from xmap.store.disk.files import make_folder, open_plain, write_bytes
@@ -46,7 +48,9 @@ def export(adapter: Adapter, folder: Path, progress: Progress, onnx: bool = Fals
     parts = (adapter.artifact, adapter.cache_artifact, adapter.texts)
     progress.start("export", len(parts) + 1 + onnx)
     with target.open() as partial:
-        bundled = _copy_encoder(adapter, partial / ENCODER)
+        lacking = [
+            one for one in recorded_encoders(adapter.texts, adapter.cache_artifact) if not _copy_encoder(adapter, one, partial / one.folder)
+        ]
         progress.advance(1)
         for part in parts:
             _copy(part, partial / part.stage / part.path.name)
@@ -55,7 +59,7 @@ def export(adapter: Adapter, folder: Path, progress: Progress, onnx: bool = Fals
             write_onnx(adapter, partial)
             progress.advance(1)
         facts = facts_of(adapter)
-        write_bytes(partial / README, card(facts, "" if bundled else _flags(adapter), onnx).encode())
+        write_bytes(partial / README, card(facts, " ".join(map(_flags, lacking)), onnx).encode())
         write_export(partial, facts)
     return target.path
 
@@ -77,16 +81,20 @@ def _copy(artifact: Artifact, folder: Path) -> None:
             raise ArtifactRemoved(artifact.path) from error
 
 
-def _copy_encoder(adapter: Adapter, folder: Path) -> bool:
+def _copy_encoder(adapter: Adapter, one: Recorded, folder: Path) -> bool:
     """Copy an encoder that lies on this disk, as a `local-dir:` folder; whether there was one to copy."""
-    if "encoder" not in adapter.texts.fields or not (is_exported(adapter.store.root) or is_followed(adapter.store, adapter.texts)):
+    if one.fields is None or not (is_exported(adapter.store.root) or is_followed(adapter.store, one)):
         return False
-    config = encoder_config(adapter.store, adapter.texts)
-    encoder = encoder_of(adapter.store, adapter.texts, config)
+    config = encoder_config(adapter.store, one)
+    encoder = encoder_of(adapter.store, one, config)
     # What a hub identifies by a name would be another one from a folder, and nothing is fetched because a folder says so.
     if not is_on_disk(config) or encoder.hosted:
         return False
     make_folder(folder)
+    if not encoder.has_texts:
+        write_bytes(folder / IMAGE_CONFIG, image_config(encoder))
+        shutil.copyfile(encoder.weights, folder / IMAGE_WEIGHTS[encoder.weights.suffix != ".safetensors"])
+        return True
     written = {"model_cfg": encoder.model, "preprocess_cfg": encoder.preprocess}
     write_bytes(folder / CONFIG_FILE, json.dumps(written, indent=1).encode())
     shutil.copyfile(encoder.weights, folder / f"open_clip_model{encoder.weights.suffix}")
@@ -100,5 +108,7 @@ def _tokenizer_files(encoder: EncoderIdentity) -> list[str]:
     return list(files) if isinstance(files, Mapping) else []
 
 
-def _flags(adapter: Adapter) -> str:
-    return named(stated_encoder(adapter.texts)) if "encoder" in adapter.texts.fields else "--model NAME --pretrained TAG"
+def _flags(one: Recorded) -> str:
+    if one.fields is None:
+        return "--model NAME --pretrained TAG" if one.number == 1 else "--also-model NAME"
+    return named(one.stated, one)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from xmap.pipeline.adapters.adapter import Adapter
-from xmap.pipeline.adapters.encoder import stated_encoder
+from xmap.pipeline.adapters.encoder import Recorded, recorded_encoders
+from xmap.pipeline.adapters.own_images import images_of
 from xmap.stages.adapters.kept import Kept
 from xmap.stages.adapters.sets import Sets
 from xmap.stages.adapters.strangeness import Rejection
-from xmap.stages.encoder.names import LOCAL
+from xmap.stages.encoder.names import LOCAL, TIMM
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.manifest import MANIFEST, versions
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactDamaged
-from xmap.store.sql.views import providers_of
 
 # The two-sided 95 % quantile of the normal distribution.
 Z = 1.959964
@@ -42,7 +42,7 @@ def facts_of(adapter: Adapter) -> dict[str, Any]:
         **({} if tested is None else {"test": tested, "test_accuracy": tested["accuracy"]}),
         "classes": list(adapter.classes),
         "data": _data(adapter),
-        **encoder_facts(texts),
+        **encoder_facts(texts, adapter.cache_artifact),
         "command": artifact.manifest["command"],
         "trained": artifact.manifest["created"],
         "versions": versions(),
@@ -90,7 +90,7 @@ def _data(adapter: Adapter) -> dict[str, Any]:
     """The data set: its name, the images of each split and what was said of them, where its features are still in the store."""
     cache = adapter.cache_artifact
     found: dict[str, Any] = {"name": adapter.dataset, "support": cache.summary["entries"], "views": cache.summary["views"]}
-    images = _images(adapter, cache)
+    images = images_of(adapter)
     if images is None:
         return found
     tables = images.manifest.get("source", {}).get("data", {}).get("labels", "")
@@ -99,23 +99,24 @@ def _data(adapter: Adapter) -> dict[str, Any]:
     return {**found, **facts, "corrections": [name for name in listed if name], "images": images.fingerprint}
 
 
-def _images(adapter: Adapter, cache: Artifact) -> Artifact | None:
-    """The image features that the support was drawn from."""
-    behind = providers_of(adapter.store.artifacts("images")).get(cache.inputs.get("support", ""), ())
-    return next(iter(behind), None)
+def encoder_facts(texts: Artifact, cache: Artifact) -> dict[str, Any]:
+    """Which encoder made the class texts: its name here, what identifies its weights anywhere, and sizes; and the same of further ones
+    in `more_encoders`, where there are some. Raises `ArtifactDamaged`."""
+    first, *others = recorded_encoders(texts, cache)
+    more = {"more_encoders": [_encoder(one, cache) for one in others]} if others else {}
+    return {**_encoder(replace(first, name=str(texts.summary.get("model", texts.name)) if first.fields else texts.name), texts), **more}
 
 
-def encoder_facts(texts: Artifact) -> dict[str, Any]:
-    """Which encoder made the class texts: its name here, what identifies its weights anywhere, and sizes. Raises `ArtifactDamaged`."""
-    fields: Mapping[str, Any] = texts.fields.get("encoder", {})
-    if not fields:
-        return {"encoder": texts.name, "encoder_weights": None}
-    stated, name = stated_encoder(texts).model, str(texts.summary.get("model", texts.name))
+def _encoder(one: Recorded, artifact: Artifact) -> dict[str, Any]:
+    """What `artifact` says of an encoder."""
+    if not one.fields:
+        return {"encoder": one.name, "encoder_weights": None}
+    stated, fields = one.stated.model, one.fields
     # Where a folder of a model lies is nobody's to know.
-    model = {} if stated.startswith(LOCAL) else {"encoder_model": stated}
+    model = {} if stated.removeprefix(TIMM).startswith(LOCAL) else {"encoder_model": stated}
     try:
         size = [int(side) for side in fields["preprocess"]["size"]]
         sizes = {"width": int(fields["model"]["embed_dim"]), "image_size": size, "precision": str(fields["precision"])}
-        return {"encoder": name, **model, "encoder_weights": str(fields["weights"]), "encoder_sizes": sizes}
+        return {"encoder": one.name, **model, "encoder_weights": str(fields["weights"]), "encoder_sizes": sizes}
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactDamaged(texts.path / MANIFEST, "it does not say which encoder made it", texts.remedy) from error
+        raise ArtifactDamaged(artifact.path / MANIFEST, "it does not say which encoder made it", artifact.remedy) from error

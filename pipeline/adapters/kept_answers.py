@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.own_images import images_of
 from xmap.pipeline.adapters.pool import CHUNK, PoolRequest, kept_in, label_stored, learned_by, work_on
-from xmap.pipeline.run.features import newest_features
+from xmap.pipeline.run.encoded import newest_features
 from xmap.stages.names import IMAGES
 from xmap.stages.predict.answers import Answers
 from xmap.stages.predict.columns import listed
@@ -83,10 +83,11 @@ def _flags(adapter: Adapter, asked: PoolRequest, saying: Asked, keeping: Keeping
         "--adapter": adapter.artifact.fingerprint[:SHORT], "--store-as": keeping.name, "--root": asked.root, "--top": keeping.top,
         "--sets": saying.sets and f"{saying.sets.level:g}", "--sets-by": saying.sets and saying.sets.by,
         "--reject": saying.rejection and f"{saying.rejection.share:g}",
-        **{f"--{name.replace('_', '-')}": value for name, value in asked.encoder.items() if name != "cache_dir"},
+        **{f"--{name.replace('_', '-')}": asked.encoder.get(name) for name in ("model", "pretrained")},
         **{f"--{name.partition('.')[2].replace('_', '-')}": value for name, value in asked.settings.items() if name.startswith("extract.")},
     }  # fmt: skip
     yield from (word for flag, value in given.items() if value for word in (flag, str(value)))
+    yield from (word for name in asked.encoder.get("also_model", ()) for word in ("--also-model", name))
     yield from ("--explain",) if saying.neighbors else ()
 
 

@@ -27,10 +27,14 @@ def write_onnx(adapter: Adapter, folder: Path) -> None:
     Raises `InputError` where the encoder cannot be had, method or encoder cannot be traced, or the file says something else than torch.
     """
     from xmap.stages.onnx.check import require_agreement
-    from xmap.stages.onnx.network import Network
+    from xmap.stages.onnx.network import REMEDY, Network
     from xmap.stages.onnx.write import write_network
+    from xmap.stages.predict.encoders import Encoders
 
-    encoder, artifact = adapter.encoder(device="cpu"), adapter.artifact
+    artifact, encoders = adapter.artifact, Encoders.of(adapter.encoder(device="cpu"))
+    if len(encoders.each) > 1:
+        raise InputError(f"{artifact.name} takes the features of {len(encoders.each)} encoders, an ONNX file those of one; {REMEDY}.")
+    encoder = encoders.each[0]
     network = Network(artifact, adapter.scorer.cache, encoder)
     preprocess = encoder.identity.preprocess
     about = About(

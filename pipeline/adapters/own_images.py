@@ -8,7 +8,7 @@ from typing import Any
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.settings.config import XmapConfig, load_config
 from xmap.stages.config import read_as
-from xmap.stages.names import IMAGES
+from xmap.stages.names import IMAGES, JOINED
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.usable import usable
 from xmap.store.errors import ArtifactMissing
@@ -17,8 +17,14 @@ from xmap.store.errors import ArtifactMissing
 def images_of(adapter: Adapter) -> Artifact | None:
     """The image features that the adapter's cache was built from; None where its store has them no more, as an exported folder."""
     support = adapter.cache_artifact.inputs.get("support")
-    found = [images for images in adapter.store.artifacts(IMAGES) if support in dict(images.summary.get("parts") or {}).values()]
-    return usable(found[-1]) if found else None
+    store = adapter.store
+    stages = JOINED if adapter.scorer.cache.widths else IMAGES
+    found = [images for images in store.artifacts(stages) if support in dict(images.summary.get("parts") or {}).values()]
+    if not found:
+        return None
+    # Of several encoders the first: the images are the same.
+    first = found[-1] if found[-1].stage == IMAGES else store.by_fingerprint(found[-1].inputs["images"], (IMAGES,))
+    return None if first is None else usable(first)
 
 
 def require_images(adapter: Adapter) -> Artifact:

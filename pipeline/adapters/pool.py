@@ -16,7 +16,8 @@ import numpy as np
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.own_images import extracted_as, images_of
 from xmap.pipeline.engines.registry import workplace_of
-from xmap.pipeline.run.features import grounded, newest_features
+from xmap.pipeline.run.encoded import newest_features
+from xmap.pipeline.run.features import grounded
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.dataset import SPLITS, TEST, known_contents
 from xmap.stages.datasets.places.columns import texts
@@ -58,7 +59,7 @@ class PoolRequest:
     features: str = ""
     root: str = ""
     keep: bool | None = None
-    encoder: Mapping[str, str] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,20 +79,21 @@ def kept_in(store: Store, keep: bool, progress: Progress) -> Iterator[Store]:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A pool that is read and waits to be labelled; `learned` are the contents that the adapter learned from, where they are known."""
+    """A pool that is read and waits to be labelled, with a spec for each encoder of the adapter; `learned` are the contents that the
+    adapter learned from, where they are known."""
 
     adapter: Adapter
     workplace: Workplace
-    spec: ExtractSpec
+    specs: tuple[ExtractSpec, ...]
     pool: Pool
     learned: Array | None
 
     def answers(self, saying: Asked) -> Iterator[Answers]:
         """What the adapter says, as `saying` has it, of all images in order, whose features are kept. Raises what extraction raises."""
-        from xmap.stages.extract.pool import pool_parts
+        from xmap.stages.extract.pool import wide_parts
 
         samples, columns = self.pool.dataset.samples, self.pool.columns
-        for part, answers in _answered(self.adapter, saying, self.pool, pool_parts(self.workplace, self.spec, CHUNK)):
+        for part, answers in _answered(self.adapter, saying, self.pool, wide_parts(self.workplace, self.specs, CHUNK)):
             rows = np.arange(part.start, part.stop)
             known = None if self.learned is None else np.isin(known_contents(samples)[rows], self.learned)
             given = None if columns is None else columns.rows(part.start, part.stop)
@@ -103,13 +105,15 @@ class Work:
         from xmap.stages.predict.identity import learned_print, pool_print
         from xmap.stages.predict.stage import given_rows
 
-        samples, columns, config = self.pool.dataset.samples, self.pool.columns, self.spec.config
+        samples, columns, config = self.pool.dataset.samples, self.pool.columns, self.specs[0].config
         starts = () if columns is None else range(0, len(samples), CHUNK)
         given = (row for start in starts for row in given_rows(columns.rows(start, min(start + CHUNK, len(samples)))))  # type: ignore[union-attr]
         images = pool_print(texts(samples.ids), known_contents(samples), given)
         read = {"batch_size": config.batch_size, "depth": config.depth, "max_pixels": config.max_pixels, "chunk": CHUNK}
         # An adapter of features that came from elsewhere does not say which encoder made them.
-        return {"images": images, "encoder": self.spec.encoder.fields, "learned": learned_print(self.learned), **read}
+        first, *others = (spec.encoder.fields for spec in self.specs)
+        also: Fields = {"also": others} if others else {}
+        return {"images": images, "encoder": first, **also, "learned": learned_print(self.learned), **read}
 
 
 def work_on(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progress) -> Work:
@@ -122,11 +126,12 @@ def work_on(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progre
     images = images_of(adapter)
     config = extracted_as(adapter, images, asked.settings)
     workplace = workplace_of(store, config.run, progress)
-    encoder = _whole(adapter.encoder_identity(**asked.encoder))
+    encoders = [_whole(found) for found in adapter.encoder_identities(**asked.encoder)]
     pool = _opened(asked, config, Notes(store.root / HASHES), workplace.engine.away)
     for remark in pool.dataset.remarks:
         progress.say(remark)
-    return Work(adapter, workplace, ExtractSpec(pool.dataset, encoder, config.extract), pool, learned_by(images))
+    specs = tuple(ExtractSpec(pool.dataset, encoder, config.extract) for encoder in encoders)
+    return Work(adapter, workplace, specs, pool, learned_by(images))
 
 
 def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress) -> Iterator[Answers]:
@@ -192,6 +197,8 @@ def learned_by(images: Artifact | None) -> Array | None:
 
 
 def _require_fitting(adapter: Adapter, images: Artifact) -> None:
+    if adapter.scorer.cache.widths:
+        raise InputError(f"{adapter.artifact.name} takes the features of several encoders; give it images, not --features.")
     made, wanted = images.fields.get("encoder"), adapter.texts.fields.get("encoder")
     if made is not None and wanted is not None and made != wanted:
         raise InputError(f"the features {images.name!r} are of another encoder than {adapter.artifact.name!r} takes; name others.")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xmap.pipeline.run.execute import RunResult
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import IMAGES
+from xmap.stages.names import IMAGES, JOINED
 from xmap.store.artifacts.artifact import Artifact
 
 VERSION = 1
@@ -170,7 +170,8 @@ def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequen
     """What an evaluation says; among `artifacts` are the images that it scored."""
     scored = evaluation.inputs.get(TEST)
     images = next(
-        (found for found in artifacts if found.stage == IMAGES and scored in dict(found.summary.get("parts") or {}).values()), None
+        (found for found in artifacts if found.stage in (IMAGES, JOINED) and scored in dict(found.summary.get("parts") or {}).values()),
+        None,
     )
     return Answer(
         evaluation=Evaluation(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.data_changes import DataChanges, data_changes
-from xmap.pipeline.run.features import Built
+from xmap.pipeline.run.encoded import Built
 from xmap.pipeline.run.plan import STAGES, Plan, Step, make_plan
 from xmap.pipeline.run.reasons import Reasons
 from xmap.pipeline.run.rows import DIFFERENCES, RESULTS, Rows, counted

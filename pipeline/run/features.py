@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xmap.pipeline.engines.registry import engine_of
 from xmap.pipeline.run.data_changes import AtHand
-from xmap.pipeline.run.source import FEATURES, source_of
+from xmap.pipeline.run.encoded import Build, Built, Encoded, extracted, stored
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
-from xmap.stages.datasets.dataset import SPLITS, TEST, Dataset, known_contents
+from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
-from xmap.stages.encoder.names import LOCAL
-from xmap.stages.names import IMAGES, TEXTS, Parts
+from xmap.stages.encoder.names import LOCAL, TIMM, named_also
+from xmap.stages.join.identity import joined_identity, joined_parts
+from xmap.stages.names import Parts
 from xmap.stages.plugins import source_named
 from xmap.stages.workplace.place import Workplace
-from xmap.store.artifacts.artifact import Artifact, Store, Survey
+from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.fingerprint import explain, fingerprint
-from xmap.store.artifacts.identity import Identity, safe_name
-from xmap.store.artifacts.usable import usable
-from xmap.store.errors import ArtifactMissing, InputError, XmapError
+from xmap.store.artifacts.identity import Identity
+from xmap.store.errors import InputError
 from xmap.store.memory.notes import HASHES, Notes
 from xmap.store.memory.sources import remember_source
 
@@ -35,17 +36,15 @@ if TYPE_CHECKING:
 # What the store remembers of encoders; no fingerprint includes it.
 RECORDS = "encoders"
 
-Built = Mapping[str, Artifact]
-Build = Callable[[Built, Workplace], Artifact]
-
 
 @dataclass(frozen=True)
 class Features:
     """Image and text features: what they are, the fingerprint of each part of the images, and how to make them.
 
-    `counts` are the images of each class in each split where these are known before extraction, `dataset` the name of the data set,
-    `at_hand` its images as they are now, where there are any, `doubts` those of the remarks that make one doubt any results,
-    `tested` what the test images are known by (`stages.train.pool`).
+    Of several `encoders` (empty: one) the images are joined ones, the texts those of the first. `counts` are the images of each class in
+    each split where these are known before extraction, `dataset` the name of the data set, `at_hand` its images as they are now, where
+    there are any, `doubts` those of the remarks that make one doubt any results, `tested` what the test images are known by
+    (`stages.train.pool`).
     """
 
     images: Identity
@@ -60,6 +59,27 @@ class Features:
     dataset: str = ""
     at_hand: AtHand | None = None
     doubts: tuple[str, ...] = ()
+    encoders: tuple[Encoded, ...] = ()
+
+    @classmethod
+    def of(cls, one: Encoded, **about: Any) -> Features:
+        """Those of one encoder. Raises `InputError` where it has no class texts."""
+        if one.texts is None:
+            raise InputError(
+                f"features {one.parts.name!r} were imported without class texts, from which every method starts; import them again with "
+                f"--texts FILE, or join them to features that have texts with --also-features {shlex.quote(one.parts.name)}."
+            )
+        return cls(one.images, one.texts, one.parts, one.build_images, one.build_texts, one.tested, dataset=one.dataset, **about)
+
+    @property
+    def first(self) -> Parts:
+        """The parts of the first encoder's images."""
+        return self.encoders[0].parts if self.encoders else self.parts
+
+    @property
+    def more_texts(self) -> tuple[Identity | None, ...]:
+        """The class texts of the encoders beside the first, None of one without a text tower."""
+        return tuple(one.texts for one in self.encoders[1:])
 
     @property
     def name(self) -> str:
@@ -72,9 +92,16 @@ class Features:
 
 
 def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
-    """The features that `config` asks for. Raises `InputError` where it names none, `ArtifactMissing` for an unknown name."""
+    """The features that `config` asks for, of all its encoders.
+
+    Raises `InputError` where it names none, or others than are of the same images, and `ArtifactMissing` for an unknown name.
+    """
     if config.run.features:
-        return _stored(store, config.run.features, config.flags())
+        if config.run.also_model:
+            raise InputError(
+                "--also-model encodes images, and --features names stored features; give --data, or name others by --also-features."
+            )
+        return _stored(store, config)
     if not config.data.data:
         raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
     return _extracted(store, config, rehash)
@@ -107,84 +134,33 @@ def encoder_of(
     return encoder
 
 
-def _stored(store: Store, name: str, where: str) -> Features:
-    images = _taught(store, newest_features(store, IMAGES, name))
-    texts = newest_features(store, TEXTS, images.name)
-    return Features(
-        identity_of(images),
-        identity_of(texts),
-        Parts(images.name, dict(images.summary["parts"]), where, {FEATURES: name}),
-        partial(gone, images),
-        partial(gone, texts),
-        partial(_tested, images),
-        remarks=_remarks(images),
-        dataset=str(images.summary.get("dataset", images.name)),
-        doubts=_remarks(images) if "imported" in images.summary else (),
-    )
+def _stored(store: Store, config: XmapConfig) -> Features:
+    name = config.run.features
+    first = stored(store, name, config.flags())
+    doubts = first.remarks if first.imported else ()
+    return _joined(store, config, (first,), Features.of(first, remarks=first.remarks, doubts=doubts))
 
 
-def _tested(images: Artifact) -> Array:
-    from xmap.stages.train.pool import known_by, of_test
+def _joined(store: Store, config: XmapConfig, seen: Sequence[Encoded], first: Features) -> Features:
+    """The features of the `first` encoder, joined by those of the others and of stored ones that `config` names."""
+    encoders = (*seen, *(stored(store, name, config.flags()) for name in config.run.also_features))
+    if len(encoders) == 1:
+        return first
+    twice = [name for name, count in Counter(one.images.fingerprint for one in encoders).items() if count > 1]
+    if twice:
+        name = next(one.parts.name for one in encoders if one.images.fingerprint == twice[0])
+        raise InputError(f"the features {name!r} are named twice; name each encoder once by --also-model and --also-features.")
+    if config.text.text == "coop":
+        raise InputError("--text coop tunes the texts of one encoder; leave out --also-model and --also-features, or use --text prompts.")
+    parts = joined_parts([one.parts for one in encoders], config.flags())
+    images = joined_identity(parts, [one.images for one in encoders])
 
-    return known_by(images, of_test)
+    def build(built: Built, workplace: Workplace) -> Artifact:
+        from xmap.stages.join.stage import join_images
 
+        return join_images(workplace, images, [built[one.images.fingerprint] for one in encoders], parts)
 
-def _taught(store: Store, images: Artifact) -> Artifact:
-    """Image features that something can be learned from. Raises `InputError` for those that others imported without labels or texts."""
-    if "imported" in images.summary:
-        if "classes" not in images.summary:
-            raise InputError(
-                f"features {images.name!r} have no labels, so that nothing can be learned from them: they are a pool; classify them with "
-                f"`xmap predict --features {shlex.quote(images.name)}`."
-            )
-        if not any(found.name == images.name for found in store.artifacts(TEXTS)):
-            raise InputError(
-                f"features {images.name!r} were imported without class texts, from which every method starts; import them again with "
-                "--texts FILE."
-            )
-    return usable(images, "classes")
-
-
-def _remarks(images: Artifact) -> tuple[str, ...]:
-    """What an import had to say of the classes: it holds in every run."""
-    found = images.summary.get("remarks", ())
-    return tuple(map(str, found)) if isinstance(found, list) else ()
-
-
-def has_features(store: Store, name: str) -> bool:
-    """Whether the store has features called `name`, damaged ones too."""
-    survey = store.survey(IMAGES)
-    return bool(_named(survey, name) or _damaged(survey, name))
-
-
-def newest_features(store: Store, stage: str, name: str) -> Artifact:
-    """The newest features of a name, or of the data set of that name. Raises `ArtifactMissing` and `ArtifactDamaged`."""
-    survey = store.survey(stage)
-    # It may be the newest of that name: an older one in its place would be stale.
-    for damage in _damaged(survey, name):
-        raise damage
-    named = _named(survey, name)
-    if not named:
-        known = sorted({str(artifact.summary.get("dataset", artifact.name)) for artifact in survey.artifacts})
-        remedy = f"it holds {', '.join(known)}" if known else "it holds none"
-        raise ArtifactMissing(stage, name, f"{remedy}; run `xmap import LAYOUT PATH --name {shlex.quote(name)}` or `xmap extract`.")
-    return usable(named[-1])
-
-
-def _named(survey: Survey, name: str) -> list[Artifact]:
-    return [artifact for artifact in survey.artifacts if name in (artifact.name, artifact.summary.get("dataset"))]
-
-
-def _damaged(survey: Survey, name: str) -> list[XmapError]:
-    return [damage for folder, damage in survey.damaged.items() if folder.name.startswith(f"{safe_name(name)}-")]
-
-
-def identity_of(artifact: Artifact) -> Identity:
-    return Identity(artifact.stage, artifact.name, artifact.fields, artifact.inputs, str(artifact.manifest["command"]))
-
-
-def gone(artifact: Artifact, built: Built, workplace: Workplace) -> Artifact:
-    raise ArtifactMissing(artifact.stage, artifact.name, "it was removed while this run was planned; run the same command again.")
+    return replace(first, images=images, parts=parts, build_images=build, encoders=encoders)
 
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
@@ -196,16 +172,18 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     from xmap.stages.encoder.identity import at_hand, resolve
     from xmap.stages.encoder.names import said_of_weights
     from xmap.stages.encoder.precision import settled
-    from xmap.stages.extract.identity import ExtractSpec, image_identity, parts, text_identity
+    from xmap.stages.extract.identity import ExtractSpec
 
     chosen, said = settled(config.encoder, config.run.device)
     config = config.model_copy(update={"encoder": chosen})
     notes = Notes(store.root / HASHES, rehash)
-    placed = grounded(config) if engine_of(config.run).away else config
+
+    configs = encoder_configs(config)
+    whole = tuple(map(grounded, configs)) if engine_of(config.run).away else configs
 
     @cache
-    def named() -> EncoderIdentity:
-        return resolve(placed.encoder, notes, store.root / RECORDS)
+    def named() -> tuple[EncoderIdentity, ...]:
+        return tuple(resolve(one.encoder, notes, store.root / RECORDS) for one in whole)
 
     def contents(places: Places) -> Array:
         # What the hub does not have is told before a million files are read.
@@ -213,44 +191,43 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         return hash_places(places, notes)
 
     # A slip in the model's name is told before anything is read: listing tars reads all of them.
-    at_hand(placed.encoder)
-    dataset = with_contents(open_dataset(placed.data, notes, contents), contents)
-    encoder = named()
+    for one in whole:
+        at_hand(one.encoder)
+    dataset = with_contents(open_dataset(whole[0].data, notes, contents), contents)
+    encoders = named()
+    if not encoders[0].has_texts:
+        raise InputError(
+            f"{encoders[0].name} has no text tower, and methods start from class texts; name it by --also-model beside a CLIP model."
+        )
     if config.data.drop_leaks:
         dataset = without_leaks(dataset)
     doubts = *repeats(dataset), *torn(dataset)
     dataset = replace(dataset, remarks=(*dataset.remarks, *doubts))
-    command = f"xmap extract {config.flags()}".strip()
-    spec, source = ExtractSpec(dataset, encoder, config.extract), source_of(config)
-    made = image_identity(spec, command), text_identity(spec, command)
-    images, texts = (replace(identity, source=source) for identity in made)
-    remember_source(store.root, images.fingerprint, grounded(config).data.model_dump(mode="json"))
-    remember_source(store.root, fingerprint(encoder.fields), grounded(config).encoder.model_dump(mode="json"))
-
-    def build_images(built: Built, workplace: Workplace) -> Artifact:
-        from xmap.stages.extract.stage import extract_images
-
-        return extract_images(workplace, images, spec)
-
-    def build_texts(built: Built, workplace: Workplace) -> Artifact:
-        from xmap.stages.extract.stage import extract_texts
-
-        return extract_texts(workplace, texts, spec)
-
-    return Features(
-        images,
-        texts,
-        Parts(images.name, parts(images), config.flags(), source),
-        build_images,
-        build_texts,
-        lambda: known_contents(dataset.split(TEST)),
-        _counts(dataset),
-        (*dataset.remarks, *said, *said_of_weights(config.encoder)),
-        encoder,
-        dataset.name,
-        AtHand.of(store, spec, config.run),
-        doubts,
+    specs = [ExtractSpec(dataset, encoder, config.extract) for encoder in encoders]
+    seen = [
+        extracted(spec, own, f"xmap extract {(own if own is configs[0] else config).flags()}".strip())
+        for spec, own in zip(specs, configs, strict=True)
+    ]
+    for found, encoder, own in zip(seen, encoders, configs, strict=True):
+        remember_source(store.root, found.images.fingerprint, grounded(own).data.model_dump(mode="json"))
+        remember_source(store.root, fingerprint(encoder.fields), grounded(own).encoder.model_dump(mode="json"))
+    first = Features.of(
+        seen[0],
+        counts=_counts(dataset),
+        remarks=(*dataset.remarks, *said, *said_of_weights(config.encoder)),
+        encoder=encoders[0],
+        at_hand=AtHand.of(store, specs[0], config.run),
+        doubts=doubts,
     )
+    return _joined(store, config, seen, first)
+
+
+def encoder_configs(config: XmapConfig) -> tuple[XmapConfig, ...]:
+    """The settings of each encoder by itself: the first, then those that --also-model names."""
+    alone = config.override({"run.also_model": [], "run.also_features": []})
+    usual = {"encoder.force_quick_gelu": False}
+    others = ({f"encoder.{field}": value for field, value in named_also(name).items()} for name in config.run.also_model)
+    return alone, *(alone.override({**usual, **changes}) for changes in others)
 
 
 def grounded(config: XmapConfig) -> XmapConfig:
@@ -261,8 +238,9 @@ def grounded(config: XmapConfig) -> XmapConfig:
     _, place = source_named(data)
     if not (is_url(place) or data.startswith(SCHEME)):
         whole["data.data"] = f"{data.removesuffix(place)}{Path(place).absolute()}"
-    if model.startswith(LOCAL):
-        whole["encoder.model"] = f"{LOCAL}{Path(model.removeprefix(LOCAL)).expanduser().absolute()}"
+    for kind in (LOCAL, f"{TIMM}{LOCAL}"):
+        if model.startswith(kind):
+            whole["encoder.model"] = f"{kind}{Path(model.removeprefix(kind)).expanduser().absolute()}"
     if weights and Path(weights).expanduser().is_file():
         whole["encoder.pretrained"] = str(Path(weights).expanduser().absolute())
     return config.override(whole)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xmap.pipeline.run.data_changes import AtHand
-from xmap.pipeline.run.features import Build, Built, Features, encoder_of, features_of
+from xmap.pipeline.run.encoded import Build, Built
+from xmap.pipeline.run.features import Features, encoder_of, features_of
 from xmap.pipeline.run.pool import Pool, pool_of
 from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training
@@ -17,8 +18,8 @@ from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
 from xmap.stages.eval.identity import eval_identity
 from xmap.stages.extract.identity import projection_identity
-from xmap.stages.methods.registry import method_entry
-from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, PAIRS, PROJECTION, TEXTS
+from xmap.stages.methods.registry import method_entry, method_names
+from xmap.stages.names import ADAPTER, CACHE, COOP, EVAL, IMAGES, JOINED, PAIRS, PROJECTION, TEXTS
 from xmap.stages.pairs.identity import pairs_identity
 from xmap.stages.train.identity import TrainSpec, adapter_identity
 from xmap.stages.tune_texts.identity import TuneSpec, coop_identity
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from xmap.stages.eval.scoring import Run
 
 FAITHFUL = "xmadapter-paper"
-STAGES = (IMAGES, TEXTS, COOP, CACHE, PROJECTION, ADAPTER, PAIRS, EVAL)
+STAGES = (IMAGES, TEXTS, JOINED, COOP, CACHE, PROJECTION, ADAPTER, PAIRS, EVAL)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,7 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     """
     features = features or features_of(store, config, rehash)
     depth, remarks = STAGES.index(last), features.remarks
-    steps = [
-        Step(features.images, f"image features of {features.name}", features.build_images),
-        Step(features.texts, f"text features of {features.name}", features.build_texts),
-    ]
+    steps = _features(features, depth)
     if depth >= STAGES.index(CACHE):
         _require_shots(features, config)
         texts = _texts(store, features, config, rehash)
@@ -85,6 +83,7 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         steps += caches.values()
     trainings: dict[tuple[str, int], Training] = {}
     if depth >= STAGES.index(ADAPTER):
+        _require_one_encoder(features, config)
         projection = _projection(store, features, config, rehash)
         steps += [projection] if projection else []
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
@@ -104,12 +103,40 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     return Plan(once, tuple(trainings.values()), remarks, features.dataset, features.at_hand, afterwards, features.doubts)
 
 
+def _features(features: Features, depth: int) -> list[Step]:
+    """Image and text features of each encoder, and what joins those of several."""
+    texts = Step(features.texts, f"text features of {features.name}", features.build_texts)
+    joined = Step(features.images, f"{'joined' if features.encoders else 'image'} features of {features.name}", features.build_images)
+    if not features.encoders:
+        return [joined, texts]
+    steps = []
+    for one in features.encoders:
+        steps.append(Step(one.images, f"image features of {one.parts.name}", one.build_images))
+        steps += [Step(one.texts, f"text features of {one.parts.name}", one.build_texts)] if one.texts else []
+    return [*steps, joined] if depth >= STAGES.index(JOINED) else steps
+
+
 def _unused(config: XmapConfig) -> tuple[str, ...]:
     """A remark on methods that settings are given for and that do not run."""
     given = [
         name for name, options in config.methods.items() if name not in config.run.methods and options.model_dump(exclude_defaults=True)
     ]
     return (f"settings of {named(given)} are given, which is not among the methods of this run: --methods names them",) if given else ()
+
+
+def _require_one_encoder(features: Features, config: XmapConfig) -> None:
+    """Raise `InputError` where there are several encoders for what takes one."""
+    if not features.encoders:
+        return
+    remedy = "leave out --also-model and --also-features"
+    alone = [name for name in config.run.methods if not method_entry(name).several]
+    if alone:
+        able = [name for name in method_names() if method_entry(name).several]
+        raise InputError(
+            f"methods that take one encoder: {named(alone)}; {remedy}, or choose of {', '.join(able) or 'none'} with --methods."
+        )
+    if config.eval.top_k != "all":
+        raise InputError(f"--top-k retrieves keys of one encoder; {remedy}, or take --top-k all.")
 
 
 def _require_shots(features: Features, config: XmapConfig) -> None:
@@ -176,14 +203,15 @@ def _model_remarks(features: Features) -> tuple[str, ...]:
 
 
 def _cache(features: Features, config: XmapConfig, texts: Identity, seed: int) -> Step:
-    identity = cache_identity(features.parts, texts.fingerprint, config.cache, seed)
+    more = [None if each is None else each.fingerprint for each in features.more_texts]
+    identity = cache_identity(features.parts, texts.fingerprint, config.cache, seed, more)
     drawn = identity.fields["seed"]
 
     def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.build_cache.stage import build_cache
 
-        images = built[features.images.fingerprint]
-        return build_cache(workplace, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed)
+        images, others = built[features.images.fingerprint], [None if digest is None else built[digest] for digest in more]
+        return build_cache(workplace, identity, images, built[texts.fingerprint], config.cache, None if drawn is None else seed, others)
 
     return Step(identity, "build-cache" if drawn is None else f"build-cache, seed {seed}", build)
 
@@ -225,14 +253,16 @@ def _training(
 def _pairs(features: Features, config: XmapConfig) -> list[Step]:
     """What looks for images that are there twice, where there are images."""
     command = features.parts.command("eval", config.cache.shots, config.run.methods, list(config.run.seeds))
-    identity = pairs_identity(features.parts, config.pairs, command)
+    # By the first of several encoders: what is there twice is so whoever sees it.
+    images = features.encoders[0].images if features.encoders else features.images
+    identity = pairs_identity(features.first, config.pairs, command)
     if identity is None:
         return []
 
     def build(built: Built, workplace: Workplace) -> Artifact:
         from xmap.stages.pairs.stage import find_pairs
 
-        return find_pairs(workplace, identity, built[features.images.fingerprint], config.pairs)
+        return find_pairs(workplace, identity, built[images.fingerprint], config.pairs)
 
     return [Step(identity, "compare images", build)]
 

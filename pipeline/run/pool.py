@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from xmap.pipeline.run.features import Build, Built, Features, encoder_of, gone, has_features, identity_of, newest_features
+from xmap.pipeline.run.encoded import Build, Built, gone, has_features, identity_of, newest_features
+from xmap.pipeline.run.features import Features, encoder_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.places.place import is_url
 from xmap.stages.methods.registry import method_entry
@@ -49,6 +50,8 @@ def pool_of(store: Store, config: XmapConfig, features: Features, rehash: bool =
     named = config.run.pool
     if not named:
         return None
+    if features.encoders:
+        raise InputError("--pool takes the images of one encoder; leave it out, or --also-model and --also-features.")
     for method in config.run.methods:
         if not method_entry(method).pools:
             raise MethodRefused(method, features.name, "it does not use a pool", "name methods that do, with --methods xmadapter")

@@ -45,11 +45,17 @@ def _stated(value: Json) -> Json:
 
 def stated(artifact: Artifact, model: type[Model]) -> Model:
     """The settings that the manifest states; one that it leaves out has its default. Raises `InputError` for odd ones."""
-    manifest, (section, flag) = artifact.manifest, PLACES[model]
+    manifest, (section, _) = artifact.manifest, PLACES[model]
     table: Mapping[str, Any]
     table = manifest["source"].get(section, {}) if "source" in manifest else recorded(str(manifest["command"]), section)
+    return stated_in(table, artifact.name, model)
+
+
+def stated_in(table: Mapping[str, Any], name: str, model: type[Model]) -> Model:
+    """The settings that a table of those called `name` states. Raises `InputError` for odd ones."""
+    section, flag = PLACES[model]
     try:
-        return model.model_validate({name: value for name, value in table.items() if name in model.model_fields})
+        return model.model_validate({key: value for key, value in table.items() if key in model.model_fields})
     except ValidationError as error:
         field = error.errors(include_url=False)[0]["loc"][0]
-        raise InputError(f"{artifact.name!r} states an odd {field} of its {section}; name its own with {flag}.") from error
+        raise InputError(f"{name!r} states an odd {field} of its {section}; name its own with {flag}.") from error

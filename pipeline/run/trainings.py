@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmap.pipeline.run.features import Built
+from xmap.pipeline.run.encoded import Built
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import IMAGES
+from xmap.stages.names import IMAGES, JOINED
 from xmap.stages.train.identity import TrainSpec
 from xmap.stages.workplace.engine import Advance
 from xmap.stages.workplace.place import Workplace
@@ -141,7 +141,7 @@ def _rows(artifacts: Iterable[Artifact]) -> dict[str, Rows]:
 
     wanted: dict[Packs, list[Array]] = {}
     for artifact in artifacts:
-        for packs, keys in referred_rows(artifact, _not_test) if artifact.stage == IMAGES else ():
+        for packs, keys in referred_rows(artifact, _not_test) if artifact.stage in (IMAGES, JOINED) else ():
             wanted.setdefault(packs, []).append(keys)
     return {packs.name: packs.take(np.concatenate(found)) for packs, found in wanted.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,8 @@ from xmap.store.errors import InputError
 
 if TYPE_CHECKING:
     from xmap.pipeline.adapters.adapter import Adapter
-    from xmap.stages.encoder.model import Encoder
     from xmap.stages.images.views import Pixels
+    from xmap.stages.predict.encoders import Encoders
     from xmap.stages.predict.predictor import Predictor
 
 # Images of so many pixels are decoded at once; larger ones take turns, lest a few of them keep all others waiting.
@@ -47,14 +47,10 @@ class Ready:
 class LoadedAdapter:
     """One adapter, its encoder and the rules of reading pixels. Whoever holds it is answered by it, also after another has been loaded."""
 
-    def __init__(self, adapter: Adapter, encoder: Encoder, rules: Rules) -> None:
-        from xmap.stages.images.crop import plain_crop
-        from xmap.stages.images.views import ViewMaker
-
-        self.adapter, self.encoder, self._preprocess = adapter, encoder, encoder.identity.preprocess
-        crop = plain_crop(self._preprocess)
+    def __init__(self, adapter: Adapter, encoders: Encoders, rules: Rules) -> None:
+        self.adapter, self.encoders = adapter, encoders
         ordinary = Rules(rules.depth, min(ORDINARY, rules.max_pixels))
-        self._makers = {large: ViewMaker(crop, self._preprocess, 0, chosen) for large, chosen in ((False, ordinary), (True, rules))}
+        self._makers = {large: encoders.maker(chosen) for large, chosen in ((False, ordinary), (True, rules))}
         self._predictor = lru_cache(REMEMBERED)(self._predictor_of)
 
     @property
@@ -72,7 +68,7 @@ class LoadedAdapter:
         _ = self.facts
 
     def pixels(self, image: Held, large: bool) -> Pixels | BadImage:
-        """The pixels (1, H, W, 3) uint8 of an image; those of `large` ones only where it is said."""
+        """The pixels of an image, as the encoders take them; those of `large` ones only where it is said."""
         from xmap.stages.images.views import Deep
 
         made = self._makers[large].load(image)
@@ -87,11 +83,9 @@ class LoadedAdapter:
 
     def answers(self, batch: Sequence[Ready]) -> tuple[list[dict[str, Any]], float]:
         """The facts of each image of a batch, and the seconds of the encoder's forward pass. Raises `InputError`."""
-        from xmap.stages.images.views import normalised
-
         pixels = np.concatenate([image.pixels for image in batch])
         started = time.perf_counter()
-        features = self.encoder.encode_images(normalised(pixels, self._preprocess, self.encoder.device))
+        features = self.encoders.encode(pixels)
         seconds = time.perf_counter() - started
         found: list[dict[str, Any]] = [{}] * len(batch)
         for wanted in dict.fromkeys(image.wanted for image in batch):
@@ -132,14 +126,15 @@ def _facts(answer: Prediction, top: int | None) -> dict[str, Any]:
 
 
 def load_served(
-    adapter: Adapter, encoder_flags: tuple[str, str, str, str], rules: Rules, before: LoadedAdapter | None = None
+    adapter: Adapter, encoder: Mapping[str, Any], device: str, rules: Rules, before: LoadedAdapter | None = None
 ) -> LoadedAdapter:
-    """An adapter ready to answer, with the encoder of `before` where that is the same. `encoder_flags` are model, tag, cache folder
-    and device. Raises what loading does."""
-    model, tag, cache_dir, device = encoder_flags
-    identity = adapter.encoder_identity(model, tag, cache_dir)
-    same = before is not None and before.encoder.identity.fields == identity.fields
-    encoder = before.encoder if before is not None and same else adapter.encoder(model, tag, cache_dir, device)
-    loaded = LoadedAdapter(adapter, encoder, rules)
+    """An adapter ready to answer, with the encoders of `before` where these are the same. `encoder` names them, as `Adapter.encoder`
+    takes it. Raises what loading does."""
+    from xmap.stages.predict.encoders import Encoders
+
+    wanted = [identity.fields for identity in adapter.encoder_identities(**encoder)]
+    same = before is not None and [one.identity.fields for one in before.encoders.each] == wanted
+    encoders = before.encoders if before is not None and same else Encoders.of(adapter.encoder(**encoder, device=device))
+    loaded = LoadedAdapter(adapter, encoders, rules)
     loaded.warm()
     return loaded

@@ -27,7 +27,7 @@ from xmap.stages.config import (
 from xmap.stages.datasets.places.place import shown
 from xmap.stages.methods.registry import all_names, method_entry
 from xmap.stages.methods.searched import MethodOptions
-from xmap.stages.several import FILES, NAMES, NUMBERS, TEXTS, every, several_of
+from xmap.stages.several import MODELS, NAMES, NUMBERS, every, several_of
 from xmap.store.disk.files import read_plain
 from xmap.store.errors import InputError, XmapError
 
@@ -59,6 +59,13 @@ class RunConfig(Config):
     pool: str = Field("", description="Images without labels to learn from too: data of any form, or the name of stored features.")
     pool_shares: str = Field(
         "estimated", description="Shares of the classes in the pool: estimated, free, or a CSV file with the columns class and share."
+    )
+    also_model: Annotated[tuple[str, ...], MODELS] = Field(
+        (),
+        description="Another encoder of the same images: a model as --model has it, MODEL=WEIGHTS, or timm:MODEL; give it again for more.",
+    )
+    also_features: Annotated[tuple[str, ...], NAMES] = Field(
+        (), description="Names of stored features of the same images by other encoders, which join the first."
     )
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
     workers: int = Field(4, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
@@ -144,7 +151,8 @@ def _typed(field: str, info: FieldInfo, value: Any) -> list[str]:
     flag = _dashed(field)
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
-    each = value if several_of(info.metadata) in (TEXTS, FILES) else (value,)
+    several = several_of(info.metadata)
+    each = value if several and several.apart else (value,)
     # What repeats a command is written down, and goes on to others.
     return [word for one in each for word in (ONE.get(flag, flag), shown(_text(one)))]
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.answer import Evaluation, answer_of
+from xmap.pipeline.run.encoded import Built
 from xmap.pipeline.run.execute import RunResult, StepOutcome, execute
-from xmap.pipeline.run.features import Built, Features, features_of
+from xmap.pipeline.run.features import Features, features_of
 from xmap.pipeline.run.plan import Plan, Step, make_plan, runs_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.studies.jobs import Job

@@ -15,7 +15,7 @@ from xmap.pipeline.run.features import Features, features_of
 from xmap.pipeline.run.plan import Plan, make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.methods.registry import method_entry
-from xmap.stages.names import ADAPTER, IMAGES
+from xmap.stages.names import ADAPTER
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
@@ -48,7 +48,7 @@ def adapters_of(store: Store, config: XmapConfig, method: str, most: int, progre
     config = config.override({"run.protocol": PROTOCOL, "run.methods": (method,)})
     features = features_of(store, config, rehash)
     workplace = workplace_of(store, config.run, progress)
-    images = execute(workplace, make_plan(store, config, IMAGES, features=features)).artifacts[features.images.fingerprint]
+    images = execute(workplace, make_plan(store, config, features.images.stage, features=features)).artifacts[features.images.fingerprint]
     plan = _plan(store, config, features, supports_of(images, most))
     built = execute(workplace, plan).artifacts
     adapters = [step.identity for step in plan.steps if step.stage == ADAPTER]

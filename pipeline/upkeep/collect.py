@@ -17,7 +17,7 @@ from pathlib import Path
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.pipeline.upkeep.named import answering
-from xmap.stages.names import ADAPTER, ANSWERS, CACHE, COOP, EVAL, IMAGES, PAIRS, PROJECTION, TEXTS
+from xmap.stages.names import ADAPTER, ANSWERS, CACHE, COOP, EVAL, IMAGES, JOINED, PAIRS, PROJECTION, TEXTS
 from xmap.store.artifacts.artifact import Artifact, Store, Survey
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.identity import Identity
@@ -29,7 +29,7 @@ from xmap.store.errors import InputError, XmapError
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
 # Artifacts of any other stage are results, and go only when they are named.
-MEANS = (PAIRS, ADAPTER, PROJECTION, CACHE, COOP, TEXTS, IMAGES)
+MEANS = (PAIRS, ADAPTER, PROJECTION, CACHE, COOP, JOINED, TEXTS, IMAGES)
 NAMED, OLDER, UNREFERENCED = "named", "newer ones of its name are kept", "nothing refers to it"
 UNFINISHED, LEFTOVER = "never finished", "left by a killed process"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xmap.store.artifacts.artifact import Artifact
 
 # Where an artifact hangs in the tree: below the most specific of its inputs, an evaluation below the images that it scored.
-BRANCHES = ("adapter", "cache", "support", "test", "validation", "texts")
+BRANCHES = ("adapter", "cache", "support", "test", "validation", "texts", "images")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize
 
 from xmap.stages.adapters.contents import misfit
 from xmap.stages.fewshot.cache import IMAGE_INDEX, OpenCache
@@ -77,7 +78,8 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     # An adapter of an older xmap has none: its probabilities are as trained.
     calibration = Calibration(**metadata.get("calibration", {}))
     fitted = Fitted(loaded, metadata["settings"], selection, metadata["trainable_parameters"], calibration)
-    found = Cache(text, segments, cache.keys(int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None)
+    index = cache.keys(int(fitted.settings["top_k"])) if "top_k" in fitted.settings else None
+    found = Cache(text, segments, index, cache.widths, cache.more_texts)
     _require_finite(artifact, name, fitted, found)
     return fitted, found
 
@@ -114,7 +116,10 @@ def _disagreement(artifact: Artifact, metadata: Mapping[str, Any]) -> str | None
 def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache) -> None:
     """Raise `ArtifactDamaged` for tensors and settings whose scores are no numbers; a few class texts stand for images."""
     with torch.no_grad():
-        logits = load_method(name).scores(fitted, cache, cache.text.weights[:PROBED]).logits
+        texts = cache.text.weights[:PROBED]
+        # What other encoders would see is none of their business: any direction does.
+        others = [torch.full((len(texts), width), width**-0.5) for width in cache.widths[1:]]
+        logits = load_method(name).scores(fitted, cache, normalize(torch.cat([texts, *others], 1), dim=-1) if others else texts).logits
     whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())
     if not whole or not bool(torch.isfinite(logits / fitted.calibration.temperature).all()):
         raise ArtifactDamaged(artifact.path / ADAPTER, "its scores are not finite numbers", artifact.remedy)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xmap.stages.config import CacheConfig
 from xmap.stages.datasets.dataset import TRAIN, VAL
-from xmap.stages.names import CACHE, Parts
+from xmap.stages.names import CACHE, Parts, numbered
 from xmap.store.artifacts.identity import Identity
 
 FLAT, AUTO = "Flat", "auto"
@@ -13,11 +15,13 @@ CACHE_SCHEMA = 1
 INDEXED_SCHEMA = 2
 
 
-def cache_identity(parts: Parts, texts: str, config: CacheConfig, seed: int) -> Identity:
+def cache_identity(parts: Parts, texts: str, config: CacheConfig, seed: int, more_texts: Sequence[str | None] = ()) -> Identity:
     """The cache of features: their `parts`, the fingerprint of their `texts`, and the seed unless the support is fixed.
 
-    The recall of an index other than Flat is raised on validation samples, which are then an input.
+    `more_texts` are those of the encoders beside the first, None of one without a text tower. The recall of an index other than Flat is
+    raised on validation samples, which are then an input.
     """
+    others = {numbered("texts", number): print for number, print in enumerate(more_texts, 2) if print is not None}
     part = parts.support(config.shots)
     drawn = seed if part == TRAIN else None
     suffix = "" if drawn is None else f"-seed{drawn}"
@@ -30,7 +34,7 @@ def cache_identity(parts: Parts, texts: str, config: CacheConfig, seed: int) -> 
             **config.model_dump(mode="json", exclude=_idle(config)),
             "seed": drawn,
         },
-        {"texts": texts, "support": parts.prints[part], **_measured_on(parts, config)},
+        {"texts": texts, **others, "support": parts.prints[part], **_measured_on(parts, config)},
         parts.command("build-cache", config.shots, seeds=[seed]),
         parts.source,
     )

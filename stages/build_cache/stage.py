@@ -7,7 +7,7 @@ key a class: every image key of a class shares it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -20,16 +20,17 @@ from xmap.stages.build_cache.recall import NEAREST, QUERIES, raise_effort
 from xmap.stages.config import CacheConfig, read_as
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX
-from xmap.stages.fewshot.cached import VALUES
+from xmap.stages.fewshot.cached import VALUES, more_texts_file
 from xmap.stages.fewshot.draw import Drawn, draw_support, even_rows, index_split, splits_of, take_parts, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
-from xmap.store.artifacts.artifact import Artifact
+from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
 from xmap.store.errors import InputError
+from xmap.store.formats.features import TextFeatures, write_texts
 from xmap.store.formats.index import FLAT, VectorIndex
 from xmap.store.formats.log import write_values
 from xmap.store.formats.tables import Array
@@ -39,12 +40,19 @@ CHUNK = 16_384
 
 
 def build_cache(
-    workplace: Workplace, identity: Identity, images: Artifact, texts: Artifact, config: CacheConfig, seed: int | None
+    workplace: Workplace,
+    identity: Identity,
+    images: Artifact,
+    texts: Artifact,
+    config: CacheConfig,
+    seed: int | None,
+    more_texts: Sequence[Artifact | None] = (),
 ) -> Artifact:
     """Draw the support and store its caches.
 
-    `seed` draws the support; it is None where the features fix it (`stages.fewshot.draw.fixed_shots`). Raises `InputError` for a
-    support that cannot be had, for features of two encoders, and for an index faiss refuses.
+    `seed` draws the support; it is None where the features fix it (`stages.fewshot.draw.fixed_shots`). Of joined features `texts` are
+    those of the first encoder, `more_texts` those of the others, which the cache keeps: None of one without a text tower. Raises
+    `InputError` for a support that cannot be had, for image and text features of two encoders, and for an index faiss refuses.
     """
     progress = workplace.progress
     with workplace.build(identity) as held:
@@ -63,8 +71,24 @@ def build_cache(
         # One key a class: always exact, whatever the image side needs.
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
+        more = _keep_texts(held, images, text, more_texts)
         progress.advance(1)
-        return held.commit({**_summary(keys, text, drawn, config, seed), **facts, **read_as(images.fields)})
+        return held.commit({**_summary(keys, text, drawn, config, seed), **facts, **more, **read_as(images.fields)})
+
+
+def _keep_texts(draft: Draft, images: Artifact, text: Text, more_texts: Sequence[Artifact | None]) -> dict[str, Json]:
+    """Write the class texts of further encoders; what the summary says of these, nothing where there are none."""
+    if not more_texts:
+        return {}
+    others = [None if found is None else load_text(found) for found in more_texts]
+    for number, (other, width) in enumerate(zip(others, images.summary["widths"][1:], strict=True), 2):
+        if other is not None:
+            if other.names != text.names or other.weights.shape[1] != width:
+                raise InputError(f"the class texts of encoder {number} are of other classes or another width; extract its features again.")
+            rows = TextFeatures(np.arange(other.classes, dtype=np.int32), other.names, ("mean",) * other.classes, other.weights.numpy())
+            write_texts(draft.path / more_texts_file(number), rows, draft.identity.fingerprint)
+    about = {name: images.summary[name] for name in ("widths", "encoders", "seen")}
+    return {**about, "more_scales": [None if other is None else other.logit_scale for other in others]}
 
 
 class _Keys:

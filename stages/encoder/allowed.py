@@ -148,9 +148,26 @@ class _Preprocess(BaseModel):
     fill_color: Annotated[int, Field(ge=0, le=255)] | Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
 
 
+class _ImageModel(_Part):
+    """An image encoder of timm's: nothing but its name there and the width of its features."""
+
+    timm: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=100)]
+    embed_dim: Width
+
+
+class _ImagePreprocess(_Part):
+    size: Annotated[list[Pixels], Field(min_length=2, max_length=2)]
+    mean: Annotated[list[Small], Field(min_length=3, max_length=3)]
+    std: Annotated[list[Ratio], Field(min_length=3, max_length=3)]
+    interpolation: Literal["bicubic", "bilinear"]
+    crop_pct: Annotated[float, Field(ge=0.25, le=1)]
+
+
 def require_plain_config(name: str, model: object, preprocess: object) -> None:
-    """Raise `InputError` where a config says anything but sizes and options of open_clip's own parts."""
-    for schema, given, section in ((_Model, model, "model_cfg"), (_Preprocess, preprocess, "preprocess_cfg")):
+    """Raise `InputError` where a config says anything but sizes and options of open_clip's own parts, or of an image encoder's."""
+    image = isinstance(model, Mapping) and "timm" in model
+    schemas: tuple[type[BaseModel], type[BaseModel]] = (_ImageModel, _ImagePreprocess) if image else (_Model, _Preprocess)
+    for schema, given, section in zip(schemas, (model, preprocess), ("model_cfg", "preprocess_cfg"), strict=True):
         try:
             schema.model_validate(given)
         except ValidationError as error:

@@ -37,7 +37,7 @@ def _ask_tag(config: EncoderConfig) -> dict[str, Any]:
     trained = bool(known.get("quick_gelu", False))
     # Before the download: gigabytes that cannot be used are worse than a sentence.
     require_activation(config, trained)
-    with _downloading(f"{model} {tag}"):
+    with downloading(f"{model} {tag}"):
         weights = open_clip.download_pretrained(known, cache_dir=config.cache_dir or None)
     return {"model": None, "preprocess": _json(known), "quick_gelu": trained, "weights": _absolute(weights)}
 
@@ -46,7 +46,7 @@ def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:
     from open_clip.pretrained import download_pretrained_from_hf
 
     repository = model.removeprefix(HUB)
-    with _downloading(model):
+    with downloading(model):
         config = download_pretrained_from_hf(repository, filename=CONFIG_FILE, cache_dir=cache_dir or None)
         weights = download_pretrained_from_hf(repository, cache_dir=cache_dir or None)
         written = json.loads(read_plain(config, CONFIG_LIMIT))
@@ -60,16 +60,15 @@ def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _downloading(what: str) -> Iterator[None]:
+def downloading(what: str, remedy: str = f"give --model {LOCAL}PATH, or use --model {TINY}") -> Iterator[None]:
+    """Weights are fetched inside. Raises `InputError`, with a remedy beside going online, where they cannot be."""
     with asked_once() as answers:
         try:
             yield
         # The hub's client, urllib and open_clip each have their own errors; for the user all of them mean the same.
         except Exception as error:
             why = first_line(error) if answers else "they are not on this machine, and the model hub does not answer"
-            raise InputError(
-                f"cannot get the weights of {what} ({why}); go online once, give --model {LOCAL}PATH, or use --model {TINY}."
-            ) from error
+            raise InputError(f"cannot get the weights of {what} ({why}); go online once, {remedy}.") from error
 
 
 def _json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.allowed import require_plain_config
+from xmap.stages.encoder.found import Found, image_folder, is_with_texts, safe_weights
 from xmap.stages.encoder.names import (
     BUNDLED,
     CONFIG_FILE,
@@ -26,6 +27,7 @@ from xmap.stages.encoder.names import (
     HUB,
     LOCAL,
     MODELS,
+    TIMM,
     TINY,
     builtin_config,
     open_clip_folder,
@@ -34,7 +36,6 @@ from xmap.stages.encoder.names import (
 from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
 from xmap.store.artifacts.identity import safe_name
 from xmap.store.disk.files import make_folder, read_plain, write_bytes
-from xmap.store.disk.headers import archive_names
 from xmap.store.errors import InputError
 from xmap.store.memory.hashes import hash_known
 from xmap.store.memory.notes import Notes
@@ -48,21 +49,6 @@ PREPROCESS: Mapping[str, Any] = {
     "size": 224, "mode": "RGB", "mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711),
     "interpolation": "bicubic", "resize_mode": "shortest", "fill_color": 0,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Found:
-    """A model as it was found: its config and preprocessing as written there, its weight file, and how its tokenizer is named.
-
-    `quick_gelu` is the activation the weights were trained with, None where nothing says.
-    """
-
-    name: str
-    model: Mapping[str, Any]
-    preprocess: Mapping[str, Any]
-    weights: Path
-    tokenizer: str
-    quick_gelu: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +76,19 @@ class EncoderIdentity:
             "model": self.model,
             "preprocess": self.preprocess,
             "precision": self.precision,
-            "tokenizer": self.tokenizer,
             "weights": self.weights_hash,
+            **({"tokenizer": self.tokenizer} if self.has_texts else {}),
         }
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether it has a text tower; an image encoder has none."""
+        return is_with_texts(self.model)
 
     @property
     def hosted(self) -> tuple[str, ...]:
         """The parts that are on a hub, by their names there: a text tower's config, a tokenizer."""
-        names = (self.model["text_cfg"].get("hf_model_name"), self.tokenizer.get("name"))
+        names = (self.model.get("text_cfg", {}).get("hf_model_name"), self.tokenizer.get("name"))
         return tuple(str(name) for name in names if name)
 
     @property
@@ -114,15 +105,16 @@ def resolve(config: EncoderConfig, notes: Notes, records: Path | None) -> Encode
     """
     found = at_hand(config) or _recorded(config, records)
     require_plain_config(found.name, found.model, found.preprocess)
-    model = deepcopy(dict(found.model))
-    model["quick_gelu"] = bool(config.force_quick_gelu or model.get("quick_gelu", False))
+    model, texts = deepcopy(dict(found.model)), is_with_texts(found.model)
+    if texts:
+        model["quick_gelu"] = bool(config.force_quick_gelu or model.get("quick_gelu", False))
     require_activation(config, found.quick_gelu)
     return EncoderIdentity(
         name=found.name,
         model=model,
-        preprocess=_preprocess(found),
+        preprocess=_preprocess(found) if texts else {**PREPROCESS, **found.preprocess},
         precision=config.precision,
-        tokenizer=_tokenizer(found, notes),
+        tokenizer=_tokenizer(found, notes) if texts else {},
         weights_hash=_hash(found.weights, notes),
         weights=found.weights,
         tokenizer_source=found.tokenizer,
@@ -140,14 +132,16 @@ def at_hand(config: EncoderConfig) -> Found | None:
     if config.model.startswith(LOCAL):
         folder = Path(config.model.removeprefix(LOCAL)).expanduser()
         return _local(folder, folder.resolve().name, f"give --model {LOCAL}PATH a folder with {CONFIG_FILE} and weights")
-    if config.model.startswith(HUB):
+    if config.model.startswith(f"{TIMM}{LOCAL}"):
+        return image_folder(Path(config.model.removeprefix(f"{TIMM}{LOCAL}")).expanduser())
+    if config.model.startswith((HUB, TIMM)):
         return None
     model = builtin_config(config.model)
     if not config.pretrained:
         raise InputError(f"model {config.model!r} needs weights; give --pretrained a tag or a weight file, or use --model {TINY}.")
     file = Path(config.pretrained).expanduser()
     if file.is_file():
-        return Found(f"{config.model}-{file.stem}", model, {}, _safe_weights(file), config.model, _openai(file))
+        return Found(f"{config.model}-{file.stem}", model, {}, safe_weights(file), config.model, _openai(file))
     if len(file.parts) > 1 or file.suffix in (".pt", ".pth", ".bin", ".safetensors"):
         raise InputError(f"there is no weight file {file}; give --pretrained a tag or an existing file.")
     return None
@@ -164,7 +158,7 @@ def _local(folder: Path, name: str, remedy: str) -> Found:
         raise InputError(f"cannot read {folder / CONFIG_FILE}: {error.strerror}; {remedy}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / CONFIG_FILE} is not a model config; {remedy}.") from error
-    return Found(name, model, preprocess, _safe_weights(_checkpoint(folder, remedy)), f"{LOCAL}{folder}")
+    return Found(name, model, preprocess, safe_weights(_checkpoint(folder, remedy)), f"{LOCAL}{folder}")
 
 
 def _checkpoint(folder: Path, remedy: str) -> Path:
@@ -178,22 +172,32 @@ def _checkpoint(folder: Path, remedy: str) -> Path:
 
 def _recorded(config: EncoderConfig, records: Path | None) -> Found:
     """A model whose weights open_clip finds or downloads: from the record of an earlier answer, or by asking now."""
-    hub = config.model.startswith(HUB)
-    model = {} if hub else builtin_config(config.model)
+    hub, image = config.model.startswith(HUB), config.model.startswith(TIMM)
+    model = {} if hub or image else builtin_config(config.model)
     question = {"model": config.model, "tag": "" if hub else config.pretrained, "cache_dir": config.cache_dir}
-    question["open_clip"] = version("open_clip_torch")
-    name = config.model.removeprefix(HUB) if hub else f"{config.model}-{config.pretrained}"
+    library, package = ("timm", "timm") if image else ("open_clip", "open_clip_torch")
+    question[library] = version(package)
+    # A file of weights has a place and a name that are its owner's.
+    name = config.model.removeprefix(HUB).removeprefix(TIMM) if hub or image else f"{config.model}-{config.pretrained}"
     path = records and records / f"{safe_name(name)}-{fingerprint(question)[:SHORT]}.json"
     answer = _read_record(path, question) if path else None
     if answer is None:
-        from xmap.stages.encoder.ask import ask_open_clip
-
-        answer = ask_open_clip(config)
+        answer = _ask(config)
         if path and not path.parent.is_symlink():
             make_folder(path.parent)
             write_bytes(path, json.dumps({"question": question, "answer": answer}, indent=1).encode())
     found = Found(name, answer["model"] or model, answer["preprocess"], Path(answer["weights"]), config.model, answer["quick_gelu"])
-    return replace(found, weights=_safe_weights(found.weights))
+    return replace(found, weights=safe_weights(found.weights))
+
+
+def _ask(config: EncoderConfig) -> dict[str, Any]:
+    if config.model.startswith(TIMM):
+        from xmap.stages.encoder.image_models import ask_timm
+
+        return ask_timm(config)
+    from xmap.stages.encoder.ask import ask_open_clip
+
+    return ask_open_clip(config)
 
 
 def _read_record(path: Path, question: Mapping[str, Json]) -> dict[str, Any] | None:
@@ -212,19 +216,6 @@ def _openai(file: Path) -> bool | None:
     """True for a file of OpenAI's weights, as far as its name or its folder in the hub's cache shows; all of these are QuickGELU."""
     parts = file.resolve().parts
     return True if "openai" in file.name.lower() or any(part.endswith(".openai") for part in parts) else None
-
-
-def _safe_weights(path: Path) -> Path:
-    """`path`, unless it is a TorchScript archive (these hold code, and opening one would run it) or unpacks to more than it is."""
-    if path.suffix == ".safetensors":
-        return path
-    try:
-        names = archive_names(path)
-    except OSError as error:
-        raise InputError(f"cannot read the weights {path}: {error.strerror}; give a plain weight file, best as safetensors.") from error
-    if any(name.endswith("constants.pkl") for name in names):
-        raise InputError(f"{path} is a TorchScript archive, which holds code; give the same weights as safetensors, or by their tag.")
-    return path
 
 
 def _preprocess(found: Found) -> Mapping[str, Any]:

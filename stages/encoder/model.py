@@ -50,6 +50,10 @@ class Encoder:
         a tower or a tokenizer there. Raises `InputError` where the weights do not fit the model config or hold more than tensors,
         and for a tokenizer that cannot be loaded.
         """
+        if not identity.has_texts:
+            from xmap.stages.encoder.image_models import load_image_model
+
+            return cls(identity, load_image_model(identity, device), None, device)
         open_clip = _open_clip()
         require_fitting(identity.name, identity.model, identity.weights)
         with _as_local_folder(identity) as folder, _no_code_from_hubs(identity):
@@ -73,9 +77,9 @@ class Encoder:
         return self._model
 
     @property
-    def logit_scale(self) -> float:
-        """The factor between cosines and logits that the model was trained with."""
-        return float(self._model.logit_scale.detach().float().exp())
+    def logit_scale(self) -> float | None:
+        """The factor between cosines and logits that the model was trained with; an image encoder has none."""
+        return None if not self.identity.has_texts else float(self._model.logit_scale.detach().float().exp())
 
     def encode_images(self, batch: Tensor) -> Array:
         """Features (B, C) float32 of preprocessed images (B, 3, H, W) float32."""

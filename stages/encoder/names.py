@@ -16,10 +16,20 @@ MODELS = Path(__file__).parent / "models"
 # Models that come with xmap.
 BUNDLED = (TINY, "xmap-tiny-vit")
 LOCAL, HUB = "local-dir:", "hf-hub:"
+# Image encoders of timm, which have no text tower: by a name of its own, or in a folder (timm:local-dir:PATH).
+TIMM = "timm:"
 QUICK = "-quickgelu"
 CONFIG_FILE = "open_clip_config.json"
 # Bytes; the longest known has 2 kB.
 CONFIG_LIMIT = 1 << 20
+
+
+def named_also(text: str) -> dict[str, str]:
+    """What `MODEL` or `MODEL=WEIGHTS` says of a further encoder; a folder or hub has weights of its own, and may have any name."""
+    own = text.removeprefix(TIMM).startswith((LOCAL, HUB))
+    model, _, weights = (text, "", "") if own else text.partition("=")
+    usual = "" if model.startswith(TIMM) else EncoderConfig.model_fields["pretrained"].default
+    return {"model": model, "pretrained": weights or usual}
 
 
 def said_of_weights(config: EncoderConfig) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
         seconds += time.perf_counter() - started
         # To an adapter a class that this data lacks is known all the same.
         strange = {"strangeness": scorer.strangeness(features, scores.logits).numpy()}
-        zero_shot = cache.text.logits(features)
+        zero_shot = cache.zero_shot(features)
         if barred is not None:
             scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
             zero_shot = zero_shot.masked_fill(barred, -torch.inf)

@@ -16,6 +16,7 @@ from xmap.stages.extract.extraction import Extraction, say_bad
 from xmap.stages.extract.identity import ExtractSpec
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.locks import at_work
+from xmap.store.formats.arrays import side_by_side
 from xmap.store.formats.feature_rows import digest_keys
 from xmap.store.formats.features import ErrorRow
 from xmap.store.formats.tables import Array
@@ -64,6 +65,22 @@ def pool_parts(workplace: Workplace, spec: ExtractSpec, size: int) -> Iterator[P
         for part in _parts(work, start, total, size):
             yield part
             progress.advance(part.stop - part.start)
+
+
+def wide_parts(workplace: Workplace, specs: Sequence[ExtractSpec], size: int) -> Iterator[PoolPart]:
+    """The same by several encoders, one spec each of the same images: wide features of those that all of them can use."""
+    if len(specs) == 1:
+        yield from pool_parts(workplace, specs[0], size)
+        return
+    for parts in zip(*(pool_parts(workplace, spec, size) for spec in specs), strict=True):
+        bad = {row: error for part in parts for row, error in part.bad.items()}
+        lost = np.asarray(list(bad), np.int64)
+        places = np.arange(parts[0].stop - parts[0].start)
+        # Of each encoder's rows those that no other one lost.
+        kept = [~np.isin(np.setdiff1d(places, np.asarray(list(part.bad), np.int64)), lost) for part in parts]
+        features = [part.features[rows] for part, rows in zip(parts, kept, strict=True)]
+        wide = side_by_side(features) if len(bad) < len(places) else np.empty((0, 0), np.float32)
+        yield PoolPart(parts[0].start, parts[0].stop, wide, bad)
 
 
 def pool_features(workplace: Workplace, spec: ExtractSpec, size: int = 1 << 14) -> PoolFeatures:

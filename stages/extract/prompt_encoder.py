@@ -27,7 +27,7 @@ class EncodedPrompts:
     start: int
     features: Array
     cut: tuple[str, ...]
-    logit_scale: float
+    logit_scale: float | None
 
     @property
     def units(self) -> int:

@@ -35,7 +35,7 @@ class Encoded:
     shard: Shard
     rows: Rows
     bad: tuple[tuple[Wanted, BadImage], ...]
-    logit_scale: float
+    logit_scale: float | None
     depths: Mapping[str, int]
 
     @property

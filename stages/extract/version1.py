@@ -60,7 +60,7 @@ class Version1:
         """The plain rows of images at hand, made as they would be made now, a table at a time."""
         for path in sorted((self._store.root / IMAGES).glob("*/*-*.parquet")):
             try:
-                if makers_of(plain_file(path, self._store.root)) is None:
+                if not makers_of(plain_file(path, self._store.root)):
                     yield from self._proved(path)
             except ArtifactDamaged:
                 # Somebody else's damage, or a folder that was just removed: encoding is always possible.

@@ -53,7 +53,7 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
     write_errors(draft.path / BAD_TABLE, rows, draft.identity.fingerprint)
     counts = write_splits(draft, spec, library, lost)
     scale = work.logit_scale or _told_scale(workplace.store, spec.encoder)
-    if scale is None:
+    if scale is None and spec.encoder.has_texts:
         scale = workplace.engine.call(_logit_scale, spec.encoder, work.machine.device)
     return {
         **_about(spec, scale),
@@ -132,11 +132,11 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
             contents = list(hexes(known_contents(every)))
             table = Samples(every.ids.tolist(), every.labels, numbers, contents, every.groups.tolist(), sources)
             path = draft.path / f"{name}-{number:05d}.parquet"
-            write_samples(path, table, name, draft.identity.fingerprint, library.plain, library.augmented)
+            write_samples(path, table, name, draft.identity.fingerprint, (library.plain.name, library.augmented.name))
     return counts
 
 
-def _logit_scale(encoder: EncoderIdentity, device: str) -> float:
+def _logit_scale(encoder: EncoderIdentity, device: str) -> float | None:
     return Encoder.load(encoder, device).logit_scale
 
 
@@ -150,13 +150,13 @@ def _told_scale(store: Store, encoder: EncoderIdentity) -> float | None:
     return next((float(scale) for scale in told if scale is not None), None)
 
 
-def _about(spec: ExtractSpec, logit_scale: float) -> Summary:
+def _about(spec: ExtractSpec, logit_scale: float | None) -> Summary:
     return {
         "dataset": spec.dataset.name,
         "model": spec.encoder.name,
         **({"classes": list(spec.dataset.classes)} if spec.dataset.classes else {}),
         "width": spec.encoder.width,
-        "logit_scale": logit_scale,
+        **({} if logit_scale is None else {"logit_scale": logit_scale}),
     }
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmap.stages.fewshot.cached import VALUES, read_cached
+from xmap.stages.fewshot.cached import VALUES, more_texts_file, read_cached
 from xmap.stages.fewshot.draw import support_split, take_samples
 from xmap.stages.fewshot.load import load_text, support_of
 from xmap.stages.fewshot.space import Space
 from xmap.stages.fewshot.task import KeyIndex, Segments, Support, Text
+from xmap.stages.fewshot.wide import Widths, part_of
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged
+from xmap.store.formats.features import read_texts
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.log import Values
 from xmap.store.formats.tables import Array
@@ -41,9 +43,31 @@ class OpenCache:
         return load_text(self.texts)
 
     @property
+    def widths(self) -> Widths:
+        """How wide the features of each encoder are in wide rows; empty where there is one encoder."""
+        return tuple(int(width) for width in self.artifact.summary.get("widths", ()))
+
+    @property
     def width(self) -> int:
         """C, the width of features and keys."""
-        return int(self.text.weights.shape[1])
+        return sum(self.widths) or int(self.text.weights.shape[1])
+
+    @cached_property
+    def more_texts(self) -> tuple[Text | None, ...]:
+        """The class texts of the other encoders, None of one without a text tower."""
+        scales = self.artifact.summary.get("more_scales", ())
+        return tuple(None if scale is None else self._more_text(number, float(scale)) for number, scale in enumerate(scales, 2))
+
+    def _more_text(self, number: int, scale: float) -> Text:
+        rows, width = read_texts(self.artifact.file(more_texts_file(number))), self.widths[number - 1]
+        if rows.class_ids.tolist() != list(range(len(self._classes))) or rows.features.shape[1] != width:
+            problem = f"its rows are not of {len(self._classes)} classes and width {width}"
+            raise ArtifactDamaged(self.artifact.path / more_texts_file(number), problem, self.artifact.remedy)
+        return Text(self.text.names, torch.from_numpy(rows.features.astype(np.float32)), scale)
+
+    def zero_shot(self, features: Tensor) -> Tensor:
+        """Zero-shot logits (B, N) of unit features (B, C): those of the first encoder, which has the class texts."""
+        return self.text.logits(part_of(features, self.widths, 0))
 
     @cached_property
     def values(self) -> Values:

@@ -12,6 +12,11 @@ from xmap.store.formats.log import Values, read_values
 VALUES = "values.parquet"
 
 
+def more_texts_file(number: int) -> str:
+    """The file of the class texts of an encoder beside the first, numbered from 2, where it has a text tower."""
+    return f"texts-{number}.parquet"
+
+
 def read_cached(cache: Artifact) -> Values:
     """Its rows: sorted by class, and named as its classes are. Raises `ArtifactDamaged`."""
     classes = [str(name) for name in cache.summary["classes"]]

@@ -81,8 +81,10 @@ def labelled(rows: ImageFeatures) -> Labelled:
 
 
 def require_same_encoder(images: Artifact, texts: Artifact, image_width: int, text: Text) -> None:
-    """Raise `InputError` where image and text features differ in width or in the number of classes."""
-    names = images.summary["classes"]
+    """Raise `InputError` where image features, of the first of several encoders, and text features differ in width or in classes."""
+    names, several = images.summary["classes"], images.summary.get("widths", ())
+    if several and image_width == sum(several):
+        image_width = int(several[0])
     if image_width != text.weights.shape[1]:
         widths = f"width {image_width} and {text.weights.shape[1]}"
         raise InputError(f"image features {images.name!r} and text features {texts.name!r} have {widths}; take both from one encoder.")

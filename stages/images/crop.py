@@ -4,11 +4,13 @@
     longest    resized until the longer side fits, padded to the encoder's size
     squash     resized to the encoder's size, whatever its proportions
 
-open_clip does it with torchvision, which would load torch to resize a picture.
+An image encoder's `crop_pct` is how much of the shorter side the middle has. open_clip and timm do it with torchvision, which would load
+torch to resize a picture.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +26,8 @@ def plain_crop(preprocess: Mapping[str, Any]) -> Callable[[Image], Image]:
     height, width = preprocess["size"]
     kernel = Resampling.BILINEAR if preprocess.get("interpolation") == "bilinear" else Resampling.BICUBIC
     mode = preprocess.get("resize_mode") or "shortest"
+    # Image encoders see the middle of an image that is a little larger, as timm has it.
+    around = math.floor(width / preprocess.get("crop_pct", 1.0))
 
     def squash(image: Image) -> Image:
         return image.resize((width, height), kernel)
@@ -32,7 +36,7 @@ def plain_crop(preprocess: Mapping[str, Any]) -> Callable[[Image], Image]:
         if width != height:
             # Without the kernel: open_clip hands it on for square sizes alone.
             return _middle(image.resize(_scaled(image.size, (width, height), min), Resampling.BICUBIC), (width, height), BLACK)
-        return _middle(image.resize(_shorter(image.size, width), kernel), (width, height), BLACK)
+        return _middle(image.resize(_shorter(image.size, around), kernel), (width, height), BLACK)
 
     def longest(image: Image) -> Image:
         fill = preprocess.get("fill_color", 0)

@@ -57,9 +57,10 @@ class ViewMaker:
 
     def load(self, place: Given, content: str = "", views: Sequence[int] = (0,), planned: Planned | None = None) -> Loaded:
         """The `views` (V, H, W, 3) uint8 of the image at `place`, whose blake3 is `content`, or why there are none."""
-        return load(place, lambda image: self._made(image, content, views), self.rules, planned)
+        return load(place, lambda image: self.made(image, content, views), self.rules, planned)
 
-    def _made(self, image: Image, content: str, views: Sequence[int]) -> Loaded:
+    def made(self, image: Image, content: str, views: Sequence[int]) -> Loaded:
+        """The views of an image that was read under the rules, or why it has none."""
         bad = out_of_proportion(image.size, self.preprocess, self.rules)
         if bad is not None:
             return bad

@@ -1,6 +1,7 @@
 """`xmap import tip-adapter`: features that others extracted, in Tip-Adapter's layout, as ordinary feature artifacts.
 
-Everything is checked before the first byte is written. Class names that are there twice are told apart.
+Everything is checked before the first byte is written. Class names that are there twice are told apart. A folder without text_weights.pt
+is of an image encoder: its features join those of one that has class texts.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ KEYS = re.compile(r"keys_(\d+)shots\.pt")
 SPLITS: Mapping[str, str] = {VAL: "val", TEST: "test"}
 
 
-def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float, progress: Progress) -> tuple[Artifact, Artifact]:
-    """Import every `keys_K` file of `folder`, its val and test features and class texts: an images and a texts artifact.
+def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float, progress: Progress) -> tuple[Artifact, ...]:
+    """Import every `keys_K` file of `folder`, its val and test features and class texts: an images artifact, and one of texts if any.
 
     Raises `InputError` for missing files, wrong shapes, labels of another kind or out of range, values that are not finite in
     float32, features and class texts of length 0, files that are not plain tensors, and a name that other features have.
@@ -49,23 +50,23 @@ def import_tip_adapter(store: Store, folder: Path, name: str, logit_scale: float
     source = _Source(folder)
     hashes = {path.name: hash_file(path) for path in source.paths}
     images, texts = _identities(source, name, logit_scale, hashes)
-    refuse_collision(store, images, texts)
+    refuse_collision(store, images, *(texts,) * source.has_texts)
     progress.start(f"import {name}", 2 * len(source.splits) + 1)
     source.check(progress)
     for remark in source.remarks:
         progress.say(remark)
     stored = _store_images(store, images, source, _parts(hashes), logit_scale, progress)
     progress.advance(1)
-    return stored, _store_texts(store, texts, source, logit_scale, progress)
+    return (stored, _store_texts(store, texts, source, logit_scale, progress)) if source.has_texts else (stored,)
 
 
 def _identities(source: _Source, name: str, logit_scale: float, hashes: Mapping[str, str]) -> tuple[Identity, Identity]:
     command = shlex.join(["xmap", "import", LAYOUT, str(source.folder), "--name", name, "--logit-scale", f"{logit_scale:g}"])
-    common: dict[str, Json] = {"schema": SCHEMA, "layout": LAYOUT, "name": name, "logit_scale": logit_scale}
+    common: dict[str, Json] = {"schema": SCHEMA, "layout": LAYOUT, "name": name, **_scale(source, logit_scale)}
     if source.renamed:
         # Features imported before names were told apart are others.
         common["renamed"] = list(source.renamed)
-    text_files = {file: hashes[file] for file in (TEXT_WEIGHTS, CLASS_NAMES)}
+    text_files = {file: hashes[file] for file in (TEXT_WEIGHTS, CLASS_NAMES) if file in hashes}
     image_files = {file: digest for file, digest in hashes.items() if file != TEXT_WEIGHTS}
     images = Identity("images", name, {**common, "files": image_files}, command=command)
     return images, Identity("texts", name, {**common, "files": text_files}, command=command)
@@ -105,9 +106,14 @@ def _store_texts(store: Store, identity: Identity, source: _Source, logit_scale:
 
 
 def _facts(identity: Identity, source: _Source, logit_scale: float) -> dict[str, Json]:
-    about: dict[str, Json] = {"dataset": identity.name, "classes": list(source.classes), "logit_scale": logit_scale}
+    about: dict[str, Json] = {"dataset": identity.name, "classes": list(source.classes), **_scale(source, logit_scale)}
     remarks: dict[str, Json] = {"remarks": list(source.remarks)} if source.remarks else {}
-    return {**about, "width": source.text_weights.shape[0], "imported": LAYOUT, **remarks}
+    return {**about, "width": source.width, "imported": LAYOUT, **remarks}
+
+
+def _scale(source: _Source, logit_scale: float) -> dict[str, Json]:
+    """The logit scale, which is between images and texts: nothing without these."""
+    return {"logit_scale": logit_scale} if source.has_texts else {}
 
 
 @dataclass(frozen=True)
@@ -134,11 +140,21 @@ class _Source:
     def paths(self) -> list[Path]:
         """Every file of the layout. Raises `InputError` naming those that are not there."""
         names = [f"{kind}_{count}shots.pt" for count in self.shots for kind in ("keys", "values")]
-        names += [f"{stem}_{kind}.pt" for stem in SPLITS.values() for kind in "fl"] + [TEXT_WEIGHTS, CLASS_NAMES]
+        names += [f"{stem}_{kind}.pt" for stem in SPLITS.values() for kind in "fl"] + [TEXT_WEIGHTS] * self.has_texts + [CLASS_NAMES]
         missing = [name for name in names if not (self.folder / name).is_file()]
         if missing:
             raise InputError(f"{self.folder} lacks {', '.join(missing)}; Tip-Adapter's layout needs them all.")
         return [self.folder / name for name in names]
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the encoder has a text tower, as far as the folder shows."""
+        return (self.folder / TEXT_WEIGHTS).is_file()
+
+    @cached_property
+    def width(self) -> int:
+        """C, by the texts where there are some, else by the first keys."""
+        return int((self.text_weights if self.has_texts else read_matrix(self.folder / f"keys_{self.shots[0]}shots.pt")).shape[0])
 
     @cached_property
     def written(self) -> tuple[str, ...]:
@@ -168,7 +184,8 @@ class _Source:
     def remarks(self) -> tuple[str, ...]:
         """What a person should know of the classes."""
         renamed = f"{CLASS_NAMES} gives several classes one name; they are told apart: {named(self.renamed)}"
-        return (*(renamed,) * bool(self.renamed), *sharing_said(sharing(self.classes, self.text_weights.T.contiguous().numpy())))
+        shared = sharing_said(sharing(self.classes, self.text_weights.T.contiguous().numpy())) if self.has_texts else ()
+        return (*(renamed,) * bool(self.renamed), *shared)
 
     @cached_property
     def text_weights(self) -> Tensor:
@@ -177,7 +194,6 @@ class _Source:
         weights = read_matrix(path)
         if weights.shape[1] != len(self.classes):
             raise InputError(f"{path} has {weights.shape[1]} columns, {CLASS_NAMES} names {len(self.classes)} classes.")
-        refuse_one_class(self.classes, str(self.folder / CLASS_NAMES))
         lost = [self.classes[label] for label in undirected(weights.T).nonzero().flatten().tolist()]
         if lost:
             raise InputError(f"{path}: the text of {named(lost)} is all zero, or too long for float32; make the class texts again.")
@@ -186,7 +202,8 @@ class _Source:
     def check(self, progress: Progress) -> None:
         """Read everything once. Raises `InputError`."""
         # The texts first: they say how wide the rest is.
-        _ = self.text_weights
+        _ = self.width
+        refuse_one_class(self.classes, str(self.folder / CLASS_NAMES))
         for split, rows in self.tables():
             lacking = [self.classes[label] for label in sorted(set(range(len(self.classes))) - set(rows.labels.tolist()))]
             if lacking and split.startswith(FIXED):
@@ -218,9 +235,9 @@ class _Source:
         return self._rows(features, labels, split, f"{stem}_f.pt")
 
     def _rows(self, features: Tensor, labels: Tensor, prefix: str, file: str) -> ImageFeatures:
-        width = self.text_weights.shape[0]
-        if features.shape[1] != width:
-            raise InputError(f"{self.folder / file} has features of width {features.shape[1]}, {TEXT_WEIGHTS} of width {width}.")
+        if features.shape[1] != self.width:
+            wide = TEXT_WEIGHTS if self.has_texts else f"keys_{self.shots[0]}shots.pt"
+            raise InputError(f"{self.folder / file} has features of width {features.shape[1]}, {wide} of width {self.width}.")
         require_directions(features, self.folder / file, "features")
         ids = tuple(f"{prefix}/{row:05d}" for row in range(len(features)))
         vectors: Array = features.contiguous().numpy()

@@ -70,8 +70,8 @@ class MethodEntry:
     `unprojected`: it learns from what the text tower gives before its projection, which is then kept beside the class texts.
     `retrieves`: its keys are the cache's own, so that with a top k it is trained on those that the cache's index finds, and
     keeps none itself. `pools`: it learns from images without labels too. `learns`: its answers depend on labelled images. `contents`:
-    what its adapters hold, said here by a method of another package; of xmap's own `stages.adapters.contents` says it. `plugin`: that
-    package, set where the method is found.
+    what its adapters hold, said here by a method of another package; of xmap's own `stages.adapters.contents` says it. `several`: the
+    module that fits it to several encoders, None where it takes one. `plugin`: that package, set where the method is found.
     """
 
     options: type[MethodOptions]
@@ -82,6 +82,7 @@ class MethodEntry:
     unprojected: bool = False
     pools: bool = False
     contents: Contents | None = None
+    several: str | None = None
     plugin: Plugin | None = None
 
     @property

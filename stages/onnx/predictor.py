@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from xmap.stages.adapters.kept import misfits
+from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import Rules
 from xmap.stages.images.read import Given
+from xmap.stages.images.views import ViewMaker
 from xmap.stages.onnx.session import Session
 from xmap.stages.predict.answers import Answers, NeighborColumns
 from xmap.stages.predict.loader import Batch, PixelLoader
@@ -27,7 +29,8 @@ class OnnxPredictor:
 
     def predict(self, images: Sequence[Given], progress: Progress, batch_size: int, workers: int, rules: Rules) -> Iterator[Answers]:
         """Answers of images in order, `batch_size` at a time; images that cannot be read are among them."""
-        loader = PixelLoader(self._session.about.preprocess, rules, workers)
+        preprocess = self._session.about.preprocess
+        loader = PixelLoader(ViewMaker(plain_crop(preprocess), preprocess, 0, rules), workers)
         return loader.answered(images, batch_size, progress, self.answers)
 
     def answers(self, batch: Batch) -> Answers:

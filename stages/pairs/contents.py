@@ -38,7 +38,7 @@ class Images:
         """Raises `ArtifactDamaged`."""
         tables, files, start = [], [], 0
         for path in feature_files(images, split):
-            refers = makers_of(path) is not None
+            refers = bool(makers_of(path))
             table = read_table(path, types=REFERRING if refers else SAMPLES)
             plain = np.flatnonzero(table["view"].to_numpy() == 0)
             table = table.take(plain)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xmap.stages.adapters.neighbors import batches
-from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage, Rules
 from xmap.stages.images.depths import assumed
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.read import Given
-from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
+from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker
+from xmap.stages.predict.encoders import Encoders, PixelMaker
 from xmap.stages.workplace.progress import Progress
 from xmap.store.formats.tables import Array
 
@@ -38,11 +38,10 @@ class Batch:
 
 
 class PixelLoader:
-    """Reads images under `rules` as `preprocess` of an encoder has them; `depths` counts them by the bits assumed of their values."""
+    """Reads images as a `maker` has their pixels; `depths` counts them by the bits assumed of their values."""
 
-    def __init__(self, preprocess: Mapping[str, Any], rules: Rules, threads: int) -> None:
-        self._preprocess, self._threads = preprocess, threads
-        self._maker = ViewMaker(plain_crop(preprocess), preprocess, 0, rules)
+    def __init__(self, maker: ViewMaker | PixelMaker, threads: int) -> None:
+        self._maker, self._threads = maker, threads
         self.depths: Counter[int] = Counter()
 
     def batches(self, images: Sequence[Given], size: int) -> Iterator[Batch]:
@@ -71,14 +70,14 @@ class PixelLoader:
 
 
 class ImageLoader(PixelLoader):
-    """Reads images for an encoder, and encodes them."""
+    """Reads images for an encoder or several, and encodes them."""
 
-    def __init__(self, encoder: Encoder, rules: Rules, threads: int) -> None:
-        super().__init__(encoder.identity.preprocess, rules, threads)
-        self._encoder = encoder
+    def __init__(self, encoder: Encoder | Encoders, rules: Rules, threads: int) -> None:
+        self._encoders = Encoders.of(encoder)
+        super().__init__(self._encoders.maker(rules), threads)
 
     def encoded(self, batch: Batch) -> Array:
-        """The encoder's raw features (G, C) float32 of those images of a batch that can be read."""
+        """The features (G, C) float32 of those images of a batch that can be read: raw ones of one encoder, wide ones of several."""
         if not batch.pixels:
-            return np.empty((0, self._encoder.identity.width), np.float32)
-        return self._encoder.encode_images(normalised(np.concatenate(batch.pixels), self._preprocess, self._encoder.device))
+            return np.empty((0, self._encoders.width), np.float32)
+        return self._encoders.encode(np.concatenate(batch.pixels))

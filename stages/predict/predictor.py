@@ -19,6 +19,7 @@ from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.read import Given
 from xmap.stages.predict.answers import Answers, NeighborColumns
+from xmap.stages.predict.encoders import Encoders
 from xmap.stages.predict.loader import Batch, ImageLoader
 from xmap.stages.predict.prediction import Asked
 from xmap.stages.workplace.progress import Progress
@@ -37,7 +38,7 @@ class Predictor:
     def predict(
         self,
         images: Sequence[Given],
-        encoder: Encoder,
+        encoder: Encoder | Encoders,
         progress: Progress,
         batch_size: int,
         workers: int,
@@ -68,7 +69,7 @@ class Predictor:
             raise InputError("the adapter's scores of these images are not finite numbers; run `xmap verify`, or train it again.")
         columns: dict[str, Tensor | None] = {
             "probabilities": self._scorer.probabilities(scores.logits),
-            "zero_shot": self._text.logits(features).softmax(1),
+            "zero_shot": self._scorer.cache.zero_shot(features).softmax(1),
             "image": scores.image,
             "text": scores.text,
             "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)),
@@ -91,9 +92,11 @@ def _unit(raw: Array) -> Tensor:
     return normalize(torch.from_numpy(np.require(raw, np.float32, "W")), dim=-1)
 
 
-def encode(images: Sequence[Given], encoder: Encoder, batch_size: int, workers: int, rules: Rules = RULES) -> Array:
-    """The encoder's raw features (B, C) float32 of images, in order. Raises `InputError` for the first that cannot be read."""
-    parts = [np.empty((0, encoder.identity.width), np.float32)]
+def encode(images: Sequence[Given], encoder: Encoder | Encoders, batch_size: int, workers: int, rules: Rules = RULES) -> Array:
+    """The features (B, C) float32 of images in order: raw ones of one encoder, wide ones of several.
+
+    Raises `InputError` for the first that cannot be read."""
+    parts = [np.empty((0, Encoders.of(encoder).width), np.float32)]
     loader = ImageLoader(encoder, rules, workers)
     for batch in loader.batches(images, batch_size):
         for row, image in batch.bad.items():

@@ -11,6 +11,7 @@ from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import even_rows
 from xmap.stages.fewshot.task import FewShotTask
+from xmap.stages.fewshot.wide import part_of
 from xmap.stages.methods.columns import sample_columns
 from xmap.stages.methods.protocol import Cache, Fitted, Method, TrainLog
 from xmap.stages.train.identity import TrainSpec
@@ -55,7 +56,7 @@ def write_log(
     observed = recorder.columns()
     rows = observed.pop("row")
     labels = support.labels.numpy()
-    zero_shot = task.text.logits(normalize(support.views[:, 0], dim=-1)).argmax(1).numpy() == labels
+    zero_shot = task.text.logits(part_of(normalize(support.views[:, 0], dim=-1), task.widths, 0)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))
     columns: dict[str, Column | NeighborColumn] = {

@@ -25,6 +25,7 @@ from xmap.stages.datasets.splits.groups import parties
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import CALIBRATION_MOST, even_rows
 from xmap.stages.fewshot.task import FewShotTask, Labelled
+from xmap.stages.fewshot.wide import part_of
 from xmap.stages.methods.protocol import Calibration
 from xmap.stages.train.calibration import Said
 from xmap.stages.train.identity import TrainSpec
@@ -76,7 +77,7 @@ class Votes:
     """What speaks for each class: its text, where none was tuned on the support, and the nearest other keys."""
 
     def __init__(self, task: FewShotTask, cache: OpenCache, near: Neighbors) -> None:
-        self._text = None if texts_are_tuned(cache) else task.text
+        self._text, self._widths = None if texts_are_tuned(cache) else task.text, task.widths
         self._plain, self._classes = task.support.views[:, 0], task.text.classes
         counted = near.rows >= 0
         if task.index is None and any(task.support.groups):
@@ -94,7 +95,8 @@ class Votes:
             chosen = rows[part]
             votes = torch.zeros(len(chosen), self._classes, dtype=torch.float64)
             votes.scatter_add_(1, self._labels[chosen], VOTES * self._shares[chosen])
-            text = [] if self._text is None else [self._text.logits(normalize(self._plain[chosen], dim=-1)).double()]
+            plain = part_of(normalize(self._plain[chosen], dim=-1), self._widths, 0)
+            text = [] if self._text is None else [self._text.logits(plain).double()]
             yield torch.stack([*text, votes], 2)
 
 

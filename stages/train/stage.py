@@ -111,7 +111,8 @@ def assemble(images: Artifact, cache: OpenCache, beside: Beside, spec: TrainSpec
     require_same_encoder(images, cache.texts, support.views.shape[2], cache.text)
     rows, selected_on = draw_validation(beside, cache.shots, spec.seed, spec.protocol, cache.text.classes)
     index = None if k is None else cache.keys(k)
-    return FewShotTask(cache.text, support, None if rows is None else labelled(rows), spec.seed, selected_on, index)
+    validation = None if rows is None else labelled(rows)
+    return FewShotTask(cache.text, support, validation, spec.seed, selected_on, index, cache.widths, cache.more_texts)
 
 
 def with_beside(task: FewShotTask, spec: TrainSpec, images: Artifact, beside: Mapping[str, Artifact], progress: Progress) -> FewShotTask:

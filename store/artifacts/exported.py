@@ -7,6 +7,7 @@ the encoder and what else programs load. The README is for people, and theirs to
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ from xmap.store.disk.files import hash_file, read_plain, require_plain, write_by
 from xmap.store.disk.headers import parse_json
 from xmap.store.errors import ArtifactDamaged, SchemaMismatch, require_of_file
 
-# Exports of the first schema had no seal, and listed no files.
+# Exports of the first schema had no seal, and listed no files. Further encoders lie in `encoder-2` and so on.
 SCHEMA, UNSEALED = 2, 1
 README, ENCODER, WEIGHTS = "README.md", "encoder", (".safetensors", ".bin", ".pth")
 ADAPTER = "adapter"
 
 
 Read = TypeVar("Read", Path, bytes)
+_ENCODERS = re.compile(rf"{ENCODER}(-[2-9])?/")
 
 
 def write_export(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -123,11 +125,11 @@ class Export:
 
     def encoder_problems(self) -> Iterator[ArtifactDamaged]:
         """The same of the encoder, but for its weights: whoever loads these holds them against the hash that the artifacts name."""
-        yield from self._odd_files(name for name in self.files if name.startswith(f"{ENCODER}/") and not name.endswith(WEIGHTS))
+        yield from self._odd_files(name for name in self.files if _ENCODERS.match(name) and not name.endswith(WEIGHTS))
         yield from self._added_to_encoder()
 
     def _added_to_encoder(self) -> Iterator[ArtifactDamaged]:
-        paths = sorted((self.root / ENCODER).rglob("*")) if self.files else []
+        paths = sorted(path for folder in self.root.glob(f"{ENCODER}*") for path in folder.rglob("*")) if self.files else []
         there = (path.relative_to(self.root).as_posix() for path in paths if path.is_symlink() or not path.is_dir())
         yield from (_damaged(self.root, name, "it was added to the export") for name in there if name not in self.files)
 

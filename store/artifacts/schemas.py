@@ -61,6 +61,7 @@ def _counted(summary: Answered) -> Answered:
 SUMMARIES: Mapping[str, Any] = {
     "images": Annotated[Images, AfterValidator(_placed)],
     "texts": Texts,
+    "joined": Annotated[Images, AfterValidator(_placed)],
     "coop": Tuned,
     "projection": Texts,
     "cache": Cached,

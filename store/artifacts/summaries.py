@@ -24,6 +24,14 @@ Setting = Word | bool | int | Real | None
 
 
 @with_config(STRICT)
+class Seen(TypedDict):
+    """One of several encoders: what identifies it (null: others extracted its features), and the settings that named it."""
+
+    fields: Nested | None
+    source: dict[Word, Setting]
+
+
+@with_config(STRICT)
 class About(TypedDict, total=False):
     """What summaries of several stages say, and what readers look for whatever the stage: one name means one thing."""
 
@@ -45,6 +53,9 @@ class About(TypedDict, total=False):
     counts: dict[Word, Count]
     parts: dict[Word, Word]
     features: list[Word]
+    widths: Annotated[list[Some], Field(min_length=2)]
+    encoders: Annotated[list[Word], Field(min_length=2)]
+    seen: Annotated[list[Seen], Field(min_length=2)]
     results: list[Result]
     differences: list[Difference]
 
@@ -92,6 +103,7 @@ class Cached(About, total=False):
     effort: Count | None
     depth: Literal["auto"] | Annotated[int, Field(ge=8, le=16)]
     max_pixels: Count
+    more_scales: list[Positive | None]
 
 
 @with_config(STRICT)

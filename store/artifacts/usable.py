@@ -13,6 +13,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     # Those of a pool have no classes.
     "images": ("counts", "parts"),
     "texts": ("classes", "logit_scale"),
+    "joined": ("classes", "counts", "parts", "widths"),
     "coop": ("classes", "logit_scale", "selection", "trainable_parameters", "train_seconds"),
     "cache": ("classes", "shots", "entries", "views", "index"),
     "adapter": ("method", "seed", "shots", "settings", "selection", "trainable_parameters", "train_seconds", "stored_bytes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,20 @@ def vectors_column(vectors: npt.NDArray[Any]) -> pa.FixedSizeListArray:
     """A (rows, C) float32 or float16 array as a fixed-size-list column, without copying."""
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def side_by_side(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    """The rows of one thing by several encoders (rows, C_e) as wide unit rows (rows, sum of C_e): each part of one length.
+
+    The cosine of two wide rows is the mean of their parts' cosines.
+    """
+    wide = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)), np.float32)
+    start = 0
+    for part in parts:
+        lengths = np.linalg.norm(part.astype(np.float64), axis=1, keepdims=True).clip(min=1e-12)
+        wide[:, start : start + part.shape[1]] = part / (lengths * np.sqrt(len(parts)))
+        start += part.shape[1]
+    return wide
 
 
 def vectors_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from xmap.store.errors import ArtifactDamaged, InputError
-from xmap.store.formats.arrays import numbers, vectors_column
+from xmap.store.formats.arrays import numbers, side_by_side, vectors_column
 from xmap.store.formats.feature_rows import column_keys
 from xmap.store.formats.packs import Packs
-from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, columns_of, makers_of
+from xmap.store.formats.samples import CONTENT, GROUP, SAMPLES, Makers, columns_of, makers_of
 from xmap.store.formats.tables import REMEDY, Array, read_table, read_vectors, write_table
 
 # Rows that are gathered at a time.
@@ -88,7 +88,7 @@ def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) 
 
 def read_images(paths: Sequence[Path]) -> ImageFeatures:
     """Read image features from the files of one split, in file order, wherever the features lie. Raises `ArtifactDamaged`."""
-    if paths and makers_of(paths[0]) is not None:
+    if paths and makers_of(paths[0]):
         return _gathered([(path, None) for path in paths])
     table, vectors = read_vectors(paths, SAMPLES)
     return _images(table, vectors)
@@ -102,7 +102,7 @@ def read_parts(chosen: Iterable[tuple[Path, Array]]) -> Iterator[ImageFeatures]:
     group: list[tuple[Path, Array | None]] = []
     count = 0
     for path, rows in chosen:
-        if makers_of(path) is None:
+        if not makers_of(path):
             yield read_images([path]).take(rows)
             continue
         if group and count + len(rows) > PART:
@@ -119,23 +119,29 @@ def _gathered(chosen: Sequence[tuple[Path, Array | None]]) -> ImageFeatures:
     makers, types = makers_of(chosen[0][0]), columns_of(chosen[0][0])
     tables = []
     for path, rows in chosen:
-        if makers is None or makers_of(path) != makers:
+        if not makers or makers_of(path) != makers:
             raise ArtifactDamaged(path, "its features lie elsewhere than those of its neighbours", REMEDY)
         table = read_table(path, types=types)
         tables.append(table if rows is None else table.take(rows))
     table = pa.concat_tables(tables).combine_chunks()
+    parts = [_by_maker(chosen[0][0], pair, table) for pair in makers]
+    return _images(table, parts[0] if len(parts) == 1 else side_by_side(parts))
+
+
+def _by_maker(path: Path, makers: Makers, table: pa.Table) -> Array:
+    """The raw features (R, C) of the rows of a table at `path`, by one encoder."""
     keys, views = column_keys(table["content"], table["view"]), table["view"].to_numpy()
     vectors = np.empty((0, 0), np.float32)
-    for name, wanted in zip(makers or (), (np.flatnonzero(views == 0), np.flatnonzero(views != 0)), strict=True):
+    for name, wanted in zip(makers, (np.flatnonzero(views == 0), np.flatnonzero(views != 0)), strict=True):
         if len(wanted):
             # <root>/images/<folder>/<table>
-            found = Packs(chosen[0][0].parents[2], name).gather(keys[wanted])
+            found = Packs(path.parents[2], name).gather(keys[wanted])
             if not vectors.size:
                 vectors = np.empty((len(table), found.shape[1]), found.dtype)
             if (found.shape[1], found.dtype) != (vectors.shape[1], vectors.dtype):
-                raise ArtifactDamaged(chosen[0][0], "its plain views and its augmented ones differ in width or type", REMEDY)
+                raise ArtifactDamaged(path, "its plain views and its augmented ones differ in width or type", REMEDY)
             vectors[wanted] = found
-    return _images(table, vectors)
+    return vectors
 
 
 def _images(table: pa.Table, vectors: Array) -> ImageFeatures:

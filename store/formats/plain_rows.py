@@ -42,7 +42,7 @@ def plain_rows(tables: Sequence[Path], size: int) -> Iterator[PlainRows]:
 
 def _read(path: Path) -> Iterator[PlainRows]:
     makers = makers_of(path)
-    if makers is None:
+    if not makers:
         for table, features in vector_batches(path, SAMPLES, PART):
             plain = table["view"].to_numpy() == 0
             ids = table["sample_id"].combine_chunks()
@@ -51,7 +51,7 @@ def _read(path: Path) -> Iterator[PlainRows]:
     table = read_table(path, types=REFERRING)
     table = table.filter(pa.array(table["view"].to_numpy() == 0)).combine_chunks()
     # <root>/images/<folder>/<table>
-    packs, keys = Packs(path.parents[2], makers[0]), column_keys(table[CONTENT.name], table["view"])
+    packs, keys = Packs(path.parents[2], makers[0][0]), column_keys(table[CONTENT.name], table["view"])
     starts = range(0, len(keys), PART)
     for start, features in zip(starts, packs.stream(keys, [len(keys[start : start + PART]) for start in starts]), strict=True):
         part = table.slice(start, PART)

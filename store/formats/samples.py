@@ -20,8 +20,10 @@ from xmap.store.formats.packs import MAKER, Packs
 from xmap.store.formats.tables import REMEDY, Array, read_footer, read_schema, read_table, write_table
 from xmap.store.memory.hashes import DIGEST
 
-# The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs.
+# The makers of plain views and of augmented ones, in the footer of a table whose features lie in packs: of each encoder one, on lines.
 PLAIN, AUGMENTED = "xmap.plain", "xmap.augmented"
+# The makers of the plain and the augmented views by one encoder.
+Makers = tuple[str, str]
 BAD_TABLE = "errors.parquet"
 # The columns beside the vectors.
 SAMPLES = pa.schema([("sample_id", pa.string()), ("label", pa.int32()), ("view", pa.int16())])
@@ -47,8 +49,8 @@ class Samples:
     sources: Sequence[str]
 
 
-def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain: Packs, augmented: Packs) -> None:
-    """Write samples of one split whose features are in packs, as one Parquet file."""
+def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, *makers: Makers) -> None:
+    """Write samples of one split whose features are in packs of `makers`, one pair an encoder, as one Parquet file."""
     table = pa.table(
         {
             "sample_id": pa.array(rows.sample_ids, pa.string()),
@@ -60,26 +62,31 @@ def write_samples(path: Path, rows: Samples, split: str, fingerprint: str, plain
             "source": pa.array(rows.sources, SOURCE.type),
         }
     )
-    write_table(path, table, fingerprint, {PLAIN: plain.name, AUGMENTED: augmented.name})
+    write_table(
+        path,
+        table,
+        fingerprint,
+        {name: "\n".join(listed) for name, listed in zip((PLAIN, AUGMENTED), zip(*makers, strict=True), strict=True)},
+    )
 
 
-def makers_of(path: Path) -> tuple[str, str] | None:
-    """The makers of the plain and the augmented views of a table of samples; None where the table holds features itself.
+def makers_of(path: Path) -> tuple[Makers, ...]:
+    """The makers of the rows of a table of samples, one pair an encoder; none where the table holds features itself.
 
     Raises `ArtifactDamaged`.
     """
     footer = read_footer(path)
-    found = tuple(footer.get(name, "") for name in (PLAIN, AUGMENTED))
-    if not any(found):
-        return None
-    if not all(map(MAKER.fullmatch, found)):
+    plain, augmented = (footer.get(name, "").split("\n") for name in (PLAIN, AUGMENTED))
+    if plain == augmented == [""]:
+        return ()
+    if len(plain) != len(augmented) or not all(map(MAKER.fullmatch, (*plain, *augmented))):
         raise ArtifactDamaged(path, "its footer names no makers of features", REMEDY)
-    return found[0], found[1]
+    return tuple(zip(plain, augmented, strict=True))
 
 
 def columns_of(path: Path) -> pa.Schema:
     """The columns of a table of samples that say what a row is, beside its features. Raises `ArtifactDamaged`."""
-    if makers_of(path) is None:
+    if not makers_of(path):
         return SAMPLES
     return pa.schema([*REFERRING, GROUP]) if GROUP.name in read_schema(path).names else REFERRING
 
@@ -128,8 +135,8 @@ def references(path: Path) -> Iterator[tuple[str, Array]]:
     Raises `ArtifactDamaged`.
     """
     makers = makers_of(path)
-    if makers is not None:
+    if makers:
         table = read_table(path, types=REFERRING)
         plain = table["view"].to_numpy() == 0
         keys = column_keys(table["content"], table["view"])
-        yield from ((maker, keys[rows]) for maker, rows in zip(makers, (plain, ~plain), strict=True) if rows.any())
+        yield from ((maker, keys[rows]) for pair in makers for maker, rows in zip(pair, (plain, ~plain), strict=True) if rows.any())

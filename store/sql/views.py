@@ -73,9 +73,9 @@ def sources(store: Store) -> Sources:
     for artifact, origin in origins:
         for kind, path in _tables(artifact):
             files[kind].append(path)
-            makers = makers_of(path) if kind == "images" else None
+            makers = makers_of(path) if kind == "images" else ()
             referring += [path] if makers else []
-            plain, augmented = makers or ("", "")
+            plain, augmented = makers[0] if makers else ("", "")
             number = numbers[origin.fingerprint] if origin else None
             about = {"artifact": _path(artifact), "dataset": datasets[artifact.path], "plain": plain, "augmented": augmented}
             file_rows.append({"file": str(path), "origin": number, **about})
@@ -118,7 +118,7 @@ def _sound(store: Store) -> tuple[list[Artifact], tuple[XmapError, ...]]:
 def _require_tables(artifact: Artifact) -> None:
     """Raise `ArtifactDamaged` where a table is not one that the views can read: it would be in the way of all others."""
     for kind, path in _tables(artifact):
-        refers = kind == "images" and makers_of(path) is not None
+        refers = kind == "images" and bool(makers_of(path))
         about = (GROUP, SOURCE) if refers and GROUP.name in read_schema(path).names else ()
         types = pa.schema([*TABLES[kind], CONTENT, *about]) if refers else TABLES[kind]
         if kind == "predictions":

@@ -24,7 +24,8 @@ from xmap.store.formats.features import read_images, read_texts
 
 
 def take(store: Store, folder: Path, name: str = "bugs") -> tuple[Artifact, Artifact]:
-    return import_tip_adapter(store, folder, name, 100.0, Silent())
+    images, texts = import_tip_adapter(store, folder, name, 100.0, Silent())
+    return images, texts
 
 
 @pytest.fixture

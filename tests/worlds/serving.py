@@ -136,7 +136,7 @@ def serving(store: Path, limits: Limits | None = None, allow: Sequence[str] = ()
 
     def load(before: LoadedAdapter | None) -> LoadedAdapter:
         chosen = load_chosen(Store(store), name)
-        return load_served(chosen, ("", "", "", "cpu"), chosen.rules(max_pixels=(limits or Limits()).pixels), before)
+        return load_served(chosen, {}, "cpu", chosen.rules(max_pixels=(limits or Limits()).pixels), before)
 
     listener = bound("127.0.0.1", 0, b"")
     setup = Setup(limits or Limits(), Wanted(top=5), Allowed(allow), say=said.append, warn=said.append)

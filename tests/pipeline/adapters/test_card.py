@@ -164,5 +164,6 @@ def test_class_texts_that_do_not_say_what_made_them_are_damaged(tmp_path: Path, 
     texts = Artifact(
         tmp_path, {"stage": "texts", "name": "pets", "fields": {"encoder": fields}, "summary": {"model": "pets"}, "command": "xmap run"}
     )
+    cache = Artifact(tmp_path, {"stage": "cache", "summary": {}})
     with pytest.raises(ArtifactDamaged, match="does not say which encoder"):
-        encoder_facts(texts)
+        encoder_facts(texts, cache)

@@ -87,7 +87,7 @@ def stored(
             contents, numbered = [known[name] for name in data], (np.asarray(labels, np.int32), np.asarray(numbers, np.int16))
             samples = Samples(ids, *numbered, contents, [groups.get(name, "") for name in ids], ids)
             path = held.path / f"{split}-00000.parquet"
-            write_samples(path, samples, split, "f", *packs)
+            write_samples(path, samples, split, "f", (packs[0].name, packs[1].name))
             if not told:
                 table = read_table(path).drop_columns(["group", "source"])
                 write_table(path, table, "f", {PLAIN: packs[0].name, AUGMENTED: packs[1].name})

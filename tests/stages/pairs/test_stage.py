@@ -63,7 +63,7 @@ def stored(root: Path, found: Splits, features: Array, by_content: bool = True) 
                 path = held.path / f"{split}-{part:05d}.parquet"
                 if by_content:
                     samples = Samples(ids, labels, views, [contents[number] for number in data], [""] * len(ids), ids)
-                    write_samples(path, samples, split, "f", packs, packs)
+                    write_samples(path, samples, split, "f", (packs.name, packs.name))
                 else:
                     write_images(path, ImageFeatures(tuple(ids), labels, views, features[np.asarray(data, np.int64)]), split, "f")
         return held.commit({"dataset": "toy", "classes": CLASSES, "counts": {}, "parts": {}})

@@ -43,7 +43,7 @@ def add_samples(root: Path, name: str, plain: Packs, augmented: Packs, samples: 
         ids, labels, views, contents = zip(*samples, strict=True)
         groups, sources = [GROUPS.get(name, "") for name in ids], [f"of {name}" for name in ids]
         written = Samples(ids, np.asarray(labels, np.int32), np.asarray(views, np.int16), contents, groups, sources)
-        write_samples(folder / "train-00000.parquet", written, "train", "f", plain, augmented)
+        write_samples(folder / "train-00000.parquet", written, "train", "f", (plain.name, augmented.name))
         write_errors(folder / "errors.parquet", [], "f")
 
     about = {"classes": ["ant", "bee"], "dataset": name, "features": [plain.name, augmented.name]}

@@ -1,0 +1,1 @@
+"""Features of several encoders of the same images, joined row by row."""
