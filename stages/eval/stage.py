@@ -31,7 +31,7 @@ from xmap.store.artifacts.identity import Identity
 from xmap.store.disk.files import write_bytes
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_parts
-from xmap.store.formats.log import Column, NeighborColumn, write_affinity, write_predictions
+from xmap.store.formats.log import OF_ENCODERS, Column, NeighborColumn, write_affinity, write_predictions
 from xmap.store.formats.samples import columns_of, content_order
 from xmap.store.formats.tables import Array, read_table
 
@@ -149,7 +149,8 @@ def _write(draft: Draft, outcomes: Sequence[Outcome], test: Labelled) -> None:
         "label": np.tile(labels, len(outcomes)),
         "predicted": column("predicted"),
     }
-    predictions = {name: column(name) for name in PREDICTED}
+    several = OF_ENCODERS if all(name in outcome.columns for outcome in outcomes for name in OF_ENCODERS) else ()
+    predictions = {name: column(name) for name in (*PREDICTED, *several)}
     write_predictions(draft.path / "predictions.parquet", {**shared, **predictions}, draft.identity.fingerprint)
     log: dict[str, Column | NeighborColumn] = {
         "split": TEST,

@@ -33,6 +33,12 @@ def sample_columns(fitted: Fitted, scores: Scores, labels: Tensor) -> dict[str, 
     return columns_of(scores.logits, labels, columns)
 
 
+def shares(encoders: Tensor) -> Tensor:
+    """How much (B, E) of what several encoders say comes from each: its part of the spread of their logits (B, E, N), 0 to 1."""
+    spread = encoders.float().std(2, correction=0)
+    return spread / spread.sum(1, keepdim=True).clamp(min=torch.finfo(spread.dtype).tiny)
+
+
 def columns_of(logits: Tensor, labels: Tensor, more: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The columns of the affinity log that every method has: predicted class, loss, margin; and the method's own."""
     margins = logits.scatter(1, labels[:, None], -torch.inf).amax(1) if logits.shape[1] > 1 else torch.zeros_like(logits[:, 0])

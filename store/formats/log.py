@@ -68,10 +68,14 @@ PREDICTIONS = pa.schema(
         pa.field("set_size", pa.int32()),
         pa.field("in_set", pa.bool_()),
         pa.field("strangeness", pa.float64()),
+        pa.field("encoder_said", pa.list_(pa.int32())),
+        pa.field("encoder_share", pa.list_(pa.float32())),
     ]
 )
+# What only predictions by several encoders have, in the order of these.
+OF_ENCODERS = ("encoder_said", "encoder_share")
 # What predictions lack that were written before: calibrated probabilities beside those as trained, prediction sets, strangeness.
-LATER = ("raw_probability", "raw_true_probability", "set_size", "in_set", "strangeness")
+LATER = ("raw_probability", "raw_true_probability", "set_size", "in_set", "strangeness", *OF_ENCODERS)
 
 OUT_OF_SAMPLE = pa.schema(
     [
@@ -137,9 +141,10 @@ def write_predictions(path: Path, columns: Mapping[str, Column | NeighborColumn]
     """Write predictions, one row per sample, method and seed.
 
     `top5` is a (rows, at most 5) array of labels; `top5_probability`, `top5_image` and `top5_text` are what these classes got, of
-    the same shape. Raises `InputError`.
+    the same shape; `encoder_said` and `encoder_share` are (rows, E), and left out where there is one encoder. Raises `InputError`.
     """
-    _write(path, columns, PREDICTIONS, fingerprint)
+    written = pa.schema([field for field in PREDICTIONS if field.name in columns or field.name not in OF_ENCODERS])
+    _write(path, columns, written, fingerprint)
 
 
 def write_out_of_sample(path: Path, columns: Mapping[str, Column], fingerprint: str) -> None:

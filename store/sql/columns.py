@@ -119,6 +119,8 @@ VIEWS: Mapping[str, View] = {
             "set_size": ("INTEGER", "classes in its prediction set; null where the adapter kept no samples to make sets by"),
             "in_set": ("BOOLEAN", "whether the true class is in its prediction set"),
             "strangeness": ("DOUBLE", "how far the image is from everything the adapter knows, 0 to 1"),
+            "encoder_said": ("INTEGER[]", "of several encoders the class that each one alone says, in their order; null of one encoder"),
+            "encoder_share": ("FLOAT[]", "and how much of what is said comes from each: its share of the spread of logits, 0 to 1"),
             "zero_shot": ("INTEGER", "index of zero-shot's class"),
             "top5": ("INTEGER[]", "the five best classes, best first"),
             "top5_probability": ("FLOAT[]", "the calibrated probability of each of them"),

@@ -11,10 +11,10 @@ from xmap.store.sql.views import Sources
 
 # Views of what manifests say, and columns that name the class of a label.
 FACTS = ("artifacts", "runs")
-# What stands in for the columns that predictions of before lack: their probabilities were raw, and they knew no sets.
+# What stands in for the columns that predictions of before, or of one encoder, lack: their probabilities were raw, and they knew no sets.
 INSTEAD = {
     "raw_probability": "t.probability", "raw_true_probability": "t.true_probability", "set_size": "NULL", "in_set": "NULL",
-    "strangeness": "NULL",
+    "strangeness": "NULL", "encoder_said": "NULL", "encoder_share": "NULL",
 }  # fmt: skip
 NAMED = {"class_name": "label", "predicted_name": "predicted", "other_class": "other_label", "likely_name": "likely"}
 

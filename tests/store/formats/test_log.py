@@ -13,6 +13,7 @@ import pytest
 from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.log import (
     AFFINITY,
+    OF_ENCODERS,
     PREDICTIONS,
     NeighborColumn,
     read_values,
@@ -110,7 +111,11 @@ def test_predictions_come_back(tmp_path: Path) -> None:
     top5 = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]])
     write_predictions(tmp_path / "a", {**given, "probability": np.full(3, 0.7), "zero_shot": np.arange(3), "top5": top5}, "f")
     back = read_table(tmp_path / "a")
-    assert back.schema.types == PREDICTIONS.types
+    assert back.schema.names == [name for name in PREDICTIONS.names if name not in OF_ENCODERS], "as before there were several encoders"
+    said = {"encoder_said": np.array([[0, 1], [1, 1], [2, 0]]), "encoder_share": np.full((3, 2), 0.5, np.float32)}
+    write_predictions(tmp_path / "b", {**given, **said}, "f")
+    assert read_table(tmp_path / "b").schema.types == PREDICTIONS.types
+    assert read_table(tmp_path / "b")["encoder_said"].to_pylist() == [[0, 1], [1, 1], [2, 0]]
     assert back["top5"].to_pylist() == top5.tolist()
     assert back["true_probability"].null_count == 3
 
