@@ -67,11 +67,46 @@ CONTENTS: Mapping[str, Contents] = {
     "semobridge-t": replace(BRIDGE, tensors={**BRIDGE.tensors, "bias": ("N", "C")}),
 }  # fmt: skip
 
+# What encoders after the first have beside, where there are several: tensors of those with class texts of their own, and settings.
+MORE: Mapping[str, Contents] = {"xmadapter": Contents({"residual": ("N", "C")}, ("scale", "shown"))}
 
-def misfit(method: str, tensors: Mapping[str, Array], settings: Mapping[str, object], sizes: Mapping[str, int]) -> str | None:
-    """What of an adapter's tensors and settings does not fit its method and the `sizes` M, N and C; None where all does."""
+
+def misfit(
+    method: str, tensors: Mapping[str, Array], settings: Mapping[str, object], sizes: Mapping[str, int], widths: tuple[int, ...] = ()
+) -> str | None:
+    """What of an adapter's tensors and settings does not fit its method and the `sizes` M, N and C; None where all does.
+
+    With several encoders, of these `widths`, each has a part of its own.
+    """
     entry = method_entry(method)
-    return misfit_of(entry.contents or CONTENTS[method], entry.retrieves, tensors, settings, sizes)
+    if not widths:
+        return misfit_of(entry.contents or CONTENTS[method], entry.retrieves, tensors, settings, sizes)
+    each = {f"C{number}": width for number, width in enumerate(widths, 1)}
+    return misfit_of(of_several(method, len(widths)), False, tensors, settings, {**sizes, **each})
+
+
+def of_several(method: str, encoders: int) -> Contents:
+    """What an adapter of a method holds for several encoders: the contents of each under its number, with sizes of its own but M and N.
+
+    Those after the first may keep class texts, and may lack what only class texts of their own make.
+    """
+    known, more = CONTENTS[method], MORE.get(method, Contents({}))
+    tensors: dict[str, tuple[str, ...]] = {}
+    settings: list[str] = []
+    groups: list[Shapes] = []
+    for number in range(1, encoders + 1):
+        later = number > 1
+        must = {name: shape for name, shape in known.tensors.items() if not (later and name in more.tensors)}
+        tensors |= _numbered(number, must)
+        may = ({"texts": ("N", "C")}, *([more.tensors] if more.tensors else [])) if later else ()
+        groups += [_numbered(number, group) for group in may]
+        settings += [f"{number}.{name}" for name in (*known.settings, *(more.settings if later else ())) if not (later and name in MEANS)]
+    return Contents(tensors, tuple(settings), tuple(groups))
+
+
+def _numbered(number: int, shapes: Shapes) -> Shapes:
+    own = {"M": "M", "N": "N"}
+    return {f"{number}.{name}": tuple(own.get(letter, f"{letter}{number}") for letter in shape) for name, shape in shapes.items()}
 
 
 def misfit_of(

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from xmap.stages.fewshot.task import FewShotTask, KeyIndex, Retrieved, Segments, Text
 from xmap.stages.fewshot.wide import Widths
-from xmap.stages.methods.registry import MethodEntry, method_entry
+from xmap.stages.methods.registry import METHODS, MethodEntry, method_entry
 from xmap.stages.plugins import Plugin
+from xmap.store.errors import InputError
 
 Settings = Mapping[str, float | int | str]
 
@@ -118,12 +119,14 @@ class Method(Protocol):
 class Foreign:
     """A method of another package: what its code raises names the package, and what it gives back is what it has declared."""
 
-    def __init__(self, plugin: Plugin, entry: MethodEntry) -> None:
-        self._plugin, self._contents = plugin, entry.contents
+    def __init__(self, name: str, plugin: Plugin, entry: MethodEntry) -> None:
+        self._name, self._plugin, self._contents = name, plugin, entry.contents
         with plugin.blamed("cannot be loaded"):
             self._module = importlib.import_module(entry.module)
 
     def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
+        if task.widths:
+            raise one_encoder_only(self._name)
         with self._plugin.blamed("failed in fit"):
             fitted = self._module.fit(task, options, settings, log)
         if not isinstance(fitted, Fitted):
@@ -147,10 +150,40 @@ class Foreign:
             return index_queries(self._module, fitted, features)
 
 
+class OwnMethod:
+    """A method of xmap: its module for one encoder, and for several what its entry names, else one sentence."""
+
+    def __init__(self, name: str, entry: MethodEntry) -> None:
+        self._name, self._several = name, entry.several
+        self._module = cast(Method, importlib.import_module(entry.module))
+
+    def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
+        return self._of(task.widths).fit(task, options, settings, log)
+
+    def scores(self, fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
+        return self._of(cache.widths).scores(fitted, cache, features, retrieved)
+
+    def index_queries(self, fitted: Fitted, features: Tensor) -> Tensor:
+        return index_queries(self._module, fitted, features)
+
+    def _of(self, widths: Widths) -> Method:
+        if not widths:
+            return self._module
+        if self._several is None:
+            raise one_encoder_only(self._name)
+        return cast(Method, importlib.import_module(self._several).Together(self._module))
+
+
+def one_encoder_only(name: str) -> InputError:
+    """What is wrong where a method that knows one encoder is given several."""
+    known = ", ".join(other for other, entry in METHODS.items() if entry.several)
+    return InputError(f"the method {name!r} takes one encoder, not several; choose one of {known}, or leave the other encoders out.")
+
+
 def method(name: str) -> Method:
     """Load a method. Raises `UnknownName`, and `PluginError` for one of another package that cannot be used."""
     entry = method_entry(name)
-    return cast(Method, importlib.import_module(entry.module)) if entry.plugin is None else Foreign(entry.plugin, entry)
+    return OwnMethod(name, entry) if entry.plugin is None else Foreign(name, entry.plugin, entry)
 
 
 def index_queries(module: object, fitted: Fitted, features: Tensor) -> Tensor:

@@ -91,23 +91,24 @@ class MethodEntry:
         return {} if self.plugin is None else {"package": self.plugin.package, "version": self.plugin.version}
 
 
+LOGITS, SHARES = "xmap.stages.methods.encoders.logits", "xmap.stages.methods.encoders.shares"
 METHODS: Mapping[str, MethodEntry] = {
-    "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True, learns=False),
-    "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True),
+    "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True, learns=False, several=LOGITS),
+    "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True, several=LOGITS),
     "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f"),
-    "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6, pools=True),
+    "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6, pools=True, several=SHARES),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "xmap.stages.methods.xmadapter_paper", 2),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "xmap.stages.methods.clip_adapter"),
     "taskres": MethodEntry(TaskResOptions, "xmap.stages.methods.taskres"),
-    "linear-probe": MethodEntry(LinearProbeOptions, "xmap.stages.methods.linear_probe"),
+    "linear-probe": MethodEntry(LinearProbeOptions, "xmap.stages.methods.linear_probe", several=LOGITS),
     "clap": MethodEntry(ClapOptions, "xmap.stages.methods.clap"),
     "lp++": MethodEntry(LpPlusPlusOptions, "xmap.stages.methods.lp_plus_plus"),
     "cross-modal-probe": MethodEntry(CrossModalOptions, "xmap.stages.methods.cross_modal_probe"),
-    "gda": MethodEntry(GdaOptions, "xmap.stages.methods.gda"),
+    "gda": MethodEntry(GdaOptions, "xmap.stages.methods.gda", several=LOGITS),
     "tip-x": MethodEntry(TipXOptions, "xmap.stages.methods.tip_x", 2),
     "ape": MethodEntry(ApeOptions, "xmap.stages.methods.ape"),
     "ape-t": MethodEntry(ApeTOptions, "xmap.stages.methods.ape_t"),
-    "proker": MethodEntry(ProkerOptions, "xmap.stages.methods.proker"),
+    "proker": MethodEntry(ProkerOptions, "xmap.stages.methods.proker", several=LOGITS),
     "proker-clap": MethodEntry(ProkerClapOptions, "xmap.stages.methods.proker_clap"),
     "aligned-mix": MethodEntry(AlignedMixOptions, "xmap.stages.methods.aligned_mix"),
     "ss-text": MethodEntry(SsTextOptions, "xmap.stages.methods.ss_text"),

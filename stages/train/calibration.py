@@ -7,8 +7,6 @@ by an adapter that the rest has trained with the settings chosen already.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,17 +15,15 @@ from torch import Tensor
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE, Kept
 from xmap.stages.adapters.neighbors import BATCH, batches
 from xmap.stages.adapters.strangeness import strangeness
-from xmap.stages.datasets.splits.groups import parties
 from xmap.stages.fewshot.draw import CALIBRATION_MOST
+from xmap.stages.fewshot.folds import folds
 from xmap.stages.fewshot.space import Space
-from xmap.stages.fewshot.split_index import rank
-from xmap.stages.fewshot.task import FewShotTask, Labelled, Support
+from xmap.stages.fewshot.task import FewShotTask, Labelled
 from xmap.stages.methods.fitting.temperature import SPREAD, fit_temperature
 from xmap.stages.methods.fitting.threads import product_size, threads_for
 from xmap.stages.methods.protocol import Cache, Calibration, Fitted, Method, NoLog
 from xmap.stages.methods.searched import MethodOptions
 
-FOLDS = 4
 # What a part of the support has trained is less sure than the adapter, so that its word counts for less.
 FOLDS_SPREAD = SPREAD / 2
 
@@ -79,26 +75,6 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
     words = f"support, {len(ids):,} of {len(task.support):,} out of sample"
     kept = Kept.of(OUT_OF_SAMPLE, ids, labels, logits, strange)
     return Calibration(fit_temperature(logits, labels, FOLDS_SPREAD), len(ids), words), kept
-
-
-def folds(support: Support, seed: int) -> Iterator[Tensor]:
-    """Rows (H,) of the support to hold out together: a quarter of each class at a time, and none of a class with one sample.
-
-    What belongs together is held together, and not at all where it is the whole of a class.
-    """
-    order = sorted(range(len(support)), key=lambda row: rank(seed, support.units[row], "temperature"))
-    labels, counts, together = support.labels.tolist(), support.segments.counts.tolist(), parties(support.units, support.groups)
-    seen: Counter[int] = Counter()
-    part_of: dict[Hashable, int] = {}
-    parts: list[list[int]] = [[] for _ in range(FOLDS)]
-    for row in order:
-        parts[part_of.setdefault(together[row], seen[labels[row]] % FOLDS)].append(row)
-        seen[labels[row]] += 1
-    for number, rows in enumerate(parts):
-        held = Counter(labels[row] for row in rows)
-        whole = {together[row] for row in rows if held[labels[row]] == counts[labels[row]]}
-        parts[number] = sorted(row for row in rows if together[row] not in whole)
-    return (torch.tensor(rows, device=support.labels.device) for rows in parts if rows)
 
 
 def score(module: Method, fitted: Fitted, cache: Cache, samples: Labelled) -> Tensor:

@@ -97,11 +97,11 @@ def learn_spaces(task: FewShotTask, metric: Metric, spread: Spread | None = None
     keys, texts = task.support.keys.double(), task.text.weights.double()
     counts = segments.counts.double()
     seen = counts > 0
-    means = torch.zeros_like(texts).index_add_(0, labels, keys) / counts.clamp(min=1.0)[:, None]
+    means = class_means(keys, labels, counts)
     center = means[seen].mean(0)
     net = fit_meta_net(texts - texts[seen].mean(0), means - center, seen)
     shots = float(1.0 / (1.0 / counts[seen]).mean())
-    misfit = (means - center - net.mapped)[seen] / _kept(net.leverage[seen])
+    misfit = (means - center - net.mapped)[seen] / kept(net.leverage[seen])
     basis, values, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric, spread)
     image_map, text_map = basis * share.sqrt(), basis * (1.0 - share).sqrt()
     own = leave_one_out(net, means - center, keys - center, labels, counts)
@@ -114,6 +114,11 @@ def learn_spaces(task: FewShotTask, metric: Metric, spread: Spread | None = None
         normalize(own @ text_map, dim=-1).float(),
         Anchor(basis, values, net.mapped, means - center, counts),
     )
+
+
+def class_means(keys: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """The mean (N, C) of the keys (M, C) of each class, of which it has `counts` (N,); 0 for a class without keys."""
+    return keys.new_zeros(len(counts), keys.shape[1]).index_add_(0, labels, keys) / counts.clamp(min=1.0)[:, None]
 
 
 def fit_meta_net(texts: Tensor, means: Tensor, seen: Tensor) -> MetaNet:
@@ -133,7 +138,7 @@ def fit_meta_net(texts: Tensor, means: Tensor, seen: Tensor) -> MetaNet:
     for ridge in RIDGES:
         inverse = 1.0 / (values + ridge * unit)
         fit = (rotated * inverse) @ (rotated.T @ rest)
-        error = float(((rest - fit) / _kept(_leverage(rotated, inverse))).square().sum())
+        error = float(((rest - fit) / kept(_leverage(rotated, inverse))).square().sum())
         if error < best_error:
             best_error, best, strength = error, inverse, ridge
     mapped = scale * texts + ((texts @ vectors) * best) @ (rotated.T @ rest)
@@ -207,6 +212,6 @@ def _leverage(rotated: Tensor, inverse: Tensor) -> Tensor:
     return (rotated * inverse * rotated).sum(1) + 1.0 / len(rotated)
 
 
-def _kept(leverage: Tensor) -> Tensor:
+def kept(leverage: Tensor) -> Tensor:
     """What of a class's misfit is left where its own mean pulled its p_c: 1 minus the leverage, as a column that is never 0."""
     return (1.0 - leverage).clamp(min=1e-3)[:, None]

@@ -15,7 +15,7 @@ from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import Beside, draw_calibration
 from xmap.stages.fewshot.load import labelled
 from xmap.stages.methods.fitting.temperature import fit_temperature
-from xmap.stages.train.calibration import FOLDS, folds
+from xmap.stages.fewshot.folds import FOLDS, folds
 from xmap.store.artifacts.artifact import Artifact
 
 

@@ -1,0 +1,1 @@
+"""What methods do with several encoders of the same images."""
