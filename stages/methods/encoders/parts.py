@@ -93,4 +93,6 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
 def refuse_index(task: FewShotTask) -> None:
     """Raise `InputError` where keys stay in the cache's index: it compares all encoders at once."""
     if task.index is not None:
-        raise InputError("keys that stay in the cache's index are compared by all encoders at once; leave out --top-k, or take one encoder.")
+        raise InputError(
+            "keys that stay in the cache's index are compared by all encoders at once; leave out --top-k, or take one encoder."
+        )

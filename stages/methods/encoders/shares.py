@@ -4,8 +4,9 @@
     I_e(x) = 1 - H(softmax(s_e l_e(x))) / log N      how sure encoder e is of this image, 0 to 1
     rho_e  = what encoder e has shown, by what the first one has: the mean of 1 - CE / log N over labelled images left out
 
-l_e are XMAdapter's logits by encoder e alone; where its class directions are derived (`stages.methods.maths.derived`), its two caches, untrained.
-s_e >= 0 is the scale at which l_e names left-out images best. An encoder that knows nothing of the classes shows nothing: its share is 0.
+l_e are XMAdapter's logits by encoder e alone; where its class directions are derived (`stages.methods.maths.derived`), its two caches,
+untrained. s_e >= 0 is the scale at which l_e names left-out images best. An encoder that knows nothing of the classes shows nothing: its
+share is 0.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xmap.stages.fewshot.folds import class_folds, folds
-from xmap.stages.fewshot.task import FewShotTask, Retrieved
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Retrieved
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.encoders.parts import (
     accuracy_of,
@@ -70,7 +70,10 @@ class Together:
         self._module = module
 
     def fit(self, task: FewShotTask, options: XMAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
-        """Fit each encoder's part by itself, then learn the shares; the log is that of the first. Raises `InputError` for keys in an index."""
+        """Fit each encoder's part by itself, then learn the shares; the log is that of the first.
+
+        Raises `InputError` for keys in an index.
+        """
         refuse_index(task)
         parts = [self._part(task, encoder, options, settings, log) for encoder in range(len(task.widths))]
         fitted, cache, held = joined(parts, {}, None), Cache.of(task), task.validation
@@ -145,15 +148,14 @@ def left_out(task: FewShotTask, options: XMAdapterOptions) -> Iterator[Said]:
         fold, samples = task.fold(held), task.support.plain(held)
         among = torch.zeros(task.text.classes, dtype=torch.bool, device=held.device)
         among[samples.labels] = True
-        logits = [untrained(fold, encoder, options, texts_alone=not parts) for encoder in range(len(task.widths))]
+        logits = [untrained(fold, encoder, samples, options, texts_alone=not parts) for encoder in range(len(task.widths))]
         yield Said(torch.stack(logits), samples.labels, torch.ones_like(among) if parts else among)
 
 
-def untrained(fold: FewShotTask, encoder: int, options: XMAdapterOptions, texts_alone: bool) -> Tensor:
-    """Logits (B, N) of an encoder without training for the validation samples of a fold."""
+def untrained(fold: FewShotTask, encoder: int, samples: Labelled, options: XMAdapterOptions, texts_alone: bool) -> Tensor:
+    """Logits (B, N) of an encoder without training for samples that a fold does without."""
     spaces, text, fixed = spaces_of(fold, encoder, options), text_known(fold, encoder), xmadapter.defaults(fold.part(0), options)
-    assert fold.validation is not None
-    features = fold.validation.part(fold.widths, encoder).features
+    features = samples.part(fold.widths, encoder).features
     sides = xmadapter.both_sides(Fitted(tensors_of(spaces), fixed, Selection("")), fold.support.segments, features)
     alpha, gamma = float(fixed["alpha"]), float(fixed["gamma"])
     found = alpha * (1.0 - gamma) * sides.text if texts_alone else sides.fused(alpha, gamma)
@@ -198,7 +200,8 @@ def known(said: Sequence[tuple[Tensor, Tensor]], scale: float) -> float:
 def sureness(logits: Tensor) -> Tensor:
     """I (B,) of logits (B, N): 1 minus the entropy of their softmax in units of log N."""
     chances = logits.double().softmax(1)
-    return 1.0 + torch.special.xlogy(chances, chances).sum(1) / _log(logits)
+    entropy: Tensor = -torch.special.xlogy(chances, chances).sum(1)
+    return 1.0 - entropy / _log(logits)
 
 
 def shares_of(logits: Tensor, settings: Mapping[str, float | int | str]) -> Tensor:

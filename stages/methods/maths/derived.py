@@ -43,7 +43,8 @@ def ridge_map(inputs: Tensor, targets: Tensor) -> Tensor:
         fit, leverage = (rotated * inverse) @ products, (rotated * inverse * rotated).sum(1)
         return float(((targets - fit) / kept(leverage)).square().sum())
 
-    return (vectors / (values + min(RIDGES, key=error) * unit)) @ products
+    found: Tensor = (vectors / (values + min(RIDGES, key=error) * unit)) @ products
+    return found
 
 
 def directions(first: FewShotTask, other: Support) -> Directions:

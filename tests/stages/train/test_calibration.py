@@ -13,9 +13,9 @@ from tests.worlds.few_shot import random_support
 from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import Beside, draw_calibration
+from xmap.stages.fewshot.folds import FOLDS, folds
 from xmap.stages.fewshot.load import labelled
 from xmap.stages.methods.fitting.temperature import fit_temperature
-from xmap.stages.fewshot.folds import FOLDS, folds
 from xmap.store.artifacts.artifact import Artifact
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worlds.few_shot import random_support
+from xmap.stages.fewshot.folds import folds
 from xmap.stages.fewshot.split_index import rank
 from xmap.stages.fewshot.task import Support
-from xmap.stages.fewshot.folds import folds
 from xmap.stages.train.held_out import held_out
 
 # The class, the content and the group (empty for none) of each sample; a class has a content once, as supports do.
