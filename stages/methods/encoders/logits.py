@@ -16,7 +16,7 @@ from xmap.stages.methods.encoders.parts import (
     has_own_text,
     joined,
     keep_text,
-    refuse_index,
+    refuse_beside,
     scored_parts,
     text_known,
     under_number,
@@ -38,8 +38,11 @@ class Together:
         self._module = module
 
     def fit(self, task: FewShotTask, options: Any, settings: Settings | None, log: TrainLog) -> Fitted:
-        """Fit each encoder's part by itself, choices included; the log is that of the first. Raises `InputError` for keys in an index."""
-        refuse_index(task)
+        """Fit each encoder's part by itself, choices included; the log is that of the first.
+
+        Raises `InputError` for keys in an index and for a pool.
+        """
+        refuse_beside(task)
         parts = []
         for encoder in range(len(task.widths)):
             text = text_known(task, encoder) or text_from_first(task, encoder, settings)

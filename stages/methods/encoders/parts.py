@@ -90,8 +90,10 @@ def accuracy_of(logits: Tensor, labels: Tensor) -> float:
     return 100.0 * float((logits.argmax(1) == labels).double().mean())
 
 
-def refuse_index(task: FewShotTask) -> None:
-    """Raise `InputError` where keys stay in the cache's index: it compares all encoders at once."""
+def refuse_beside(task: FewShotTask) -> None:
+    """Raise `InputError` for what is for one encoder: keys that stay in the cache's index, which compares all at once, and a pool."""
+    if task.pool is not None:
+        raise InputError("images without labels are learned from by one encoder; leave out --pool, or the other encoders.")
     if task.index is not None:
         raise InputError(
             "keys that stay in the cache's index are compared by all encoders at once; leave out --top-k, or take one encoder."

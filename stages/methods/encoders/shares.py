@@ -1,6 +1,6 @@
 """XMAdapter for several encoders: each has its own discriminant spaces and image cache, and what it adds is weighed image by image.
 
-    logits = l_1 + sum over e > 1 of  w_e(x) l_e,    w_e(x) = 0.75 s_e (rho_e I_e(x) / I_1(x))^2
+    logits = l_1 + sum over e > 1 of  w_e(x) l_e,    w_e(x) = s_e (rho_e I_e(x) / I_1(x))^4
     I_e(x) = 1 - H(softmax(s_e l_e(x))) / log N      how sure encoder e is of this image, 0 to 1
     rho_e  = what encoder e has shown, by what the first one has: the mean of 1 - CE / log N over labelled images left out
 
@@ -27,7 +27,7 @@ from xmap.stages.methods.encoders.parts import (
     has_own_text,
     joined,
     keep_text,
-    refuse_index,
+    refuse_beside,
     scored_parts,
     text_known,
     under_number,
@@ -37,12 +37,11 @@ from xmap.stages.methods.maths.discriminant import Spaces, learn_spaces
 from xmap.stages.methods.options import XMAdapterOptions
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, Scores, Selection, Settings, TrainLog
 
-# How much of the sum of both evidences is meant: images that one encoder gets wrong are often wrong for the other.
-TOGETHER = 0.75
+# How fast the share falls with what an encoder has shown, and with how sure it is.
+POWER = 4
 # How much surer than the first an encoder counts at most.
 MOST = 2.0
-# Of a scale: 2^-30 of this is as good as 0.
-SHARPEST, HALVINGS, TINY = 100.0, 40, 1e-6
+SHARPEST, HALVINGS, TINY = 3.0, 40, 1e-6
 SCALE, SHOWN = "scale", "shown"
 
 
@@ -72,9 +71,9 @@ class Together:
     def fit(self, task: FewShotTask, options: XMAdapterOptions, settings: Settings | None, log: TrainLog) -> Fitted:
         """Fit each encoder's part by itself, then learn the shares; the log is that of the first.
 
-        Raises `InputError` for keys in an index.
+        Raises `InputError` for keys in an index and for a pool.
         """
-        refuse_index(task)
+        refuse_beside(task)
         parts = [self._part(task, encoder, options, settings, log) for encoder in range(len(task.widths))]
         fitted, cache, held = joined(parts, {}, None), Cache.of(task), task.validation
         if settings is None:
@@ -176,13 +175,16 @@ def share_names(encoders: int) -> list[str]:
 
 
 def fit_scale(said: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """The scale s >= 0 at which logits (B, n) float64 of samples with labels (B,) have the least cross-entropy, which is convex in s."""
+    """The scale s >= 0 at which logits (B, n) float64 of samples with labels (B,) have the least cross-entropy, which is convex in s.
+
+    Where a few samples are all right any large scale would do: it ends at `SHARPEST`.
+    """
     apart = [logits - logits.gather(1, labels[:, None]) for logits, labels in said]
 
     def slope(scale: float) -> float:
         return sum(float(((scale * one).softmax(1) * one).sum()) for one in apart)
 
-    if not apart or slope(0.0) >= 0.0:
+    if slope(0.0) >= 0.0:
         return 0.0
     low, high = 0.0, SHARPEST
     for _ in range(HALVINGS):
@@ -199,9 +201,8 @@ def known(said: Sequence[tuple[Tensor, Tensor]], scale: float) -> float:
 
 def sureness(logits: Tensor) -> Tensor:
     """I (B,) of logits (B, N): 1 minus the entropy of their softmax in units of log N."""
-    chances = logits.double().softmax(1)
-    entropy: Tensor = -torch.special.xlogy(chances, chances).sum(1)
-    return 1.0 - entropy / _log(logits)
+    told = logits.double().log_softmax(1)
+    return 1.0 + (told.exp() * told).sum(1) / _log(logits)
 
 
 def shares_of(logits: Tensor, settings: Mapping[str, float | int | str]) -> Tensor:
@@ -210,7 +211,7 @@ def shares_of(logits: Tensor, settings: Mapping[str, float | int | str]) -> Tens
     for encoder in range(1, len(logits)):
         scale, shown = (float(settings[f"{encoder + 1}.{name}"]) for name in (SCALE, SHOWN))
         surer = (sureness(scale * logits[encoder]) / first).clamp(max=MOST)
-        shares.append((TOGETHER * scale * (shown * surer).square()).to(logits.dtype))
+        shares.append((scale * (shown * surer) ** POWER).to(logits.dtype))
     return torch.stack(shares)
 
 

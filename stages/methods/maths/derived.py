@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Support, Text
-from xmap.stages.methods.maths.discriminant import RIDGES, TINY, Metric, Spaces, class_means, discriminant, fit_meta_net, kept
+from xmap.stages.methods.maths.discriminant import RIDGES, TINY, Anchor, Metric, Spaces, class_means, discriminant, fit_meta_net, kept
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def derived_spaces(first: FewShotTask, other: Support, metric: Metric) -> Spaces
     keys, seen = other.keys.double(), counts > 0
     means, shots = class_means(keys, labels, counts), float(1.0 / (1.0 / counts[seen]).mean())
     misfit = (means - found.center - found.mapped)[seen] / kept(found.leverage[seen])
-    basis, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric)
+    basis, values, share = discriminant(keys - means[labels], misfit, shots, int(seen.sum()), metric)
     image_map, text_map = basis * share.sqrt(), basis * (1.0 - share).sqrt()
     return Spaces(
         found.center.float(),
@@ -87,4 +87,5 @@ def derived_spaces(first: FewShotTask, other: Support, metric: Metric) -> Spaces
         normalize((keys - found.center) @ image_map, dim=-1).float(),
         normalize(found.mapped @ text_map, dim=-1).float(),
         torch.empty(0, keys.shape[1], device=keys.device),
+        Anchor(basis, values, found.mapped, means - found.center, counts),
     )

@@ -71,6 +71,6 @@ def test_zero_shot_logits_are_scaled_cosines() -> None:
 def test_a_task_has_no_room_for_test_features() -> None:
     """Hyper-parameters are never chosen on test: no type a method is handed has a field for it."""
     names = {name.name for kind in (FewShotTask, Support, Labelled, Text, Segments, KeyIndex) for name in fields(kind)}
-    known = {"text", "support", "validation", "seed", "selected_on", "index", "widths", "more_texts"}
+    known = {"text", "support", "validation", "seed", "selected_on", "index", "widths", "more_texts", "pool"}
     assert {field.name for field in fields(FewShotTask)} == known
     assert not any("test" in name or "query" in name for name in names)

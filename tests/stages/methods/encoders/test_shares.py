@@ -31,7 +31,7 @@ def test_shares_are_those_of_the_formula() -> None:
     for one in (double(logits[0]), 1.5 * double(logits[1])):
         chances = softmax(one)
         sure.append(1.0 + (chances * np.log(chances)).sum(1) / np.log(4))
-    expected = 0.75 * 1.5 * (0.8 * np.minimum(sure[1] / sure[0], 2.0)) ** 2
+    expected = 1.5 * (0.8 * np.minimum(sure[1] / sure[0], 2.0)) ** 4
     np.testing.assert_allclose(found.numpy(), np.stack([np.ones(30), expected]), rtol=1e-5)
 
 
