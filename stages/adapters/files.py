@@ -68,7 +68,7 @@ def load_adapter(artifact: Artifact, cache: OpenCache) -> tuple[Fitted, Cache]:
     tensors, stored = read_tensors(artifact.file(ADAPTER))
     sizes = {"M": len(segments.labels), "N": text.classes, "C": cache.width}
     metadata: Mapping[str, Any] = stored
-    problem = stored_oddity(stored) or _disagreement(artifact, metadata) or misfit(name, tensors, metadata["settings"], sizes)
+    problem = stored_oddity(stored) or _disagreement(artifact, metadata) or misfit(name, tensors, metadata["settings"], sizes, cache.widths)
     if problem or segments.classes != text.classes:
         problem = problem or f"its cache is of {segments.classes} classes, its texts of {text.classes}"
         raise ArtifactDamaged(artifact.path / ADAPTER, problem, artifact.remedy)
