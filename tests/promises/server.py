@@ -86,6 +86,12 @@ def _let_trace() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY, 0, 0, 0)
 
 
+def _room(size: int) -> None:
+    """Let this process map so many bytes more than it has, as `ulimit -v` does."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + size, mapped + size))
+
+
 class _Said(io.FileIO):
     """A stream written by a call that nothing else here uses: what fails of `write` are files, never what is said."""
 
@@ -100,6 +106,8 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "terminate": _points(send(signal.SIGTERM)),
     "full": lambda room: Disk(room).install(),
     "slow": lambda milliseconds: Points(pause=milliseconds / 1000).install(),
+    "files": lambda count: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count)),
+    "memory": lambda megabytes: _room(megabytes << 20),
     "largest": lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     "obey": _obey_permissions,
     "shuffle": _shuffle,
