@@ -29,6 +29,8 @@ def print_answers(answers: Iterable[Prediction], asked: Asked, top: int) -> None
     columns = [name for name in rows[0] if name not in unasked]
     numbers = [name for name in columns if name in NUMBERS]
     print_table(columns, [[row[name] for name in columns] for row in rows], right=numbers, spare=SPARE, paths=columns[:1])
+    if asked.pool:
+        show(f"the adapter learned from {asked.pool} too")
     for prediction in predictions if asked.neighbors else ():
         if not prediction.error:
             _explain(prediction, top)

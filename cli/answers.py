@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ NOTHING = "nothing"
 COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero_shot", "known", "set", "error")
 SET_COLUMNS = ("set_size",)
 STRANGE_COLUMNS = ("nearest", "strangeness")
+POOL_COLUMNS = ("pool",)
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 FormOption = Annotated[
@@ -123,7 +124,8 @@ def _csv(answers: Iterable[Answers], way: Way) -> None:
     from xmap.stages.predict.columns import schema_of, table_of
 
     asked = way.asked
-    names = [*COLUMNS, *(STRANGE_COLUMNS if asked.rejection else ()), *(SET_COLUMNS if asked.sets else ())]
+    more = ((asked.rejection, STRANGE_COLUMNS), (asked.sets, SET_COLUMNS), (asked.pool, POOL_COLUMNS))
+    names = [*COLUMNS, *(name for wanted, columns in more if wanted for name in columns)]
     with printed_to(_file(way), spreadsheet=True):
         for number, batch in enumerate(answers):
             table = table_of(batch, asked, top=0)
@@ -143,7 +145,8 @@ def _reason(table: pa.Table) -> pa.Array:
 def _jsonl(answers: Iterable[Answers], way: Way) -> None:
     from xmap.stages.predict.columns import listed
 
-    level = {"set_level": way.asked.sets.level} if way.asked.sets else {}
+    level: dict[str, Any] = {"set_level": way.asked.sets.level} if way.asked.sets else {}
+    level |= {"pool": way.asked.pool} if way.asked.pool else {}
     with printed_to(_file(way), spreadsheet=False):
         for batch in answers:
             top = listed(way.top, len(batch.classes))

@@ -29,7 +29,7 @@ def _number(title: str, field: str, decimals: int, spare: bool = True) -> Column
 # How many times its even share a class must have for a table to speak of it.
 UNEVENLY = 1.25
 SHARES = {"largest_share", "class_samples"}
-METHOD, INTERVAL, BALANCED = "method", "interval", "balanced"
+METHOD, INTERVAL, BALANCED, POOL = "method", "interval", "balanced", "pool"
 RESULTS: Mapping[str, Column] = {
     METHOD: Column("method", lambda row: str(row["method"]), words=True),
     "accuracy": _number("accuracy %", "accuracy_mean", 2, spare=False),
@@ -52,6 +52,7 @@ RESULTS: Mapping[str, Column] = {
     "temperature": Column("temperature", lambda row: ", ".join(number(one, 2) for one in row.get("temperatures", ())), spare=True),
     "selected": Column("selected on", lambda row: str(row["selected_on"]), words=True),
     "sets": Column("sets by", lambda row: str(row.get("sets_by", "")), words=True, spare=True),
+    POOL: Column("images without labels", lambda row: str(row.get("pool") or "none"), words=True),
     "calibrated": Column("calibrated on", lambda row: str(row.get("calibrated_on", "")), words=True, spare=True),
 }
 DEFAULT = (METHOD, "accuracy", INTERVAL, "top5", "ece", "trials", "selected")
@@ -59,9 +60,13 @@ UNEVEN = (METHOD, "accuracy", INTERVAL, BALANCED, "top5", "ece", "trials", "sele
 
 
 def chosen_columns(given: str, results: Sequence[Row]) -> dict[str, Column]:
-    """The columns named, after that of the method; without names those that results usually show. Raises as `require_columns`."""
+    """The columns named, after that of the method; without names those that results usually show. Raises as `require_columns`.
+
+    Where a method learned from images without labels, that is said whatever is named.
+    """
     names = require_columns(given) or (UNEVEN if uneven(results) else DEFAULT)
-    return {name: RESULTS[name] for name in dict.fromkeys((METHOD, *names))}
+    pooled = (POOL,) if any(row.get("pool") for row in results) else ()
+    return {name: RESULTS[name] for name in dict.fromkeys((METHOD, *names, *pooled))}
 
 
 def require_columns(given: str) -> tuple[str, ...]:

@@ -105,6 +105,9 @@ def _caption(cells: Sequence[Cell], protocol: str, intervals: bool) -> None:
     seeds = ", ".join(str(seed) for seed in results[0]["seeds"]) if results else ""
     show(PROTOCOLS[protocol])
     show(f"selected on: {_several(row['selected_on'] for row in results)}")
+    for row in results:
+        if row.get("pool"):
+            show(f"{row['method']} at {shots_of(row['shots'])} learned from images without labels too: {row['pool']}")
     kinds = f"; ± is half a 95 % interval: {explained(marks_of(results))}" if intervals else ""
     show(f"seeds {seeds}{kinds}")
     typer.echo("")

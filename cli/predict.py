@@ -64,6 +64,10 @@ def command(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
     ] = False,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Learn from all of these images first, without labels: an answer then depends on the others."),
+    ] = False,
     sets: SetsOption = None,
     sets_by: SetsByOption = "all",
     reject: RejectOption = None,
@@ -139,8 +143,14 @@ def command(
     with progress_on_stderr(quiet) as progress:
         here = opened(store, adapter)
         loaded = load_answering(images, here, adapter, method, seed, progress.say)
+        if together:
+            from xmap.pipeline.adapters.together import learned_together, require_unpromised
+
+            loaded = learned_together(require_unpromised(loaded, sets, reject), images, here, progress)
         asked = loaded.asked(explain, sets, sets_by, reject)
         progress.say(f"adapter {loaded.artifact.name} of {loaded.artifact.manifest['created']}, {len(loaded.classes)} classes")
+        if asked.pool:
+            progress.say(f"it learned from {asked.pool} too")
         for promised in (asked.sets, asked.rejection):
             if promised:
                 progress.say(str(promised))

@@ -21,7 +21,7 @@ AFTER = (
     "ci_kind", "top5_mean", "ece_mean", "raw_ece_mean", "log_loss_mean", "raw_log_loss_mean", "brier_mean", "aurc_mean",
     "balanced_accuracy_mean", "macro_f1_mean", "coverage_mean", "coverage_promised", "set_size_mean", "single_share", "worst_coverage",
     "largest_share", "selected_on", "calibrated_on", "sets_by", "trials", "trainable_parameters",
-    "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text",
+    "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text", "pool",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def asked_of(promises: Promises, explain: bool, sets: float | None, sets_by: str
     if sets is None and sets_by != "all":
         raise InputError(f"sets by {sets_by}: no sets are asked for; give the share that they are to hold too, such as --sets 0.9.")
     chosen = None if sets is None else promises.sets(sets, sets_by)
-    return Asked(NEIGHBORS if explain else 0, chosen, None if reject is None else promises.rejection(reject))
+    return Asked(NEIGHBORS if explain else 0, chosen, None if reject is None else promises.rejection(reject), promises.pool)
 
 
 def rules_in(cache: Artifact, depth: str, max_pixels: int | None) -> Rules:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xmap.stages.adapters.kept import OUT_OF_SAMPLE
+from xmap.stages.adapters.pool_words import pool_words
 from xmap.stages.encoder.names import BUNDLED, HUB
 from xmap.stages.onnx.form import FILE
 from xmap.store.artifacts.root import EXPORT
@@ -106,6 +107,7 @@ def _data(facts: Facts) -> str:
         "classes": f"{len(facts['classes']):,}, below",
         "images, by split": counts or f"{UNKNOWN}: the features are not in the store that this was exported from",
         "images learned from": f"{data['support']:,}, drawn with seed {facts['seed']}; {data['views']} views of each",
+        "images without labels learned from": code(pool_words(facts["pool"])) if "pool" in facts else "none",
         "tables that correct labels": corrections or "none",
         "licence of the images": UNKNOWN,
     }

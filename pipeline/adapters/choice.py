@@ -58,7 +58,9 @@ def _newest(store: Store, adapters: Sequence[Artifact], name: str, method: str, 
     datasets = {found.path: dataset_of(found, providers) for found in stored if found.stage in ("adapter", "eval")}
     evaluations = [found for found in stored if found.stage == "eval" and (name in ("", datasets[found.path]) or called([found], name))]
     named = {digest for found in evaluations for digest in found.inputs.values()}
-    own = [found for found in adapters if name in ("", datasets.get(found.path)) or found.fingerprint in named]
+    # Those that learned from images asked about together are for these alone.
+    lasting = [found for found in adapters if not dict(found.fields.get("pool") or {}).get("together")]
+    own = [found for found in lasting if name in ("", datasets.get(found.path)) or found.fingerprint in named]
     if not name:
         _require_one(sorted({dataset for found in [*own, *evaluations] if (dataset := datasets.get(found.path))}))
     elif not own:

@@ -37,7 +37,7 @@ def facts_of(adapter: Adapter) -> dict[str, Any]:
         "selection": summary["selection"],
         "selected_on": summary["selection"]["selected_on"],
         "trainable_parameters": summary["trainable_parameters"],
-        **{name: summary[name] for name in ("calibration", "kept") if name in summary},
+        **{name: summary[name] for name in ("calibration", "kept", "pool") if name in summary},
         **({} if kept is None else _validation(kept)),
         **({} if tested is None else {"test": tested, "test_accuracy": tested["accuracy"]}),
         "classes": list(adapter.classes),

@@ -143,7 +143,7 @@ def label_stored(adapter: Adapter, name: str, saying: Asked, progress: Progress)
     from xmap.store.formats.plain_rows import plain_rows
 
     images = newest_features(adapter.store, IMAGES, name)
-    _require_fitting(adapter, images)
+    require_fitting(adapter, images)
     learned, predictor = learned_by(images_of(adapter)), Predictor(adapter.scorer, saying)
     counts = dict(images.summary["counts"])
     splits = [split for split in (*SPLITS, POOL) if counts.get(split)] or list(counts)
@@ -196,7 +196,8 @@ def learned_by(images: Artifact | None) -> Array | None:
     return np.unique(contents) if len(contents) else None
 
 
-def _require_fitting(adapter: Adapter, images: Artifact) -> None:
+def require_fitting(adapter: Adapter, images: Artifact) -> None:
+    """Raise `InputError` for features of another encoder than the adapter takes."""
     if adapter.scorer.cache.widths:
         raise InputError(f"{adapter.artifact.name} takes the features of several encoders; give it images, not --features.")
     made, wanted = images.fields.get("encoder"), adapter.texts.fields.get("encoder")

@@ -121,6 +121,7 @@ RESULT: Mapping[str, str] = {
     "text_parameters": "How many numbers the class texts' tuning trained.",
     "text_seconds": "How long it took, a seed.",
     "text_trials": "How many settings it tried.",
+    "pool": "The images without labels that were learned from too, in words; absent for none.",
 }
 # What an object of `differences` holds.
 DIFFERENCE: Mapping[str, str] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xmap.stages.adapters.kept import Kept, read_kept
+from xmap.stages.adapters.pool_words import pool_words
 from xmap.stages.adapters.sets import Sets
 from xmap.stages.adapters.strangeness import Rejection
 from xmap.store.artifacts.artifact import Artifact
@@ -23,6 +24,12 @@ class Promises:
     def kept(self) -> Kept | None:
         """Its samples that chose nothing; None for an adapter of an older xmap. Raises `ArtifactDamaged`."""
         return read_kept(self.artifact, self.classes)
+
+    @property
+    def pool(self) -> str:
+        """The images without labels that the adapter learned from, in words; empty for none."""
+        facts = self.artifact.summary.get("pool")
+        return pool_words(facts) if facts else ""
 
     def sets(self, level: float, by: str = "all") -> Sets:
         """Prediction sets of a level, one threshold for `by` all classes or for each class.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xmap.stages.adapters.pool_words import pool_words
 from xmap.stages.config import EvalConfig
 from xmap.stages.eval import metrics
 from xmap.stages.eval.measures import class_measures, mean_of, risk_coverage
@@ -51,6 +52,7 @@ def result_of(method: str, outcomes: Sequence[Outcome], test: Labelled, config: 
         "stored_bytes": round(float(np.mean([summary["stored_bytes"] for summary in summaries]))),
         **_memory(summaries),
         **_text_cost([outcome.run.texts for outcome in outcomes]),
+        **_pooled(summaries),
     }
 
 
@@ -119,6 +121,12 @@ def _memory(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
     """The most memory that training took under any seed; None where the system did not tell."""
     peaks = [summary["peak_bytes"] for summary in summaries]
     return {"peak_bytes": None if None in peaks else max(int(peak) for peak in peaks)}
+
+
+def _pooled(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+    """What images without labels a method learned from under all seeds, in words; nothing is said of none."""
+    found = dict.fromkeys(pool_words(summary["pool"]) for summary in summaries if "pool" in summary)
+    return {"pool": "; ".join(found)} if found else {}
 
 
 def _text_cost(texts: Sequence[Artifact]) -> dict[str, Json]:

@@ -99,6 +99,13 @@ class MethodOptions(Config):
         }
         return {**fields, **starts, **({GRIDS: given} if given else {})}
 
+    @classmethod
+    def restored(cls, declared: Mapping[str, object]) -> Self:
+        """The options that `declared` gave. Raises `ValidationError` for what they never do."""
+        given = declared.get(GRIDS)
+        plain = {name: value for name, value in declared.items() if name != GRIDS}
+        return cls.model_validate(plain | dict.fromkeys(cls.searches()) | (dict(given) if isinstance(given, Mapping) else {}))
+
     @model_validator(mode="after")
     def _one_value(self) -> Self:
         for name in self.searches().keys() - self.searched().keys():

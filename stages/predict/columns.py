@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from xmap.stages.predict.answers import Answers
 from xmap.stages.predict.prediction import EVIDENCE_CLASSES, Asked
-from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, PLAIN, RUN, free_names
+from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, PLAIN, POOL, RUN, free_names
 from xmap.store.formats.tables import Array
 
 # Probabilities of all classes are listed where there are so many at most; of more, those of the most probable.
@@ -25,12 +25,15 @@ def listed(top: int | None, classes: int) -> int | None:
 def schema_of(asked: Asked, given: pa.Schema | None) -> pa.Schema:
     """The columns of `table_of`; `given` are those of the user's own table."""
     own = zip(free_names(given.names), given, strict=True) if given else ()
-    return pa.schema([*PLAIN, *(EVIDENCES if asked.neighbors else ()), *(field.with_name(name) for name, field in own)])
+    return pa.schema(
+        [*PLAIN, *(EVIDENCES if asked.neighbors else ()), *((POOL,) if asked.pool else ()), *(field.with_name(name) for name, field in own)]
+    )
 
 
 def table_of(answers: Answers, asked: Asked, top: int | None = None) -> pa.Table:
     """Answers as rows of `schema_of`; `top` as `listed` has it. What is not known, not asked for, or of no image is null."""
     columns = _plain(answers, listed(top, len(answers.classes))) | (_evidence(answers) if asked.neighbors else {})
+    columns |= {POOL.name: pa.repeat(asked.pool, len(answers))} if asked.pool else {}
     given = [] if answers.columns is None else answers.columns.columns
     schema = schema_of(asked, answers.columns.schema if answers.columns is not None else None)
     names = schema.names[: len(schema) - len(given)]

@@ -27,11 +27,12 @@ NEIGHBORS = 5
 @dataclass(frozen=True)
 class Asked:
     """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, sets,
-    and whether an image is of none of the classes."""
+    whether an image is of none of the classes, and what images without labels the adapter learned from, in words."""
 
     neighbors: int = 0
     sets: Sets | None = None
     rejection: Rejection | None = None
+    pool: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ FACTS = (
     "macro_f1_mean", "coverage_mean", "coverage_ci95", "coverage_promised", "set_size_mean", "single_share", "class_coverage", "sets_by",
     "precision", "class_samples", "largest_share", "calibrated_on", "temperatures", "trainable_parameters",
     "train_seconds", "ms_per_query", "stored_bytes", "peak_bytes", "selected_on", "trials", "edges", "ci_kind", "seeds", "shots",
+    "pool",
 )  # fmt: skip
 # Of a run, those shown whose labels are doubted.
 SUSPECTS = 100

@@ -80,6 +80,7 @@ function headline() {
       tile(count(run.samples), `test images of ${count(task.classes.length)} classes, ${shown.seeds.length} ${shown.seeds.length === 1 ? "seed" : "seeds"}`),
       tile(count(shown.trainable_parameters), `trained numbers, ${atLeast(shown.train_seconds, 1)} s of training, ${bytes(shown.stored_bytes)} stored`)),
     el("p", {}, `${shown.method} names the right class for ${shown.accuracy.toFixed(1)} % of the test images${words ? `, ${words}` : ""}.`),
+    shown.pool && el("p", { class: "note" }, `Learned from images without labels too: ${shown.pool}.`),
     shown.edges.length > 0 && el("p", { class: "note" }, `The choice of ${shown.edges.join(", ")} lies at the edge of its grid: a wider one may give more.`),
     run.unreadable.length > 0 && el("details", { class: "note" }, el("summary", {}, `${count(run.unreadable.length)} ${run.unreadable.length === 1 ? "image" : "images"} could not be read`), el("ul", {}, run.unreadable.slice(0, 50).map((row) => el("li", {}, `${row.sample} (${row.kind})`)))),
     run.remarks.map((remark) => el("p", { class: "note" }, remark)));
@@ -89,7 +90,7 @@ function methods() {
   const rows = report.series.filter((series) => series.task === state.shown.task);
   const columns = ["method", "accuracy (%)", "95 % interval", "top-5 (%)", "calibration error (%)", "log loss", "macro-F1 (%)", "trained numbers", "training (s)", "per image (ms)", "chosen on"];
   const table = el("table", {}, el("thead", {}, el("tr", {}, columns.map((name, place) => el("th", { class: place && place < 10 ? "number" : "" }, name)))), el("tbody", {}, rows.map((row) => el("tr", { class: row === state.shown ? "chosen" : "" },
-    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), fixed(row.log_loss_mean, 3), fixed(row.macro_f1_mean, 1), count(row.trainable_parameters), atLeast(row.train_seconds, 1), atLeast(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, row.selected_on)))));
+    el("td", { class: "whole" }, row.title), [row.accuracy.toFixed(2), `${row.low.toFixed(2)} to ${row.high.toFixed(2)}`, fixed(row.top5_mean, 2), fixed(row.ece_mean, 1), fixed(row.log_loss_mean, 3), fixed(row.macro_f1_mean, 1), count(row.trainable_parameters), atLeast(row.train_seconds, 1), atLeast(row.ms_per_query, 3)].map((text) => el("td", { class: "number" }, text)), el("td", {}, `${row.selected_on}${row.pool ? `; learned from ${row.pool} too` : ""}`)))));
   const others = report.series.length - rows.length;
   return section("methods", "Methods side by side", "", fit((width) => methodsFigure(width, rows, state.shown, state.against, choose)), el("div", { class: "scroll" }, table),
     others > 0 && el("p", { class: "soft" }, `${others} more are of runs over other classes; choose one above to see them.`));

@@ -17,14 +17,20 @@ ADAPTER_SCHEMA = 4
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """How a pool without labels is learned from: which class shares are believed, those `given` by class name, which sum to 1."""
+    """How a pool without labels is learned from: which class shares are believed, those `given` by class name, which sum to 1.
+
+    `together`: it is the images that are asked about.
+    """
 
     shares: PoolShares = "estimated"
     given: Mapping[str, float] | None = None
+    together: bool = False
 
     @property
     def declared(self) -> Fields:
-        return {"shares": self.shares} if self.given is None else {"shares": self.shares, "given": dict(self.given)}
+        """As an adapter's fields say it: nothing of what is not so."""
+        given = {} if self.given is None else {"given": dict(self.given)}
+        return {"shares": self.shares, **given, **({"together": True} if self.together else {})}
 
 
 @dataclass(frozen=True)

@@ -87,10 +87,11 @@ def read_pool(pool: Artifact, images: Artifact, classes: Sequence[str], spec: Po
     return Pool(unit, spec.shares, given), int(labelled.sum())
 
 
-def pool_facts(pool: Pool, classes: Sequence[str], fitted: Fitted) -> dict[str, Json]:
+def pool_facts(pool: Pool, classes: Sequence[str], fitted: Fitted, spec: PoolSpec | None) -> dict[str, Json]:
     """What an adapter's manifest says of its pool: how many images, and the class shares that were believed in the end."""
     shares = fitted.tensors["pool_shares"].tolist()
-    return {"images": len(pool), "shares": pool.shares, "class_shares": dict(zip(classes, shares, strict=True))}
+    together: dict[str, Json] = {"together": True} if spec and spec.together else {}
+    return {"images": len(pool), "shares": pool.shares, **together, "class_shares": dict(zip(classes, shares, strict=True))}
 
 
 def _tables(images: Artifact, wanted: Callable[[str], bool]) -> list[Path]:

@@ -100,7 +100,7 @@ def train(
         progress.advance(1)
         summary: dict[str, Json] = {"method": spec.method, "seed": spec.seed, "shots": opened.shots, **facts, "kept": kept.facts}
         summary |= {"train_seconds": round(seconds, 3), "stored_bytes": stored, **asdict(memory)}
-        summary |= {} if task.pool is None else {"pool": pool_facts(task.pool, task.text.names, fitted)}
+        summary |= {} if task.pool is None else {"pool": pool_facts(task.pool, task.text.names, fitted, spec.pool)}
         return held.commit({**summary, "examination": examine(module, fitted, task)}, device=device)
 
 
@@ -121,6 +121,8 @@ def with_beside(task: FewShotTask, spec: TrainSpec, images: Artifact, beside: Ma
         task = replace(task, text=replace(task.text, before=load_before(beside["projection"], task.text)))
     if "pool" not in beside or spec.pool is None:
         return task
+    if task.widths:
+        raise InputError("a pool is learned from by one encoder alone, and here are several; leave out --pool, or the other encoders.")
     pool, labelled = read_pool(beside["pool"], images, task.text.names, spec.pool)
     if labelled:
         progress.say(f"{labelled:,} images of the pool have labels, in training or validation, and are left out of it")

@@ -137,6 +137,7 @@ class Pooled(TypedDict, total=False):
 
     images: Count
     shares: Literal["given", "estimated", "free"]
+    together: bool
     class_shares: dict[Word, Real]
 
 
@@ -223,6 +224,7 @@ class Result(TypedDict, total=False):
     text_parameters: Count
     text_seconds: Real
     text_trials: Count
+    pool: Word
 
 
 @with_config(STRICT)

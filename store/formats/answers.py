@@ -29,6 +29,8 @@ PLAIN = pa.schema(
     ]
 )
 EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+# Of an adapter that learned from images without labels: which, in words.
+POOL = pa.field("pool", pa.string())
 # What the store keeps: whose answers they are, all of it, and the columns of the user's own table as JSON, as these are others in each.
 RUN = pa.schema([("name", pa.string()), ("run", pa.string()), ("method", pa.string()), ("seed", pa.int32())])
 GIVEN = pa.field("given", pa.string())
@@ -43,7 +45,7 @@ def shard_name(number: int) -> str:
 
 def free_names(names: Iterable[str]) -> list[str]:
     """The columns of a user's table as they are called beside answers: one whose name is taken, in any case, gets `given_` before it."""
-    taken, free = {name.casefold() for name in (*PLAIN.names, *EVIDENCES.names)}, []
+    taken, free = {name.casefold() for name in (*PLAIN.names, *EVIDENCES.names, POOL.name)}, []
     for name in names:
         while name.casefold() in taken:
             name = f"{GIVEN.name}_{name}"

@@ -266,6 +266,7 @@ VIEWS: Mapping[str, View] = {
             "ms_per_query": ("DOUBLE", "milliseconds to score one feature"),
             "stored_bytes": ("BIGINT", "size of the trained tensors"),
             "text": ("VARCHAR", "class texts: prompts, or coop where they were tuned"),
+            "pool": ("VARCHAR", "the images without labels that were learned from too, in words"),
             "created": ("VARCHAR", "when, ISO 8601 in UTC"),
             "dataset": _NAMES["dataset"],
             "artifact": _NAMES["artifact"],
