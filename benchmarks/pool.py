@@ -25,7 +25,7 @@ from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.options import XMAdapterOptions
-from xmap.stages.methods.protocol import Cache, NoLog
+from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA, PAGE = ROOT.parent / "shared" / "data", ROOT / "docs" / "pool.md"
@@ -80,12 +80,16 @@ def thinned(labels: Tensor, case: str, classes: int) -> Tensor:
     return torch.arange(len(rows))
 
 
-def hits(task: FewShotTask, pool: Tensor | None, judged: Labelled) -> Tensor:
-    """Which of the judged rows are right."""
+def fitted(task: FewShotTask, pool: Tensor | None = None) -> Fitted:
+    """The method with fixed defaults, by a pool or none."""
     with repeatable(SEED, "cpu"):
         given = replace(task, pool=None if pool is None else Pool(pool))
-        fitted = xmadapter.fit(given, XMAdapterOptions(), None, NoLog())
-        return xmadapter.scores(fitted, Cache.of(task), judged.features).logits.argmax(1) == judged.labels
+        return xmadapter.fit(given, XMAdapterOptions(), None, NoLog())
+
+
+def hits(task: FewShotTask, learned: Fitted, judged: Labelled) -> Tensor:
+    """Which of the judged rows are right."""
+    return xmadapter.scores(learned, Cache.of(task), judged.features).logits.argmax(1) == judged.labels
 
 
 def gain(before: Tensor, after: Tensor) -> str:
@@ -95,25 +99,26 @@ def gain(before: Tensor, after: Tensor) -> str:
     return f"{' → '.join(f'{mean:.1f}' for mean in means)} ({paired.mean():+.2f} ± {paired.std() / len(paired) ** 0.5:.2f})"
 
 
-def worlds(data: Data, shots: int) -> Iterator[tuple[str, World]]:
-    """Each case, and its task: where some of the pool is foreign, of two thirds of the classes."""
+def worlds(data: Data, shots: int) -> Iterator[tuple[str, World, Fitted]]:
+    """Each case, its task, and what labels alone teach: where some of the pool is foreign, of two thirds of the classes."""
     count = data.text.classes
-    whole = World.of(data, shots, torch.arange(count))
-    yield from ((case, whole) for case in CASES if case != "foreign")
     some = np.sort(np.random.default_rng(DRAW).permutation(count)[: count - count // 3])
-    yield "foreign", World.of(data, shots, torch.from_numpy(some))
+    for classes in (torch.arange(count), torch.from_numpy(some)):
+        world = World.of(data, shots, classes)
+        alone = fitted(world.task)
+        yield from ((case, world, alone) for case in CASES if (case == "foreign") == (len(classes) < count))
 
 
-def line(suite: str, shots: int, case: str, world: World) -> str:
+def line(suite: str, case: str, world: World, alone: Fitted) -> str:
     """A row of the table."""
     task, classes = world.task, world.task.text.classes
     apart = world.pool.features[thinned(world.pool.labels, case, classes)]
     rows = thinned(world.judged.labels, case, classes)
     known = taken(world.judged, torch.nonzero(world.judged.labels >= 0)[:, 0])
     own = taken(world.judged, rows[world.judged.labels[rows] >= 0])
-    cells = [gain(hits(task, None, known), hits(task, apart, known))]
-    cells.append(gain(hits(task, None, own), hits(task, world.judged.features[rows], own)))
-    return f"| {suite} | {shots} | {CASES[case]} | {len(apart):,} | {cells[0]} | {len(rows):,} | {cells[1]} |"
+    judged = [(apart, known), (world.judged.features[rows], own)]
+    cells = [gain(hits(task, alone, asked), hits(task, fitted(task, pool), asked)) for pool, asked in judged]
+    return f"| {suite} | {task.support.shots} | {CASES[case]} | {len(apart):,} | {cells[0]} | {len(rows):,} | {cells[1]} |"
 
 
 def table(folder: Path) -> list[str]:
@@ -122,8 +127,8 @@ def table(folder: Path) -> list[str]:
     for suite in SUITES:
         data = Data(folder / suite)
         for shots in data.shots:
-            for case, world in worlds(data, shots):
-                found.append(line(suite, shots, case, world))
+            for case, world, alone in worlds(data, shots):
+                found.append(line(suite, case, world, alone))
                 print(found[-1], file=sys.stderr, flush=True)
     return found
 

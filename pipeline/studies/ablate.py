@@ -14,6 +14,7 @@ from xmap.pipeline.engines.registry import workplace_of
 from xmap.pipeline.run.execute import execute
 from xmap.pipeline.run.features import features_of
 from xmap.pipeline.run.plan import make_plan
+from xmap.pipeline.run.pool import pool_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, HARD_QUESTION, HARD_SAMPLES, METHOD, Variant
 from xmap.stages.names import CACHE
@@ -108,6 +109,8 @@ class _Worker:
     def _trained(self, variant: Variant) -> list[Trained]:
         """The variant's adapters, one a seed."""
         config = self._config.override(variant.config)
+        if "run.pool_shares" in variant.config and not config.run.pool:
+            raise InputError("no pool is named; give images without labels with --pool.")
         if "encoder.model" in variant.config and config.run.features:
             raise InputError("stored features are of one encoder; give --data to compare encoders.")
         # By the whole config: a variant that restates the default is not trained again.
@@ -117,20 +120,22 @@ class _Worker:
         return self._known[key]
 
     def _train(self, config: XmapConfig) -> list[Trained]:
-        from xmap.stages.ablate.measure import train_variant
+        from xmap.stages.ablate.measure import Inputs, train_variant
         from xmap.stages.machine.device import resolve_device
 
         features = features_of(self._store, config)
         plan = make_plan(self._store, config, CACHE, features=features)
-        built = execute(workplace_of(self._store, config.run, self._progress), plan).artifacts
+        workplace, pool = workplace_of(self._store, config.run, self._progress), pool_of(self._store, config, features)
+        built = execute(workplace, plan).artifacts
+        pooled = (self._store.find(pool.images) or pool.build(built, workplace), pool.spec) if pool else (None, None)
         device, images = resolve_device(config.run.device), built[features.images.fingerprint]
         caches = [step.identity for step in plan.steps if step.stage == CACHE]
         trained = []
         for place, seed in enumerate(config.run.seeds):
             # Where the support is fixed, all seeds share one cache.
             cache = caches[min(place, len(caches) - 1)]
-            texts = built[cache.inputs["texts"]]
-            trained.append(train_variant(images, texts, built[cache.fingerprint], config.options(METHOD), seed, device))
+            inputs = Inputs(images, built[cache.inputs["texts"]], built[cache.fingerprint], *pooled)
+            trained.append(train_variant(inputs, config.options(METHOD), seed, device))
         return trained
 
 

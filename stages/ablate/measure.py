@@ -27,7 +27,8 @@ from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 from xmap.stages.methods.protocol import method as load_method
 from xmap.stages.methods.searched import MethodOptions
 from xmap.stages.train.examination import on
-from xmap.stages.train.identity import TrainSpec
+from xmap.stages.train.identity import PoolSpec, TrainSpec
+from xmap.stages.train.pool import read_pool
 from xmap.stages.train.stage import assemble
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import InputError
@@ -39,6 +40,17 @@ ERRORS = ("zero-shot", "adapted")
 # What an interval is over: the luck of the supports counts where they differ from seed to seed.
 OVER_SAMPLES = "bootstrap over validation samples"
 OVER_BOTH = "student-t over seeds and bootstrap over validation samples"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a variant is trained on, with a pool where its config names one."""
+
+    images: Artifact
+    texts: Artifact
+    cache: Artifact
+    pool: Artifact | None = None
+    pool_spec: PoolSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -97,15 +109,19 @@ class Ranking:
     ci_kind: str
 
 
-def train_variant(images: Artifact, texts: Artifact, cache: Artifact, options: MethodOptions, seed: int, device: str) -> Trained:
+def train_variant(inputs: Inputs, options: MethodOptions, seed: int, device: str) -> Trained:
     """Fit the method with its default settings. Raises `InputError` without a validation split."""
+    images, texts, cache = inputs.images, inputs.texts, inputs.cache
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
     opened = OpenCache(cache, texts)
     task = assemble(images, opened, Beside.of(images, opened.values.sample_ids), TrainSpec(METHOD, options, seed, "paper"))
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
-    task_alone = task.to(device).without_validation()
+    pool = None
+    if inputs.pool is not None and inputs.pool_spec is not None:
+        pool, _ = read_pool(inputs.pool, images, task.text.names, inputs.pool_spec)
+    task_alone = replace(task, pool=pool).to(device).without_validation()
     with repeatable(seed, device), threads_for(product_size(task_alone, options)):
         fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
     return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), task.validation, seed, cache.fingerprint)

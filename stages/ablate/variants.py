@@ -46,6 +46,7 @@ class Ablation:
 
 
 DEFAULT = Variant("default")
+POOLED = ("estimated", "free")
 
 
 def _options(name: str, values: tuple[Any, ...]) -> tuple[Variant, ...]:
@@ -105,6 +106,11 @@ ABLATIONS: Mapping[str, Ablation] = {
         "Does it matter where class texts come from?",
         "class texts",
         (DEFAULT, *(Variant(text, config={"text.text": text}) for text in ("prompts", "coop"))),
+    ),
+    "pool": Ablation(
+        "Do images without labels help?",
+        "class shares believed of the pool",
+        (DEFAULT, Variant("no pool", config={"run.pool": ""}), *(Variant(name, config={"run.pool_shares": name}) for name in POOLED)),
     ),
     "backbone": Ablation(
         "Does it hold for another encoder?",

@@ -3,12 +3,12 @@
     z_uc     N pi_c exp(l_uc), normed over classes, times w_u       soft labels by the logits l of what labels alone have trained
     w_u      min(1, 2 x how many support images, each judged without itself, are as strange)    images of none of the classes weigh nothing
     pi_c     (sum_u z_uc + a) / (sum z + a N)                       class shares: estimated in a few rounds, given, or free: 1/N in z
-    S_w      the pool's scatter around the believed class means counts beside the support's, 1/n of a deviation each
-    p_c      what the texts foretell moves to the pool's mean of a class by sure images, 1/e against `WORTH` (1 - 1/n) each
+    S_w      the pool's scatter around the believed class means counts beside the support's, 1/n^2 of a deviation each
+    p_c      what the texts foretell moves to the pool's mean of a class by sure images, 1/e against `WORTH` (1 - 1/n) / n^2 each
 
-The labels stay the anchor: class means are p_c and n images of the support first. What one shot shows least is S_w, so the pool's say in
-it falls with the shots; whether a class is where its text foretells, one shot can check least, so there the pool has no say. Shares have
-a part in z alone: what an image is taken for never depends on how frequent classes are in the pool.
+The labels stay the anchor: class means are p_c and n images of the support first, and the pool's say falls with the shots, as beyond two
+it was of no use (docs/pool.md). Whether a class is where its text foretells, one shot can check least, so there the pool has no say.
+Shares have a part in z alone: what an image is taken for never depends on how frequent classes are in the pool.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ ROUNDS = 10
 PRIOR = 1.0
 # An image moves a class mean where it is of that class with so much probability.
 SURE = 0.9
-# What a sure image is worth against one with a label, and how many of a class count for half of that.
-WORTH, FEW = 0.1, 2.0
+# What a sure image is worth, at most, against one with a label, and how many of a class count for half of that.
+WORTH, FEW = 0.4, 2.0
 
 
 def soft_labels(logits: Tensor, weights: Tensor, pool: Pool) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ def spread_of(offsets: Tensor, soft: Tensor, anchor: Anchor, shots: float) -> Sp
     crossed = sums.T @ means
     scatter = (images * soft.sum(1, keepdim=True)).T @ images - crossed - crossed.T + (means * counts).T @ means
     free = float((counts - counts / (1.0 + counts)).sum())
-    return Spread(scatter / shots, free / shots)
+    return Spread(scatter / shots**2, free / shots**2)
 
 
 def moved_text_keys(mapped: Tensor, soft: Tensor, foretold: Tensor, between: Tensor, shots: float) -> Tensor:
@@ -65,5 +65,5 @@ def moved_text_keys(mapped: Tensor, soft: Tensor, foretold: Tensor, between: Ten
     """
     sure = soft * (soft > SURE)
     counts = sure.sum(0)[:, None]
-    worth = WORTH * (1.0 - 1.0 / shots) * counts / (counts + FEW)
+    worth = WORTH * (1.0 - 1.0 / shots) / shots**2 * counts / (counts + FEW)
     return normalize((foretold / between + worth * (sure.T @ mapped.double())) / (1.0 / between + worth * counts), dim=-1)

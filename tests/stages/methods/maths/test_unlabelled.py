@@ -77,8 +77,8 @@ def test_the_scatter_is_that_of_each_image_around_each_class_it_may_be_of() -> N
             away = offsets[row].numpy() - mean
             scatter += weight * np.outer(away, away)
         freedom += z.sum() - z.sum() / (1 + z.sum())
-    np.testing.assert_allclose(found.scatter.numpy(), scatter / shots, atol=1e-9)
-    assert found.freedom == pytest.approx(freedom / shots)
+    np.testing.assert_allclose(found.scatter.numpy(), scatter / shots**2, atol=1e-9)
+    assert found.freedom == pytest.approx(freedom / shots**2)
 
 
 def test_text_keys_move_by_sure_images_alone_and_not_with_one_shot() -> None:
@@ -89,7 +89,7 @@ def test_text_keys_move_by_sure_images_alone_and_not_with_one_shot() -> None:
     found = moved_text_keys(mapped, soft, foretold, between, 4.0).numpy()
     for label in range(3):
         z = np.where(soft.numpy()[:, label] > SURE, soft.numpy()[:, label], 0.0)
-        worth = WORTH * 0.75 * z.sum() / (z.sum() + FEW)
+        worth = WORTH * 0.75 / 16 * z.sum() / (z.sum() + FEW)
         moved = (foretold[label].numpy() / between.numpy() + worth * z @ mapped.numpy()) / (1 / between.numpy() + worth * z.sum())
         np.testing.assert_allclose(found[label], moved / np.linalg.norm(moved), atol=1e-12)
     torch.testing.assert_close(moved_text_keys(mapped, soft, foretold, between, 1.0), normalize(foretold, dim=-1))
