@@ -27,7 +27,7 @@ from xmap.stages.methods.maths.affinity import affinity, class_sums, masked_clas
 from xmap.stages.methods.maths.discriminant import Spaces, learn_spaces
 from xmap.stages.methods.maths.hard_samples import Means, OnlineWeights, weighted_mean
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
-from xmap.stages.methods.maths.unlabelled import membership, moved_text_keys, soft_labels, spread_of
+from xmap.stages.methods.maths.unlabelled import membership, soft_labels, spread_of
 from xmap.stages.methods.options import XMAdapterOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.searched import Grid
@@ -91,19 +91,12 @@ def with_pool(task: FewShotTask, options: XMAdapterOptions, fixed: Settings, log
     """Learn from labels, then once more with what these say of a pool's images; see `stages.methods.maths.unlabelled`."""
     # Where directions are alike, the last bits of sums decide which stand for them, and training depends on that: one order for all pools.
     pool = replace(pool, features=torch.unique(pool.features, dim=0))
-    shots, metric = mean_shots(task), options.metric
-    spaces = learn_spaces(task, metric)
-    first = learn(task, options, fixed, NoLog(), spaces)
-    soft, _ = opinion(task, first, spaces, pool)
-    spaces = learn_spaces(task, metric, spread_of(pool.features - spaces.center, soft, spaces.anchor, shots))
+    spaces = learn_spaces(task, options.metric)
+    soft, shares = opinion(task, learn(task, options, fixed, NoLog(), spaces), spaces, pool)
+    spread = spread_of(pool.features - spaces.center, soft, spaces.anchor, mean_shots(task))
     torch.manual_seed(task.seed)
-    fitted = learn(task, options, fixed, log, spaces)
-    soft, shares = opinion(task, fitted, spaces, pool)
-    offsets, text_map, anchor = pool.features - spaces.center, spaces.text_map.double(), spaces.anchor
-    size = ((task.support.keys - spaces.center).double() @ text_map).norm(dim=1).mean()
-    mapped = normalize(offsets.double() @ text_map, dim=-1)
-    text_keys = moved_text_keys(mapped, soft, anchor.foretold @ text_map / size, anchor.between, shots).float()
-    return replace(fitted, tensors={**fitted.tensors, "text_keys": text_keys, "pool_shares": shares.float()})
+    fitted = learn(task, options, fixed, log, learn_spaces(task, options.metric, spread))
+    return replace(fitted, tensors={**fitted.tensors, "pool_shares": shares.float()})
 
 
 def opinion(task: FewShotTask, fitted: Fitted, spaces: Spaces, pool: Pool) -> tuple[Tensor, Tensor]:

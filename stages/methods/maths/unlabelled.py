@@ -1,21 +1,19 @@
-"""What XMAdapter learns from a pool of images that nobody has labelled: how images of one class differ, and a little of what a class is.
+"""What XMAdapter learns from a pool of images that nobody has labelled: how images of one class differ.
 
     z_uc     N pi_c exp(l_uc), normed over classes, times w_u       soft labels by the logits l of what labels alone have trained
     w_u      min(1, 2 x how many support images, each judged without itself, are as strange)    images of none of the classes weigh nothing
     pi_c     (sum_u z_uc + a) / (sum z + a N)                       class shares: estimated in a few rounds, given, or free: 1/N in z
-    S_w      the pool's scatter around the believed class means counts beside the support's, 1/n^2 of a deviation each
-    p_c      what the texts foretell moves to the pool's mean of a class by sure images, 1/e against `WORTH` (1 - 1/n) / n^2 each
+    S_w      the pool's scatter around the believed class means counts beside the support's, each image for 1/n^4 of a deviation
 
-The labels stay the anchor: class means are p_c and n images of the support first, and the pool's say falls with the shots, as beyond two
-it was of no use (docs/pool.md). Whether a class is where its text foretells, one shot can check least, so there the pool has no say.
-Shares have a part in z alone: what an image is taken for never depends on how frequent classes are in the pool.
+The labels stay the anchor: class means are p_c and n images of the support first. One shot shows nothing of S_w, and from two on the pool
+was of no use (docs/pool.md), so that its say falls fast. Shares have a part in z alone: what an image is taken for never depends on how
+frequent classes are in the pool.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.pool import Pool
 from xmap.stages.methods.maths.discriminant import Anchor, Spread
@@ -23,10 +21,8 @@ from xmap.stages.methods.maths.discriminant import Anchor, Spread
 ROUNDS = 10
 # How many images the belief counts for, that a class is as frequent as any other.
 PRIOR = 1.0
-# An image moves a class mean where it is of that class with so much probability.
-SURE = 0.9
-# What a sure image is worth, at most, against one with a label, and how many of a class count for half of that.
-WORTH, FEW = 0.4, 2.0
+# How fast the pool loses its say in S_w with the shots.
+FADE = 4
 
 
 def soft_labels(logits: Tensor, weights: Tensor, pool: Pool) -> tuple[Tensor, Tensor]:
@@ -55,15 +51,4 @@ def spread_of(offsets: Tensor, soft: Tensor, anchor: Anchor, shots: float) -> Sp
     crossed = sums.T @ means
     scatter = (images * soft.sum(1, keepdim=True)).T @ images - crossed - crossed.T + (means * counts).T @ means
     free = float((counts - counts / (1.0 + counts)).sum())
-    return Spread(scatter / shots**2, free / shots**2)
-
-
-def moved_text_keys(mapped: Tensor, soft: Tensor, foretold: Tensor, between: Tensor, shots: float) -> Tensor:
-    """The unit text keys (N, C) float64 with the pool's say, for its images (P, C), unit in the text side's space.
-
-    `foretold` (N, C) are the p_c there, as long as images are on average 1, and `between` (C,) e.
-    """
-    sure = soft * (soft > SURE)
-    counts = sure.sum(0)[:, None]
-    worth = WORTH * (1.0 - 1.0 / shots) / shots**2 * counts / (counts + FEW)
-    return normalize((foretold / between + worth * (sure.T @ mapped.double())) / (1.0 / between + worth * counts), dim=-1)
+    return Spread(scatter / shots**FADE, free / shots**FADE)

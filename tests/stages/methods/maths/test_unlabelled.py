@@ -15,7 +15,7 @@ from xmap.stages.fewshot.pool import Pool
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.maths.discriminant import learn_spaces
-from xmap.stages.methods.maths.unlabelled import FEW, PRIOR, ROUNDS, SURE, WORTH, membership, moved_text_keys, soft_labels, spread_of
+from xmap.stages.methods.maths.unlabelled import FADE, PRIOR, ROUNDS, membership, soft_labels, spread_of
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog
 
 CLASSES, WIDTH, MANY = 5, 12, 40
@@ -77,22 +77,8 @@ def test_the_scatter_is_that_of_each_image_around_each_class_it_may_be_of() -> N
             away = offsets[row].numpy() - mean
             scatter += weight * np.outer(away, away)
         freedom += z.sum() - z.sum() / (1 + z.sum())
-    np.testing.assert_allclose(found.scatter.numpy(), scatter / shots**2, atol=1e-9)
-    assert found.freedom == pytest.approx(freedom / shots**2)
-
-
-def test_text_keys_move_by_sure_images_alone_and_not_with_one_shot() -> None:
-    mapped, foretold, between = normalize(random(6, WIDTH), dim=-1), random(3, WIDTH, seed=7), random(WIDTH, seed=8).exp()
-    soft = torch.tensor(
-        [[0.95, 0.05, 0.0], [0.93, 0.0, 0.07], [0.0, 0.99, 0.01], [0.5, 0.4, 0.1], [0.0, 0.1, 0.85], [0.2, 0.3, 0.5]]
-    ).double()
-    found = moved_text_keys(mapped, soft, foretold, between, 4.0).numpy()
-    for label in range(3):
-        z = np.where(soft.numpy()[:, label] > SURE, soft.numpy()[:, label], 0.0)
-        worth = WORTH * 0.75 / 16 * z.sum() / (z.sum() + FEW)
-        moved = (foretold[label].numpy() / between.numpy() + worth * z @ mapped.numpy()) / (1 / between.numpy() + worth * z.sum())
-        np.testing.assert_allclose(found[label], moved / np.linalg.norm(moved), atol=1e-12)
-    torch.testing.assert_close(moved_text_keys(mapped, soft, foretold, between, 1.0), normalize(foretold, dim=-1))
+    np.testing.assert_allclose(found.scatter.numpy(), scatter / shots**FADE, atol=1e-9)
+    assert found.freedom == pytest.approx(freedom / shots**FADE)
 
 
 # ---- laws
