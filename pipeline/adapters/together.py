@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xmap.pipeline.adapters.adapter import Adapter, artifact_input
 from xmap.pipeline.adapters.own_images import require_images
 from xmap.pipeline.adapters.pool import PoolRequest, require_fitting, work_on
-from xmap.pipeline.run.features import newest_features
+from xmap.pipeline.run.encoded import newest_features
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.names import ADAPTER, IMAGES
 from xmap.stages.train.identity import PoolSpec, TrainSpec
@@ -56,6 +56,8 @@ def learned_together(adapter: Adapter, asked: PoolRequest, store: Store, progres
         raise InputError(
             f"{method} does not use a pool, and these images would be one; name an adapter of xmadapter, or leave out --together."
         )
+    if adapter.scorer.cache.widths:
+        raise InputError(f"{trained.name} is of several encoders, and a pool is learned from by one alone; leave out --together.")
     if asked.keep is False:
         raise InputError("--together learns from features that are kept in the store; leave out --no-keep-features.")
     images, pool = require_images(adapter), _pool(adapter, asked, store, progress)
@@ -83,7 +85,7 @@ def _pool(adapter: Adapter, asked: PoolRequest, store: Store, progress: Progress
     from xmap.stages.extract.stage import extract_images
 
     work = work_on(adapter, asked, store, progress)
-    spec = replace(work.spec, dataset=replace(work.spec.dataset, name=f"{work.spec.dataset.name}-pool"))
+    spec = replace(work.specs[0], dataset=replace(work.pool.dataset, name=f"{work.pool.dataset.name}-pool"))
     return extract_images(work.workplace, image_identity(spec, "xmap predict --together"), spec)
 
 

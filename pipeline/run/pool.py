@@ -26,6 +26,8 @@ from xmap.store.errors import InputError, MethodRefused
 from xmap.store.memory.notes import HASHES, Notes
 
 ESTIMATED, FREE = "estimated", "free"
+# Shots up to which a pool has a say (`stages.methods.xmadapter`).
+HEARD = 2
 # Bytes of a file of class shares.
 MOST = 1 << 24
 
@@ -56,6 +58,14 @@ def pool_of(store: Store, config: XmapConfig, features: Features, rehash: bool =
         if not method_entry(method).pools:
             raise MethodRefused(method, features.name, "it does not use a pool", "name methods that do, with --methods xmadapter")
     spec = _spec(config.run.pool_shares, features)
+    if config.cache.shots > HEARD:
+        said = f"with more than {HEARD} shots a pool has gained nothing, and changes no answer of xmadapter; its class shares are told"
+        return replace(_found(store, config, features, spec, rehash), remarks=(said,))
+    return _found(store, config, features, spec, rehash)
+
+
+def _found(store: Store, config: XmapConfig, features: Features, spec: PoolSpec, rehash: bool) -> Pool:
+    named = config.run.pool
     if _is_data(named) or not has_features(store, named):
         return _extracted(store, config, features, spec, rehash)
     return _stored(store, named, features, spec)

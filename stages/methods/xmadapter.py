@@ -40,6 +40,8 @@ CHUNK = 1024
 IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 100.0, 20.0
 # With so few shots the keys stay as they are: an image left out leaves its class nothing, or one key, to be trained by.
 FROZEN_SHOTS = 2.0
+# With more shots a pool has no say: its gain could not be told from chance.
+POOL_SHOTS = 2.0
 # Opinions are so much softer where they say how strange an image is.
 SOFTNESS = 2.0
 # A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).
@@ -88,14 +90,20 @@ def learn(task: FewShotTask, options: XMAdapterOptions, fixed: Settings, log: Tr
 
 
 def with_pool(task: FewShotTask, options: XMAdapterOptions, fixed: Settings, log: TrainLog, pool: Pool) -> Fitted:
-    """Learn from labels, then once more with what these say of a pool's images; see `stages.methods.maths.unlabelled`."""
+    """Learn from labels, then once more with what these say of a pool's images; see `stages.methods.maths.unlabelled`.
+
+    Beyond `POOL_SHOTS` labels show all that a pool would, and what they have taught stays as it is, bit for bit.
+    """
+    heard = mean_shots(task) <= POOL_SHOTS
     # Where directions are alike, the last bits of sums decide which stand for them, and training depends on that: one order for all pools.
     pool = replace(pool, features=torch.unique(pool.features, dim=0))
     spaces = learn_spaces(task, options.metric)
-    soft, shares = opinion(task, learn(task, options, fixed, NoLog(), spaces), spaces, pool)
-    spread = spread_of(pool.features - spaces.center, soft, spaces.anchor, mean_shots(task))
-    torch.manual_seed(task.seed)
-    fitted = learn(task, options, fixed, log, learn_spaces(task, options.metric, spread))
+    fitted = learn(task, options, fixed, NoLog() if heard else log, spaces)
+    soft, shares = opinion(task, fitted, spaces, pool)
+    if heard:
+        spread = spread_of(pool.features - spaces.center, soft, spaces.anchor, mean_shots(task))
+        torch.manual_seed(task.seed)
+        fitted = learn(task, options, fixed, log, learn_spaces(task, options.metric, spread))
     return replace(fitted, tensors={**fitted.tensors, "pool_shares": shares.float()})
 
 

@@ -48,7 +48,7 @@ def of_pool(images: Artifact) -> Callable[[str], bool]:
 
 def known_by(images: Artifact, wanted: Callable[[str], bool]) -> Array:
     """What the images in the `wanted` tables are known by (n,), 32 bytes each. Raises `ArtifactDamaged`."""
-    vectors = [path for path in _tables(images, wanted) if makers_of(path) is None]
+    vectors = [path for path in _tables(images, wanted) if not makers_of(path)]
     digests = (_digests(rows.features) for rows in plain_rows(vectors, CHUNK))
     return np.concatenate([contents_of(images, wanted), *digests])
 

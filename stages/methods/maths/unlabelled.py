@@ -6,8 +6,8 @@
     S_w      the pool's scatter around the believed class means counts beside the support's, each image for 1/n^4 of a deviation
 
 The labels stay the anchor: class means are p_c and n images of the support first. One shot shows nothing of S_w, and from two on the pool
-was of no use (docs/pool.md), so that its say falls fast. Shares have a part in z alone: what an image is taken for never depends on how
-frequent classes are in the pool.
+was of no use (docs/pool.md), so that its say falls fast and ends with two. Shares have a part in z alone: what an image is taken for
+never depends on how frequent classes are in the pool.
 """
 
 from __future__ import annotations
