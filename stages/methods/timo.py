@@ -35,24 +35,26 @@ def fit(task: FewShotTask, options: TimoOptions, settings: Settings | None, log:
     scale, validation = task.text.logit_scale / 100.0, task.validation
     matched = matches(task)
 
-    @lru_cache(maxsize=1)
-    def guided(guidance: float) -> Tensor:
-        return guided_texts(task, matched, guidance)
-
-    @lru_cache(maxsize=1)
-    def images(share: float) -> dict[str, Tensor]:
-        return joint_discriminant(task, matched, share)
-
     def tensors(chosen: Settings | Mapping[str, float]) -> dict[str, Tensor]:
-        return {"guided": guided(float(chosen["guidance"])), **images(float(chosen["sentences"]))}
+        joined = joint_discriminant(task, matched, float(chosen["sentences"]))
+        return {"guided": guided_texts(task, matched, float(chosen["guidance"])), **joined}
 
     if settings is not None or validation is None:
         fixed = {"sentences": options.initial("sentences"), "guidance": options.initial("guidance")}
         chosen = settings or {**fixed, "alpha": options.initial("alpha") * scale}
         return Fitted(tensors(chosen), chosen, Selection(task.selected_on))
 
+    # The grid runs over alpha inside guidance inside sentences.
+    @lru_cache(maxsize=1)
+    def said(guidance: float) -> Tensor:
+        return task.text.logit_scale * validation.features @ guided_texts(task, matched, guidance).T
+
+    @lru_cache(maxsize=1)
+    def own(share: float) -> Tensor:
+        return evidence(joint_discriminant(task, matched, share), validation.features)
+
     def logits(point: Mapping[str, float]) -> Tensor:
-        return logits_of(tensors(point), task.text.logit_scale, point["alpha"], validation.features)
+        return said(point["guidance"]) + point["alpha"] * own(point["sentences"])
 
     grids = {"sentences": options.grid("sentences"), "guidance": options.grid("guidance"), "alpha": options.grid("alpha", scale)}
     choice = search(grids, validation.labels, logits)
@@ -61,12 +63,8 @@ def fit(task: FewShotTask, options: TimoOptions, settings: Settings | None, log:
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
     """Logits of the guided texts plus alpha times the discriminant; there is no cache to retrieve from."""
-    return Scores(logits_of(fitted.tensors, cache.text.logit_scale, float(fitted.settings["alpha"]), features))
-
-
-def logits_of(tensors: Mapping[str, Tensor], scale: float, alpha: float, features: Tensor) -> Tensor:
-    """`s f w^T + alpha (f d^T + b)` (B, N)."""
-    return scale * features @ tensors["guided"].T + alpha * evidence(tensors, features)
+    guided = cache.text.logit_scale * features @ fitted.tensors["guided"].T
+    return Scores(guided + float(fitted.settings["alpha"]) * evidence(fitted.tensors, features))
 
 
 def sentences_of(text: Text) -> tuple[Tensor, Tensor]:
