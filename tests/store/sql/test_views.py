@@ -74,17 +74,20 @@ def test_affinity_predictions_and_neighbors(open_store: Connection) -> None:
 def test_predictions_of_every_age_stand_in_one_view(tmp_path: Path) -> None:
     shared = {"run": "r", "method": "m", "seed": 1, "sample_id": ["a"], "label": np.array([0]), "predicted": np.array([1])}
     told = {"probability": np.array([0.5]), "raw_probability": np.array([0.25]), "set_size": np.array([2]), "in_set": np.array([True])}
+    said = {"encoder_said": np.array([[1, 0]]), "encoder_share": np.array([[0.5, 0.5]])}
 
     def fill(folder: Path, lacking: tuple[str, ...]) -> None:
         path = folder / "predictions.parquet"
-        write_predictions(path, {**shared, **told}, "f")
+        write_predictions(path, {**shared, **told, **said}, "f")
         write_table(path, read_table(path).drop_columns(list(lacking)), "f")
 
     for name, lacking in {"oldest": LATER, "old": LATER[2:], "new": ()}.items():
         built(tmp_path, Identity("eval", name, {"name": name}), partial(fill, lacking=lacking), {})
     with connect(tmp_path) as connection:
-        found = rows(connection, "SELECT split_part(artifact, '-', 1), raw_probability, set_size, in_set FROM predictions ORDER BY 1")
-    assert found == [("eval/new", 0.25, 2, True), ("eval/old", 0.25, None, None), ("eval/oldest", 0.5, None, None)]
+        found = rows(
+            connection, "SELECT split_part(artifact, '-', 1), raw_probability, set_size, in_set, encoder_said FROM predictions ORDER BY 1"
+        )
+    assert found == [("eval/new", 0.25, 2, True, [1, 0]), ("eval/old", 0.25, None, None, None), ("eval/oldest", 0.5, None, None, None)]
 
 
 def test_artifacts_and_runs(open_store: Connection, filled: tuple[Path, dict[str, Artifact]]) -> None:
