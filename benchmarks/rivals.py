@@ -2,7 +2,7 @@
 
 python -m benchmarks.rivals [--data FOLDER] [--methods NAME,...] [caltech|subsets|imagenet ...]
 
-FOLDER is ../shared/data. With all methods the tables are written into docs/benchmarks.md, with some they are printed alone.
+FOLDER is ../shared/data. The tables are printed, and written into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -192,13 +192,13 @@ def tables(found: Mapping[tuple[str, int], Judged]) -> list[str]:
 
 
 def main() -> None:
-    """Measure and print, and write the sections where every method was measured."""
+    """Measure, print, and write the sections."""
     parser = ArgumentParser(prog=COMMAND)
     parser.add_argument("--data", type=Path, default=DATA.parent)
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods")
     parser.add_argument("worlds", nargs="*", choices=[*WORLDS, []], default=[])
     given = parser.parse_args()
-    names = list(dict.fromkeys([PLAIN, OURS, *given.methods.split(",")]))
+    names = list(dict.fromkeys([PLAIN, OURS, *(METHODS if given.methods is None else given.methods.split(","))]))
     if not (given.data / CALTECH).is_dir() or not (given.data / IMAGENET).is_dir():
         sys.exit(f"{given.data} lacks {CALTECH} or {IMAGENET}; name the folder of the development data by --data.")
     # All is small: threads would wait for each other.
@@ -207,10 +207,8 @@ def main() -> None:
         world = WORLDS[name]
         found, refused = judged(list(world.draws(given.data)), names)
         lines = [f"{world.words} ± is half of a 95 % interval of the paired difference, over rows.", "", *tables(found), *refused]
-        if {*METHODS} <= {*names}:
-            write_section(world.title, f"{COMMAND} {name}", lines)
-        else:
-            print("\n".join(lines))
+        chosen = "" if given.methods is None else f"--methods {given.methods} "
+        write_section(world.title, f"{COMMAND} {chosen}{name}", lines)
 
 
 if __name__ == "__main__":
