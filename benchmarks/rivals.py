@@ -1,8 +1,8 @@
 """How the default stands against every other method, on rows that chose nothing. No test split is opened.
 
-python -m benchmarks.rivals [--data FOLDER] [--methods NAME,...] [caltech|subsets|imagenet ...]
+python -m benchmarks.rivals [--data FOLDER] [--methods NAME,...] [WORLD ...]
 
-FOLDER is ../shared/data. The tables are printed, and written into docs/benchmarks.md.
+FOLDER is ../shared/data, WORLD one of those of `benchmarks.rival_worlds`. Tables are printed, and written into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from benchmarks.calibration import DATA, Data, taken
+from benchmarks.calibration import DATA
 from benchmarks.page import write_section
-from xmap.stages.fewshot.draw import VALIDATION_SHOTS
-from xmap.stages.fewshot.split_index import SplitIndex
-from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text
+from benchmarks.rival_worlds import CALTECH, IMAGENET, WORLDS, Draw
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS, method_entry
@@ -32,20 +29,7 @@ from xmap.store.errors import XmapError
 from xmap.store.formats.tables import Array
 
 COMMAND, OURS, PLAIN = "python -m benchmarks.rivals", "xmadapter", "zero-shot"
-CALTECH, IMAGENET = "caltech69-b32", "imagenet-b32-4shot"
-DRAWS = (1, 2, 3)
-SUBSETS, SUBSET_SHOTS, SUBSET_SIZE, SUBSET_SEED = 20, (1, 2), 20, 5
-FOLD_SHOTS, FOLDS = (1, 3), 4
 TWO_SIDED = 1.96
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What methods are handed, and the rows they are judged by, which chose nothing."""
-
-    shots: int
-    task: FewShotTask
-    kept: Labelled
 
 
 @dataclass
@@ -68,84 +52,6 @@ class Judged:
         gap = np.concatenate(gaps)
         each = np.bincount(rows, gap) - gap.sum() * np.bincount(rows, shares)
         return 100.0 * float(gap.sum()), 100.0 * TWO_SIDED * float(np.sqrt(np.square(each).sum()))
-
-
-def apart(validation: Labelled, shots: int, seed: int) -> tuple[Labelled, Labelled]:
-    """The validation rows that may choose settings, as a training draws them, and the rest."""
-    index = SplitIndex(validation.sample_ids, validation.labels.numpy().astype(np.int32), validation.sample_ids)
-    named = set(index.few(min(shots, VALIDATION_SHOTS), seed).sample_ids)
-    chosen = torch.tensor([one in named for one in validation.sample_ids])
-    return taken(validation, torch.nonzero(chosen)[:, 0]), taken(validation, torch.nonzero(~chosen)[:, 0])
-
-
-def caltech(folder: Path) -> Iterator[Draw]:
-    """All 69 classes, every number of shots."""
-    data = Data(folder / CALTECH)
-    for shots in data.shots:
-        for seed in DRAWS:
-            few, rest = apart(data.validation, shots, seed)
-            yield Draw(shots, FewShotTask(data.text, data.support(shots), few, seed, "validation"), rest)
-
-
-def subsets(folder: Path) -> Iterator[Draw]:
-    """Twenty random classes at a time, at one and two shots."""
-    data = Data(folder / CALTECH)
-    random = np.random.default_rng(SUBSET_SEED)
-    chosen = [torch.from_numpy(np.sort(random.permutation(data.text.classes)[:SUBSET_SIZE])) for _ in range(SUBSETS)]
-    for shots in SUBSET_SHOTS:
-        for seed, classes in enumerate(chosen, 1):
-            few, rest = apart(of_classes(data.validation, classes), shots, seed)
-            support, names = data.support(shots), tuple(data.text.names[one] for one in classes.tolist())
-            drawn = of_classes(Labelled(support.sample_ids, support.labels, support.views), classes)
-            support = Support.of(drawn.sample_ids, drawn.labels, drawn.features, shots, len(classes))
-            text = Text(names, data.text.weights[classes], data.text.logit_scale)
-            yield Draw(shots, FewShotTask(text, support, few, seed, "validation"), rest)
-
-
-def imagenet(folder: Path) -> Iterator[Draw]:
-    """A thousand classes: each support image of a class is kept back in turn, and one or three of the others are the support."""
-    data = Data(folder / IMAGENET)
-    support = data.support(FOLDS)
-    place = torch.arange(len(support)) % FOLDS
-    for shots in FOLD_SHOTS:
-        for fold in range(FOLDS):
-            given = torch.isin(place, torch.tensor([(fold + 1 + step) % FOLDS for step in range(shots)]))
-            few = replace(support.take(torch.nonzero(given)[:, 0]), shots=shots)
-            yield Draw(shots, FewShotTask(data.text, few, None, 1, "none"), support.plain(torch.nonzero(place == fold)[:, 0]))
-
-
-def of_classes(samples: Labelled, classes: Tensor) -> Labelled:
-    """The samples of some sorted classes, which are numbered anew."""
-    few = taken(samples, torch.nonzero(torch.isin(samples.labels, classes))[:, 0])
-    return Labelled(few.sample_ids, torch.searchsorted(classes, few.labels), few.features)
-
-
-@dataclass(frozen=True)
-class World:
-    """A set of draws, and in words what is drawn."""
-
-    title: str
-    words: str
-    draws: Callable[[Path], Iterator[Draw]]
-
-
-WORLDS: Mapping[str, World] = {
-    "caltech": World(
-        "Rivals: Caltech, 69 classes",
-        f"{len(DRAWS)} draws of the validation rows that choose settings, min(K, {VALIDATION_SHOTS}) a class; judged by the other rows.",
-        caltech,
-    ),
-    "subsets": World(
-        "Rivals: Caltech, 20 classes at a time",
-        f"{SUBSETS} random subsets of {SUBSET_SIZE} classes, support and validation cut to them; judged by rows that chose nothing.",
-        subsets,
-    ),
-    "imagenet": World(
-        "Rivals: ImageNet, 1,000 classes",
-        f"{FOLDS} folds of the support of {FOLDS} a class: one image a class is kept back and judges; without validation rows.",
-        imagenet,
-    ),
-}
 
 
 def answered(name: str, draw: Draw) -> Array:
