@@ -33,6 +33,7 @@ class Section:
 DIGITS = ("--data", "digits", "--model", "xmap-tiny", "--template", TEMPLATE, "--views", "0", "--shots", "16", "--seeds", "1,2,3")
 SECTIONS = (
     Section("Digits, 10 classes, 16 shots: class texts and encoder", "", ("text", "backbone", "shots", *DIGITS), ("text", "backbone")),
+    Section("Digits, 10 classes, 16 shots: a second encoder", "", ("encoders", *DIGITS)),
     Section(
         "Caltech, 69 classes, ViT-B/32, 16 shots",
         "caltech69-b32",

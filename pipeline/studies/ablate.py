@@ -111,7 +111,7 @@ class _Worker:
         config = self._config.override(variant.config)
         if "run.pool_shares" in variant.config and not config.run.pool:
             raise InputError("no pool is named; give images without labels with --pool.")
-        if "encoder.model" in variant.config and config.run.features:
+        if {"encoder.model", "run.also_model"} & variant.config.keys() and config.run.features:
             raise InputError("stored features are of one encoder; give --data to compare encoders.")
         # By the whole config: a variant that restates the default is not trained again.
         key = config.model_dump_json()

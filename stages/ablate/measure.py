@@ -124,7 +124,7 @@ def train_variant(inputs: Inputs, options: MethodOptions, seed: int, device: str
     task_alone = replace(task, pool=pool).to(device).without_validation()
     with repeatable(seed, device), threads_for(product_size(task_alone, options)):
         fitted = load_method(METHOD).fit(task_alone, options, None, NoLog())
-    return Trained(on_device(fitted, "cpu"), Cache(task.text, task.support.segments), task.validation, seed, cache.fingerprint)
+    return Trained(on_device(fitted, "cpu"), Cache.of(task), task.validation, seed, cache.fingerprint)
 
 
 def hits(trained: Trained, variant: Variant) -> Array:

@@ -117,6 +117,11 @@ ABLATIONS: Mapping[str, Ablation] = {
         "encoder",
         (DEFAULT, *(Variant(model, config={"encoder.model": model}) for model in ("xmap-tiny", "xmap-tiny-vit"))),
     ),
+    "encoders": Ablation(
+        "What does a second encoder give?",
+        "encoders beside the first",
+        (DEFAULT, Variant("xmap-tiny-vit", config={"run.also_model": ("xmap-tiny-vit",)})),
+    ),
 }
 # Not a table of accuracies: how well scores of a sample find the ones that are answered wrongly.
 HARD_SAMPLES = "hard-samples"
