@@ -7,6 +7,7 @@ hold, and it is said. Features are extracted or imported into a temporary store.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from xmap.cli.demo import TEMPLATE
 from xmap.stages.datasets.digits import write_digits
 
 PAGE = Path(__file__).parent / "ablations.md"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -32,6 +34,11 @@ class Section:
 
 DIGITS = ("--data", "digits", "--model", "xmap-tiny", "--template", TEMPLATE, "--views", "0", "--shots", "16", "--seeds", "1,2,3")
 SECTIONS = (
+    Section(
+        "Digits, 1 shot: sentences that describe the classes",
+        "",
+        ("descriptions", *DIGITS[:-3], "1", *DIGITS[-2:], "--descriptions", "digits.json"),
+    ),
     Section("Digits, 10 classes, 16 shots: class texts and encoder", "", ("text", "backbone", "shots", *DIGITS), ("text", "backbone")),
     Section("Digits, 10 classes, 16 shots: a second encoder", "", ("encoders", *DIGITS)),
     Section(
@@ -86,6 +93,7 @@ def _body(section: Section) -> str:
             _xmap(["import", "tip-adapter", str(SHARED / section.source), "--name", section.source, "--quiet"], place)
         else:
             write_digits(Path(place) / "digits")
+            shutil.copy(EXAMPLES / "digits.json", place)
         printed = _xmap(["ablate", *section.words, "--out", "ablations", "--quiet"], place)
         pictures = [_keep(Path(place) / "ablations" / f"{name}.svg", section) for name in section.figures]
     text = "\n".join(line.rstrip() for line in printed.splitlines() if not line.startswith("written:"))

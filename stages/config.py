@@ -50,6 +50,10 @@ class DataConfig(Config):
     templates: Annotated[tuple[Template, ...], Field(min_length=1), TEXTS] = Field(
         ("a photo of a {}.",), description="Prompts, averaged; {} is the class name."
     )
+    descriptions: str = Field(
+        "",
+        description="JSON (class: list of sentences) or CSV or TSV (class, sentence): sentences that describe classes, beside the prompts.",
+    )
     split_seed: int = Field(1, description="Draws the splits where the data has none.")
     val_share: float = Field(0.2, ge=0.0, lt=1.0, description="Share of each class that becomes validation where there is no split.")
     test_share: float = Field(0.3, gt=0.0, lt=1.0, description="Share of each class that becomes test where there is no split.")

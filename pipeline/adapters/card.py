@@ -109,6 +109,7 @@ def _data(facts: Facts) -> str:
         "images learned from": f"{data['support']:,}, drawn with seed {facts['seed']}; {data['views']} views of each",
         "images without labels learned from": code(pool_words(facts["pool"])) if "pool" in facts else "none",
         "tables that correct labels": corrections or "none",
+        **({"sentences that describe classes": f"{data['sentences']:,}, beside the prompts"} if "sentences" in data else {}),
         "licence of the images": UNKNOWN,
     }
     remarks = "".join(f"- {code(remark)}\n" for remark in data.get("remarks", ()))

@@ -90,6 +90,7 @@ def _data(adapter: Adapter) -> dict[str, Any]:
     """The data set: its name, the images of each split and what was said of them, where its features are still in the store."""
     cache = adapter.cache_artifact
     found: dict[str, Any] = {"name": adapter.dataset, "support": cache.summary["entries"], "views": cache.summary["views"]}
+    found |= {name: adapter.texts.summary[name] for name in ("sentences",) if name in adapter.texts.summary}
     images = images_of(adapter)
     if images is None:
         return found

@@ -90,6 +90,11 @@ class Features:
         """Whether others extracted them: then there is no text tower at hand."""
         return "encoder" not in self.texts.fields
 
+    @property
+    def described(self) -> bool:
+        """Whether sentences of the user's own describe the classes."""
+        return "sentences" in self.texts.fields
+
 
 def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Features:
     """The features that `config` asks for, of all its encoders.
@@ -101,7 +106,13 @@ def features_of(store: Store, config: XmapConfig, rehash: bool = False) -> Featu
             raise InputError(
                 "--also-model encodes images, and --features names stored features; give --data, or name others by --also-features."
             )
-        return _stored(store, config)
+        found = _stored(store, config)
+        if config.data.descriptions and not found.described:
+            raise InputError(
+                f"features {found.name!r} are stored with texts that have no sentences, and --descriptions is read beside --data; "
+                "extract them with --data DIR and --descriptions FILE, or leave --descriptions out."
+            )
+        return found
     if not config.data.data:
         raise InputError("no images named: give --data FOLDER, set [data] data in xmap.toml, or use stored features with --features NAME.")
     return _extracted(store, config, rehash)
@@ -214,7 +225,7 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     first = Features.of(
         seen[0],
         counts=_counts(dataset),
-        remarks=(*dataset.remarks, *said, *said_of_weights(config.encoder)),
+        remarks=(*dataset.remarks, *dataset.text_remarks, *said, *said_of_weights(config.encoder)),
         encoder=encoders[0],
         at_hand=AtHand.of(store, specs[0], config.run),
         doubts=doubts,

@@ -166,6 +166,8 @@ def _texts(store: Store, features: Features, config: XmapConfig, rehash: bool) -
     if config.text.text == "prompts":
         shared = Step(features.texts, f"text features of {features.name}", features.build_texts)
         return dict.fromkeys(config.run.seeds, shared)
+    if features.described:
+        raise InputError("--text coop tunes one prompt for all classes, and --descriptions gives sentences to each; leave one of them out.")
     encoder = encoder_of(store, config, features, rehash)
     return {seed: _coop(features, config, encoder, seed) for seed in config.run.seeds}
 

@@ -31,7 +31,7 @@ def source_of(config: XmapConfig) -> dict[str, Json]:
 
 def _without_secrets(config: Config) -> Fields:
     # Prompts say nothing of where images are, and the text features name them.
-    table: dict[str, Json] = config.model_dump(mode="json", exclude={"templates"})
+    table: dict[str, Json] = config.model_dump(mode="json", exclude={"templates", "descriptions"})
     return {name: _stated(value) for name, value in table.items()}
 
 

@@ -114,12 +114,12 @@ class _Worker:
         if {"encoder.model", "run.also_model"} & variant.config.keys() and config.run.features:
             raise InputError("stored features are of one encoder; give --data to compare encoders.")
         # By the whole config: a variant that restates the default is not trained again.
-        key = config.model_dump_json()
+        key = f"{config.model_dump_json()} {variant.guided}"
         if key not in self._known:
-            self._known[key] = self._train(config)
+            self._known[key] = self._train(config, variant.guided)
         return self._known[key]
 
-    def _train(self, config: XmapConfig) -> list[Trained]:
+    def _train(self, config: XmapConfig, guided: bool) -> list[Trained]:
         from xmap.stages.ablate.measure import Inputs, train_variant
         from xmap.stages.machine.device import resolve_device
 
@@ -135,7 +135,7 @@ class _Worker:
             # Where the support is fixed, all seeds share one cache.
             cache = caches[min(place, len(caches) - 1)]
             inputs = Inputs(images, built[cache.inputs["texts"]], built[cache.fingerprint], *pooled)
-            trained.append(train_variant(inputs, config.options(METHOD), seed, device))
+            trained.append(train_variant(inputs, config.options(METHOD), seed, device, guided))
         return trained
 
 

@@ -35,7 +35,7 @@ def pictures_of(store: Store, images: Artifact | None, data: str = "", max_pixel
         config = config.model_copy(update={"data": data}) if data else config
         # What a received store remembers of files is not believed either.
         # Only ids and places are asked for: no label is corrected and no rule followed, which may be a stranger's that never ends.
-        config = config.model_copy(update={"labels": (), "train_per_class": None, "group_by": ""})
+        config = config.model_copy(update={"labels": (), "train_per_class": None, "group_by": "", "descriptions": ""})
         dataset = open_dataset(config, Notes(store.root / HASHES) if noted else Notes(), lambda places: np.zeros(len(places), DIGEST))
     except XmapError as error:
         return Pictures(remarks=(f"the images are not shown: {error} {REMEDY}",))

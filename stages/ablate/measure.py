@@ -109,13 +109,17 @@ class Ranking:
     ci_kind: str
 
 
-def train_variant(inputs: Inputs, options: MethodOptions, seed: int, device: str) -> Trained:
-    """Fit the method with its default settings. Raises `InputError` without a validation split."""
+def train_variant(inputs: Inputs, options: MethodOptions, seed: int, device: str, guided: bool = True) -> Trained:
+    """Fit the method with its default settings; where it is not `guided`, sentences of a class count alike.
+
+    Raises `InputError` without a validation split.
+    """
     images, texts, cache = inputs.images, inputs.texts, inputs.cache
     if VAL not in splits_of(images):
         raise InputError(f"features {images.name!r} have no validation split, which ablations are measured on; give --val-share 0.2.")
     opened = OpenCache(cache, texts)
     task = assemble(images, opened, Beside.of(images, opened.values.sample_ids), TrainSpec(METHOD, options, seed, "paper"))
+    task = task if guided else replace(task, text=task.text.unguided)
     if task.validation is None:
         raise InputError(f"features {images.name!r} hold no readable validation image, which ablations are measured on.")
     pool = None
@@ -227,7 +231,7 @@ def _hard_columns(trained: Trained) -> dict[str, Array]:
             images.append(scores.image)
             texts.append(scores.text)
         wrong.append(scores.logits.argmax(1) != samples.labels[part])
-    zero_shot = trained.cache.text.logits(samples.features).softmax(1)
+    zero_shot = trained.cache.text.unguided.logits(samples.features).softmax(1)
     columns: dict[str, Tensor] = {
         DISAGREEMENT: disagreement(torch.cat(images), torch.cat(texts), Means.kept(trained.fitted.settings)),
         FOCAL: (1.0 - zero_shot.amax(1)).square(),

@@ -21,7 +21,7 @@ class Variant:
     """One setting of what an ablation varies.
 
     `config` are overrides keyed `section.field`. Of a fitted adapter, `settings` replaces scoring settings and `scaled`
-    multiplies them; `keys` keeps so many image keys a class.
+    multiplies them; `keys` keeps so many image keys a class. With `guided` false, sentences of a class count alike in all that is fitted.
     """
 
     name: str
@@ -29,11 +29,12 @@ class Variant:
     settings: Mapping[str, float] = field(default_factory=dict)
     scaled: Mapping[str, float] = field(default_factory=dict)
     keys: int | None = None
+    guided: bool = True
 
     @property
     def plain(self) -> bool:
         """Whether nothing is changed."""
-        return not (self.config or self.settings or self.scaled or self.keys)
+        return self.guided and not (self.config or self.settings or self.scaled or self.keys)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ ABLATIONS: Mapping[str, Ablation] = {
         "Do images without labels help?",
         "class shares believed of the pool",
         (DEFAULT, Variant("no pool", config={"run.pool": ""}), *(Variant(name, config={"run.pool_shares": name}) for name in POOLED)),
+    ),
+    "descriptions": Ablation(
+        "What do sentences that describe the classes give, and weighing them by the images?",
+        "texts of a class",
+        (DEFAULT, Variant("sentences alike", guided=False), Variant("prompts alone", config={"data.descriptions": ""})),
     ),
     "backbone": Ablation(
         "Does it hold for another encoder?",

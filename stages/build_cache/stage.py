@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
+import torch
 
 from xmap.stages.build_cache.identity import AUTO
 from xmap.stages.build_cache.index_choice import choose_index
@@ -21,6 +22,7 @@ from xmap.stages.config import CacheConfig, read_as
 from xmap.stages.datasets.dataset import VAL
 from xmap.stages.fewshot.cache import IMAGE_INDEX, TEXT_INDEX
 from xmap.stages.fewshot.cached import VALUES, more_texts_file
+from xmap.stages.fewshot.class_texts import read_class_texts
 from xmap.stages.fewshot.draw import Drawn, draw_support, even_rows, index_split, splits_of, take_parts, take_samples
 from xmap.stages.fewshot.load import labelled, load_text, require_same_encoder, support_of
 from xmap.stages.fewshot.task import Support, Text
@@ -33,6 +35,7 @@ from xmap.store.errors import InputError
 from xmap.store.formats.features import TextFeatures, write_texts
 from xmap.store.formats.index import FLAT, VectorIndex
 from xmap.store.formats.log import write_values
+from xmap.store.formats.sentences import SENTENCES_TABLE, write_sentences
 from xmap.store.formats.tables import Array
 
 # Samples whose views are in memory at once; one chunk holds the largest few-shot support in use, 16 of 1,000 classes.
@@ -67,7 +70,11 @@ def build_cache(
             keys = _Keys(images, drawn, config.shots, text.classes, scratch)
             require_same_encoder(images, texts, keys.width, text)
             progress.advance(1)
+            labels = torch.from_numpy(keys.labels.astype(np.int64))
+            chunks = (torch.from_numpy(chunk.copy()) for chunk in keys.chunks())
+            text = text.guided(chunks, labels, torch.bincount(labels, minlength=text.classes))
             facts = _index_keys(keys, config, progress, held.path / IMAGE_INDEX, lambda: _queries(images))
+        _write_sentences(held, text, texts)
         # One key a class: always exact, whatever the image side needs.
         VectorIndex.build(text.weights.numpy(), FLAT).save(held.path / TEXT_INDEX)
         write_values(held.path / VALUES, keys.sample_ids, keys.labels, text.names, identity.fingerprint)
@@ -168,6 +175,14 @@ def _told(factory: str, index: VectorIndex, found: float, wanted: float) -> str:
     effort = "" if index.effort is None else f", searching {index.effort} of {index.most_effort}"
     short = "" if found >= wanted else f"; {wanted:g} was wanted: choose an index with finer codes, or Flat"
     return f"index {factory}: recall {found:.3f} of the {NEAREST} nearest keys{effort}{short}."
+
+
+def _write_sentences(draft: Draft, text: Text, texts: Artifact) -> None:
+    """Write how much each sentence counts, where classes are described."""
+    if text.sentence_classes is not None and text.sentence_weights is not None:
+        prompts = read_class_texts(texts).prompts
+        classes, weights = text.sentence_classes.numpy(), text.sentence_weights.numpy()
+        write_sentences(draft.path / SENTENCES_TABLE, classes, prompts, weights, draft.identity.fingerprint)
 
 
 def _summary(keys: _Keys, text: Text, drawn: Drawn, config: CacheConfig, seed: int | None) -> dict[str, Json]:

@@ -134,7 +134,8 @@ class Samples:
 class Dataset:
     """Samples sorted by id within each split, class names in label order, and prompts.
 
-    `remarks` are sentences a person should see: splits that were drawn, empty classes, files left out.
+    `remarks` are sentences a person should see: splits that were drawn, empty classes, files left out. `sentences` describe each class
+    beside the templates, where anybody has described any, and `text_remarks` are on these: they say nothing of images.
     """
 
     name: str
@@ -142,10 +143,23 @@ class Dataset:
     classes: tuple[str, ...]
     templates: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    sentences: tuple[tuple[str, ...], ...] = ()
+    text_remarks: tuple[str, ...] = ()
 
     def split(self, name: str) -> Samples:
         """The samples of one split, sorted by id."""
         return self.samples.take(self.samples.split(name))
+
+    def prompts(self) -> Iterator[tuple[int, str, str]]:
+        """What the encoder reads of each class, class by class: its label, a template or a sentence, and the text.
+
+        A sentence stands as it is; one that a filled template says already is not said twice.
+        """
+        for label, name in enumerate(self.classes):
+            filled = [template.replace("{}", name) for template in self.templates]
+            yield from ((label, template, prompt) for template, prompt in zip(self.templates, filled, strict=True))
+            described = self.sentences[label] if self.sentences else ()
+            yield from ((label, sentence, sentence) for sentence in described if sentence not in filled)
 
     def taking(self, rows: Array, *remarks: str) -> Dataset:
         """The data set of some of its samples, and more remarks."""

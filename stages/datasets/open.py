@@ -18,6 +18,7 @@ from xmap.stages.datasets.dataset import Dataset, forgotten
 from xmap.stages.datasets.places.place import Location, location, shown
 from xmap.stages.datasets.sources.containers import is_pattern
 from xmap.stages.datasets.sources.corrections import corrected
+from xmap.stages.datasets.sources.descriptions import described
 from xmap.stages.datasets.sources.folder import FlatFolderSource, FolderSource
 from xmap.stages.datasets.sources.parquet import ParquetSource
 from xmap.stages.datasets.sources.remote_folder import RemoteFolderSource
@@ -87,7 +88,7 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
     right = corrected(divided, config.labels, read)
-    return keep(right, config)
+    return described(keep(right, config), config.descriptions)
 
 
 def open_pool(data: str, notes: Notes, root: str = "") -> Dataset:

@@ -101,6 +101,8 @@ def text_identity(spec: ExtractSpec, command: str = COMMAND) -> Identity:
         "classes": list(spec.dataset.classes),
         "templates": list(spec.dataset.templates),
         "batch_size": TEXT_BATCH,
+        # Where nobody describes any, nothing is said of sentences: the fields are as they always were.
+        **({"sentences": _sentences(spec.dataset)} if spec.dataset.sentences else {}),
     }
     return Identity(TEXTS, spec.name, fields, command=command)
 
@@ -109,6 +111,11 @@ def projection_identity(texts: Identity, command: str) -> Identity:
     """What the text tower gives for the prompts of `texts` before its projection: apart from `texts`, which so stay what they are."""
     fields = {"schema": PROJECTION_SCHEMA, "encoder": texts.fields["encoder"], "batch_size": TEXT_BATCH}
     return Identity(PROJECTION, texts.name, fields, {"texts": texts.fingerprint}, command, texts.source)
+
+
+def _sentences(dataset: Dataset) -> dict[str, Json]:
+    """The sentences of each class that has any, by its name."""
+    return {name: list(said) for name, said in zip(dataset.classes, dataset.sentences, strict=True) if said}
 
 
 def parts(identity: Identity) -> dict[str, str]:

@@ -69,28 +69,28 @@ def encode_images(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tupl
 def encode_texts(workplace: Workplace, draft: Draft, spec: ExtractSpec) -> tuple[Summary, str]:
     """Fill `draft` with texts.parquet, in batches of one size; returns the artifact's summary and the device that was used."""
     dataset, progress = spec.dataset, workplace.progress
-    pairs = [(label, template) for label in range(len(dataset.classes)) for template in dataset.templates]
-    prompts = [template.replace("{}", dataset.classes[label]) for label, template in pairs]
+    labels, templates, prompts = zip(*dataset.prompts(), strict=True)
     encoded, device = _encoded(workplace, spec.encoder, prompts)
     cut = [prompt for answer in encoded for prompt in answer.cut]
     if cut:
         progress.say(f"{len(cut)} prompts are longer than the encoder reads and were cut, such as {cut[0]!r}")
     features = np.concatenate([answer.features for answer in encoded])
+    ids = np.asarray(labels, dtype=np.int32)
     # By the first prompt of each: positions in a batch may differ in the last bits, and zero has two signs.
-    for line in sharing_said(sharing(dataset.classes, features[:: len(dataset.templates)].round(4) + 0.0)):
+    firsts = np.searchsorted(ids, np.arange(len(dataset.classes)))
+    for line in sharing_said(sharing(dataset.classes, features[firsts].round(4) + 0.0)):
         progress.say(line)
-    ids = np.asarray([label for label, _ in pairs], dtype=np.int32)
-    names, templates = tuple(dataset.classes[label] for label, _ in pairs), tuple(template for _, template in pairs)
+    names = tuple(dataset.classes[label] for label in labels)
     write_texts(draft.path / TEXTS, TextFeatures(ids, names, templates, features), draft.identity.fingerprint)
-    about = _about(spec, encoded[0].logit_scale)
-    return {**about, "templates": list(dataset.templates), "cut_prompts": len(cut)}, device
+    summary: Summary = {**_about(spec, encoded[0].logit_scale), "templates": list(dataset.templates), "cut_prompts": len(cut)}
+    described = {"sentences": len(prompts) - len(dataset.classes) * len(dataset.templates)} if dataset.sentences else {}
+    return {**summary, **described}, device
 
 
 def encode_unprojected(workplace: Workplace, draft: Draft, texts: Artifact, encoder: EncoderIdentity) -> tuple[Summary, str]:
     """Fill `draft` with what the tower of `encoder` gives before its projection for the prompts of `texts`; the summary and the device."""
     rows = read_texts(texts.file(TEXTS))
-    prompts = [template.replace("{}", name) for template, name in zip(rows.templates, rows.class_names, strict=True)]
-    encoded, device = _encoded(workplace, encoder, prompts, projected=False)
+    encoded, device = _encoded(workplace, encoder, rows.prompts, projected=False)
     projection = workplace.engine.call(_projection, encoder, device)
     features = np.concatenate([answer.features for answer in encoded])
     write_unprojected(draft.path / UNPROJECTED, Unprojected(rows.class_ids, features, projection))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -39,7 +40,16 @@ class OpenCache:
 
     @cached_property
     def text(self) -> Text:
-        """The class texts. Raises `InputError` for a single class."""
+        """The class texts, where classes are described with sentences weighed by its keys. Raises `InputError` for a single class."""
+        text = self._unguided
+        if text.sentences is None:
+            return text
+        if text.classes != len(self._classes):
+            raise self._damaged(f"its {len(self._classes)} classes are not the {text.classes} of its texts")
+        return text.guided(self._chunks(), self.segments.labels, self.segments.counts)
+
+    @cached_property
+    def _unguided(self) -> Text:
         return load_text(self.texts)
 
     @property
@@ -50,7 +60,7 @@ class OpenCache:
     @property
     def width(self) -> int:
         """C, the width of features and keys."""
-        return sum(self.widths) or int(self.text.weights.shape[1])
+        return sum(self.widths) or int(self._unguided.weights.shape[1])
 
     @cached_property
     def more_texts(self) -> tuple[Text | None, ...]:
@@ -66,8 +76,8 @@ class OpenCache:
         return Text(self.text.names, torch.from_numpy(rows.features.astype(np.float32)), scale)
 
     def zero_shot(self, features: Tensor) -> Tensor:
-        """Zero-shot logits (B, N) of unit features (B, C): those of the first encoder, which has the class texts."""
-        return self.text.logits(part_of(features, self.widths, 0))
+        """Zero-shot logits (B, N) of unit features (B, C): those of the first encoder, which has the class texts; no image has a say."""
+        return self._unguided.logits(part_of(features, self.widths, 0))
 
     @cached_property
     def values(self) -> Values:
@@ -87,8 +97,10 @@ class OpenCache:
     @cached_property
     def space(self) -> Space:
         """The space of its image keys in which images of one class lie alike."""
-        chunks = (self.index.keys(slice(row, row + CHUNK)) for row in range(0, len(self.values), CHUNK))
-        return Space.of(map(self._finite, chunks), self.segments)
+        return Space.of(self._chunks(), self.segments)
+
+    def _chunks(self) -> Iterator[Tensor]:
+        return (self._finite(self.index.keys(slice(row, row + CHUNK))) for row in range(0, len(self.values), CHUNK))
 
     def _finite(self, keys: Array) -> Tensor:
         if not np.isfinite(keys).all():

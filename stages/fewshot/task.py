@@ -9,77 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.pool import Pool
+from xmap.stages.fewshot.text import Before as Before
+from xmap.stages.fewshot.text import Text as Text
+from xmap.stages.fewshot.text import text_of as text_of
 from xmap.stages.fewshot.wide import Widths, columns_of, part_of
 from xmap.store.formats.index import VectorIndex
-
-
-@dataclass(frozen=True)
-class Before:
-    """What a text tower gives before its projection: unit `features` (N, E) of the classes; and the `projection` (E, C). Both float32."""
-
-    features: Tensor
-    projection: Tensor
-
-    def to(self, device: str) -> Before:
-        """The same with its tensors on `device`."""
-        return Before(self.features.to(device), self.projection.to(device))
-
-
-@dataclass(frozen=True)
-class Text:
-    """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`.
-
-    Where classes are described: unit `sentences` (S, C) float32, filled templates among them, sorted by `sentence_classes` (S,) int64; and
-    `means` (N, C), what `weights` are before images guide them, where they do.
-    """
-
-    names: tuple[str, ...]
-    weights: Tensor
-    logit_scale: float
-    sentences: Tensor | None = None
-    sentence_classes: Tensor | None = None
-    means: Tensor | None = None
-    before: Before | None = None
-
-    @property
-    def classes(self) -> int:
-        return len(self.names)
-
-    @property
-    def unguided(self) -> Text:
-        """The same without any say of images: each sentence of a class counts alike."""
-        return self if self.means is None else replace(self, weights=self.means, means=None)
-
-    def to(self, device: str) -> Text:
-        """The same texts with their tensors on `device`."""
-        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Before)}
-        return replace(self, **tensors)
-
-    def take(self, rows: Tensor) -> Text:
-        """The texts of the given classes, numbered anew in that order."""
-        names, before = tuple(self.names[row] for row in rows.tolist()), self.before
-        taken = replace(self, names=names, weights=self.weights[rows], means=None if self.means is None else self.means[rows])
-        taken = replace(taken, before=before and replace(before, features=before.features[rows]))
-        if self.sentences is None or self.sentence_classes is None:
-            return taken
-        classes, places = torch.nonzero(self.sentence_classes[None] == rows[:, None]).T
-        return replace(taken, sentences=self.sentences[places], sentence_classes=classes)
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Zero-shot logits `s f W^T` (B, N) of unit features (B, C)."""
-        return self.logit_scale * features @ self.weights.T
-
-
-def text_of(text: Text, more: tuple[Text | None, ...], encoder: int) -> Text | None:
-    """The class texts of an encoder, numbered from 0: `text` of the first, of the others those in `more`, None without a text tower."""
-    return (text, *more)[encoder]
 
 
 @dataclass(frozen=True)
@@ -289,4 +229,6 @@ class FewShotTask:
         mask = torch.ones(len(self.support), dtype=torch.bool, device=held.device)
         mask[held] = False
         rest = self.support.take(torch.nonzero(mask).flatten())
-        return replace(self, support=rest, validation=self.support.plain(held))
+        # Held-out samples have no say in how sentences are weighed either.
+        text = self.text if self.text.means is None else self.text.guided([rest.keys], rest.labels, rest.segments.counts)
+        return replace(self, text=text, support=rest, validation=self.support.plain(held))

@@ -1,4 +1,4 @@
-"""CLIP zero-shot: logits `s f W^T` (Radford et al., 2021). Nothing is fitted."""
+"""CLIP zero-shot: logits `s f W^T` (Radford et al., 2021). Nothing is fitted, and no image has a say in how sentences are weighed."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def fit(task: FewShotTask, options: ZeroShotOptions, settings: Settings | None, 
 
 def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved | None = None) -> Scores:
     """Logits `s f W^T`."""
-    return Scores(cache.text.logits(features))
+    return Scores(cache.text.unguided.logits(features))

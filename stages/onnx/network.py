@@ -62,7 +62,7 @@ class Network(torch.nn.Module):
         found = {
             "probabilities": (logits / self._fitted.calibration.temperature).softmax(1),
             "logits": logits,
-            "zero_shot": text.logits(features).softmax(1),
+            "zero_shot": text.unguided.logits(features).softmax(1),
             "affinity_image": scores.image,
             "affinity_text": scores.text,
             "gamma": None if scores.gamma is None else scores.gamma.expand(features.shape[0]),
@@ -75,7 +75,8 @@ class Network(torch.nn.Module):
     def tensors(self) -> list[Tensor]:
         """What it holds beside the encoder's own: the adapter's, the texts', the space's and the keys that neighbours are of."""
         space = self._space
-        held = (self._cache.text.weights, space.center, space.root, space.classes, self._keys)
+        text = self._cache.text
+        held = (text.weights, *(() if text.means is None else (text.means,)), space.center, space.root, space.classes, self._keys)
         return [*held, *(tensor for name, tensor in self._fitted.tensors.items() if name != "keys")]
 
     def _nearest(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,8 @@ FACTS = (
 SUSPECTS = 100
 # Of a run, those shown that supported most wrong answers.
 MISLEADING = 20
+# Of the sentences of a class, those shown.
+HEAVIEST = 3
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,11 @@ def gather(connection: Connection, runs: Sequence[Run], limit: int) -> dict[str,
             report["series"] += _series(connection, run, len(report["runs"]) - 1, ids)
         report["differences"] += _differences(connection, members, first)
         shown = _shown(report["series"][first:], [*ids, *beside])
+        caches = {adapter.inputs["cache"] for adapter in members[0].adapters.values() if "cache" in adapter.inputs}
         report["tasks"].append({
             "classes": list(classes),
             "words": words_of(classes),
-            "prompts": _prompts(members[0].texts),
+            "prompts": _prompts(members[0].texts, samples.sentences(connection, caches)),
             "samples": ids,
             "labels": samples.labels_of(connection, [run.path for run in members], ids),
             "total": total,
@@ -207,13 +210,22 @@ def _by_seed(result: Mapping[str, Any], other: Mapping[str, Any]) -> Array | Non
     return np.asarray(gaps) if varies and len(gaps) > 1 else None
 
 
-def _prompts(texts: Artifact) -> list[str]:
-    """For each class its prompt, or one of them and how many they are."""
+def _prompts(texts: Artifact, weighed: Mapping[int, Sequence[tuple[str, float]]]) -> list[str]:
+    """For each class its prompt, or one of them and how many they are; where they are `weighed`, the heaviest with their weights."""
     rows = read_class_texts(texts)
     found: dict[int, list[str]] = {}
-    for label, name, template in zip(rows.class_ids.tolist(), rows.class_names, rows.templates, strict=True):
-        found.setdefault(label, []).append(template.replace("{}", name))
-    return [prompts[0] if len(prompts) == 1 else f"{prompts[0]} (and {len(prompts) - 1} more)" for _, prompts in sorted(found.items())]
+    for label, prompt in zip(rows.class_ids.tolist(), rows.prompts, strict=True):
+        found.setdefault(label, []).append(prompt)
+    return [_heaviest(weighed[label]) if label in weighed else _first(prompts) for label, prompts in sorted(found.items())]
+
+
+def _first(prompts: Sequence[str]) -> str:
+    return prompts[0] if len(prompts) == 1 else f"{prompts[0]} (and {len(prompts) - 1} more)"
+
+
+def _heaviest(weighed: Sequence[tuple[str, float]]) -> str:
+    said = "; ".join(f"{sentence} ({100 * weight:.0f} %)" for sentence, weight in weighed[:HEAVIEST])
+    return said if len(weighed) <= HEAVIEST else f"{said}; and {len(weighed) - HEAVIEST} more"
 
 
 def _shown(rows: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,19 @@ select sample_id, any_value(content) as content from samples where artifact in (
 group by 1 having count(distinct content) = 1"""  # noqa: S608
     table = connection.query(query)
     return dict(zip(table["sample_id"].to_pylist(), table["content"].to_pylist(), strict=True))
+
+
+def sentences(connection: Connection, caches: Collection[str]) -> dict[int, list[tuple[str, float]]]:
+    """The sentences of each class with their mean weights in caches of these fingerprints, the heaviest first."""
+    listed = ", ".join(map(literal, sorted(caches))) or "''"
+    rows = connection.query(f"""
+select label, sentence, avg(weight) as weight from sentences
+where artifact in (select artifact from artifacts where fingerprint in ({listed}))
+group by label, sentence order by label, weight desc, sentence""")  # noqa: S608
+    found: dict[int, list[tuple[str, float]]] = {}
+    for row in rows.to_pylist():
+        found.setdefault(row["label"], []).append((row["sentence"], row["weight"]))
+    return found
 
 
 def suspects(connection: Connection, adapters: Sequence[str], limit: int) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def write_log(
     observed = recorder.columns()
     rows = observed.pop("row")
     labels = support.labels.numpy()
-    zero_shot = task.text.logits(part_of(normalize(support.views[:, 0], dim=-1), task.widths, 0)).argmax(1).numpy() == labels
+    zero_shot = task.text.unguided.logits(part_of(normalize(support.views[:, 0], dim=-1), task.widths, 0)).argmax(1).numpy() == labels
     final = observed["epoch"] == observed["epoch"].max()
     listed = Neighbors(found.scores[rows], np.where(final[:, None], found.rows[rows], -1))
     columns: dict[str, Column | NeighborColumn] = {

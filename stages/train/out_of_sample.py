@@ -6,7 +6,8 @@ the class texts and the other cached images speak:
     logits_c = a s f W^T_c + 5 b v_c,    v_c = the share of class c among the nearest other keys, each weighed by exp(30 cos)
 
 with a and b >= 0 of the smallest cross entropy of the given labels, plus a belief that both are near 1: two numbers, which no single label
-moves far. What belongs together with the sample is no witness, and neither are class texts that were tuned on the support.
+moves far. What belongs together with the sample is no witness, and neither are class texts that were tuned on the support, nor what the
+support says of sentences.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Votes:
     """What speaks for each class: its text, where none was tuned on the support, and the nearest other keys."""
 
     def __init__(self, task: FewShotTask, cache: OpenCache, near: Neighbors) -> None:
-        self._text, self._widths = None if texts_are_tuned(cache) else task.text, task.widths
+        self._text, self._widths = None if texts_are_tuned(cache) else task.text.unguided, task.widths
         self._plain, self._classes = task.support.views[:, 0], task.text.classes
         counted = near.rows >= 0
         if task.index is None and any(task.support.groups):

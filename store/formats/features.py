@@ -71,6 +71,11 @@ class TextFeatures:
     templates: tuple[str, ...]
     features: Array
 
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What the encoder read in each row: its template filled with the name of its class; a sentence stands as it is."""
+        return tuple(template.replace("{}", name) for name, template in zip(self.class_names, self.templates, strict=True))
+
 
 def write_images(path: Path, rows: ImageFeatures, split: str, fingerprint: str) -> None:
     """Write image features of one split as one Parquet file."""

@@ -179,6 +179,17 @@ VIEWS: Mapping[str, View] = {
             "artifact": _NAMES["artifact"],
         },
     ),
+    "sentences": View(
+        "one row a text of a class, of caches whose classes are described with --descriptions: how much it counts",
+        {
+            "label": ("INTEGER", "index of the class"),
+            "sentence": ("VARCHAR", "the text: a sentence, or a prompt with the name of the class in it"),
+            "weight": ("DOUBLE", "its share in the text of the class, as the images of the cache weigh it; those of a class add up to 1"),
+            "class_name": ("VARCHAR", "name of the class"),
+            "dataset": _NAMES["dataset"],
+            "artifact": _NAMES["artifact"],
+        },
+    ),
     "answers": View(
         "one row an image of a pool that was labelled with `xmap predict --store-as NAME`",
         {

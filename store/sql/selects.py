@@ -30,7 +30,7 @@ def definitions(found: Sources) -> dict[str, str]:
         texts |= {"samples": " UNION ALL ".join(samples), "features": " UNION ALL ".join(features)}
     if found.files["packs"]:
         texts["unused"] = _unused(found)
-    for name in ("errors", "affinity", "pairs", "answers"):
+    for name in ("errors", "affinity", "pairs", "answers", "sentences"):
         if found.files[name]:
             texts[name] = _select(name, found.files[name])
     if found.files["predictions"]:

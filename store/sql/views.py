@@ -23,6 +23,7 @@ from xmap.store.formats.log import AFFINITY, LATER, OUT_OF_SAMPLE, OUT_OF_SAMPLE
 from xmap.store.formats.packs import all_packs
 from xmap.store.formats.pairs import PAIRS
 from xmap.store.formats.samples import BAD_TABLE, CONTENT, GROUP, SAMPLES, SOURCE, makers_of, shared_bytes
+from xmap.store.formats.sentences import SENTENCES, SENTENCES_TABLE
 from xmap.store.formats.tables import read_schema, require_columns
 
 METRICS = "metrics.json"
@@ -34,6 +35,7 @@ TABLES = {
     "out_of_sample": OUT_OF_SAMPLE,
     "pairs": PAIRS,
     "answers": ANSWERS,
+    "sentences": SENTENCES,
 }
 # The stages whose tables are all of one view.
 OF_ONE_VIEW = ("pairs", "answers")
@@ -148,6 +150,8 @@ def _tables(artifact: Artifact) -> Iterable[tuple[str, Path]]:
         logs = [("affinity", path) for path in artifact.files("affinity/", ".parquet")]
         logs += [("predictions", path) for path in artifact.files("predictions", ".parquet")]
         return logs + [("out_of_sample", path) for path in artifact.files(OUT_OF_SAMPLE_TABLE)]
+    if artifact.stage == "cache":
+        return [("sentences", path) for path in artifact.files(SENTENCES_TABLE)]
     if artifact.stage in OF_ONE_VIEW:
         return [(artifact.stage, path) for path in artifact.files(suffix=".parquet")]
     return ()

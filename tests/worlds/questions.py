@@ -15,6 +15,7 @@ from xmap.store.formats.answers import ANSWERS, shard_name
 from xmap.store.formats.features import ErrorRow, ImageFeatures, TextFeatures, write_errors, write_images, write_texts
 from xmap.store.formats.log import OUT_OF_SAMPLE_TABLE, NeighborColumn, write_affinity, write_out_of_sample, write_predictions
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
+from xmap.store.formats.sentences import SENTENCES_TABLE, write_sentences
 from xmap.store.formats.tables import write_table
 from xmap.store.sql.connection import Connection
 
@@ -86,6 +87,12 @@ def fill_store(root: Path) -> dict[str, Artifact]:
         lambda folder: write_pairs(folder / PAIRS_TABLE, pairs, "f"),
         {"classes": CLASSES, "dataset": "pets"},
     )
+    cached = built(
+        root,
+        Identity("cache", "pets", {}, {"texts": texts.fingerprint}),
+        lambda folder: write_sentences(folder / SENTENCES_TABLE, np.array([0, 1], np.int32), ["It purrs.", "It barks."], np.ones(2), "f"),
+        {"classes": CLASSES, "dataset": "pets"},
+    )
     said = pa.Table.from_pylist([{"name": "holiday", "path": "new.jpg", "class": "cat", "set": ["cat"], "given": '{"price": 3}'}], ANSWERS)
     labelled = built(
         root,
@@ -93,7 +100,8 @@ def fill_store(root: Path) -> dict[str, Artifact]:
         lambda folder: write_table(folder / shard_name(0), said, "f"),
         {"classes": CLASSES, "samples": 1, "bad": 0, "answered": {"cat": 1}, "promises": []},
     )
-    return {"images": images, "texts": texts, "adapter": adapter, "pairs": compared, "eval": evaluation, "answers": labelled}
+    made = {"images": images, "texts": texts, "cache": cached, "adapter": adapter, "pairs": compared}
+    return {**made, "eval": evaluation, "answers": labelled}
 
 
 def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:

@@ -53,7 +53,7 @@ def read_names(path: Location, classes: Names) -> Names:
 
     Raises `InputError` for a file that cannot be read or does not fit, and where it gives two classes one name.
     """
-    lookup = _Lookup(classes)
+    lookup = Lookup(classes)
     lines = [line for line in _lines(path) if not line.startswith(COMMENT) or lookup.spelled(line)]
     if len(lines) == len(classes.keys) + 1 and _is_heading(_unquoted(lines[0])):
         del lines[0]
@@ -69,7 +69,7 @@ def read_names(path: Location, classes: Names) -> Names:
     return Names([key for key, _ in pairs], [name for _, name in pairs], _said(pairs, lookup, how))
 
 
-class _Lookup:
+class Lookup:
     """Classes by what a line may call them: their key, the name that is shown for it, or its number."""
 
     def __init__(self, classes: Names) -> None:
@@ -93,7 +93,7 @@ class _Lookup:
         return self.shown[key] if self.called(line) else line
 
 
-def _by_class(lines: Sequence[str], lookup: _Lookup) -> Pairs | None:
+def _by_class(lines: Sequence[str], lookup: Lookup) -> Pairs | None:
     """Class and name of each line, where each line says of which class it speaks; None otherwise."""
     numbered = [match.groups() for line in lines if (match := NUMBERED.fullmatch(line))]
     numbers = sorted(int(number) for number, _ in numbered)
@@ -109,18 +109,18 @@ def _by_class(lines: Sequence[str], lookup: _Lookup) -> Pairs | None:
     return next((whole for pairs in readings if (whole := _complete(pairs, lookup))), None)
 
 
-def _by_places(names: Sequence[str], lookup: _Lookup) -> Pairs | None:
+def _by_places(names: Sequence[str], lookup: Lookup) -> Pairs | None:
     """Names in label order; None where one of them is another class: then the places are not those of the classes."""
     pairs = list(zip(lookup.keys, names, strict=True))
     return pairs if all(lookup.spelled(name) in (None, key) for key, name in pairs) else None
 
 
-def _order(lines: Sequence[str], lookup: _Lookup) -> list[tuple[str, str] | None]:
+def _order(lines: Sequence[str], lookup: Lookup) -> list[tuple[str, str] | None]:
     keys = [lookup.spelled(line) for line in lines]
     return [None if key is None else (key, lookup.name(key, line)) for key, line in zip(keys, lines, strict=True)]
 
 
-def _keyed(line: str, lookup: _Lookup) -> tuple[str, str] | None:
+def _keyed(line: str, lookup: Lookup) -> tuple[str, str] | None:
     """A line that begins with a class: the longest that fits, as `cat fish` beside `cat`. A tab ends the class where there is one."""
     places = list(SEPARATOR.finditer(line))
     if "\t" in line:
@@ -132,14 +132,14 @@ def _keyed(line: str, lookup: _Lookup) -> tuple[str, str] | None:
     return None
 
 
-def _complete(pairs: Sequence[tuple[str, str] | None], lookup: _Lookup) -> Pairs | None:
+def _complete(pairs: Sequence[tuple[str, str] | None], lookup: Lookup) -> Pairs | None:
     """The pairs, if they speak of each class once."""
     whole = [pair for pair in pairs if pair is not None]
     fits = len(whole) == len(pairs) and sorted(key for key, _ in whole) == sorted(lookup.keys)
     return whole if fits else None
 
 
-def _by_place(path: Location, lines: Sequence[str], lookup: _Lookup) -> Pairs | None:
+def _by_place(path: Location, lines: Sequence[str], lookup: Lookup) -> Pairs | None:
     """Names alone, in label order, for classes that are numbers; None where the lines begin with numbers or classes of their own."""
     if any("\t" in line for line in lines) or (lines and all(map(NUMBERED.fullmatch, lines))):
         return None
@@ -151,14 +151,14 @@ def _by_place(path: Location, lines: Sequence[str], lookup: _Lookup) -> Pairs | 
     return _by_places(names, lookup)
 
 
-def _said(pairs: Pairs, lookup: _Lookup, how: str) -> tuple[str, ...]:
+def _said(pairs: Pairs, lookup: Lookup, how: str) -> tuple[str, ...]:
     """A remark on classes that are called otherwise: nothing but a person can tell whether the names are the right ones."""
     renamed = [f"{lookup.shown[key]!r} is {name!r}" for key, name in pairs if name != lookup.shown[key]]
     listed = ", ".join(renamed if len(renamed) <= EXAMPLES else [*renamed[:EXAMPLES], "and so on"])
     return (f"class names{how}: {listed}",) if renamed else ()
 
 
-def _misfit(lines: Sequence[str], lookup: _Lookup) -> str:
+def _misfit(lines: Sequence[str], lookup: Lookup) -> str:
     """How the lines and the classes differ, in words that name both."""
     keyed = [_keyed(line, lookup) for line in lines]
     keys = [lookup.spelled(line) or (pair[0] if pair else None) for line, pair in zip(lines, keyed, strict=True)]
@@ -171,7 +171,7 @@ def _misfit(lines: Sequence[str], lookup: _Lookup) -> str:
     return " and ".join(parts) or "mixes lines of a class alone with lines of a class and its name"
 
 
-def _refuse_unfit(path: Location, pairs: Pairs, lookup: _Lookup) -> None:
+def _refuse_unfit(path: Location, pairs: Pairs, lookup: Lookup) -> None:
     for key, name in pairs:
         why = unfit(name) or " (it begins as a comment does)" * name.startswith(COMMENT) if name != lookup.shown[key] else ""
         if why:

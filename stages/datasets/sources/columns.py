@@ -35,6 +35,9 @@ IMAGES = Roles({**_NAMES, SPLIT: _SPLITS, GROUP: _GROUPS}, ((PATH,), (LABEL,)))
 # Of images whose labels nobody asks for.
 UNLABELLED = Roles({PATH: _NAMES[PATH]}, ((PATH,),))
 CORRECTIONS = Roles({**_NAMES, CONTENT: ("content", "blake3"), DATASET: ("dataset",)}, ((PATH, CONTENT), (LABEL,)))
+SENTENCE = "sentence"
+_SENTENCES = ("sentence", "sentences", "description", "descriptions", "text")
+DESCRIPTIONS = Roles({LABEL: _NAMES[LABEL], SENTENCE: _SENTENCES}, ((LABEL,), (SENTENCE,)))
 # What says splits in numbers.
 FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))
 
