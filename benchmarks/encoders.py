@@ -19,7 +19,8 @@ from torch.nn.functional import normalize
 
 from benchmarks.calibration import DATA, Data
 from benchmarks.page import write_section
-from benchmarks.rivals import DRAWS, OURS, Draw, Judged, apart
+from benchmarks.rival_worlds import DRAWS, Draw, apart
+from benchmarks.rivals import OURS, Judged
 from xmap.stages.adapters.neighbors import batches
 from xmap.stages.fewshot.task import FewShotTask, Support
 from xmap.stages.fewshot.wide import side_by_side
