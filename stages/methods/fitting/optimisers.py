@@ -14,6 +14,10 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
+# Numbers of a parameter that are moved at a time on the CPU: what a step makes of them stays in the processor's cache, where a large
+# parameter's would be written to memory and read again by each operation. Rows by this many are whole vectors: no bit is another.
+BLOCK, ROWS = 1 << 17, 64
+
 
 class Optimiser(Protocol):
     """What moves parameters by their gradients."""
@@ -30,17 +34,18 @@ class AdamW:
 
     def __init__(self, parameters: Sequence[Tensor], epsilon: float, weight_decay: float) -> None:
         self._parameters, self._epsilon, self._weight_decay = parameters, epsilon, weight_decay
-        self._means = [torch.zeros_like(parameter) for parameter in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._steps = [torch.tensor(0.0) for _ in parameters]
+        self._blocks = [in_blocks(parameter.detach()) for parameter in parameters]
+        # What is remembered of each block: the means of its gradients and of their squares, and its steps.
+        self._states = [[(torch.zeros_like(block), torch.zeros_like(block), torch.tensor(0.0)) for block in own] for own in self._blocks]
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
         there = [place for place, parameter in enumerate(self._parameters) if parameter.grad is not None]
-        moved = [[state[place] for place in there] for state in (self._parameters, self._means, self._squares, self._steps)]
-        parameters, means, squares, steps = moved
+        states = [state for place in there for state in self._states[place]]
         adamw(
-            parameters, [parameter.grad for parameter in parameters if parameter.grad is not None], means, squares, [], steps,
+            [block for place in there for block in self._blocks[place]],
+            [block for parameter in self._parameters if parameter.grad is not None for block in in_blocks(parameter.grad)],
+            *([state[part] for state in states] for part in (0, 1)), [], [state[2] for state in states],
             amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=self._weight_decay, eps=self._epsilon, maximize=False,
         )  # fmt: skip
 
@@ -60,6 +65,14 @@ class Momentum:
             weight_decay=0.0, momentum=0.9, lr=rate, dampening=0.0, nesterov=False, maximize=False,
         )  # fmt: skip
         self._moments.update(zip(there, moments, strict=True))
+
+
+def in_blocks(parameter: Tensor) -> Sequence[Tensor]:
+    """Views of runs of rows, together all of a parameter: several of a large one on the CPU."""
+    if parameter.is_cuda or parameter.numel() <= BLOCK:
+        return [parameter]
+    rows = BLOCK * len(parameter) // parameter.numel()
+    return parameter.split(max(ROWS, rows // ROWS * ROWS))
 
 
 def adam(epsilon: float = 1e-8, weight_decay: float = 0.0) -> MakeOptimiser:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xmap.stages.methods.fitting.optimisers import SGD, MakeOptimiser, adam
+from xmap.stages.methods.fitting.optimisers import SGD, MakeOptimiser, adam, in_blocks
 
 ROOT = Path(__file__).resolve().parents[4]
 PAIRS: dict[str, tuple[MakeOptimiser, Callable[..., Any]]] = {
@@ -44,6 +44,21 @@ def test_ten_steps_are_those_of_the_class(name: str) -> None:
         optimiser.step(rate)
         reference.step()
         assert all(torch.equal(one, other) for one, other in zip(mine, others, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(700, 512), (4099, 77), (300_001,), (2, 70_001)])
+def test_a_large_parameter_is_moved_in_blocks_to_the_same_bits(shape: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(3)
+    one = torch.randn(shape, generator=draw).requires_grad_()
+    other = one.detach().clone().requires_grad_()
+    optimiser, reference = adam(weight_decay=0.01)([one]), torch.optim.AdamW([other], lr=0.05)
+    assert len(in_blocks(one)) > 1 or shape[0] < 64
+    for _ in range(3):
+        drawn = torch.randn(shape, generator=draw)
+        one.grad, other.grad = drawn, drawn.clone()
+        optimiser.step(0.05)
+        reference.step()
+    assert torch.equal(one, other)
 
 
 TRAIN = """
