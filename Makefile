@@ -60,6 +60,7 @@ bench: install
 	$(BIN)/python -m benchmarks.rivals
 	$(BIN)/python -m benchmarks.load 200000
 	$(BIN)/python -m benchmarks.load 1000000 keys
+	$(BIN)/python -m benchmarks.evaluation 1000000
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.scale
 

@@ -19,8 +19,9 @@ from xmap.stages.eval import metrics
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
+from xmap.stages.machine.memory import kept_memory
 from xmap.stages.methods.columns import sample_columns, shares
-from xmap.stages.methods.protocol import Calibration, Fitted, Scores
+from xmap.stages.methods.protocol import Calibration, Scores
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.formats.index import Neighbors
@@ -71,20 +72,22 @@ def score(workplace: Workplace, run: Run, cache: OpenCache, test: Labelled, conf
     sets, sets_by = _sets(scorer, config.sets, barred is not None)
     columns: dict[str, Array] = {}
     seconds = 0.0
-    for part in batches(len(test), BATCH):
-        features = test.features[part]
-        started = time.perf_counter()
-        scores = scorer.scores(features)
-        seconds += time.perf_counter() - started
-        # To an adapter a class that this data lacks is known all the same.
-        strange = {"strangeness": scorer.strangeness(features, scores.logits).numpy()}
-        zero_shot = cache.zero_shot(features)
-        if barred is not None:
-            scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
-            zero_shot = zero_shot.masked_fill(barred, -torch.inf)
-        batch = _columns(scorer.fitted, scores, test.labels[part], zero_shot) | _chances(scorer, scores.logits, test.labels[part])
-        _fill(columns, batch | strange | _members(sets, scores.logits, test.labels[part], barred), part, len(test))
-        workplace.progress.advance(part.stop - part.start)
+    # Each batch asks for the same large blocks again.
+    with kept_memory("cpu"):
+        for part in batches(len(test), BATCH):
+            features = test.features[part]
+            started = time.perf_counter()
+            scores = scorer.scores(features)
+            seconds += time.perf_counter() - started
+            # To an adapter a class that this data lacks is known all the same.
+            strange = {"strangeness": scorer.strangeness(features, scores.logits).numpy()}
+            zero_shot = cache.zero_shot(features)
+            if barred is not None:
+                scores = replace(scores, logits=scores.logits.masked_fill(barred, -torch.inf))
+                zero_shot = zero_shot.masked_fill(barred, -torch.inf)
+            batch = _columns(scorer, scores, test.labels[part], zero_shot)
+            _fill(columns, batch | strange | _members(sets, scores.logits, test.labels[part], barred), part, len(test))
+            workplace.progress.advance(part.stop - part.start)
     found = _nearest(scorer, test.features, config.neighbors)
     columns["neighbor_agreement"] = agreement(found, cache.values, test.labels.numpy())
     near = neighbor_column(found, scorer.fitted.settings, cache.values)
@@ -113,9 +116,9 @@ def _members(sets: Sets | None, logits: Tensor, labels: Tensor, barred: Tensor |
     return {"set_size": members.sum(1).numpy(), "in_set": members.gather(1, labels[:, None])[:, 0].numpy()}
 
 
-def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
-    """The per-sample columns of one batch that no temperature changes."""
-    named = sample_columns(fitted, scores, labels)
+def _columns(scorer: Scorer, scores: Scores, labels: Tensor, zero_shot: Tensor) -> dict[str, Array]:
+    """The per-sample columns of one batch."""
+    named = sample_columns(scorer.fitted, scores, labels)
     columns = {name: column.numpy() for name, column in named.items()}
     columns["correct"] = columns["predicted"] == labels.numpy()
     columns["top5_hit"] = metrics.top_k_hits(scores.logits.numpy(), labels.numpy(), 5)
@@ -127,21 +130,21 @@ def _columns(fitted: Fitted, scores: Scores, labels: Tensor, zero_shot: Tensor) 
     if scores.encoders is not None:
         said = scores.encoders.transpose(0, 1)
         columns |= {"encoder_said": said.argmax(2).numpy(), "encoder_share": shares(said).numpy()}
-    return columns
+    return columns | _chances(scorer, scores.logits, labels, best)
 
 
-def _chances(scorer: Scorer, logits: Tensor, labels: Tensor) -> dict[str, Array]:
-    """The per-sample columns of one batch that say how sure the adapter is, calibrated and `raw`."""
-    true, chances = labels[:, None], scorer.probabilities(logits)
+def _chances(scorer: Scorer, logits: Tensor, labels: Tensor, best: Tensor) -> dict[str, Array]:
+    """The per-sample columns of one batch that say how sure the adapter is, calibrated and `raw`; `best` (B, k) are its classes."""
+    true, chances, exact = labels[:, None], scorer.probabilities(logits), logits.double()
     others = chances.square().sum(1) - chances.gather(1, true)[:, 0].square()
     columns = {
-        "top5_probability": chances.gather(1, logits.topk(min(5, logits.shape[1]), dim=1).indices),
+        "top5_probability": chances.gather(1, best),
         "brier": others + (1.0 - chances.gather(1, true)[:, 0]).square(),
     }
     for prefix, each in (("", chances), ("raw_", logits.softmax(1))):
         columns[f"{prefix}probability"], columns[f"{prefix}true_probability"] = each.amax(1), each.gather(1, true)[:, 0]
     for prefix, scale in (("", scorer.fitted.calibration.temperature), ("raw_", 1.0)):
-        columns[f"{prefix}log_loss"] = cross_entropy(logits.double() / scale, labels, reduction="none")
+        columns[f"{prefix}log_loss"] = cross_entropy(exact / scale, labels, reduction="none")
     return {name: column.numpy() for name, column in columns.items()}
 
 
