@@ -149,7 +149,15 @@ def _encoder(facts: Facts, flags: str) -> str:
         if sizes
         else UNKNOWN,
         "licence of its weights": "MIT, as xmap" if own else f"{UNKNOWN} to xmap: ask where they came from",
-        "where": "not in this folder, and nothing is fetched because a folder says so: name it as above" if flags else "in `encoder/`",
+        **{
+            f"encoder {number}, which sees the same images": f"{code(one['encoder'])}, blake3 {code(one['encoder_weights'])}"
+            if one["encoder_weights"]
+            else f"{code(one['encoder'])}, whose features were imported"
+            for number, one in enumerate(facts.get("more_encoders", ()), 2)
+        },
+        "where": "not in this folder, and nothing is fetched because a folder says so: name it as above"
+        if flags
+        else "in `encoder/`" + ", further ones beside it" * ("more_encoders" in facts),
     }
     return f"## Encoder\n\n{_table(rows)}\nAnother encoder than the one it was made with is refused.\n"
 
