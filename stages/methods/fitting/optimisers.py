@@ -45,7 +45,7 @@ class AdamW:
         adamw(
             [block for place in there for block in self._blocks[place]],
             [block for parameter in self._parameters if parameter.grad is not None for block in in_blocks(parameter.grad)],
-            *([state[part] for state in states] for part in (0, 1)), [], [state[2] for state in states],
+            [state[0] for state in states], [state[1] for state in states], [], [state[2] for state in states],
             amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=self._weight_decay, eps=self._epsilon, maximize=False,
         )  # fmt: skip
 
@@ -72,7 +72,7 @@ def in_blocks(parameter: Tensor) -> Sequence[Tensor]:
     if parameter.is_cuda or parameter.numel() <= BLOCK:
         return [parameter]
     rows = BLOCK * len(parameter) // parameter.numel()
-    return parameter.split(max(ROWS, rows // ROWS * ROWS))
+    return torch.split(parameter, max(ROWS, rows // ROWS * ROWS))
 
 
 def adam(epsilon: float = 1e-8, weight_decay: float = 0.0) -> MakeOptimiser:
