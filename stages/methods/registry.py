@@ -95,7 +95,7 @@ LOGITS, SHARES = "xmap.stages.methods.encoders.logits", "xmap.stages.methods.enc
 METHODS: Mapping[str, MethodEntry] = {
     "zero-shot": MethodEntry(ZeroShotOptions, "xmap.stages.methods.zero_shot", retrieves=True, learns=False, several=LOGITS),
     "tip-adapter": MethodEntry(TipAdapterOptions, "xmap.stages.methods.tip_adapter", retrieves=True, several=LOGITS),
-    "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f"),
+    "tip-adapter-f": MethodEntry(TipAdapterFOptions, "xmap.stages.methods.tip_adapter_f", several=LOGITS),
     "xmadapter": MethodEntry(XMAdapterOptions, "xmap.stages.methods.xmadapter", 6, pools=True, several=SHARES),
     "xmadapter-paper": MethodEntry(XMAdapterPaperOptions, "xmap.stages.methods.xmadapter_paper", 2),
     "clip-adapter": MethodEntry(ClipAdapterOptions, "xmap.stages.methods.clip_adapter"),
