@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from xmap.stages.adapters.contents import CONTENTS, misfit_of
-from xmap.stages.fewshot.task import Before, FewShotTask, Labelled, Support, Text
+from xmap.stages.fewshot.task import FewShotTask, Labelled, Support, Text, Unprojected
 from xmap.stages.methods.fitting.temperature import fit_temperature
 from xmap.stages.methods.protocol import Cache, Fitted, Method, NoLog, Selection, Settings, method
 from xmap.stages.methods.registry import MethodEntry, method_entry
@@ -95,8 +95,10 @@ def random_text(classes: int, width: int, random: np.random.Generator) -> Text:
     """Unit texts of classes whose names say nothing, with what a text tower one wider would give before its projection."""
     own = np.random.default_rng(classes)
     projection = torch.from_numpy(own.normal(size=(width + 1, width)).astype(np.float32))
-    before = Before(_unit(own.normal(size=(classes, width + 1))), projection)
-    return Text(tuple(f"class {label}" for label in range(classes)), _unit(random.normal(size=(classes, width))), SCALE, before=before)
+    unprojected = Unprojected(_unit(own.normal(size=(classes, width + 1))), projection)
+    return Text(
+        tuple(f"class {label}" for label in range(classes)), _unit(random.normal(size=(classes, width))), SCALE, unprojected=unprojected
+    )
 
 
 def random_support(counts: Sequence[int], width: int, random: np.random.Generator, shots: int | None = None, views: int = 1) -> Support:

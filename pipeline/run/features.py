@@ -176,40 +176,16 @@ def _joined(store: Store, config: XmapConfig, seen: Sequence[Encoded], first: Fe
 
 def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
     """The features of the images that `config` names. Their files are hashed; with unchanged sizes and times, from memory."""
-    from xmap.stages.datasets.content.hashing import hash_places, with_contents
     from xmap.stages.datasets.content.repeats import repeats, without_leaks
-    from xmap.stages.datasets.open import open_dataset
     from xmap.stages.datasets.splits.groups import torn
-    from xmap.stages.encoder.identity import at_hand, resolve
     from xmap.stages.encoder.names import said_of_weights
     from xmap.stages.encoder.precision import settled
     from xmap.stages.extract.identity import ExtractSpec
 
     chosen, said = settled(config.encoder, config.run.device)
     config = config.model_copy(update={"encoder": chosen})
-    notes = Notes(store.root / HASHES, rehash)
-
     configs = encoder_configs(config)
-    whole = tuple(map(grounded, configs)) if engine_of(config.run).away else configs
-
-    @cache
-    def named() -> tuple[EncoderIdentity, ...]:
-        return tuple(resolve(one.encoder, notes, store.root / RECORDS) for one in whole)
-
-    def contents(places: Places) -> Array:
-        # What the hub does not have is told before a million files are read.
-        named()
-        return hash_places(places, notes)
-
-    # A slip in the model's name is told before anything is read: listing tars reads all of them.
-    for one in whole:
-        at_hand(one.encoder)
-    dataset = with_contents(open_dataset(whole[0].data, notes, contents), contents)
-    encoders = named()
-    if not encoders[0].has_texts:
-        raise InputError(
-            f"{encoders[0].name} has no text tower, and methods start from class texts; name it by --also-model beside a CLIP model."
-        )
+    dataset, encoders = _opened(store, tuple(map(grounded, configs)) if engine_of(config.run).away else configs, rehash)
     if config.data.drop_leaks:
         dataset = without_leaks(dataset)
     doubts = *repeats(dataset), *torn(dataset)
@@ -231,6 +207,35 @@ def _extracted(store: Store, config: XmapConfig, rehash: bool) -> Features:
         doubts=doubts,
     )
     return _joined(store, config, seen, first)
+
+
+def _opened(store: Store, configs: Sequence[XmapConfig], rehash: bool) -> tuple[Dataset, tuple[EncoderIdentity, ...]]:
+    """The images, with their contents, and the encoders of `configs`, one each. Raises `InputError` for a first one without texts."""
+    from xmap.stages.datasets.content.hashing import hash_places, with_contents
+    from xmap.stages.datasets.open import open_dataset
+    from xmap.stages.encoder.identity import at_hand, resolve
+
+    notes = Notes(store.root / HASHES, rehash)
+
+    @cache
+    def named() -> tuple[EncoderIdentity, ...]:
+        return tuple(resolve(one.encoder, notes, store.root / RECORDS) for one in configs)
+
+    def contents(places: Places) -> Array:
+        # What the hub does not have is told before a million files are read.
+        named()
+        return hash_places(places, notes)
+
+    # A slip in the model's name is told before anything is read: listing tars reads all of them.
+    for one in configs:
+        at_hand(one.encoder)
+    dataset = with_contents(open_dataset(configs[0].data, notes, contents), contents)
+    first = named()[0]
+    if not first.has_texts:
+        raise InputError(
+            f"{first.name} has no text tower, and methods start from class texts; name it by --also-model beside a CLIP model."
+        )
+    return dataset, named()
 
 
 def encoder_configs(config: XmapConfig) -> tuple[XmapConfig, ...]:

@@ -15,6 +15,7 @@ from xmap.pipeline.run.encoded import Build, Built, gone, has_features, identity
 from xmap.pipeline.run.features import Features, encoder_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.places.place import is_url
+from xmap.stages.methods.options import POOL_SHOTS
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.names import IMAGES
 from xmap.stages.train.identity import PoolSpec
@@ -26,8 +27,6 @@ from xmap.store.errors import InputError, MethodRefused
 from xmap.store.memory.notes import HASHES, Notes
 
 ESTIMATED, FREE = "estimated", "free"
-# Shots up to which a pool has a say (`stages.methods.xmadapter`).
-HEARD = 2
 # Bytes of a file of class shares.
 MOST = 1 << 24
 
@@ -58,10 +57,11 @@ def pool_of(store: Store, config: XmapConfig, features: Features, rehash: bool =
         if not method_entry(method).pools:
             raise MethodRefused(method, features.name, "it does not use a pool", "name methods that do, with --methods xmadapter")
     spec = _spec(config.run.pool_shares, features)
-    if config.cache.shots > HEARD:
-        said = f"with more than {HEARD} shots a pool has gained nothing, and changes no answer of xmadapter; its class shares are told"
-        return replace(_found(store, config, features, spec, rehash), remarks=(said,))
-    return _found(store, config, features, spec, rehash)
+    found = _found(store, config, features, spec, rehash)
+    if config.cache.shots <= POOL_SHOTS:
+        return found
+    said = f"with more than {POOL_SHOTS} shots a pool has gained nothing, and changes no answer of xmadapter; its class shares are told"
+    return replace(found, remarks=(*found.remarks, said))
 
 
 def _found(store: Store, config: XmapConfig, features: Features, spec: PoolSpec, rehash: bool) -> Pool:

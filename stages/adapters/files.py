@@ -117,7 +117,7 @@ def _require_finite(artifact: Artifact, name: str, fitted: Fitted, cache: Cache)
     """Raise `ArtifactDamaged` for tensors and settings whose scores are no numbers; a few class texts stand for images."""
     with torch.no_grad():
         texts = cache.text.weights[:PROBED]
-        # What other encoders would see is none of their business: any direction does.
+        # Class texts stand for images of the first encoder alone; for the others any direction does.
         others = [torch.full((len(texts), width), width**-0.5) for width in cache.widths[1:]]
         logits = load_method(name).scores(fitted, cache, normalize(torch.cat([texts, *others], 1), dim=-1) if others else texts).logits
     whole = all(bool(torch.isfinite(tensor).all()) for tensor in fitted.tensors.values())

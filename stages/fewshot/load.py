@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from xmap.stages.datasets.classes.labels import refuse_one_class
 from xmap.stages.datasets.classes.shared_names import told_apart
 from xmap.stages.fewshot.class_texts import SENTENCES, read_class_texts
-from xmap.stages.fewshot.task import Before, Labelled, Support, Text
+from xmap.stages.fewshot.task import Labelled, Support, Text, Unprojected
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.errors import ArtifactDamaged, InputError
 from xmap.store.formats.features import ImageFeatures, TextFeatures
@@ -45,13 +45,13 @@ def _class_means(class_ids: Array, features: Array, classes: int) -> Array:
     return weights
 
 
-def load_before(projection: Artifact, text: Text) -> Before:
+def load_unprojected(projection: Artifact, text: Text) -> Unprojected:
     """What the text tower gives before its projection. Raises `ArtifactDamaged` where that is of other classes or another width."""
     rows = read_unprojected(projection.file(UNPROJECTED))
     if set(rows.class_ids.tolist()) != set(range(text.classes)) or rows.projection.shape[1] != text.weights.shape[1]:
         raise ArtifactDamaged(projection.path / UNPROJECTED, "it does not fit its class texts", projection.remedy)
     features = _class_means(rows.class_ids, rows.features, text.classes)
-    return Before(torch.from_numpy(features), torch.from_numpy(rows.projection))
+    return Unprojected(torch.from_numpy(features), torch.from_numpy(rows.projection))
 
 
 def _unit(vectors: Array) -> Array:

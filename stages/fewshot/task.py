@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.pool import Pool
-from xmap.stages.fewshot.text import Before as Before
 from xmap.stages.fewshot.text import Text as Text
+from xmap.stages.fewshot.text import Unprojected as Unprojected
 from xmap.stages.fewshot.text import text_of as text_of
 from xmap.stages.fewshot.wide import Widths, columns_of, part_of
 from xmap.store.formats.index import VectorIndex

@@ -13,15 +13,15 @@ from xmap.stages.fewshot.sentences import guide
 
 
 @dataclass(frozen=True)
-class Before:
+class Unprojected:
     """What a text tower gives before its projection: unit `features` (N, E) of the classes; and the `projection` (E, C). Both float32."""
 
     features: Tensor
     projection: Tensor
 
-    def to(self, device: str) -> Before:
+    def to(self, device: str) -> Unprojected:
         """The same with its tensors on `device`."""
-        return Before(self.features.to(device), self.projection.to(device))
+        return Unprojected(self.features.to(device), self.projection.to(device))
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Text:
     """The class texts: `names` (N), unit `weights` (N, C) float32, and the encoder's own logit scale `s`.
 
     Where classes are described: unit `sentences` (S, C) float32, filled templates among them, sorted by `sentence_classes` (S,) int64; and
-    `means` (N, C), what `weights` are before images guide them, where they do, by `sentence_weights` (S,) float64.
+    `means` (N, C), what `weights` are before images guide them, where they do, by `sentence_weights` (S,) float64. `unprojected`
+    is there for methods whose entry asks for it.
     """
 
     names: tuple[str, ...]
@@ -38,7 +39,7 @@ class Text:
     sentences: Tensor | None = None
     sentence_classes: Tensor | None = None
     means: Tensor | None = None
-    before: Before | None = None
+    unprojected: Unprojected | None = None
     sentence_weights: Tensor | None = None
 
     @property
@@ -63,14 +64,14 @@ class Text:
 
     def to(self, device: str) -> Text:
         """The same texts with their tensors on `device`."""
-        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Before)}
+        tensors: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Unprojected)}
         return replace(self, **tensors)
 
     def take(self, rows: Tensor) -> Text:
         """The texts of the given classes, numbered anew in that order."""
-        names, before = tuple(self.names[row] for row in rows.tolist()), self.before
+        names, unprojected = tuple(self.names[row] for row in rows.tolist()), self.unprojected
         taken = replace(self, names=names, weights=self.weights[rows], means=None if self.means is None else self.means[rows])
-        taken = replace(taken, before=before and replace(before, features=before.features[rows]))
+        taken = replace(taken, unprojected=unprojected and replace(unprojected, features=unprojected.features[rows]))
         if self.sentences is None or self.sentence_classes is None:
             return taken
         classes, places = torch.nonzero(self.sentence_classes[None] == rows[:, None]).T

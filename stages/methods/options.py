@@ -51,6 +51,10 @@ class TipAdapterFOptions(TipAdapterOptions):
     self_match: Literal["none", "mask"] = Field("none", description="Whether a support query meets its own key while training.")
 
 
+# With more shots XMAdapter hears no images without labels: their gain could not be told from chance.
+POOL_SHOTS = 2
+
+
 class XMAdapterOptions(MethodOptions):
     """XMAdapter, our default form. The defaults hold where validation does not speak clearly for other values."""
 

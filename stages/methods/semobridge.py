@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xmap.stages.fewshot.task import Before, FewShotTask, Retrieved, Segments
+from xmap.stages.fewshot.task import FewShotTask, Retrieved, Segments, Unprojected
 from xmap.stages.methods.fitting.trials import choose_after
 from xmap.stages.methods.maths.affinity import affinity
 from xmap.stages.methods.options import SemobridgeOptions
@@ -34,9 +34,13 @@ SEARCHED = ("sharpness", "bridged_keys", "bridged_queries")
 
 def fit(task: FewShotTask, options: SemobridgeOptions, settings: Settings | None, log: TrainLog) -> Fitted:
     """Bridge the keys; choose the sharpness and the weights."""
-    before = before_of(task, "semobridge")
-    inverse = inverse_of(before)
-    tensors = {**class_means(task), "prompts": prompts(task, before, task.support.keys @ inverse), "bridge": inverse @ before.projection}
+    unprojected = unprojected_of(task, "semobridge")
+    inverse = inverse_of(unprojected)
+    tensors = {
+        **class_means(task),
+        "prompts": prompts(task, unprojected, task.support.keys @ inverse),
+        "bridge": inverse @ unprojected.projection,
+    }
     return choose(task, options, Fitted(tensors, settings or starts(options), Selection(task.selected_on)), settings)
 
 
@@ -47,19 +51,19 @@ def scores(fitted: Fitted, cache: Cache, features: Tensor, retrieved: Retrieved 
     return Scores(cache.text.logit_scale * (text + image), image)
 
 
-def before_of(task: FewShotTask, method: str) -> Before:
+def unprojected_of(task: FewShotTask, method: str) -> Unprojected:
     """What the text tower gives before its projection. Raises `InputError` where nobody kept it."""
-    if task.text.before is None:
+    if task.text.unprojected is None:
         raise InputError(
             f"{method} goes back through the projection of the text tower, and these features come without one; extract images with "
             "--data DIR and --model NAME, or choose another method."
         )
-    return task.text.before
+    return task.text.unprojected
 
 
-def inverse_of(before: Before) -> Tensor:
+def inverse_of(unprojected: Unprojected) -> Tensor:
     """`pinv(P)` (C, E) float32, by singular values in float64."""
-    inverse: Tensor = torch.linalg.pinv(before.projection.double(), atol=SMALLEST, rtol=0.0)
+    inverse: Tensor = torch.linalg.pinv(unprojected.projection.double(), atol=SMALLEST, rtol=0.0)
     return inverse.float()
 
 
@@ -89,9 +93,9 @@ def class_means(task: FewShotTask) -> dict[str, Tensor]:
     return {"means": means, "divergence": torch.log2((1.0 + TINY) / (chances + TINY))}
 
 
-def prompts(task: FewShotTask, before: Before, carried: Tensor) -> Tensor:
+def prompts(task: FewShotTask, unprojected: Unprojected, carried: Tensor) -> Tensor:
     """The bridged keys p (N, C) of the classes; `carried` (M, E) are the keys before the projection, of any length."""
-    projected = normalize(carried, dim=-1) @ before.projection
+    projected = normalize(carried, dim=-1) @ unprojected.projection
     return normalize(torch.zeros_like(task.text.weights).index_add_(0, task.support.labels, projected), dim=-1)
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from xmap.stages.fewshot.task import Before, FewShotTask
+from xmap.stages.fewshot.task import FewShotTask, Unprojected
 from xmap.stages.methods import semobridge
 from xmap.stages.methods.fitting.epochs import Batch, Schedule, Step, run_epochs
 from xmap.stages.methods.fitting.optimisers import adam
@@ -36,20 +36,20 @@ WARMING, DECAY = 0.1, 0.01
 
 def fit(task: FewShotTask, options: SemobridgeTOptions, settings: Settings | None, log: TrainLog) -> Fitted:
     """Train the way back and the biases, keep the best step; choose the sharpness and the weights."""
-    support, before, start = task.support, semobridge.before_of(task, "semobridge-t"), semobridge.starts(options)
+    support, unprojected, start = task.support, semobridge.unprojected_of(task, "semobridge-t"), semobridge.starts(options)
     length, means = float(support.views.norm(dim=-1).mean()), semobridge.class_means(task)
 
     def train(point: Point, after_epoch: AfterEpoch, rows: TrainLog) -> None:
-        way = semobridge.inverse_of(before).requires_grad_()
+        way = semobridge.inverse_of(unprojected).requires_grad_()
         bias = way.new_zeros(support.classes, way.shape[1]).requires_grad_()
 
         def step(batch: Batch) -> Step:
-            found, logits = loss(task, before, normalize(length * batch.features @ way + bias[batch.labels], dim=-1), batch)
+            found, logits = loss(task, unprojected, normalize(length * batch.features @ way + bias[batch.labels], dim=-1), batch)
             return Step(found + LENGTHS * bias.norm(dim=1).var(correction=0), logits, {})
 
         def hand_over(epoch: int) -> None:
-            prompts = semobridge.prompts(task, before, length * support.keys @ way + bias[support.labels])
-            trained = {"prompts": prompts, "bridge": length * way @ before.projection, "bias": bias @ before.projection}
+            prompts = semobridge.prompts(task, unprojected, length * support.keys @ way + bias[support.labels])
+            trained = {"prompts": prompts, "bridge": length * way @ unprojected.projection, "bias": bias @ unprojected.projection}
             after_epoch(epoch, {**means, **trained})
 
         schedule = Schedule(options.epochs, len(support), options.learning_rate, task.seed, adam(weight_decay=DECAY), warming)
@@ -58,19 +58,19 @@ def fit(task: FewShotTask, options: SemobridgeTOptions, settings: Settings | Non
     def logits(tensors: Mapping[str, Tensor], features: Tensor) -> Tensor:
         return semobridge.scores(Fitted(tensors, start, Selection("")), Cache.of(task), features).logits
 
-    count = before.projection.numel() + before.features.numel()
+    count = unprojected.projection.numel() + unprojected.features.numel()
     fitted = train_and_choose(task, Trainer(train, logits, start, {}, options.epochs, count), settings, log)
     return semobridge.choose(task, options, fitted, settings)
 
 
-def loss(task: FewShotTask, before: Before, carried: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def loss(task: FewShotTask, unprojected: Unprojected, carried: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss but for the lengths of the biases, and the logits (B, N) of a batch by the bridged keys; `carried` (B, E) is norm(e)."""
-    projected, labels = carried @ before.projection, batch.labels
+    projected, labels = carried @ unprojected.projection, batch.labels
     prompts = _class_means(task, projected, labels)
     logits = task.text.logit_scale * batch.features @ prompts.T
     seen = torch.nonzero(task.support.segments.counts)[:, 0]
     projections = cross_entropy(prompts[seen] @ task.text.weights.T, seen)
-    inner = cross_entropy(_class_means(task, carried, labels)[seen] @ before.features.T, seen)
+    inner = cross_entropy(_class_means(task, carried, labels)[seen] @ unprojected.features.T, seen)
     agreement = cross_entropy(normalize(projected, dim=-1) @ prompts.T, labels)
     return IMAGES * cross_entropy(logits, labels) + TEXTS * (projections + inner) + AGREEMENT * agreement, logits
 

@@ -28,7 +28,7 @@ from xmap.stages.methods.maths.discriminant import Spaces, learn_spaces
 from xmap.stages.methods.maths.hard_samples import Means, OnlineWeights, weighted_mean
 from xmap.stages.methods.maths.trained_keys import TrainedKeySums
 from xmap.stages.methods.maths.unlabelled import membership, soft_labels, spread_of
-from xmap.stages.methods.options import XMAdapterOptions
+from xmap.stages.methods.options import POOL_SHOTS, XMAdapterOptions
 from xmap.stages.methods.protocol import Cache, Fitted, NoLog, Scores, Selection, Settings, TrainLog
 from xmap.stages.methods.searched import Grid
 
@@ -40,8 +40,6 @@ CHUNK = 1024
 IMAGE_PER_SHOT, IMAGE_MOST, TEXT_SIDE = 10.0, 100.0, 20.0
 # With so few shots the keys stay as they are: an image left out leaves its class nothing, or one key, to be trained by.
 FROZEN_SHOTS = 2.0
-# With more shots a pool has no say: its gain could not be told from chance.
-POOL_SHOTS = 2.0
 # Opinions are so much softer where they say how strange an image is.
 SOFTNESS = 2.0
 # A choice must be this many standard errors better on validation than the defaults (sign test on the samples that differ).

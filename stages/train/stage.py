@@ -18,7 +18,7 @@ from xmap.stages.adapters.kept import Kept, write_kept
 from xmap.stages.adapters.strangeness import strangeness
 from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.draw import Beside, draw_calibration, draw_kept, draw_validation, per_class
-from xmap.stages.fewshot.load import labelled, load_before, require_same_encoder
+from xmap.stages.fewshot.load import labelled, load_unprojected, require_same_encoder
 from xmap.stages.fewshot.task import FewShotTask
 from xmap.stages.machine.device import repeatable, resolve_device
 from xmap.stages.machine.memory import available_bytes, peak_memory
@@ -118,11 +118,9 @@ def assemble(images: Artifact, cache: OpenCache, beside: Beside, spec: TrainSpec
 def with_beside(task: FewShotTask, spec: TrainSpec, images: Artifact, beside: Mapping[str, Artifact], progress: Progress) -> FewShotTask:
     """The task with what else its method learns from."""
     if "projection" in beside:
-        task = replace(task, text=replace(task.text, before=load_before(beside["projection"], task.text)))
+        task = replace(task, text=replace(task.text, unprojected=load_unprojected(beside["projection"], task.text)))
     if "pool" not in beside or spec.pool is None:
         return task
-    if task.widths:
-        raise InputError("a pool is learned from by one encoder alone, and here are several; leave out --pool, or the other encoders.")
     pool, labelled = read_pool(beside["pool"], images, task.text.names, spec.pool)
     if labelled:
         progress.say(f"{labelled:,} images of the pool have labels, in training or validation, and are left out of it")

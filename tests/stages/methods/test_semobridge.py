@@ -10,7 +10,7 @@ import torch
 
 from tests.worlds.few_shot import SCALE
 from tests.worlds.small_task import Array, close, cross_entropy, double, queries, slopes, small_task, softmax, unit
-from xmap.stages.fewshot.task import Before, FewShotTask
+from xmap.stages.fewshot.task import FewShotTask, Unprojected
 from xmap.stages.methods import semobridge, semobridge_t
 from xmap.stages.methods.options import SemobridgeOptions, SemobridgeTOptions
 from xmap.stages.methods.protocol import Cache, NoLog, Settings
@@ -20,8 +20,8 @@ POINT = {"sharpness": 2.0, "bridged_keys": 0.7, "bridged_queries": 0.4, "smoothn
 
 
 def projection_of(task: FewShotTask) -> Array:
-    assert task.text.before is not None
-    return double(task.text.before.projection)
+    assert task.text.unprojected is not None
+    return double(task.text.unprojected.projection)
 
 
 def inverse_by_parts(projection: Array) -> Array:
@@ -69,8 +69,8 @@ def test_weak_directions_of_the_projection_do_not_count() -> None:
     task = small_task([2, 2])
     left, _, right = np.linalg.svd(projection_of(task), full_matrices=False)
     weak = torch.from_numpy((left * np.asarray([3.0, 2.0, 1.0, 0.31, 0.29, 1e-9])) @ right).float()
-    assert task.text.before is not None
-    inverse = semobridge.inverse_of(Before(task.text.before.features, weak))
+    assert task.text.unprojected is not None
+    inverse = semobridge.inverse_of(Unprojected(task.text.unprojected.features, weak))
     assert int(torch.linalg.matrix_rank(inverse)) == 4
     close(inverse @ weak, right[:4].T @ right[:4], 1e-4)
 
@@ -78,10 +78,10 @@ def test_weak_directions_of_the_projection_do_not_count() -> None:
 @pytest.mark.parametrize("counts", [[3, 1, 2], [2, 0, 1]])
 def test_two_steps_of_training(counts: list[int]) -> None:
     task = small_task(counts, views=3)
-    before = task.text.before
-    assert before is not None
+    unprojected = task.text.unprojected
+    assert unprojected is not None
     keys, labels, texts = double(task.support.keys), task.support.labels.numpy(), double(task.text.weights)
-    projection, inner, seen = double(before.projection), double(before.features), sorted(set(labels.tolist()))
+    projection, inner, seen = double(unprojected.projection), double(unprojected.features), sorted(set(labels.tolist()))
     length = float(np.linalg.norm(double(task.support.views), axis=2).mean())
 
     def means(rows: Array) -> Array:
@@ -136,7 +136,7 @@ def test_the_rate_rises_over_a_tenth_of_the_steps(steps: int) -> None:
 
 def test_features_without_a_text_tower_are_refused() -> None:
     task = small_task([2, 2])
-    without = replace(task, text=replace(task.text, before=None))
+    without = replace(task, text=replace(task.text, unprojected=None))
     for module, options, name in ((semobridge, SemobridgeOptions(), "semobridge"), (semobridge_t, SemobridgeTOptions(), "semobridge-t")):
         with pytest.raises(InputError, match=rf"^{name} goes back .* extract images with --data DIR and --model NAME"):
             module.fit(without, options, None, NoLog())
