@@ -148,4 +148,6 @@ def _offered(plugin: Plugin) -> MethodEntry:
         raise plugin.problem("does not say what its adapters hold: its entry has no contents")
     if type(entry.version) is not int or not isinstance(entry.module, str):
         raise plugin.problem("has a version that is no whole number, or a module that is no name")
+    if entry.several is not None or entry.pools:
+        raise plugin.problem("says that it takes several encoders or a pool, which xmap's own methods alone do")
     return replace(entry, plugin=plugin)

@@ -92,6 +92,8 @@ ODD = {
     ),
     "no contents": (METHOD.replace(', contents=Contents({"weights": ("N", "C")})', ""), "its entry has no contents"),
     "a version in words": (METHOD.replace("__name__,", "__name__, '1',"), "has a version that is no whole number"),
+    "a pool": (METHOD.replace("__name__,", "__name__, pools=True,"), "says that it takes several encoders or a pool"),
+    "several encoders": (METHOD.replace("__name__,", "__name__, several='acme_module',"), "says that it takes several encoders or a pool"),
     "a module of nobody": (METHOD.replace("__name__,", "'nobody_has_this',"), "cannot be loaded (ModuleNotFoundError"),
 }
 
