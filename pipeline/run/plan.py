@@ -13,6 +13,7 @@ from xmap.pipeline.run.pool import Pool, pool_of
 from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training
 from xmap.pipeline.settings.config import XmapConfig
+from xmap.pipeline.settings.usual import left_out
 from xmap.stages.build_cache.identity import cache_identity
 from xmap.stages.datasets.dataset import TRAIN
 from xmap.stages.encoder.names import BUNDLED
@@ -91,7 +92,7 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         steps += [Step(pool.images, f"image features of the pool {pool.name}", pool.build)] if pool else []
         remarks += pool.remarks if pool else ()
         trainings = {pair: _training(features, config, caches[pair[1]].identity, (projection, pool), *pair) for pair in pairs}
-        remarks += _text_remarks(features, config)
+        remarks += (*_text_remarks(features, config), *left_out(config.run))
         steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]
     if depth >= STAGES.index(PAIRS):
         steps += _pairs(features, config)

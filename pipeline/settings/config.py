@@ -7,11 +7,12 @@ import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from xmap.pipeline.settings.usual import FOUR, fitting
 from xmap.stages.config import (
     CacheConfig,
     Config,
@@ -34,7 +35,6 @@ from xmap.store.errors import InputError, XmapError
 FILE = "xmap.toml"
 # Bytes; `xmap init` writes 5 kB.
 FILE_LIMIT = 1 << 20
-FOUR = ("zero-shot", "tip-adapter", "tip-adapter-f", "xmadapter")
 
 Seed = Annotated[int, Field(ge=0)]
 Tables = Mapping[str, Any]
@@ -86,6 +86,12 @@ class RunConfig(Config):
     @classmethod
     def _every(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return every(names, all_names())
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        # The model is frozen for everybody else.
+        object.__setattr__(self, "methods", fitting(self.methods, self))
+        return self
 
 
 class XmapConfig(Config):

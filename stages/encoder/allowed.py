@@ -149,10 +149,11 @@ class _Preprocess(BaseModel):
 
 
 class _ImageModel(_Part):
-    """An image encoder of timm's: nothing but its name there and the width of its features."""
+    """An image encoder of timm's: nothing but its name there, the width of its features and, where said, how it pools them."""
 
     timm: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=100)]
     embed_dim: Width
+    global_pool: Literal["avg", "max", "avgmax", "catavgmax", "token", "map"] = "avg"
 
 
 class _ImagePreprocess(_Part):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What a folder holds as timm saves it.
 IMAGE_CONFIG, IMAGE_WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+POOLING = "global_pool"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ def image_folder(folder: Path) -> Found:
         written = json.loads(read_plain(folder / IMAGE_CONFIG, CONFIG_LIMIT))
         given = written["pretrained_cfg"]
         model = {"timm": str(written["architecture"]), "embed_dim": written["num_features"]}
-        odd = written.get("model_args") or (given.get("crop_mode") or "center") != "center"
         channels, *size = given["input_size"]
+        arguments = dict(written.get("model_args") or {})
+        model |= {POOLING: arguments[POOLING]} if POOLING in arguments else {}
+        odd = _asks_for_more(arguments, size) or (given.get("crop_mode") or "center") != "center"
     except OSError as error:
         raise InputError(f"cannot read {folder / IMAGE_CONFIG}: {error.strerror}; {remedy}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -68,11 +71,20 @@ def image_folder(folder: Path) -> Found:
     return Found(folder.resolve().name, model, preprocess, safe_weights(weights), "")
 
 
+def _asks_for_more(arguments: Mapping[str, Any], size: list[int]) -> bool:
+    """Whether a model was made with arguments that say more than timm writes of every model."""
+    usual: Mapping[str, tuple[Any, ...]] = {"in_chans": (3,), "img_size": (size, size[0])}
+    rest = {name: value for name, value in arguments.items() if name not in (POOLING, "num_classes")}
+    return any(value not in usual.get(name, ()) for name, value in rest.items())
+
+
 def image_config(identity: EncoderIdentity) -> bytes:
     """The config of a folder that holds an image encoder alone, as timm saves it."""
     preprocess = identity.preprocess
     data = {"input_size": [3, *preprocess["size"]], **{key: preprocess[key] for key in ("mean", "std", "interpolation", "crop_pct")}}
     written = {"architecture": identity.model["timm"], "num_features": identity.width, "pretrained_cfg": {**data, "crop_mode": "center"}}
+    pooling = {name: value for name, value in identity.model.items() if name == POOLING}
+    written |= {"model_args": pooling} if pooling else {}
     return json.dumps(written, indent=1).encode()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.ask import downloading
+from xmap.stages.encoder.found import POOLING
 from xmap.stages.encoder.names import TIMM
 from xmap.stages.machine.imports import uncollected
 from xmap.store.disk.headers import require_header
@@ -102,7 +103,8 @@ def load_image_model(identity: EncoderIdentity, device: str) -> ImageModel:
     """The model of `identity` with its weights, on `device`. Raises `InputError` for weights of another model, or of more than tensors."""
     name = str(identity.model["timm"])
     try:
-        model = _timm().create_model(name, pretrained=False, num_classes=0)
+        pooling = {key: value for key, value in identity.model.items() if key == POOLING}
+        model = _timm().create_model(name, pretrained=False, num_classes=0, **pooling)
         state = _tensors(identity.weights)
         heads = _heads(model)
         state = {key: value for key, value in state.items() if not key.startswith(heads)}

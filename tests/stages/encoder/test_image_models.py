@@ -60,6 +60,21 @@ def test_weights_and_config_identify_it_and_no_name_does(weights: Path, tmp_path
     assert identified(f"timm:local-dir:{folder}").fields == one.fields
 
 
+@pytest.mark.parametrize("pooling", ["token", "avg"])
+def test_a_folder_that_timm_saved_is_taken_and_pools_as_it_says(tmp_path: Path, pooling: str) -> None:
+    """timm writes into every folder the arguments that its model was made with."""
+    torch.manual_seed(3)
+    model = timm.create_model(MODEL, pretrained=False, global_pool=pooling).eval()
+    timm.models.save_for_hf(model, tmp_path, safe_serialization=True)
+    one = identified(f"timm:local-dir:{tmp_path}")
+    pixels = torch.rand(2, 3, 160, 160)
+    model.reset_classifier(0)
+    with torch.inference_mode():
+        assert np.array_equal(Encoder.load(one, "cpu").encode_images(pixels), model(pixels).numpy())
+    (tmp_path / "config.json").write_bytes(image_config(one))
+    assert identified(f"timm:local-dir:{tmp_path}").fields == one.fields
+
+
 def test_timm_is_asked_once_for_a_name(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = identified(f"timm:{MODEL}={weights}", tmp_path)
     monkeypatch.setattr("xmap.stages.encoder.image_models.ask_timm", None)
@@ -91,6 +106,8 @@ CONFIG = {"architecture": MODEL, "num_features": 64, "pretrained_cfg": {"input_s
         ({"architecture": "hf-hub:somebody/model"}, "'model_cfg.timm' has a value"),
         ({"num_features": 10**9}, "'model_cfg.embed_dim' has a value"),
         ({"model_args": {"img_size": 512}}, "asks for arguments"),
+        ({"model_args": {"in_chans": 3, "drop_rate": 0.5}}, "asks for arguments"),
+        ({"model_args": {"global_pool": "../code"}}, "'model_cfg.global_pool' has a value"),
         ({"pretrained_cfg": {"input_size": [3, 160, 160], "crop_mode": "border"}}, "a way of cutting that xmap does not know"),
         ({"pretrained_cfg": 3}, "is not a config of timm's"),
     ],
