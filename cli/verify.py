@@ -12,7 +12,7 @@ from xmap.cli.ends import FOUND
 from xmap.cli.formats import Destination, Sheet
 from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption
 from xmap.cli.progress import progress_on_stderr
-from xmap.pipeline.upkeep.verify import Verified, chosen, share_of, units_of
+from xmap.pipeline.upkeep.verify import Verified, chosen, require_memory, share_of, units_of
 from xmap.pipeline.upkeep.verify import verify as read
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.root import require_store, store_root
@@ -38,6 +38,7 @@ def command(
     """
     share, destination = share_of(subset), Destination(form, output, json)
     opened = Store(require_store(store_root(store or None)))
+    require_memory(opened, share)
     units = units_of(opened)
     count = chosen(units, share)
     with progress_on_stderr(quiet) as progress:

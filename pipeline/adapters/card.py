@@ -23,6 +23,8 @@ UNKNOWN = "unknown"
 APART = "Samples that were kept apart chose no setting. They have a part in the temperature, which changes no answer."
 FOLDS = "No sample was left to keep apart: each labelled image was judged by what the others had trained, so that nothing is proven."
 TEST = "Test images choose nothing in xmap."
+# How Python names an encoder that is not in the folder, by the flag that does.
+ENCODERS = {"--model": '"NAME", "TAG"', "--also-model": 'also_model=["NAME"]'}
 
 
 def card(facts: Facts, flags: str, onnx: bool) -> str:
@@ -92,7 +94,9 @@ def _use(flags: str, onnx: bool) -> str:
             "xmap verify --store .",
         ]
     )
-    loaded = ', encoder=adapter.encoder("NAME", "TAG")' if flags else ""
+    words = flags.split()
+    given = ", ".join(said for flag, said in ENCODERS.items() if flag in words)
+    loaded = f", encoder=adapter.encoder({given})" if flags else ""
     python = f'import xmap\nadapter = xmap.load("path/of/this/folder")\nprint(adapter.predict("photo.jpg"{loaded})[0].top(3))'
     without = f"\nWhere onnxruntime is installed, `xmap predict` takes `{FILE}` by itself and needs no torch.\n"
     return f"## Use\n\n{block(commands, 'sh')}\n{block(python, 'python')}{without if onnx else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,13 +60,24 @@ def share_of(text: str) -> Fraction:
     return share
 
 
+def require_memory(store: Store, share: Fraction) -> None:
+    """Raise `InputError` where a share is asked of a store that could not remember what was read: it would be the same each time."""
+    if share != WHOLE and not _remembers(store):
+        raise InputError(f"--subset goes on where the last run ended, which {store.root} cannot remember; leave it out to read all.")
+
+
+def _remembers(store: Store) -> bool:
+    """Whether notes are kept in it: an exported folder is never written into."""
+    return not is_exported(store.root) and os.access(store.root, os.W_OK)
+
+
 def units_of(store: Store) -> list[Unit]:
     """All that can be read, the longest unread first, then by path."""
     units = [_artifact(path.parent) for path in sorted(store.root.glob(f"*/*/{MANIFEST}"))]
     # A pack is named after its bytes, so that its path is stamp enough.
     units += [Unit(path, _size(path), path.stem) for packs in all_packs(store) for path in packs.files()]
     places = {unit.path.relative_to(store.root).as_posix(): unit for unit in units}
-    reads = last_reads(store.root, {place: unit.stamp for place, unit in places.items()})
+    reads = last_reads(store.root, {place: unit.stamp for place, unit in places.items()}) if _remembers(store) else {}
     dated = [Unit(unit.path, unit.bytes, unit.stamp, reads.get(place, ""), unit.problem) for place, unit in places.items()]
     return sorted(dated, key=lambda unit: (unit.read, unit.path))
 
@@ -96,8 +108,9 @@ def verify(store: Store, units: Sequence[Unit], count: int, advance: Callable[[i
     damaged |= {Path(error.path) for error in of_rows}
     problems += [str(error) for error in of_rows]
     problems += [str(error) for error in _of_export(store.root) if str(error) not in problems]
-    sound = {unit.path.relative_to(store.root).as_posix(): unit.stamp for unit in picked if unit.path not in damaged}
-    remember_reads(store.root, sound)
+    if _remembers(store):
+        sound = (unit for unit in picked if unit.path not in damaged)
+        remember_reads(store.root, {unit.path.relative_to(store.root).as_posix(): unit.stamp for unit in sound})
     return Verified(len(folders), problems, picked, units[count:])
 
 

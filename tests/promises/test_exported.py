@@ -81,6 +81,15 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def test_reading_it_adds_nothing_to_it(one: Path) -> None:
+    before = names(one)
+    sound(one)
+    assert names(one) == before
+    done = call("verify", "--subset", "1/2", "--store", one)
+    assert done.exit_code == 2
+    assert "cannot remember; leave it out to read all" in " ".join(done.output.split())
+
+
 @pytest.mark.failure("exported folder")
 def test_each_file_is_as_it_was_exported(one: Path, case: Case) -> None:
     found = names(one)

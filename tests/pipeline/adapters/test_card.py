@@ -118,6 +118,8 @@ def test_it_says_what_is_known() -> None:
     assert "model.onnx" not in text
     assert "takes `model.onnx` by itself" in card(FACTS, "", True)
     assert "xmap predict photo.jpg --adapter . --model M" in card(FACTS, "--model M", False)
+    for flags, said in (("--model M", '"NAME", "TAG"'), ("--also-model M", 'also_model=["NAME"]')):
+        assert f"encoder=adapter.encoder({said}))" in card(FACTS, flags, False)
 
 
 def test_what_is_not_known_is_said() -> None:
