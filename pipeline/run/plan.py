@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xmap.pipeline.run.data_changes import AtHand
 from xmap.pipeline.run.encoded import Build, Built
 from xmap.pipeline.run.features import Features, encoder_of, features_of
-from xmap.pipeline.run.pool import Pool, pool_of
+from xmap.pipeline.run.pool import ESTIMATED, Pool, pool_of
 from xmap.pipeline.run.source import ENCODER, source_of
 from xmap.pipeline.run.trainings import Training
 from xmap.pipeline.settings.config import XmapConfig
@@ -118,11 +118,13 @@ def _features(features: Features, depth: int) -> list[Step]:
 
 
 def _unused(config: XmapConfig) -> tuple[str, ...]:
-    """A remark on methods that settings are given for and that do not run."""
+    """Remarks on methods that settings are given for and that do not run, and on shares of a pool that is not there."""
     given = [
         name for name, options in config.methods.items() if name not in config.run.methods and options.model_dump(exclude_defaults=True)
     ]
-    return (f"settings of {named(given)} are given, which is not among the methods of this run: --methods names them",) if given else ()
+    methods = (f"settings of {named(given)} are given, which is not among the methods of this run: --methods names them",) if given else ()
+    shares = not config.run.pool and config.run.pool_shares != ESTIMATED
+    return (*methods, *(("--pool-shares is given, and changes nothing without --pool",) if shares else ()))
 
 
 def _require_one_encoder(features: Features, config: XmapConfig) -> None:

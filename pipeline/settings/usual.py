@@ -26,9 +26,9 @@ def fitting(names: tuple[str, ...], run: RunConfig) -> tuple[str, ...]:
 
 
 def left_out(run: RunConfig) -> tuple[str, ...]:
-    """A remark on those that do not fit, where the others of the four, or of all, run without them."""
+    """A remark on methods of one encoder, where the others run by several; of the one that takes a pool it would only say its name."""
     for names in (FOUR, all_names()):
         left = [name for name in names if name not in run.methods]
-        if left and run.methods == fitting(names, run):
-            return (f"methods left out, which take {'no pool' if run.pool else 'one encoder'}: {named(left)}",)
+        if left and len(run.methods) > 1 and run.methods == fitting(names, run):
+            return (f"methods left out, which take one encoder: {named(left)}",)
     return ()

@@ -113,6 +113,9 @@ class _Worker:
             raise InputError("no pool is named; give images without labels with --pool.")
         if {"encoder.model", "run.also_model"} & variant.config.keys() and config.run.features:
             raise InputError("stored features are of one encoder; give --data to compare encoders.")
+        of_sentences = "data.descriptions" in variant.config or not variant.guided
+        if of_sentences and not (self._config.data.descriptions or self._config.run.features):
+            raise InputError("no class is described; give sentences with --descriptions.")
         # By the whole config: a variant that restates the default is not trained again.
         key = f"{config.model_dump_json()} {variant.guided}"
         if key not in self._known:

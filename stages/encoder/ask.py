@@ -60,7 +60,7 @@ def _ask_hub(model: str, cache_dir: str) -> dict[str, Any]:
 
 
 @contextmanager
-def downloading(what: str, remedy: str = f"give --model {LOCAL}PATH, or use --model {TINY}") -> Iterator[None]:
+def downloading(what: str, remedy: str = f"or give {LOCAL}PATH or {TINY} in its place") -> Iterator[None]:
     """Weights are fetched inside. Raises `InputError`, with a remedy beside going online, where they cannot be."""
     with asked_once() as answers:
         try:

@@ -201,3 +201,8 @@ def test_commands_say_how_to_make_a_step_again(imported: Store) -> None:
 def test_features_without_training_images_hold_no_support(parts: dict[str, str]) -> None:
     with pytest.raises(InputError, match="hold no training images"):
         cache_identity(Parts("x", parts), "texts", load_config(None).cache, 1)
+
+
+def test_shares_of_a_pool_that_is_not_there_are_said(imported: Store) -> None:
+    remarks = make_plan(imported, config(run__features="bugs", run__pool_shares="free")).remarks
+    assert "--pool-shares is given, and changes nothing without --pool" in remarks

@@ -129,7 +129,7 @@ def test_xmap_tiny_is_in_the_package(tmp_path: Path) -> None:
         ({"model": "ViT-B-32", "pretrained": ""}, "needs weights"),
         ({"model": "ViT-B-32", "pretrained": "./none.pt"}, "there is no weight file none.pt"),
         ({"model": "local-dir:/nowhere"}, "there is no model folder /nowhere"),
-        ({"model": "hf-hub:org/repo"}, "cannot get the weights of hf-hub:org/repo .*local-dir:PATH, or use --model xmap-tiny"),
+        ({"model": "hf-hub:org/repo"}, "cannot get the weights of hf-hub:org/repo .*or give local-dir:PATH or xmap-tiny in its place"),
         ({"model": "ViT-B-32-quickgelu"}, "cannot get the weights of ViT-B-32-quickgelu openai .*go online once"),
     ],
 )
