@@ -90,6 +90,7 @@ def whole_or_absent(made: Path, expected: Path) -> None:
 
 
 @needed
+@pytest.mark.promise
 @pytest.mark.failure("power lost")
 def test_power_lost_in_a_run_artifacts_are_whole_or_absent_and_a_rerun_gives_the_same_bytes(
     commands: Commands, world: Path, control: Control, tmp_path: Path, case: Case
