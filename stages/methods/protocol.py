@@ -171,7 +171,7 @@ class OwnMethod:
             return self._module
         if self._several is None:
             raise one_encoder_only(self._name)
-        return cast(Method, importlib.import_module(self._several).Together(self._module))
+        return cast(Method, importlib.import_module(self._several).Ensemble(self._module))
 
 
 def one_encoder_only(name: str) -> InputError:

@@ -31,7 +31,7 @@ ADAPTER = "adapter"
 
 
 Read = TypeVar("Read", Path, bytes)
-_ENCODERS = re.compile(rf"{ENCODER}(-[2-9])?/")
+_ENCODERS = re.compile(rf"{ENCODER}(-[1-9][0-9]*)?/")
 
 
 def write_export(folder: Path, facts: Mapping[str, Any]) -> None:

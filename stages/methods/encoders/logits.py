@@ -31,7 +31,7 @@ LOGIT_SCALE, ANY = 100.0, 10.0
 NEVER = -1e4
 
 
-class Together:
+class Ensemble:
     """A method for several encoders."""
 
     def __init__(self, module: Method) -> None:

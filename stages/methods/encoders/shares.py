@@ -62,7 +62,7 @@ class Said:
         return self.logits[encoder][:, self.among].double(), place[self.labels]
 
 
-class Together:
+class Ensemble:
     """XMAdapter for several encoders."""
 
     def __init__(self, module: Method) -> None:
