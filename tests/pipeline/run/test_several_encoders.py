@@ -15,8 +15,6 @@ from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.adapters.export import export
 from xmap.pipeline.run.execute import RunResult, run
-from xmap.pipeline.settings.config import FOUR
-from xmap.stages.methods.registry import method_entry
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import XmapError
@@ -40,10 +38,6 @@ def test_an_encoder_more_encodes_by_that_one_alone(finished: tuple[Store, Path, 
     alone = run(store, settings(photos, run__methods="zero-shot", run__seeds="1"))
     assert built(alone) == {"cache", "adapter", "eval"}
     assert {found.stage for found in result.artifacts.values()} == {"images", "texts", "joined", "cache", "adapter", "pairs", "eval"}
-
-
-def test_the_methods_that_run_where_none_is_named_take_several() -> None:
-    assert all(method_entry(name).several for name in FOUR)
 
 
 def test_predictions_tell_who_said_what(finished: tuple[Store, Path, list[str], RunResult]) -> None:

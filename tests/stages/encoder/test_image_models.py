@@ -65,7 +65,7 @@ def test_a_folder_that_timm_saved_is_taken_and_pools_as_it_says(tmp_path: Path, 
     """timm writes into every folder the arguments that its model was made with."""
     torch.manual_seed(3)
     model = timm.create_model(MODEL, pretrained=False, global_pool=pooling).eval()
-    timm.models.save_for_hf(model, tmp_path, safe_serialization=True)
+    timm.models.save_for_hf(model, str(tmp_path), safe_serialization=True)
     one = identified(f"timm:local-dir:{tmp_path}")
     pixels = torch.rand(2, 3, 160, 160)
     model.reset_classifier(0)
