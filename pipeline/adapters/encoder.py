@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +15,7 @@ from xmap.pipeline.run.features import RECORDS
 from xmap.pipeline.run.source import stated, stated_in
 from xmap.stages.config import EncoderConfig
 from xmap.stages.encoder.identity import EncoderIdentity, resolve
-from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL, TIMM, named_also
+from xmap.stages.encoder.names import BUNDLED, HUB, LOCAL, TIMM, is_file, named_also
 from xmap.store.artifacts.artifact import Artifact, Store
 from xmap.store.artifacts.exported import ENCODER, Export
 from xmap.store.artifacts.fingerprint import explain, fingerprint
@@ -144,7 +143,7 @@ def stated_encoder(texts: Artifact) -> EncoderConfig:
 
 def _without_files(config: EncoderConfig) -> EncoderConfig:
     usual = "" if config.model.startswith(TIMM) else _DEFAULT_TAG
-    tag = config.pretrained if _TAG.fullmatch(config.pretrained) and not Path(config.pretrained).exists() else usual
+    tag = config.pretrained if _TAG.fullmatch(config.pretrained) and not os.path.exists(config.pretrained) else usual
     return config.model_copy(update={"pretrained": tag, "cache_dir": ""})
 
 
@@ -180,4 +179,4 @@ def _require_bundled(store: Store, one: Recorded, usual: EncoderConfig) -> None:
 def is_on_disk(config: EncoderConfig) -> bool:
     """Whether the weights are a user's or the package's own files, which nobody else could fetch by name."""
     own = config.model in BUNDLED or config.model.removeprefix(TIMM).startswith(LOCAL)
-    return own or (bool(config.pretrained) and Path(config.pretrained).expanduser().is_file())
+    return own or is_file(config.pretrained)

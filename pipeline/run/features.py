@@ -17,7 +17,7 @@ from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.benchmarks.table import SCHEME
 from xmap.stages.datasets.dataset import SPLITS, Dataset
 from xmap.stages.datasets.places.place import is_url
-from xmap.stages.encoder.names import LOCAL, TIMM, named_also
+from xmap.stages.encoder.names import LOCAL, TIMM, is_file, named_also, placed
 from xmap.stages.join.identity import joined_identity, joined_parts
 from xmap.stages.names import Parts
 from xmap.stages.plugins import source_named
@@ -256,9 +256,9 @@ def grounded(config: XmapConfig) -> XmapConfig:
         whole["data.data"] = f"{data.removesuffix(place)}{Path(place).absolute()}"
     for kind in (LOCAL, f"{TIMM}{LOCAL}"):
         if model.startswith(kind):
-            whole["encoder.model"] = f"{kind}{Path(model.removeprefix(kind)).expanduser().absolute()}"
-    if weights and Path(weights).expanduser().is_file():
-        whole["encoder.pretrained"] = str(Path(weights).expanduser().absolute())
+            whole["encoder.model"] = f"{kind}{placed(model.removeprefix(kind)).absolute()}"
+    if is_file(weights):
+        whole["encoder.pretrained"] = str(placed(weights).absolute())
     return config.override(whole)
 
 

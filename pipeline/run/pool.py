@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +12,8 @@ from xmap.pipeline.run.encoded import Build, Built, gone, has_features, identity
 from xmap.pipeline.run.features import Features, encoder_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.datasets.places.place import is_url
+from xmap.stages.datasets.sources.columns import LABEL, SHARE, SHARES, chosen, lacking
+from xmap.stages.datasets.sources.csv_text import read_rows, read_text
 from xmap.stages.methods.options import POOL_SHOTS
 from xmap.stages.methods.registry import method_entry
 from xmap.stages.names import IMAGES
@@ -29,6 +28,9 @@ from xmap.store.memory.notes import HASHES, Notes
 ESTIMATED, FREE = "estimated", "free"
 # Bytes of a file of class shares.
 MOST = 1 << 24
+# Counts of images do as shares.
+LARGEST = 1e15
+FORM = "give a CSV file with the columns class and share"
 
 
 @dataclass(frozen=True)
@@ -130,16 +132,19 @@ def _spec(shares: str, features: Features) -> PoolSpec:
 
 def read_shares(path: Path, classes: Sequence[str]) -> Mapping[str, float]:
     """Class shares from a CSV file with the columns class and share, of every class one, made to sum to 1. Raises `InputError`."""
-    if not path.is_file():
-        raise InputError(
-            f"--pool-shares {path} is neither estimated nor free, nor a file; give a CSV file with the columns class and share."
-        )
-    rows = csv.DictReader(io.StringIO(read_plain(path, MOST).decode("utf-8-sig")))
+    if not os.path.isfile(path):
+        raise InputError(f"--pool-shares {path} is neither estimated nor free, nor a file; {FORM}.")
+    try:
+        text, _ = read_text(read_plain(path, MOST), str(path))
+    except OSError as error:
+        raise InputError(f"--pool-shares {path} cannot be read ({error.strerror or error}); {FORM}.") from error
+    header, rows = read_rows(text, lambda columns: not lacking(columns, SHARES), str(path))
+    places = chosen(str(path), header, SHARES)
     found: dict[str, float] = {}
-    for row in rows:
-        name, share = (row.get("class") or "").strip(), _number(row.get("share"))
+    for number, row in rows:
+        name, share = row[places[LABEL]].strip(), _number(row[places[SHARE]])
         if name not in classes or name in found or share is None:
-            raise InputError(f"{path}, line {rows.line_num}: give each class once, as it is called, with a share of 0 or more.")
+            raise InputError(f"{path}, line {number}: give each class once, as it is called, with a share from 0 to {LARGEST:,.0f}.")
         found[name] = share
     total = sum(found.values())
     missing = next((name for name in classes if name not in found), None)
@@ -149,9 +154,9 @@ def read_shares(path: Path, classes: Sequence[str]) -> Mapping[str, float]:
     return {name: found[name] / total for name in classes}
 
 
-def _number(text: str | None) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value <= LARGEST else None

@@ -182,11 +182,15 @@ def require_plain_config(name: str, model: object, preprocess: object) -> None:
 
 def require_fitting(name: str, model: Mapping[str, Any], weights: Path) -> None:
     """Raise `InputError` where the weight file is too small for the sizes in the config: what they ask for would be allocated first."""
-    least, size = _least_numbers(model), weights.stat().st_size
+    require_bytes(f"the config of model {name!r}", _least_numbers(model), weights)
+
+
+def require_bytes(what: str, least: int, weights: Path) -> None:
+    """Raise `InputError` where the weight file has no byte for each of the numbers that `what` describes."""
+    size = weights.stat().st_size
     if least > size:
         raise InputError(
-            f"the config of model {name!r} describes at least {least:,} numbers, {weights} has {size:,} bytes; give weights made for this "
-            "model config."
+            f"{what} describes at least {least:,} numbers, {weights} has {size:,} bytes; give weights made for this model config."
         )
 
 

@@ -52,11 +52,12 @@ def image_folder(folder: Path) -> Found:
         arguments = dict(written.get("model_args") or {})
         model |= {POOLING: arguments[POOLING]} if POOLING in arguments else {}
         odd = _asks_for_more(arguments, size) or (given.get("crop_mode") or "center") != "center"
+        odd = odd or channels != 3 or size[1:] != size[:-1]
     except OSError as error:
         raise InputError(f"cannot read {folder / IMAGE_CONFIG}: {error.strerror}; {remedy}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder / IMAGE_CONFIG} is not a config of timm's; {remedy}.") from error
-    if odd or channels != 3 or len(set(size)) > 1:
+    if odd:
         raise InputError(
             f"{folder / IMAGE_CONFIG} asks for arguments, channels or a way of cutting that xmap does not know; use another model."
         )

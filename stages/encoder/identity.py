@@ -8,6 +8,7 @@ answer is kept as a record in the store. The weights are always identified by th
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -30,7 +31,9 @@ from xmap.stages.encoder.names import (
     TIMM,
     TINY,
     builtin_config,
+    is_file,
     open_clip_folder,
+    placed,
     require_activation,
 )
 from xmap.store.artifacts.fingerprint import SHORT, Fields, Json, fingerprint
@@ -130,17 +133,17 @@ def at_hand(config: EncoderConfig) -> Found | None:
     if config.model in BUNDLED:
         return _local(MODELS / config.model, config.model, "this installation is incomplete, install xmap again")
     if config.model.startswith(LOCAL):
-        folder = Path(config.model.removeprefix(LOCAL)).expanduser()
+        folder = placed(config.model.removeprefix(LOCAL))
         return _local(folder, folder.resolve().name, f"give --model {LOCAL}PATH a folder with {CONFIG_FILE} and weights")
     if config.model.startswith(f"{TIMM}{LOCAL}"):
-        return image_folder(Path(config.model.removeprefix(f"{TIMM}{LOCAL}")).expanduser())
+        return image_folder(placed(config.model.removeprefix(f"{TIMM}{LOCAL}")))
     if config.model.startswith((HUB, TIMM)):
         return None
     model = builtin_config(config.model)
     if not config.pretrained:
         raise InputError(f"model {config.model!r} needs weights; give --pretrained a tag or a weight file, or use --model {TINY}.")
-    file = Path(config.pretrained).expanduser()
-    if file.is_file():
+    file = placed(config.pretrained)
+    if is_file(config.pretrained):
         return Found(f"{config.model}-{file.stem}", model, {}, safe_weights(file), config.model, _openai(file))
     if len(file.parts) > 1 or file.suffix in (".pt", ".pth", ".bin", ".safetensors"):
         raise InputError(f"there is no weight file {file}; give --pretrained a tag or an existing file.")
@@ -149,7 +152,7 @@ def at_hand(config: EncoderConfig) -> Found | None:
 
 def _local(folder: Path, name: str, remedy: str) -> Found:
     """A model in a folder of its own, as open_clip's `local-dir:` reads it."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"there is no model folder {folder}; {remedy}.")
     try:
         written = json.loads(read_plain(folder / CONFIG_FILE, CONFIG_LIMIT))

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from xmap.stages.config import EncoderConfig
+from xmap.stages.encoder.allowed import require_bytes
 from xmap.stages.encoder.ask import downloading
 from xmap.stages.encoder.found import POOLING
-from xmap.stages.encoder.names import TIMM
+from xmap.stages.encoder.names import TIMM, is_file, placed
 from xmap.stages.machine.imports import uncollected
 from xmap.store.disk.headers import require_header
 from xmap.store.errors import InputError, NotPlain
@@ -39,8 +40,14 @@ def ask_timm(config: EncoderConfig) -> dict[str, Any]:
     if not timm.is_model(name.partition(".")[0]):
         near = difflib.get_close_matches(name, timm.list_models(), 4, 0.5)
         raise InputError(f"timm has no model {name!r}; near names: {', '.join(near) or 'none, see timm.list_models()'}.")
-    known = timm.get_pretrained_cfg(name)
-    model = timm.create_model(name, pretrained=False, num_classes=0)
+    try:
+        known = timm.get_pretrained_cfg(name)
+    # timm's word for a tag that it has not.
+    except RuntimeError as error:
+        raise InputError(
+            f"timm has no weights {name!r} ({first_line(error)}); leave out what follows the dot, or name other ones."
+        ) from error
+    model = _sketch(name)
     width = int(getattr(model, "head_hidden_size", model.num_features))
     return {
         "model": {"timm": name.partition(".")[0], "embed_dim": width},
@@ -72,8 +79,8 @@ def preprocess_of(data: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _weights(config: EncoderConfig, name: str, known: Any) -> Path:
     if config.pretrained:
-        file = Path(config.pretrained).expanduser()
-        if not file.is_file():
+        file = placed(config.pretrained)
+        if not is_file(config.pretrained):
             raise InputError(f"there is no weight file {file}; give timm's {name!r} one that is there, as {TIMM}{name}=FILE.")
         return file
     if known is None or not known.hf_hub_id:
@@ -103,12 +110,14 @@ def load_image_model(identity: EncoderIdentity, device: str) -> ImageModel:
     """The model of `identity` with its weights, on `device`. Raises `InputError` for weights of another model, or of more than tensors."""
     name = str(identity.model["timm"])
     try:
-        pooling = {key: value for key, value in identity.model.items() if key == POOLING}
-        model = _timm().create_model(name, pretrained=False, num_classes=0, **pooling)
+        _require_fitting(identity)
+        model = _timm().create_model(name, pretrained=False, num_classes=0, **_pooling(identity))
         state = _tensors(identity.weights)
         heads = _heads(model)
         state = {key: value for key, value in state.items() if not key.startswith(heads)}
         model.load_state_dict(state)
+    except InputError:
+        raise
     # timm, torch and safetensors each raise whatever a config or file leads to.
     except Exception as error:
         reason = error.problem if isinstance(error, NotPlain) else f"{type(error).__name__}: {first_line(error)}"
@@ -116,6 +125,23 @@ def load_image_model(identity: EncoderIdentity, device: str) -> ImageModel:
             f"cannot load model {identity.name!r} from {identity.weights} ({reason}); give weights made for timm's {name}."
         ) from error
     return ImageModel(model.to(device, DTYPES[identity.precision]), identity).eval()
+
+
+def _pooling(identity: EncoderIdentity) -> dict[str, Any]:
+    """How its model pools, where its config says so."""
+    return {key: value for key, value in identity.model.items() if key == POOLING}
+
+
+def _sketch(name: str, **arguments: Any) -> Any:
+    """A model without any numbers: what it would be, before it takes memory."""
+    with torch.device("meta"):
+        return _timm().create_model(name, pretrained=False, num_classes=0, **arguments)
+
+
+def _require_fitting(identity: EncoderIdentity) -> None:
+    """Raise `InputError` where the weight file is too small for the model: what that asks for would be allocated first."""
+    least = sum(tensor.numel() for tensor in _sketch(str(identity.model["timm"]), **_pooling(identity)).state_dict().values())
+    require_bytes(f"the model {identity.name!r}", least, identity.weights)
 
 
 def _heads(model: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,16 @@ def named_also(text: str) -> dict[str, str]:
     model, _, weights = (text, "", "") if own else text.partition("=")
     usual = "" if model.startswith(TIMM) else EncoderConfig.model_fields["pretrained"].default
     return {"model": model, "pretrained": weights or usual}
+
+
+def placed(text: str) -> Path:
+    """The place of this machine that a text names, `~` being a home; a text that can name none is one where nothing is."""
+    return Path(os.path.expanduser(text))
+
+
+def is_file(text: str) -> bool:
+    """Whether a file is there; none is where no name is so long or so odd."""
+    return bool(text) and os.path.isfile(placed(text))
 
 
 def said_of_weights(config: EncoderConfig) -> tuple[str, ...]:

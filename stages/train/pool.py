@@ -1,6 +1,6 @@
 """The pool of a training: images without labels from the store, but for those that somebody has labelled, and never a test image.
 
-An image is known by its content, a vector that others extracted by its own bytes. No torch until a pool is read: plans ask here too.
+An image is known by its content, a vector that others extracted by its direction. No torch until a pool is read: plans ask here too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from xmap.stages.methods.protocol import Fitted
 
 CHUNK = 1 << 14
+# Steps of a direction's components: coarse beside the last bits of float32, fine beside what tells images apart.
+FINE = 1e4
 
 
 def of_test(name: str) -> bool:
@@ -99,5 +101,6 @@ def _tables(images: Artifact, wanted: Callable[[str], bool]) -> list[Path]:
 
 
 def _digests(features: Array) -> Array:
-    """What vectors (n, C) are known by where no image is: their bytes as float32."""
-    return np.asarray([blake3(row.tobytes()).digest() for row in np.ascontiguousarray(features, np.float32)], DIGEST)
+    """What vectors (n, C) are known by where no image is: where they point, rounded, so that most are the same at any length."""
+    pointing = features.astype(np.float64) / np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray([blake3(row.tobytes()).digest() for row in np.round(pointing * FINE).astype("<i4")], DIGEST)

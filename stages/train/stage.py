@@ -122,6 +122,9 @@ def with_beside(task: FewShotTask, spec: TrainSpec, images: Artifact, beside: Ma
     if "pool" not in beside or spec.pool is None:
         return task
     pool, labelled = read_pool(beside["pool"], images, task.text.names, spec.pool)
+    if pool.features.shape[1] != task.text.weights.shape[1]:
+        widths = f"width {pool.features.shape[1]}, those that are trained on {task.text.weights.shape[1]}"
+        raise InputError(f"the pool {beside['pool'].name!r} has features of {widths}; name a pool of the same encoder with --pool.")
     if labelled:
         progress.say(f"{labelled:,} images of the pool have labels, in training or validation, and are left out of it")
     return replace(task, pool=pool)

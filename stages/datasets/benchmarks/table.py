@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -146,8 +147,8 @@ def require_root(root: str) -> Path:
     """The root folder. Raises `InputError` where there is none."""
     if not root:
         raise InputError("a benchmark needs --root DIR, the folder that holds the datasets in CoOp's layout.")
-    path = Path(root).expanduser()
-    if not path.is_dir():
+    path = Path(os.path.expanduser(root))
+    if not os.path.isdir(path):
         raise InputError(f"--root {path} is not a folder; give the one that holds the datasets in CoOp's layout.")
     return path
 

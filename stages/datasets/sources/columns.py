@@ -38,6 +38,8 @@ CORRECTIONS = Roles({**_NAMES, CONTENT: ("content", "blake3"), DATASET: ("datase
 SENTENCE = "sentence"
 _SENTENCES = ("sentence", "sentences", "description", "descriptions", "text")
 DESCRIPTIONS = Roles({LABEL: _NAMES[LABEL], SENTENCE: _SENTENCES}, ((LABEL,), (SENTENCE,)))
+SHARE = "share"
+SHARES = Roles({LABEL: _NAMES[LABEL], SHARE: ("share", "shares", "proportion")}, ((LABEL,), (SHARE,)))
 # What says splits in numbers.
 FLAGS = frozenset(("is_train", "is_training", "is_training_image", "is_test", "is_val", "is_valid", "fold", "kfold"))
 

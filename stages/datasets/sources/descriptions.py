@@ -7,6 +7,7 @@ its class; a class without any keeps its templates alone.
 from __future__ import annotations
 
 import json
+import reprlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -121,7 +122,7 @@ def _known(text: str, keys: Sequence[str]) -> str:
 def _sentence(place: str, said: Any) -> str:
     """A sentence on one line. Raises `InputError` for what is none."""
     if not isinstance(said, str):
-        raise InputError(f"{place} has {said!r:.80} for a sentence, which is no text; write one, or take it out.")
+        raise InputError(f"{place} has {reprlib.repr(said):.80} for a sentence, which is no text; write one, or take it out.")
     text = unicodedata.normalize("NFC", " ".join(said.split()))
     why = unfit(text)
     if not text:

@@ -86,18 +86,23 @@ def test_a_method_without_use_for_it_and_odd_shares_are_refused(tmp_path: Path) 
         (f"class,share\n{CLASSES[0]},-1\n", "line 2: give each class once"),
         (f"class,share\n{CLASSES[0]},1\n", "has no share; give one to every class"),
         ("class,share\n" + "".join(f"{name},0\n" for name in CLASSES), "no class has a share"),
+        ("class,share\n" + "".join(f"{name},1e308\n" for name in CLASSES), "line 2: give each class once"),
+        (f"class,share\n{CLASSES[0]},{'1' * 200_000}\n", "it has a value of more than 131,072 characters"),
+        (f"class,share\n{CLASSES[0]},1\udc81\n", "it is not UTF-8 text"),
+        (f"class,amount\n{CLASSES[0]},1\n", "has no column 'share' but class, amount"),
     ):
         if text is not None:
-            shares.write_text(text)
+            shares.write_bytes(text.encode(errors="surrogateescape"))
         with pytest.raises(InputError, match=said):
             make_plan(store, asked)
-    shares.write_text("class,share\n" + "".join(f"{name},{place + 1}\n" for place, name in enumerate(CLASSES)))
+    # As spreadsheets write it.
+    shares.write_text("Class;Share\n" + "".join(f"{name};{place + 1}\n" for place, name in enumerate(CLASSES)), "utf-16")
     made = adapter_of(run(store, asked))
     total = len(CLASSES) * (len(CLASSES) + 1) / 2
     assert list(made.summary["pool"]["class_shares"].values()) == pytest.approx([(place + 1) / total for place in range(len(CLASSES))])
 
 
-def test_imported_vectors_are_known_by_their_bytes(tmp_path: Path) -> None:
+def test_imported_vectors_are_known_by_their_direction(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     import_tip_adapter(store, write_layout(tmp_path / "toy"), "toy", 100.0, Silent())
     config = XmapConfig().override({"run.features": "toy", "cache.shots": 2, "run.methods": "xmadapter", "run.seeds": "1"})
@@ -108,6 +113,15 @@ def test_imported_vectors_are_known_by_their_bytes(tmp_path: Path) -> None:
     take(store, "npy", tmp_path / "loose.npy", name="loose")
     made = adapter_of(run(store, config.override({"run.pool": "loose"})))
     assert made.summary["pool"]["images"] == 9
+    tested = torch.load(tmp_path / "toy" / "test_f.pt", weights_only=True).float()
+    np.save(tmp_path / "same.npy", torch.nn.functional.normalize(tested, dim=1).numpy())
+    take(store, "npy", tmp_path / "same.npy", name="same")
+    with pytest.raises(InputError, match=r"images are test images in the pool 'same'"):
+        make_plan(store, config.override({"run.pool": "same"}))
+    np.save(tmp_path / "other.npy", loose[:, :5])
+    take(store, "npy", tmp_path / "other.npy", name="other")
+    with pytest.raises(InputError, match=r"the pool 'other' has features of width 5, those that are trained on 8; name a pool"):
+        run(store, config.override({"run.pool": "other"}))
     tested = torch.load(tmp_path / "toy" / "test_f.pt", weights_only=True)
     np.save(tmp_path / "leak.npy", np.concatenate([loose, tested[:2].float().numpy()]))
     take(store, "npy", tmp_path / "leak.npy", name="leak")

@@ -88,6 +88,11 @@ def test_timm_is_asked_once_for_a_name(weights: Path, tmp_path: Path, monkeypatc
         (f"timm:{MODEL}=absent.safetensors", "there is no weight file absent.safetensors"),
         (f"timm:{MODEL}", "cannot get the weights of timm:test_vit (they are not on this machine"),
         ("timm:local-dir:absent", "cannot read absent/config.json"),
+        (f"timm:{MODEL}.absent", "timm has no weights 'test_vit.absent' (Invalid pretrained tag"),
+        (f"timm:{MODEL}.x:y=absent", "timm has no weights 'test_vit.x:y'"),
+        (f"timm:{MODEL}={'x' * 5000}", "there is no weight file xxx"),
+        (f"timm:{MODEL}=~nobody-is-called-so/vit", "there is no weight file ~nobody-is-called-so/vit"),
+        ("timm:local-dir:~nobody-is-called-so", "cannot read ~nobody-is-called-so/config.json"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(model: str, said: str) -> None:
@@ -110,6 +115,7 @@ CONFIG = {"architecture": MODEL, "num_features": 64, "pretrained_cfg": {"input_s
         ({"model_args": {"global_pool": "../code"}}, "'model_cfg.global_pool' has a value"),
         ({"pretrained_cfg": {"input_size": [3, 160, 160], "crop_mode": "border"}}, "a way of cutting that xmap does not know"),
         ({"pretrained_cfg": 3}, "is not a config of timm's"),
+        ({"pretrained_cfg": {"input_size": [3, [160], [160]]}}, "'preprocess_cfg.size.0' has a value"),
     ],
 )
 def test_a_folder_of_others_may_say_sizes_alone(tmp_path: Path, weights: Path, changes: dict[str, object], said: str) -> None:
@@ -125,6 +131,16 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     other = write_weights(tmp_path / "other.safetensors", model="test_vit2")
     with pytest.raises(InputError, match=r"cannot load model .* give weights made for timm's test_vit"):
         Encoder.load(identified(f"timm:{MODEL}={other}"), "cpu")
+
+
+@pytest.mark.failure("hostile config")
+def test_a_model_takes_no_memory_that_its_weights_do_not_fill(tmp_path: Path, weights: Path) -> None:
+    """The largest model of timm, whose numbers take 11 GB, beside weights of 1 MB."""
+    given = {**CONFIG, "architecture": "aimv2_3b_patch14_448", "pretrained_cfg": {**CONFIG["pretrained_cfg"], "interpolation": "bicubic"}}  # type: ignore[dict-item]
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    (tmp_path / "model.safetensors").write_bytes(weights.read_bytes())
+    with pytest.raises(InputError, match=r"describes at least 2,7\d\d,\d{3},\d{3} numbers"):
+        Encoder.load(identified(f"timm:local-dir:{tmp_path}"), "cpu")
 
 
 def test_an_image_has_pixels_of_every_size(weights: Path, tmp_path: Path) -> None:

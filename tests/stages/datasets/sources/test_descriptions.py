@@ -63,6 +63,7 @@ def test_without_a_file_there_are_no_sentences_and_a_filled_template_is_not_said
         ("a.json", '{"bee": "Small."}', "has no list of sentences for 'bee'; give a JSON file"),
         ("a.json", '{"bee": {"Small.": 1}}', "has no list of sentences for 'bee'"),
         ("a.json", '{"bee": [3]}', "class 'bee' has 3 for a sentence, which is no text; write one, or take it out"),
+        ("a.json", '{"bee": [' + '{"a":' * 800 + "1" + "}" * 800 + "]}", "for a sentence, which is no text; write one, or take it out"),
         ("a.json", '{"bee": ["a"], "bee": ["b"]}', "names 'bee' twice, of which JSON keeps the last; put all"),
         ("a.json", '{"bees": ["a"]}', "class 'bees' is of 'bees', which is no class of the data; the nearest class is 'bee'"),
         ("a.json", '{"zebra": []}', "which is no class of the data; write one of 'bee', 'cat', 'red ant'"),
