@@ -152,4 +152,5 @@ def _dotted(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _short(value: Any) -> str:
     """A value on one line; what is long is cut (--json has all of it)."""
     text = f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= WIDTH else f"{text[:WIDTH]}... ({len(value):,} in all)"
+    count = len(value) if isinstance(value, list) else len(text)
+    return text if len(text) <= WIDTH else f"{text[:WIDTH]}... ({count:,} in all)"
