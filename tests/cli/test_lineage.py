@@ -11,6 +11,7 @@ import torch
 
 from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
+from xmap.cli.show import _short
 from xmap.store.artifacts.artifact import Store
 
 RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "4", "--workers", "0", "--seeds", "1,2", "--quiet")
@@ -125,6 +126,12 @@ def test_several_fingerprints_that_begin_alike_are_listed(store: Path) -> None:
     result = call("show", several, "--store", store)
     assert result.exit_code == 2
     assert "give more digits" in result.stderr
+
+
+def test_long_values_are_cut_whatever_they_are() -> None:
+    assert _short(10**200).endswith("0... (201 in all)")
+    assert _short(["name"] * 100).endswith("... (100 in all)")
+    assert _short("a" * 200).endswith("a... (200 in all)")
 
 
 def test_show_tells_what_was_given_and_what_was_chosen(store: Path, tmp_path: Path) -> None:
