@@ -115,6 +115,7 @@ CONFIG = {"architecture": MODEL, "num_features": 64, "pretrained_cfg": {"input_s
         ({"model_args": {"global_pool": "../code"}}, "'model_cfg.global_pool' has a value"),
         ({"pretrained_cfg": {"input_size": [3, 160, 160], "crop_mode": "border"}}, "a way of cutting that xmap does not know"),
         ({"pretrained_cfg": 3}, "is not a config of timm's"),
+        ({"pretrained_cfg": {"input_size": [3]}}, "is not a config of timm's"),
         ({"pretrained_cfg": {"input_size": [3, [160], [160]]}}, "'preprocess_cfg.size.0' has a value"),
     ],
 )
