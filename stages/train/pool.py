@@ -6,7 +6,6 @@ An image is known by its content, a vector that others extracted by its directio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.errors import InputError
 from xmap.store.formats.plain_rows import plain_rows
-from xmap.store.formats.samples import BAD_TABLE, contents_of, makers_of
+from xmap.store.formats.samples import contents_of, makers_of, tables_of
 from xmap.store.formats.tables import Array
 from xmap.store.memory.hashes import DIGEST
 
@@ -50,7 +49,7 @@ def of_pool(images: Artifact) -> Callable[[str], bool]:
 
 def known_by(images: Artifact, wanted: Callable[[str], bool]) -> Array:
     """What the images in the `wanted` tables are known by (n,), 32 bytes each. Raises `ArtifactDamaged`."""
-    vectors = [path for path in _tables(images, wanted) if not makers_of(path)]
+    vectors = [path for path in tables_of(images, wanted) if not makers_of(path)]
     digests = (_digests(rows.features) for rows in plain_rows(vectors, CHUNK))
     return np.concatenate([contents_of(images, wanted), *digests])
 
@@ -75,7 +74,7 @@ def read_pool(pool: Artifact, images: Artifact, classes: Sequence[str], spec: Po
 
     from xmap.stages.fewshot.pool import Pool
 
-    parts = list(plain_rows(_tables(pool, of_pool(pool)), CHUNK))
+    parts = list(plain_rows(tables_of(pool, of_pool(pool)), CHUNK))
     if not parts:
         raise InputError(f"the pool {pool.name!r} has no image that can be read; name another with --pool.")
     features = np.concatenate([part.features for part in parts]).astype(np.float32)
@@ -94,10 +93,6 @@ def pool_facts(pool: Pool, classes: Sequence[str], fitted: Fitted, spec: PoolSpe
     shares = fitted.tensors["pool_shares"].tolist()
     together: dict[str, Json] = {"together": True} if spec and spec.together else {}
     return {"images": len(pool), "shares": pool.shares, **together, "class_shares": dict(zip(classes, shares, strict=True))}
-
-
-def _tables(images: Artifact, wanted: Callable[[str], bool]) -> list[Path]:
-    return [path for path in images.files(suffix=".parquet") if path.name != BAD_TABLE and wanted(path.name)]
 
 
 def _digests(features: Array) -> Array:

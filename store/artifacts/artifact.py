@@ -95,10 +95,10 @@ class Artifact:
             raise self._damaged(name, f"{found}, the manifest says {entry['size']}")
         return path
 
-    def files(self, prefix: str = "", suffix: str = "") -> list[Path]:
-        """The paths of its files whose names start and end so, in the manifest's order."""
+    def files(self, prefix: str = "", suffix: str = "", wanted: Callable[[str], bool] = lambda name: True) -> list[Path]:
+        """The paths of its files whose names start and end so and are `wanted`, in the manifest's order; others need not be there."""
         names = [str(entry["name"]) for entry in self.manifest["files"]]
-        return [self.file(name) for name in names if name.startswith(prefix) and name.endswith(suffix)]
+        return [self.file(name) for name in names if name.startswith(prefix) and name.endswith(suffix) and wanted(name)]
 
     def read(self, name: str, limit: int = LIMIT) -> bytes:
         """All bytes of one of its files. Raises `ArtifactDamaged`."""

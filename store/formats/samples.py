@@ -99,21 +99,25 @@ def content_order(tables: Sequence[pa.Table]) -> Array:
     return np.lexsort((table["label"].to_numpy(), column_keys(table["content"], table["view"])))
 
 
+def tables_of(images: Artifact, wanted: Callable[[str], bool]) -> list[Path]:
+    """The tables of image features whose names are `wanted`; a worker elsewhere has no others. Raises `ArtifactDamaged`."""
+    return images.files(suffix=".parquet", wanted=lambda name: name != BAD_TABLE and wanted(name))
+
+
 def referred_rows(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[Packs, Array]]:
     """The rows that image features refer to in those of their tables whose names are `wanted`, a maker and a table at a time.
 
     Raises `ArtifactDamaged`.
     """
-    for path in images.files(suffix=".parquet"):
-        if path.name != BAD_TABLE and wanted(path.name):
-            yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
+    for path in tables_of(images, wanted):
+        yield from ((Packs(images.root, maker), keys) for maker, keys in references(path))
 
 
 def contents_of(images: Artifact, wanted: Callable[[str], bool] = lambda name: True) -> Array:
     """The contents (n,) of the samples in those tables of image features whose names are `wanted`, 32 bytes each, a few of them more than
     once; of imported ones, which know none, none. Raises `ArtifactDamaged`.
     """
-    tables = [path for path in images.files(suffix=".parquet") if path.name != BAD_TABLE and wanted(path.name) and makers_of(path)]
+    tables = [path for path in tables_of(images, wanted) if makers_of(path)]
     found = (read_table(path, types=REFERRING)[CONTENT.name].unique().to_pylist() for path in tables)
     return np.concatenate([np.empty(0, DIGEST), *(np.asarray(contents, DIGEST) for contents in found)])
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.inputs import write_layout, write_photos
+from tests.worlds.pictures import picture
 from xmap.pipeline.run import trainings as training_module
 from xmap.pipeline.run.execute import execute, run
 from xmap.pipeline.run.plan import make_plan
@@ -151,3 +152,24 @@ def test_what_failed_elsewhere_is_raised_where_its_step_is_due(store: Store) -> 
     with pytest.raises(XmapError, match="no-such"):
         execute(Workplace(store, engine=AwayEngine()), broken)
     assert (store.find(first.identity), store.find(second.identity) is None) == (None, False)
+
+
+def test_a_pool_goes_along_and_is_learned_from_elsewhere_as_here(tmp_path: Path) -> None:
+    photos, engine, store = write_photos(tmp_path / "photos"), AwayEngine(), Store(tmp_path / "store")
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for number in range(5):
+        picture(100 + number).save(loose / f"{number}.png")
+    learned = {"run.features": "", "run.methods": "xmadapter", "run.pool": str(loose), "cache.shots": 1, "cache.short": "keep"}
+    extract = {"data.data": str(photos), "encoder.model": "xmap-tiny", "extract.views": 0, "run.workers": 0}
+    config = XmapConfig().override({**SETTINGS, **extract, **learned})
+    (training,) = make_plan(store, config).trainings
+    run(store, config, build=("images", "texts", "cache", "adapter"))
+    built = {artifact.fingerprint: artifact for artifact in store.artifacts()}
+    own = store.require(training.identity)
+    files = own.manifest["files"]
+    store.remove(own)
+    assert train_away([training], built, Workplace(store, engine=engine)) == {}
+    made = store.require(training.identity)
+    assert made.manifest["files"] == files
+    assert made.summary["pool"]["images"] == 5
