@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
@@ -18,7 +18,11 @@ from xmap.store.artifacts.summaries import Adapted, Answered, Cached, Evaluated,
 
 # What an evaluation says of prediction sets all together, or not at all.
 SETS = ("coverage_mean", "coverage_ci95", "set_size_mean", "single_share", "class_coverage", "worst_coverage")
+# What is said of several encoders, one after the other.
+ENCODERS = ("widths", "encoders", "seen")
 FIXED, SHOTS = "support-", re.compile(r"support-[1-9][0-9]{0,8}")
+
+Joined = TypeVar("Joined", Images, Cached)
 
 
 def _agreeing(summary: Evaluated) -> Evaluated:
@@ -48,6 +52,15 @@ def _placed(summary: Images) -> Images:
     return summary
 
 
+def _encoded(summary: Joined) -> Joined:
+    """Whether what is said of several encoders is said of each: of all, and of all but the first how its texts are scaled."""
+    said: Mapping[str, Any] = summary
+    told, more = [len(said.get(name, ())) for name in ENCODERS], said.get("more_scales")
+    if len(set(told)) > 1 or (more is not None and len(more) + 1 != told[0]):
+        raise ValueError("it does not say of each encoder what it says of others")
+    return summary
+
+
 def _counted(summary: Answered) -> Answered:
     """Whether the counts of answers are of its classes and no more than its images."""
     answered = summary.get("answered", {})
@@ -61,10 +74,10 @@ def _counted(summary: Answered) -> Answered:
 SUMMARIES: Mapping[str, Any] = {
     "images": Annotated[Images, AfterValidator(_placed)],
     "texts": Texts,
-    "joined": Annotated[Images, AfterValidator(_placed)],
+    "joined": Annotated[Images, AfterValidator(_placed), AfterValidator(_encoded)],
     "coop": Tuned,
     "projection": Texts,
-    "cache": Cached,
+    "cache": Annotated[Cached, AfterValidator(_encoded)],
     "adapter": Adapted,
     "pairs": Paired,
     "eval": Annotated[Evaluated, AfterValidator(_agreeing)],

@@ -44,6 +44,8 @@ ODD: list[tuple[str, list[Any], Any]] = [
     ("cache", ["shots"], True),
     ("cache", ["entries"], 2**63),
     ("cache", ["effort"], "all"),
+    ("cache", ["widths"], [4, 4]),
+    ("cache", ["more_scales"], [1.0]),
     ("adapter", ["settings"], {"alpha": None}),
     ("adapter", ["settings"], [1.0]),
     ("adapter", ["selection", "grid"], {"alpha": [[]]}),
