@@ -60,10 +60,13 @@ def _explain(prediction: Prediction, top: int) -> None:
     said = prediction.class_name or f"none of these, nearest {prediction.nearest}"
     show(f"{prediction.path}: {said}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
     facts = prediction.facts(explain=True)
-    columns = ("class", "probability %", "image affinity", "text affinity")
+    evidence = facts["evidence"][:top]
+    # A method without a cache, and one that joins those of several encoders, has none.
+    sides = [side for side in ("image", "text") if any(row[f"affinity_{side}"] is not None for row in evidence)]
+    columns = ("class", "probability %", *(f"{side} affinity" for side in sides))
     rows = [
-        (row["class"], percent(facts["probabilities"][row["class"]]), _number(row["affinity_image"]), _number(row["affinity_text"]))
-        for row in facts["evidence"][:top]
+        (row["class"], percent(facts["probabilities"][row["class"]]), *(_number(row[f"affinity_{side}"]) for side in sides))
+        for row in evidence
     ]
     print_table(columns, rows, right=columns[1:])
     near = [(found.sample_id, found.class_name, f"{found.affinity:.3f}") for found in prediction.neighbors]

@@ -31,10 +31,10 @@ def write_onnx(adapter: Adapter, folder: Path) -> None:
     from xmap.stages.onnx.write import write_network
     from xmap.stages.predict.encoders import Encoders
 
-    artifact, encoders = adapter.artifact, Encoders.of(adapter.encoder(device="cpu"))
-    if len(encoders.each) > 1:
-        raise InputError(f"{artifact.name} takes the features of {len(encoders.each)} encoders, an ONNX file those of one; {REMEDY}.")
-    encoder = encoders.each[0]
+    artifact, widths = adapter.artifact, adapter.scorer.cache.widths or ()
+    if len(widths) > 1:
+        raise InputError(f"{artifact.name} takes the features of {len(widths)} encoders, an ONNX file those of one; {REMEDY}.")
+    encoder = Encoders.of(adapter.encoder(device="cpu")).each[0]
     network = Network(artifact, adapter.scorer.cache, encoder)
     preprocess = encoder.identity.preprocess
     about = About(

@@ -155,6 +155,10 @@ def test_explain_gives_neighbours_and_both_affinities(world: Path) -> None:
     table = call("predict", image, "--store", world / "store", "--explain")
     assert "nearest cached image" in table.stdout
     assert "zero-shot" in table.stdout
+    assert "text affinity" in table.stdout
+    alone = call("predict", image, "--store", world / "store", "--explain", "--method", "zero-shot")
+    assert alone.exit_code == 0
+    assert "affinity" not in alone.stdout.partition("nearest cached image")[0]
 
 
 def test_unreadable_images_are_reported_and_the_others_go_on(world: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.worlds.inputs import write_photos
 from xmap.pipeline.adapters.adapter import Adapter
 from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.adapters.export import export
+from xmap.pipeline.adapters.onnx_file import write_onnx
 from xmap.pipeline.run.execute import RunResult, run
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
@@ -73,6 +74,15 @@ def test_an_exported_folder_answers_as_the_store_and_the_evaluation_do(
     (folder / "encoder-2" / "model.safetensors").write_bytes(b"other")
     with pytest.raises(XmapError):
         xmap.load(str(folder)).encode(photos / "test")
+
+
+def test_an_onnx_file_is_refused_before_any_encoder_is_looked_for(
+    finished: tuple[Store, Path, list[str], RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = load_chosen(finished[0], method="xmadapter")
+    monkeypatch.setattr(Adapter, "encoder", None)
+    with pytest.raises(XmapError, match="takes the features of 2 encoders, an ONNX file those of one; export it without --onnx"):
+        write_onnx(adapter, tmp_path)
 
 
 @pytest.mark.parametrize(
