@@ -52,10 +52,13 @@ class OpenCache:
     def _unguided(self) -> Text:
         return load_text(self.texts)
 
-    @property
+    @cached_property
     def widths(self) -> Widths:
         """How wide the features of each encoder are in wide rows; empty where there is one encoder."""
-        return tuple(int(width) for width in self.artifact.summary.get("widths", ()))
+        found = tuple(int(width) for width in self.artifact.summary.get("widths", ()))
+        if found and found[0] != self._unguided.weights.shape[1]:
+            raise self._damaged(f"its first encoder has width {found[0]}, its texts {self._unguided.weights.shape[1]}")
+        return found
 
     @property
     def width(self) -> int:

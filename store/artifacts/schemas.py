@@ -53,11 +53,16 @@ def _placed(summary: Images) -> Images:
 
 
 def _encoded(summary: Joined) -> Joined:
-    """Whether what is said of several encoders is said of each: of all, and of all but the first how its texts are scaled."""
-    said: Mapping[str, Any] = summary
-    told, more = [len(said.get(name, ())) for name in ENCODERS], said.get("more_scales")
-    if len(set(told)) > 1 or (more is not None and len(more) + 1 != told[0]):
+    """Whether what is said of several encoders is said of each of them."""
+    if len({len(summary.get(name, ())) for name in ENCODERS}) > 1:  # type: ignore[arg-type]
         raise ValueError("it does not say of each encoder what it says of others")
+    return summary
+
+
+def _scaled(summary: Cached) -> Cached:
+    """Whether a cache says of all encoders but the first how their texts are scaled, and says it of no others."""
+    if len(summary.get("more_scales", ())) != max(len(summary.get("widths", ())) - 1, 0):
+        raise ValueError("it does not say of each further encoder how its texts are scaled")
     return summary
 
 
@@ -77,7 +82,7 @@ SUMMARIES: Mapping[str, Any] = {
     "joined": Annotated[Images, AfterValidator(_placed), AfterValidator(_encoded)],
     "coop": Tuned,
     "projection": Texts,
-    "cache": Annotated[Cached, AfterValidator(_encoded)],
+    "cache": Annotated[Cached, AfterValidator(_encoded), AfterValidator(_scaled)],
     "adapter": Adapted,
     "pairs": Paired,
     "eval": Annotated[Evaluated, AfterValidator(_agreeing)],

@@ -70,3 +70,7 @@ def test_rows_of_other_classes_or_features_are_damage(tmp_path: Path) -> None:
         _ = odd.index
     with pytest.raises(ArtifactDamaged, match="its rows are not those of the image features"):
         odd.support(here.images)
+    summary = {**here.cache.summary, "widths": [4, 4]}
+    wide = Artifact(here.cache.path, {**here.cache.manifest, "summary": summary})
+    with pytest.raises(ArtifactDamaged, match="its first encoder has width 4, its texts 8"):
+        _ = OpenCache(wide, here.texts).widths
