@@ -8,5 +8,7 @@ from typing import Any
 
 def pool_words(facts: Mapping[str, Any]) -> str:
     """The pool of an adapter, as its manifest has it, in words."""
-    asked = ", the ones asked about together" if facts.get("together") else ""
-    return f"a pool of {facts['images']:,} images without labels{asked}, class shares {facts['shares']}"
+    one = facts["images"] == 1
+    asked = f", the {'one' if one else 'ones'} asked about together" if facts.get("together") else ""
+    images = "1 image without a label" if one else f"{facts['images']:,} images without labels"
+    return f"a pool of {images}{asked}, class shares {facts['shares']}"
