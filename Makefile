@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 MATHS := tests/stages/methods tests/stages/fewshot tests/stages/eval/test_metrics.py tests/stages/ablate tests/stages/train/test_examination.py \
 	tests/stages/adapters tests/stages/build_cache/test_index_choice.py tests/store/artifacts/test_fingerprint.py tests/test_layers.py
 
-.PHONY: install demo lint quick test thorough coverage docs docs-check bench ablations clean
+.PHONY: install demo lint quick test thorough versions coverage docs docs-check bench ablations clean
 
 install: $(VENV)/.installed
 
@@ -31,14 +31,18 @@ quick: lint
 	$(BIN)/python -m pytest -n 2 -q $(MATHS)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m 'not thorough'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m 'not thorough and not versions'
 
 thorough: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -rs -m thorough
 
+# Nightly: installs the lowest and the newest libraries allowed, some gigabytes.
+versions: install
+	$(BIN)/python -m pytest -q -rs -m versions
+
 # Of everything that the quick tests run, processes of commands included.
 coverage: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not thorough' --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not thorough and not versions' --cov --cov-report=term:skip-covered
 
 # Pages that are made from the code alone; those that hold measurements have commands of their own.
 docs: install
