@@ -1,4 +1,4 @@
-"""Write docs/results.md: import the development features, run one `xmap bench` over them, and show what it and a query printed.
+"""Write docs/results.md: import the development features, run `xmap bench` over them, and show what it and a query printed.
 
 python docs/make_results.py [STORE] reuses what STORE holds; without one everything is trained anew. The run opens test splits: note
 it in docs/decisions.md.
@@ -9,13 +9,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results.md"
 DATA = ROOT.parent / "shared" / "data"
 SETS = {"imagenet": "imagenet-b32-4shot", "caltech69": "caltech69-b32"}
+# The same images seen by two encoders, of which the first has class texts.
+FIRST, SECOND = {"two-b32": "caltech69-two/b32"}, {"two-b16": "caltech69-two/b16"}
+SEVERAL = "zero-shot,tip-adapter,linear-probe,gda,proker,xmadapter"
 BEGIN, END = "<!-- printed: written by docs/make_results.py -->", "<!-- end of printed -->"
+TWO, TWO_END = "<!-- two encoders: written by docs/make_results.py -->", "<!-- end of two encoders -->"
 HONEST, HONEST_END = "<!-- honest: written by docs/make_results.py -->", "<!-- end of honest -->"
 # How far what is stated can be believed, before -> after its temperature, and what sets of 90 % did.
 QUERY = """
@@ -29,14 +34,21 @@ from runs where dataset in (DATA) order by data, shots, method
 
 def main(store: str) -> None:
     """Import, run, and replace what stands between the marks."""
-    for name, folder in SETS.items():
+    for name, folder in (SETS | FIRST | SECOND).items():
         _xmap("import", "tip-adapter", str(DATA / folder), "--name", name, "--store", store)
-    printed = _xmap("bench", "--features", ",".join(SETS), "--methods", "all", "--store", store, "--quiet")
-    text = "\n".join(line.rstrip() for line in printed.splitlines()).strip()
+    page = _replaced(PAGE.read_text(encoding="utf-8"), BEGIN, _bench(store, SETS, "--methods", "all"), END)
     data = ", ".join(f"'{name}'" for name in SETS)
-    page = _replaced(PAGE.read_text(encoding="utf-8"), BEGIN, f"```text\n{text}\n```", END)
     honest = _xmap("sql", QUERY.replace("DATA", data), "--format", "markdown", "--store", store).strip()
-    PAGE.write_text(_replaced(page, HONEST, honest, HONEST_END), encoding="utf-8")
+    page = _replaced(page, HONEST, honest, HONEST_END)
+    one, both = (_bench(store, FIRST, "--methods", SEVERAL, *more) for more in ((), ("--also-features", ",".join(SECOND))))
+    PAGE.write_text(_replaced(page, TWO, f"The first alone:\n\n{one}\n\nBoth:\n\n{both}", TWO_END), encoding="utf-8")
+
+
+def _bench(store: str, features: Iterable[str], *words: str) -> str:
+    """What a benchmark prints, as a block of text."""
+    printed = _xmap("bench", "--features", ",".join(features), *words, "--store", store, "--quiet")
+    text = "\n".join(line.rstrip() for line in printed.splitlines()).strip()
+    return f"```text\n{text}\n```"
 
 
 def _replaced(page: str, begin: str, text: str, end: str) -> str:
