@@ -34,14 +34,13 @@ def vectors_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """A fixed-size-list column as a (rows, C) array of its own dtype."""
     width = column.type.list_size
     parts = [_numbers(chunk.flatten()).reshape(-1, width) for chunk in column.chunks]
-    empty = np.empty((0, width), dtype=column.type.value_type.to_pandas_dtype())
-    return np.concatenate(parts) if parts else empty
+    return np.concatenate(parts) if parts else _numbers(pa.array([], column.type.value_type)).reshape(0, width)
 
 
 def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """A column of numbers as a (rows,) array of its own dtype; holes are NaN."""
     parts = [_numbers(chunk) for chunk in column.chunks]
-    return np.concatenate(parts) if parts else np.empty(0, column.type.to_pandas_dtype())
+    return np.concatenate(parts) if parts else _numbers(pa.array([], column.type))
 
 
 def _numbers(values: pa.Array) -> npt.NDArray[Any]:
