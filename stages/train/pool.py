@@ -67,8 +67,7 @@ def refuse_test_images(pool: str, known: Array, tested: Array) -> None:
 def read_pool(pool: Artifact, images: Artifact, classes: Sequence[str], spec: PoolSpec) -> tuple[Pool, int]:
     """The pool for a training on `images`, in an order that knows no names, and how many of its images are left out as labelled.
 
-    Each content counts once. An image that was written anew is known by its features, which are the same bits. Raises `InputError` where
-    none is left, or one is of a test image, but where these are asked about together, and `ArtifactDamaged`.
+    Each content counts once. Raises `InputError` where none is left, and `ArtifactDamaged`.
     """
     import torch
     from torch.nn.functional import normalize
@@ -81,10 +80,7 @@ def read_pool(pool: Artifact, images: Artifact, classes: Sequence[str], spec: Po
     features = np.concatenate([part.features for part in parts]).astype(np.float32)
     known = np.concatenate([_digests(part.features) if part.contents is None else part.contents.astype(DIGEST) for part in parts])
     once, rows = np.unique(known, return_index=True)
-    seen = _bits(features)
-    if not spec.together:
-        refuse_test_images(pool.name, seen, _seen(images, of_test))
-    labelled = np.isin(once, known_by(images, of_labelled)) | np.isin(seen[rows], _seen(images, of_labelled))
+    labelled = np.isin(once, known_by(images, of_labelled))
     if labelled.all():
         raise InputError(f"each image of the pool {pool.name!r} has a label already, in training or validation; name others with --pool.")
     given = None if spec.given is None else torch.tensor([spec.given[name] for name in classes], dtype=torch.float64)
@@ -97,15 +93,6 @@ def pool_facts(pool: Pool, classes: Sequence[str], fitted: Fitted, spec: PoolSpe
     shares = fitted.tensors["pool_shares"].tolist()
     together: dict[str, Json] = {"together": True} if spec and spec.together else {}
     return {"images": len(pool), "shares": pool.shares, **together, "class_shares": dict(zip(classes, shares, strict=True))}
-
-
-def _seen(images: Artifact, wanted: Callable[[str], bool]) -> Array:
-    """The digests (n,) of the features in the `wanted` tables, as `_bits` gives them."""
-    return np.concatenate([np.empty(0, DIGEST), *(_bits(rows.features) for rows in plain_rows(tables_of(images, wanted), CHUNK))])
-
-
-def _bits(features: Array) -> Array:
-    return np.asarray([blake3(row.tobytes()).digest() for row in np.ascontiguousarray(features, np.float32)], DIGEST)
 
 
 def _digests(features: Array) -> Array:
