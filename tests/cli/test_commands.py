@@ -33,7 +33,7 @@ TINY = [
 ]
 FIELDS = {
     "method", "shots", "seeds", "accuracy_mean", "accuracy_ci95", "ci_kind", "selected_on", "trials", "trainable_parameters",
-    "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text", "pool",
+    "train_seconds", "peak_bytes", "ms_per_query", "stored_bytes", "text",
 }  # fmt: skip
 
 

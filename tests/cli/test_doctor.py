@@ -23,7 +23,17 @@ def test_every_part_has_its_line_and_what_is_wrong_its_remedy(own_store: Path) -
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     parts = [line[9:].partition(":")[0] for line in lines]
-    assert list(dict.fromkeys(parts)) == ["Python", "packages", "faiss", "torch with faiss", "GPU", "model", "disk", "store"]
+    assert list(dict.fromkeys(parts)) == [
+        "Python",
+        "packages",
+        "faiss",
+        "torch with faiss",
+        "FAISS's kernel",
+        "GPU",
+        "model",
+        "disk",
+        "store",
+    ]
     assert "ok       torch with faiss: they work in one process and agree" in lines
     assert "ok       model: xmap-tiny loads and encodes, width 128" in lines
     # Nothing is downloaded.
