@@ -24,6 +24,7 @@ WHAT = {
     "flipped bit": "one bit in each 64 KiB of each stored file",
     "history": "changes, kills, damages and collections in a row, on a data set and its store; a run after each, compared with one from nothing",
     "hostile checkpoint": "a pickle that would run code, under each accepted suffix",
+    "hostile config": "the config of somebody else's image encoder: sizes beyond its weights, odd fields, pooling, paths and names",
     "hostile images and names": "broken, huge, odd and endless image files; names with every awkward character",
     "hostile manifest": "a manifest or config that points outside, or is no JSON",
     "hostile query": "SQL that would read or write files, attach, install or configure",

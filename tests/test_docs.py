@@ -196,3 +196,10 @@ def made(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_kind_of_failure_has_words_in_the_table_that_counts_it() -> None:
+    texts = (path.read_text("utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")) if path != Path(__file__).resolve())
+    kinds = {kind for text in texts for kind in re.findall(r"mark\.failure\(\"([^\"]+)\"\)", text)}
+    assert kinds
+    assert kinds <= made("make_reliability").WHAT.keys()
