@@ -23,12 +23,12 @@ from benchmarks.rival_worlds import DRAWS, Draw, apart
 from benchmarks.rivals import OURS, Judged
 from xmap.stages.adapters.neighbors import batches
 from xmap.stages.fewshot.task import FewShotTask, Support
-from xmap.stages.fewshot.wide import side_by_side
 from xmap.stages.imports.tensor_files import read_matrix
 from xmap.stages.machine.device import repeatable
 from xmap.stages.methods.protocol import Cache, NoLog, method
 from xmap.stages.methods.registry import METHODS, method_entry
 from xmap.stages.train.stage import fit
+from xmap.store.formats.arrays import side_by_side
 
 COMMAND, TWO = "python -m benchmarks.encoders", "caltech69-two"
 SHOTS, FOLDS, FOLD_SHOTS = (1, 2, 4), 4, (1, 2, 3)
@@ -71,7 +71,9 @@ class World:
 
     def draws(self, second: Seen) -> Iterator[Draw]:
         """Draws of the validation rows that choose settings; the others judge."""
-        labelled = replace(self.data.validation, features=side_by_side([self.first.validation, second.validation]))
+        labelled = replace(
+            self.data.validation, features=torch.from_numpy(side_by_side([self.first.validation.numpy(), second.validation.numpy()]))
+        )
         for shots in SHOTS:
             support = self._support(second, shots, torch.arange(max(SHOTS)) < shots)
             for seed in DRAWS:

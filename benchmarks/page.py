@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,21 @@ def write_section(title: str, command: str, lines: list[str]) -> None:
     found = section.search(page)
     page = page[: found.start()] + body + "\n" + page[found.end() :] if found else page.rstrip() + "\n\n" + body
     PAGE.write_text(page.rstrip() + "\n", encoding="utf-8")
+
+
+def measure_parts(parts: Mapping[str, Callable[[Path], list[str]]], named: Sequence[str], title: str, command: str) -> None:
+    """Measure the parts named, each in a folder of its own, and print them; without names all, and write the section `title`."""
+    unknown = [name for name in named if name not in parts]
+    if unknown:
+        raise SystemExit(f"there is no part {unknown[0]}; known: {', '.join(parts)}")
+    lines: list[str] = []
+    for name in named or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            found = parts[name](Path(folder))
+        print("\n".join(found), flush=True)
+        lines += ["", *found]
+    if not named:
+        write_section(title, command, lines[1:])
 
 
 def replace_between(page: Path, command: str, blocks: Mapping[str, Sequence[str]]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 
 from benchmarks.corrections import accuracies
 from benchmarks.extraction import PHOTOS, bare, copies_of, extraction, open_model, write_model
-from benchmarks.page import write_section
+from benchmarks.page import measure_parts
 from benchmarks.process import measure
 from xmap.stages.datasets.digits import write_digits
 from xmap.stages.encoder.precision import fastest
@@ -103,14 +102,7 @@ def main(named: list[str]) -> None:
     if not PHOTOS.is_dir():
         raise SystemExit(f"there are no photographs in {PHOTOS}.")
     logging.disable(logging.WARNING)
-    lines: list[str] = []
-    for name in named or PARTS:
-        with tempfile.TemporaryDirectory() as folder:
-            found = PARTS[name](Path(folder))
-        print("\n".join(found), flush=True)
-        lines += ["", *found]
-    if not named:
-        write_section("Precision", "python -m benchmarks.precision", lines[1:])
+    measure_parts(PARTS, named, "Precision", "python -m benchmarks.precision")
 
 
 if __name__ == "__main__":

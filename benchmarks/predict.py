@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import torch
 
 from benchmarks.extraction import BATCH, PASSES, PHOTOS, Clock, _numbered, bare, open_model, write_model
 from benchmarks.label_world import CLASSES, NAME, SHOTS, WIDTH, write_layout, write_million
-from benchmarks.page import write_section
+from benchmarks.page import measure_parts
 from benchmarks.process import measure
 from benchmarks.small_images import write_small_images
 from xmap.cli.answers import Way, write
@@ -155,17 +154,7 @@ PARTS: Mapping[str, Callable[[Path], list[str]]] = {"rate": rate, "million": mil
 
 def main(named: list[str]) -> None:
     """Measure the parts named, or all and write the section."""
-    unknown = [name for name in named if name not in PARTS]
-    if unknown:
-        raise SystemExit(f"there is no part {unknown[0]}; known: {', '.join(PARTS)}")
-    lines: list[str] = []
-    for name in named or PARTS:
-        with tempfile.TemporaryDirectory() as folder:
-            found = PARTS[name](Path(folder))
-        print("\n".join(found), flush=True)
-        lines += ["", *found]
-    if not named:
-        write_section("Labelling", "python -m benchmarks.predict", lines[1:])
+    measure_parts(PARTS, named, "Labelling", "python -m benchmarks.predict")
 
 
 if __name__ == "__main__":

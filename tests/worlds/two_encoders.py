@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,15 @@ import torch
 from torch.nn.functional import normalize
 
 from xmap.stages.fewshot.task import FewShotTask, Labelled, Text
-from xmap.stages.fewshot.wide import side_by_side
+from xmap.store.formats import arrays
 from xmap.testing import random_support
 
 FIRST, SECOND = 8, 6
+
+
+def side_by_side(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The features of several encoders as the wide rows that the store gives."""
+    return torch.from_numpy(arrays.side_by_side([part.numpy() for part in parts]))
 
 
 def seen_twice(shots: int, classes: int = 8, spread: float = 0.3, seed: int = 0) -> FewShotTask:

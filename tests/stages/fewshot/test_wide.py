@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import normalize
 
 from tests.worlds.few_shot import random_labelled, random_support, random_text
+from tests.worlds.two_encoders import side_by_side
 from xmap.stages.fewshot.task import FewShotTask
-from xmap.stages.fewshot.wide import columns_of, part_of, side_by_side
+from xmap.stages.fewshot.wide import columns_of, part_of
 from xmap.stages.methods.protocol import Cache
-from xmap.store.formats import arrays
 
 WIDTHS = (4, 6)
 
@@ -39,8 +39,6 @@ def test_a_wide_row_is_unit_and_its_cosine_is_the_mean_of_the_encoders() -> None
     torch.testing.assert_close(first.square().sum(1), torch.ones(3))
     expected = sum((part * other).sum(1) for part, other in zip(one, two, strict=True)) / 2
     torch.testing.assert_close((first * second).sum(1), expected)
-    # What the store and predictions make of arrays is the same.
-    np.testing.assert_allclose(arrays.side_by_side([5.0 * part.numpy() for part in one]), first.numpy(), atol=1e-6)
 
 
 def test_each_encoder_is_found_again_in_wide_rows() -> None:
@@ -53,7 +51,6 @@ def test_each_encoder_is_found_again_in_wide_rows() -> None:
 
 def test_features_of_one_encoder_keep_their_bits() -> None:
     features = 3.0 * parts(3)[0]
-    assert side_by_side([features]) is features
     assert part_of(features, (), 0) is features
     random = np.random.default_rng(1)
     task = FewShotTask(random_text(2, 4, random), random_support([2, 3], 4, random, views=2), None, 7, "nothing")
