@@ -16,7 +16,7 @@ from xmap.pipeline.studies.pictures import pictures_of
 from xmap.pipeline.upkeep.named import find_evaluation, raise_damage
 from xmap.stages.config import DataConfig
 from xmap.stages.datasets.dataset import TEST
-from xmap.stages.names import ADAPTER, ANSWERS, EVAL, PAIRS
+from xmap.stages.names import ADAPTER, ANSWERS, EVAL, IMAGES, JOINED, PAIRS, numbered
 from xmap.stages.report.gather import Run, gather
 from xmap.stages.report.logs import require_logs, require_pairs, require_training_log
 from xmap.stages.report.page import page
@@ -120,12 +120,19 @@ def _run(store: Store, evaluation: Artifact, by_print: Mapping[str, Artifact], l
     adapters = {name: usable(found) for name, found in named.items() if found is not None and found.stage == ADAPTER}
     for adapter in adapters.values():
         require_training_log(adapter)
-    pictures = pictures_of(store, images, data, max_pixels)
+    pictures = pictures_of(store, _seen_by_one(images, by_print), data, max_pixels)
     pairs = _pairs(evaluation, adapters.values(), by_print)
     growth, remarks = growth_of(adapters.values(), by_print)
     pictures = replace(pictures, remarks=(*pictures.remarks, *remarks))
     kept = _kept(adapters.values(), by_print.values())
     return Run(evaluation, texts, images, adapters, pictures, pairs, label, stated(evaluation, DataConfig).labels, growth, kept)
+
+
+def _seen_by_one(images: Artifact | None, by_print: Mapping[str, Artifact]) -> Artifact | None:
+    """Where features of several encoders were joined, those of the first: they know where the images are."""
+    if images is None or images.stage != JOINED:
+        return images
+    return by_print.get(images.inputs[numbered(IMAGES, 1)])
 
 
 def _kept(adapters: Iterable[Artifact], artifacts: Iterable[Artifact]) -> Sequence[Artifact]:

@@ -130,7 +130,7 @@ function sets() {
 
 function distributions() {
   const found = Object.entries(state.shown.distributions);
-  return section("distributions", "Gamma and affinities", found.length ? `${state.shown.title}, all test images and seeds; affinities as the method uses them (its class sums, no unit)` : `${state.shown.title} has no caches, so no affinities. Choose another method above.`,
+  return section("distributions", "Gamma and affinities", found.length ? `${state.shown.title}, all test images and seeds; affinities as the method uses them (its class sums, no unit)` : `${state.shown.title} has no caches, or has them for several encoders: no affinities are logged. Choose another method above.`,
     found.length > 0 && legend([block("color-mix(in srgb, var(--right) 45%, transparent)"), "right answers"], [line("var(--wrong)"), "wrong answers"]),
     el("div", { class: "small" }, found.map(([name, data]) => fit((width) => distributionFigure(width, name, data)))));
 }
@@ -159,7 +159,7 @@ function hardOnes() {
 function scatter() {
   const task = report.tasks[state.shown.task], answers = state.shown.answers;
   const both = answers.image && answers.image.some((value, place) => value !== null && answers.text[place] !== null);
-  return section("scatter", "What the two caches know", both ? `${state.shown.title}, seed ${report.runs[state.shown.run].seed}` : `${state.shown.title} does not have both caches. Choose another method above.`,
+  return section("scatter", "What the two caches know", both ? `${state.shown.title}, seed ${report.runs[state.shown.run].seed}` : `${state.shown.title} does not have both caches, or has them for several encoders. Choose another method above.`,
     both && [legend([ring("var(--right)"), "right"], [cross_mark("var(--wrong)"), "wrong"], [svg("circle", { cx: 11, cy: 7, r: 6, fill: "none", stroke: "var(--hard)" }), "hard: the two disagree most"]), fit((width) => scatterFigure(width, task, state.shown, hardOnes(), openSample))]);
 }
 

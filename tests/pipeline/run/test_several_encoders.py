@@ -16,6 +16,7 @@ from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.adapters.export import export
 from xmap.pipeline.adapters.onnx_file import write_onnx
 from xmap.pipeline.run.execute import RunResult, run
+from xmap.pipeline.studies.report import report
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import XmapError
@@ -51,6 +52,15 @@ def test_predictions_tell_who_said_what(finished: tuple[Store, Path, list[str], 
     total = shares.sum(1)
     assert (np.isclose(total, 1.0) | (total == 0)).all(), "0 where no class is named before others"
     assert np.isclose(total, 1.0).any()
+
+
+def test_the_report_shows_the_images_that_all_encoders_saw(finished: tuple[Store, Path, list[str], RunResult], tmp_path: Path) -> None:
+    store, photos, _, result = finished
+    assert result.evaluation is not None
+    written = report(store, [result.evaluation.fingerprint], tmp_path / "report.html")
+    assert not [remark for remark in written.remarks if "imported" in remark]
+    assert written.images == (str(photos),)
+    assert "has them for several encoders" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_an_exported_folder_answers_as_the_store_and_the_evaluation_do(
