@@ -88,9 +88,7 @@ class EmptyInput(InputError):
 
     def __init__(self, path: Path | str, looked_for: str, found: str) -> None:
         self.path, self.looked_for, self.found = str(path), looked_for, found
-        super().__init__(
-            f"0 images under {self.path}; looked for {looked_for}; found {found}. Point --data at the folder of class folders."
-        )
+        super().__init__(f"0 images under {self.path}; looked for {looked_for}; found {found}; name the place where they are.")
 
 
 class UnknownName(InputError):

@@ -167,7 +167,7 @@ def _opened(asked: PoolRequest, config: XmapConfig, notes: Notes, away: bool) ->
     else:
         placed = config.override({"data.data": asked.data, "data.root": asked.root})
         data = (grounded(placed) if away else placed).data
-        found = pool_at(data.data, notes, data.root)
+        found = pool_at(data.data, notes, data.root, "--data")
     return replace(found, dataset=with_contents(found.dataset, partial(hash_places, notes=notes)))
 
 

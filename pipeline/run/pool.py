@@ -103,7 +103,7 @@ def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolS
         )
     notes = Notes(store.root / HASHES, rehash)
     encoder = encoder_of(store, config, features, rehash, "leave out --pool")
-    found = with_contents(open_pool(config.run.pool, notes, config.data.root), partial(hash_places, notes=notes))
+    found = with_contents(open_pool(config.run.pool, notes, config.data.root, "--pool"), partial(hash_places, notes=notes))
     refuse_test_images(config.run.pool, known_contents(found.samples), features.tested())
     extract = config.extract.model_copy(update={"views": 0})
     asked = ExtractSpec(replace(found, name=f"{found.name}-pool"), encoder, extract)

@@ -47,7 +47,7 @@ def read_pool(data: str, notes: Notes, images: Artifact, labels: Sequence[str]) 
         stay &= ~rows
     if not stay.any():
         listed = ", ".join(said_of(left_out))
-        raise InputError(f"of the {len(ids):,} images of {data} none is left to label: {listed}; give another --data.")
+        raise InputError(f"of the {len(ids):,} images of {data} none is left to label: {listed}; give other images.")
     return pool.taking(np.flatnonzero(stay)), left_out
 
 

@@ -33,9 +33,9 @@ class Pool:
     columns: OtherColumns | None = None
 
 
-def pool_at(data: str, notes: Notes, root: str = "") -> Pool:
-    """The images at `data`, those of a table of paths one a row and in its order. Raises `InputError`."""
-    found = open_pool(data, notes, root)
+def pool_at(data: str, notes: Notes, root: str = "", flag: str = "") -> Pool:
+    """The images at `data`, those of a table of paths one a row and in its order. Raises `InputError`, as `open_pool`."""
+    found = open_pool(data, notes, root, flag)
     if isinstance(found.samples.places[0], Cell):
         return Pool(found, CellColumns(found.samples.places))
     table = location(data)

@@ -83,7 +83,8 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     def labelled(source: Source, data: Location) -> Dataset:
         return source.read(config, data, _name(data), notes or Notes())
 
-    found = _foreign(config.data, labelled) or _read(config.data, SOURCES, FORMS, labelled)
+    said = f"--data {shown(config.data)}"
+    found = _foreign(config.data, said, labelled) or _read(config.data, said, SOURCES, FORMS, labelled)
     grouped = with_groups(found, config.group_by) if config.group_by else found
     divided = divide(grouped, config, read)
     # A corrected label moves no image to another split.
@@ -91,10 +92,10 @@ def open_dataset(config: DataConfig, notes: Notes | None = None, contents: Conte
     return described(keep(right, config), config.descriptions)
 
 
-def open_pool(data: str, notes: Notes, root: str = "") -> Dataset:
-    """The images at `data`, whatever their labels: none are read, and without classes there are no splits. Raises `InputError`.
+def open_pool(data: str, notes: Notes, root: str = "", flag: str = "") -> Dataset:
+    """The images at `data`, whatever their labels: none are read, and without classes there are no splits.
 
-    Of a benchmark, which lies below `root`, they are read and forgotten.
+    Of a benchmark, which lies below `root`, they are read and forgotten. Raises `InputError`, which says the `flag` that named them.
     """
     if data.startswith(SCHEME):
         return forgotten(open_dataset(DataConfig.model_validate({"data": data, "root": root}), notes))
@@ -102,11 +103,15 @@ def open_pool(data: str, notes: Notes, root: str = "") -> Dataset:
     def unlabelled(source: Unlabelled, found: Location) -> Dataset:
         return source.read_unlabelled(found, _name(found), notes)
 
-    return _foreign(data, unlabelled) or _read(data, POOLS, POOL_FORMS, unlabelled)
+    said = f"{flag} {shown(data)}".lstrip()
+    return _foreign(data, said, unlabelled) or _read(data, said, POOLS, POOL_FORMS, unlabelled)
 
 
-def _foreign(given: str, read: Callable[[Any, Location], Dataset]) -> Dataset | None:
-    """What the source of another package reads that is named in `given`; None where none is. Raises `PluginError`."""
+def _foreign(given: str, said: str, read: Callable[[Any, Location], Dataset]) -> Dataset | None:
+    """What the source of another package reads that is named in `given`, which messages call `said`; None where none is.
+
+    Raises `InputError` and `PluginError`.
+    """
     plugin, place = source_named(given)
     if plugin is None:
         return None
@@ -114,7 +119,7 @@ def _foreign(given: str, read: Callable[[Any, Location], Dataset]) -> Dataset | 
     with plugin.blamed("failed"):
         found = read(source, data) if source.matches(data) else None
     if found is None:
-        raise InputError(f"--data {shown(given)}: the source {plugin.name!r} of the package {plugin.package} does not read what is there.")
+        raise InputError(f"{said}: the source {plugin.name!r} of the package {plugin.package} does not read what is there.")
     if not isinstance(found, Dataset):
         raise plugin.problem(f"gave {type(found).__name__} for a Dataset")
     return found
@@ -126,8 +131,8 @@ def is_folder_of_images(data: str) -> bool:
     return isinstance(next((source for source in POOLS if source.matches(place)), None), FolderSource)
 
 
-def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some, Location], Dataset]) -> Dataset:
-    """What the first of the sources that matches reads."""
+def _read(given: str, said: str, sources: Sequence[Some], forms: str, read: Callable[[Some, Location], Dataset]) -> Dataset:
+    """What the first of the sources that matches reads at `given`, which messages call `said`."""
     data = location(given)
     try:
         for source in sources:
@@ -136,10 +141,10 @@ def _read(given: str, sources: Sequence[Some], forms: str, read: Callable[[Some,
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise InputError(f"--data {data!s:.80} ... has a name that is too long for the file system; correct it.") from error
+        raise InputError(f"{said:.80} ... has a name that is too long for the file system; correct it.") from error
     if isinstance(data, Path) and not data.exists():
-        raise InputError(f"--data {data} does not exist{said_of_source(given)}; give {forms}.")
-    raise InputError(f"--data {data} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {forms}.")
+        raise InputError(f"{said} does not exist{said_of_source(given)}; give {forms}.")
+    raise InputError(f"{said} is neither a folder nor a .csv, .tsv, .jsonl, .parquet or .tar file; give {forms}.")
 
 
 def _name(data: Location) -> str:

@@ -142,7 +142,7 @@ class Extraction:
     def _require_any(self) -> None:
         lost = self.lost()
         if len(lost) == len(self.samples):
-            raise InputError(f"none of the {len(lost)} images can be used: {why(next(iter(lost.values())))}; check --data.")
+            raise InputError(f"none of the {len(lost)} images can be used: {why(next(iter(lost.values())))}; give sound ones.")
 
 
 def say_bad(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:

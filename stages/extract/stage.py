@@ -21,7 +21,7 @@ def extract_images(workplace: Workplace, identity: Identity, spec: ExtractSpec) 
     work, and for what `Encoder.load` refuses.
     """
     if not len(spec.dataset.samples):
-        raise InputError(f"dataset {spec.dataset.name!r} has no images; point --data at a folder of class folders.")
+        raise InputError(f"dataset {spec.dataset.name!r} has no images; give some.")
     with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held

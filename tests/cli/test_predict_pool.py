@@ -172,6 +172,7 @@ def test_one_place_of_images_and_one_alone(world: Path) -> None:
     assert "--keep-features is for images that are encoded" in refused("--features", "photos", "--keep-features", "--store", "store")
     assert "there is no image or folder absent.tar" in refused("absent.tar", "--store", "store")
     assert "--data absent does not exist" in refused("--data", "absent", "--store", "store")
+    assert refused("absent*.tar", "--store", "store").startswith("xmap: absent*.tar names ")
     for images in (("--data", "pool"), ("pool",)):
         assert "--gpus-per-worker is for --engine ray" in refused(*images, "--gpus-per-worker", "1", "--store", "store")
         assert "engine = 'rya': input should be 'local' or 'ray'" in refused(*images, "--engine", "rya", "--store", "store")

@@ -67,7 +67,7 @@ def expand(pattern: str) -> Iterator[str]:
     if dots and first.isdigit() and last.isdigit():
         numbers = range(int(first), int(last) + 1)
         if len(numbers) > MOST:
-            raise InputError(f"--data {pattern} names {len(numbers):,} files, the limit is {MOST:,}; use `*`, or give the folder.")
+            raise InputError(f"{pattern} names {len(numbers):,} files, the limit is {MOST:,}; use `*`, or give the folder.")
         choices: Sequence[str] = [f"{number:0{len(first)}}" for number in numbers]
     else:
         choices = braces[1].split(",")
@@ -84,7 +84,7 @@ def _matching(data: Location) -> tuple[Location, list[Location]]:
     for part in expand(relative(root, data)):
         found = _fitting(root, part)
         if not found:
-            raise InputError(f"--data {data} names {root / part}, where no file is; correct the pattern, or complete the files.")
+            raise InputError(f"{data} names {root / part}, where no file is; correct the pattern, or complete the files.")
         files.update({str(file): file for file in found})
     return root, list(files.values())
 
@@ -97,7 +97,7 @@ def _fitting(root: Location, part: str) -> list[Location]:
         try:
             return [path for path in sorted(root.glob(part)) if path.is_file() and not is_left_behind(path.name)]
         except ValueError as error:
-            raise InputError(f"--data {root / part} is no pattern ({error}); write `**` as a folder of its own: `**/*.tar`.") from error
+            raise InputError(f"{root / part} is no pattern ({error}); write `**` as a folder of its own: `**/*.tar`.") from error
     return [file for file in fitting(root, part) if not is_left_behind(file.name)]
 
 

@@ -78,6 +78,8 @@ def test_a_method_without_use_for_it_and_odd_shares_are_refused(tmp_path: Path) 
     photos, pool, store = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), Store(tmp_path / "store")
     with pytest.raises(MethodRefused, match=r"tip-adapter cannot learn from .*: it does not use a pool; name methods that do"):
         make_plan(store, settings(photos, run__pool=str(pool), run__methods="xmadapter,tip-adapter"))
+    with pytest.raises(InputError, match=r"^--pool .*/gone does not exist; give a folder of images"):
+        make_plan(store, settings(photos, run__pool=str(tmp_path / "gone"), **MINE))
     shares = tmp_path / "shares.csv"
     asked = settings(photos, run__pool=str(pool), run__pool_shares=str(shares), **MINE)
     for text, said in (

@@ -75,5 +75,8 @@ def test_what_holds_no_images_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("none")
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(InputError, match=name):
-        open_pool(str(tmp_path / name), Notes())
+    for flag, said in (("", ""), ("--pool", "--pool ")):
+        with pytest.raises(InputError, match=name) as caught:
+            open_pool(str(tmp_path / name), Notes(), flag=flag)
+        assert "--data" not in str(caught.value), "nobody gave that"
+        assert name != "gone" or str(caught.value).startswith(f"{said}{tmp_path / name} does not exist")
