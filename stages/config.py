@@ -5,12 +5,13 @@ Every field is documented here once: `xmap init` writes these texts into xmap.to
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from xmap.stages.several import FILES, TEXTS
 from xmap.store.artifacts.fingerprint import Fields
+from xmap.store.disk.plain import fits_a_path
 
 Template = Annotated[str, StringConstraints(pattern=r"\{\}")]
 Device = Literal["auto", "cpu", "cuda"]
@@ -29,9 +30,16 @@ MAX_PIXELS = 2 * 89_478_485
 
 
 class Config(BaseModel):
-    """A frozen config: an unknown field is an error."""
+    """A frozen config: an unknown field is an error, and so is a text that no path can hold, as most are paths or become parts of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_a_path(cls, value: Any) -> Any:
+        if not all(fits_a_path(text) for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)):
+            raise ValueError("it has a sign that no path can hold, such as NUL; leave it out")
+        return value
 
 
 class DataConfig(Config):

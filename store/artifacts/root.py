@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from xmap.store.disk.plain import fits_a_path
 from xmap.store.errors import InputError, StoreMissing
 
 VARIABLE, DEFAULT = "XMAP_STORE", ".xmap"
@@ -13,11 +14,13 @@ EXPORT = "xmap-export.json"
 
 
 def store_root(explicit: Path | str | None) -> Path:
-    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`. Raises `InputError` for a URL."""
+    """Where the store is: `explicit`, else `XMAP_STORE`, else `.xmap`. Raises `InputError` for a URL, and for what is no path."""
     where = explicit or os.environ.get(VARIABLE) or DEFAULT
     if "://" in str(where):
         # Locks, renames and synced folders are what its promises stand on.
         raise InputError(f"--store {where} is a URL, but the store is a folder of this machine; only --data may be remote.")
+    if not fits_a_path(str(where)):
+        raise InputError(f"the store {str(where)!r} has a sign that no path can hold, such as NUL; leave it out.")
     return Path(where)
 
 

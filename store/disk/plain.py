@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -20,6 +21,14 @@ SHOWN = 5
 def plain(text: str) -> str:
     """`text` on one line and harmless to a terminal: what a name may hold beside letters is shown as its escape."""
     return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def fits_a_path(text: str) -> bool:
+    """Whether a path can hold all signs of `text`: none can hold a NUL, or half of a pair that stands for no byte."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def named(names: Sequence[str]) -> str:

@@ -58,6 +58,10 @@ def test_overrides_win_over_the_file_and_are_read_as_typed(tmp_path: Path) -> No
         ("[methods.tip-adapter]\nbet = 1\n", "unknown field 'bet' in [methods.tip-adapter]; the nearest known is 'beta'"),
         ("[methods]\ntip-adapter = 1\n", "[methods] tip-adapter = 1: it is a section of fields"),
         ("methods = 1\n", "methods is a section of options"),
+        ('[data]\ndata = "a\\u0000"\n', "[data] data = 'a\\x00': it has a sign that no path can hold, such as NUL; leave it out."),
+        ('[data]\nlabels = ["a.csv", "\\u0000.csv"]\n', "[data] labels = ['a.csv', '\\x00.csv']: it has a sign that no path can hold"),
+        ('[data]\ndescriptions = "x\\u0000.json"\n', "[data] descriptions = 'x\\x00.json': it has a sign that no path can hold"),
+        ('[encoder]\nmodel = "local-dir:\\u0000"\n', "[encoder] model = 'local-dir:\\x00': it has a sign that no path can hold"),
         ("[cache\n", "is not TOML"),
     ],
 )

@@ -115,6 +115,9 @@ def test_store_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store_root(None) == Path("/from/environment")
     monkeypatch.delenv("XMAP_STORE")
     assert store_root(None) == Path(".xmap")
+    for odd in ("a\0b", "\ud800"):
+        with pytest.raises(InputError, match=r"the store .* has a sign that no path can hold"):
+            store_root(odd)
 
 
 @given(st.text(max_size=120))
