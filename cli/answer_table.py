@@ -33,7 +33,7 @@ def print_answers(answers: Iterable[Prediction], asked: Asked, top: int) -> None
         show(f"the adapter learned from {asked.pool} too")
     for prediction in predictions if asked.neighbors else ():
         if not prediction.error:
-            _explain(prediction, top)
+            _explain(prediction, asked, top)
 
 
 def _row(prediction: Prediction, top: int) -> dict[str, str]:
@@ -56,7 +56,7 @@ def _row(prediction: Prediction, top: int) -> dict[str, str]:
     }
 
 
-def _explain(prediction: Prediction, top: int) -> None:
+def _explain(prediction: Prediction, asked: Asked, top: int) -> None:
     said = prediction.class_name or f"none of these, nearest {prediction.nearest}"
     show(f"{prediction.path}: {said}, {percent(prediction.probability)} %{_gamma(prediction.gamma)}")
     facts = prediction.facts(explain=True)
@@ -69,6 +69,10 @@ def _explain(prediction: Prediction, top: int) -> None:
         for row in evidence
     ]
     print_table(columns, rows, right=columns[1:])
+    if prediction.encoder_said:
+        shares = map(percent, prediction.encoder_share)
+        voices = list(zip(asked.encoders, prediction.encoder_said, shares, strict=True))
+        print_table(("encoder", "says alone", "share %"), voices, right=("share %",))
     near = [(found.sample_id, found.class_name, f"{found.affinity:.3f}") for found in prediction.neighbors]
     print_table(("nearest cached image", "its class", "affinity"), near, right=("affinity",), paths=("nearest cached image",))
 

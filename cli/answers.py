@@ -31,6 +31,7 @@ COLUMNS = ("path", "class", "probability", "second", "second_probability", "zero
 SET_COLUMNS = ("set_size",)
 STRANGE_COLUMNS = ("nearest", "strangeness")
 POOL_COLUMNS = ("pool",)
+ENCODER_COLUMNS = ("encoder_said", "encoder_share")
 # One JSON object a line, also under the name .json.
 BY_SUFFIX = {**SUFFIXES, ".json": JSONL}
 FormOption = Annotated[
@@ -124,7 +125,7 @@ def _csv(answers: Iterable[Answers], way: Way) -> None:
     from xmap.stages.predict.columns import schema_of, table_of
 
     asked = way.asked
-    more = ((asked.rejection, STRANGE_COLUMNS), (asked.sets, SET_COLUMNS), (asked.pool, POOL_COLUMNS))
+    more = ((asked.rejection, STRANGE_COLUMNS), (asked.sets, SET_COLUMNS), (asked.encoders, ENCODER_COLUMNS), (asked.pool, POOL_COLUMNS))
     names = [*COLUMNS, *(name for wanted, columns in more if wanted for name in columns)]
     with printed_to(_file(way), spreadsheet=True):
         for number, batch in enumerate(answers):

@@ -62,7 +62,7 @@ def command(
         str, typer.Option("--features", metavar="NAME", help="Stored features of this name instead: nothing is encoded.")
     ] = "",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show the evidence: both caches' affinities and the nearest cached images.")
+        bool, typer.Option("--explain", help="Show the evidence: both caches' affinities, nearest cached images, what each encoder says.")
     ] = False,
     together: Annotated[
         bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,8 @@ class Adapter:
 
     def asked(self, explain: bool = False, sets: float | None = None, sets_by: str = "all", reject: float | None = None) -> Asked:
         """What predictions are to say beside classes and probabilities. Raises `InputError`, as `sets` and `rejection`."""
-        return asked_of(self.scorer.promises, explain, sets, sets_by, reject)
+        asked = asked_of(self.scorer.promises, explain, sets, sets_by, reject)
+        return replace(asked, encoders=tuple(self.cache_artifact.summary.get("encoders", ())))
 
     def rejection(self, share: float = 0.95) -> Rejection:
         """Which images are of none of the classes: stranger than a `share` of the samples that chose nothing.

@@ -39,6 +39,8 @@ class Answer(BaseModel):
     set_size: int | None = Field(None, description="With `sets`: how many these are.")
     zero_shot: str | None = Field(None, description="The class that the encoder alone would say.")
     zero_shot_probability: float | None = Field(None, description="Its probability by the encoder alone.")
+    encoder_said: list[str] | None = Field(None, description="Of several encoders: the class that each alone says.")
+    encoder_share: list[float] | None = Field(None, description="And how much of the answer comes from each, 0 to 1.")
     probabilities: dict[str, float] | None = Field(None, description="The `top` classes and their probabilities, best first.")
     error: str | None = Field(None, description="Of an image that cannot be read: what kind of fault.")
     message: str | None = Field(None, description="And what is wrong with it.")

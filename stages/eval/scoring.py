@@ -20,7 +20,7 @@ from xmap.stages.fewshot.cache import OpenCache
 from xmap.stages.fewshot.task import Labelled
 from xmap.stages.machine.device import resolve_device
 from xmap.stages.machine.memory import kept_memory
-from xmap.stages.methods.columns import sample_columns, shares
+from xmap.stages.methods.columns import encoder_columns, sample_columns
 from xmap.stages.methods.protocol import Calibration, Scores
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Artifact
@@ -127,9 +127,7 @@ def _columns(scorer: Scorer, scores: Scores, labels: Tensor, zero_shot: Tensor) 
     for name, sums in (("top5_image", scores.image), ("top5_text", scores.text)):
         columns[name] = np.full(best.shape, np.nan, np.float32) if sums is None else sums.gather(1, best).numpy()
     columns["zero_shot"] = zero_shot.argmax(1).numpy()
-    if scores.encoders is not None:
-        said = scores.encoders.transpose(0, 1)
-        columns |= {"encoder_said": said.argmax(2).numpy(), "encoder_share": shares(said).numpy()}
+    columns |= {name: column.numpy() for name, column in encoder_columns(scores.encoders).items()}
     return columns | _chances(scorer, scores.logits, labels, best)
 
 

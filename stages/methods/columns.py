@@ -39,6 +39,14 @@ def shares(encoders: Tensor) -> Tensor:
     return spread / spread.sum(1, keepdim=True).clamp(min=torch.finfo(spread.dtype).tiny)
 
 
+def encoder_columns(encoders: Tensor | None) -> dict[str, Tensor]:
+    """Who of several encoders says what, by their parts (E, B, N) of the logits: each one's class and share, (B, E); nothing of one."""
+    if encoders is None:
+        return {}
+    said = encoders.transpose(0, 1)
+    return {"encoder_said": said.argmax(2), "encoder_share": shares(said)}
+
+
 def columns_of(logits: Tensor, labels: Tensor, more: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The columns of the affinity log that every method has: predicted class, loss, margin; and the method's own."""
     margins = logits.scatter(1, labels[:, None], -torch.inf).amax(1) if logits.shape[1] > 1 else torch.zeros_like(logits[:, 0])

@@ -26,6 +26,8 @@ ABSENT: Mapping[str, Any] = {
     "members": False,
     "strangeness": np.nan,
     "rejected": False,
+    "encoder_said": -1,
+    "encoder_share": np.nan,
 }
 # So many of the best classes are found one after the other; above it a sort is faster.
 FEW = 16
@@ -56,9 +58,10 @@ class Answers:
     `names` are what leads to the images. `probabilities`, calibrated, and `zero_shot` are (B, N) float32 in the order of `classes`; the
     rows in `bad`, of images that cannot be read, are NaN. `image` and `text` (B, N) are the class sums of the two caches and `gamma`
     (B,) the share of the image side, None where the method has none. `neighbors`, `members` (B, N) bool of prediction sets, `strangeness`
-    (B,) float64 and `rejected` (B,) bool are None where they were not asked for. `known` (B,) bool says whether an image's very bytes are
-    among those that the adapter learned from, None where that is not known; `columns` are B rows of the user's own table. `places` (B)
-    say where the images are, None where that is not known.
+    (B,) float64 and `rejected` (B,) bool are None where they were not asked for. `encoder_said` (B, E) int64 is the label that each of
+    several encoders alone says and `encoder_share` (B, E) how much of the answer comes from it, None of one. `known` (B,) bool says
+    whether an image's very bytes are among those that the adapter learned from, None where that is not known; `columns` are B rows of
+    the user's own table. `places` (B) say where the images are, None where that is not known.
     """
 
     names: Sequence[str]
@@ -73,6 +76,8 @@ class Answers:
     members: Array | None = None
     strangeness: Array | None = None
     rejected: Array | None = None
+    encoder_said: Array | None = None
+    encoder_share: Array | None = None
     known: Array | None = None
     columns: pa.Table | None = None
     places: Places | Sequence[Given] | None = None
@@ -123,6 +128,8 @@ class Answers:
             prediction_set=self._set(row),
             strangeness=None if self.strangeness is None else float(self.strangeness[row]),
             rejected=self.rejected is not None and bool(self.rejected[row]),
+            encoder_said=() if self.encoder_said is None else tuple(self.classes[label] for label in self.encoder_said[row].tolist()),
+            encoder_share=() if self.encoder_share is None else tuple(self.encoder_share[row].tolist()),
             **own,
         )
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from xmap.stages.predict.answers import Answers
 from xmap.stages.predict.prediction import EVIDENCE_CLASSES, Asked
-from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, PLAIN, POOL, RUN, free_names
+from xmap.store.formats.answers import ANSWERS, CHANCE, EVIDENCE, EVIDENCES, GIVEN, NEIGHBOR, OF_ENCODERS, PLAIN, POOL, RUN, free_names
 from xmap.store.formats.tables import Array
 
 # Probabilities of all classes are listed where there are so many at most; of more, those of the most probable.
@@ -25,9 +25,8 @@ def listed(top: int | None, classes: int) -> int | None:
 def schema_of(asked: Asked, given: pa.Schema | None) -> pa.Schema:
     """The columns of `table_of`; `given` are those of the user's own table."""
     own = zip(free_names(given.names), given, strict=True) if given else ()
-    return pa.schema(
-        [*PLAIN, *(EVIDENCES if asked.neighbors else ()), *((POOL,) if asked.pool else ()), *(field.with_name(name) for name, field in own)]
-    )
+    asked_for = [*(EVIDENCES if asked.neighbors else ()), *(OF_ENCODERS if asked.encoders else ()), *((POOL,) if asked.pool else ())]
+    return pa.schema([*PLAIN, *asked_for, *(field.with_name(name) for name, field in own)])
 
 
 def table_of(answers: Answers, asked: Asked, top: int | None = None) -> pa.Table:
@@ -78,6 +77,10 @@ def _plain(answers: Answers, count: int | None) -> dict[str, pa.Array]:
         inside = np.take_along_axis(answers.members, order, 1)
         columns["set"] = _lists(inside, [names.take(pa.array(order[inside]))], good)
         columns["set_size"] = pa.array(inside.sum(axis=1).astype(np.int32), mask=~good)
+    if answers.encoder_said is not None and answers.encoder_share is not None:
+        there = np.broadcast_to(good[:, None], answers.encoder_said.shape)
+        columns["encoder_said"] = _lists(there, [names.take(pa.array(answers.encoder_said[there]))], good)
+        columns["encoder_share"] = _lists(there, [pa.array(answers.encoder_share[there])], good)
     if answers.strangeness is not None:
         columns |= {"nearest": nearest, "strangeness": _numbers(answers.strangeness, good)}
     return columns | _errors(answers, good)

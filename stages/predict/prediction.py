@@ -27,12 +27,14 @@ NEIGHBORS = 5
 @dataclass(frozen=True)
 class Asked:
     """What predictions are to say beside classes and probabilities: so many nearest cached images as evidence, sets,
-    whether an image is of none of the classes, and what images without labels the adapter learned from, in words."""
+    whether an image is of none of the classes, what images without labels the adapter learned from, in words, and what each of several
+    encoders, by name, says alone."""
 
     neighbors: int = 0
     sets: Sets | None = None
     rejection: Rejection | None = None
     pool: str = ""
+    encoders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ class Prediction:
     `probabilities` and `zero_shot` are (N,), in the order of `classes`; `image` and `text` are the class sums of the two caches
     and `gamma` the share of the image side, None where the method has none. `prediction_set` are the classes in the set, the most
     probable first, None where no sets were asked for. `strangeness` is how far the image is from everything known, 0 to 1, None where
-    it was not asked for; an image that is `rejected` has no class. `known` says whether the adapter learned from these very bytes, None
-    where that is not known; `columns` is the image's row in the user's own table.
+    it was not asked for; an image that is `rejected` has no class. `encoder_said` are the classes that several encoders say, each alone,
+    and `encoder_share` how much of the answer comes from each, 0 to 1; both are empty where there is one. `known` says whether the
+    adapter learned from these very bytes, None where that is not known; `columns` is the image's row in the user's own table.
 
     >>> (found,) = xmap.load().predict("photo.jpg", explain=True)
     >>> found.class_name == found.top(1)[0][0]
@@ -74,6 +77,8 @@ class Prediction:
     prediction_set: tuple[str, ...] | None = None
     strangeness: float | None = None
     rejected: bool = False
+    encoder_said: tuple[str, ...] = ()
+    encoder_share: tuple[float, ...] = ()
     error: BadImage | None = None
     known: bool | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -124,6 +129,7 @@ class Prediction:
             **({} if self.prediction_set is None else {"set": list(self.prediction_set), "set_size": len(self.prediction_set)}),
             "zero_shot": self.zero_shot_name,
             "zero_shot_probability": float(self.zero_shot.max()),
+            **({"encoder_said": list(self.encoder_said), "encoder_share": list(self.encoder_share)} if self.encoder_said else {}),
             **({} if self.known is None else {"known": self.known}),
             "probabilities": dict(self.top(top) if top else zip(self.classes, map(float, self.probabilities), strict=True)),
         }

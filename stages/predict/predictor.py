@@ -18,6 +18,7 @@ from xmap.stages.adapters.scorer import Scorer
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.images.decode import RULES, BadImage, Rules
 from xmap.stages.images.read import Given
+from xmap.stages.methods.columns import encoder_columns
 from xmap.stages.predict.answers import Answers, NeighborColumns
 from xmap.stages.predict.encoders import Encoders
 from xmap.stages.predict.loader import Batch, ImageLoader
@@ -74,6 +75,7 @@ class Predictor:
             "text": scores.text,
             "gamma": None if scores.gamma is None else scores.gamma.expand(len(features)),
             "members": None if self._asked.sets is None else self._asked.sets.members(scores.logits),
+            **encoder_columns(scores.encoders),
         }
         if self._asked.rejection is not None:
             strange = self._scorer.strangeness(features, scores.logits)

@@ -29,6 +29,8 @@ PLAIN = pa.schema(
     ]
 )
 EVIDENCES = pa.schema([("gamma", pa.float32()), ("evidence", pa.list_(EVIDENCE)), ("neighbors", pa.list_(NEIGHBOR))])
+# Of an adapter that several encoders see images for: the class that each alone says, and how much of the answer comes from it.
+OF_ENCODERS = pa.schema([("encoder_said", pa.list_(pa.string())), ("encoder_share", pa.list_(pa.float32()))])
 # Of an adapter that learned from images without labels: which, in words.
 POOL = pa.field("pool", pa.string())
 # What the store keeps: whose answers they are, all of it, and the columns of the user's own table as JSON, as these are others in each.
@@ -45,7 +47,7 @@ def shard_name(number: int) -> str:
 
 def free_names(names: Iterable[str]) -> list[str]:
     """The columns of a user's table as they are called beside answers: one whose name is taken, in any case, gets `given_` before it."""
-    taken, free = {name.casefold() for name in (*PLAIN.names, *EVIDENCES.names, POOL.name)}, []
+    taken, free = {name.casefold() for name in (*PLAIN.names, *EVIDENCES.names, *OF_ENCODERS.names, POOL.name)}, []
     for name in names:
         while name.casefold() in taken:
             name = f"{GIVEN.name}_{name}"

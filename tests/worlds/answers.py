@@ -38,6 +38,7 @@ def some_answers(classes: int = 4, count: int = 40, seed: int = 0, full: bool = 
             "strangeness": column().astype(np.float64), "rejected": (draw.random(count) > 0.7) & good,
             "neighbors": NeighborColumns(np.sort(rows)[:, ::-1], column(3), ("x", "y", "z"), ("c0", "c1", "c2")),
             "known": (draw.random(count) > 0.5) & good, "columns": table,
+            "encoder_said": np.where(good[:, None], draw.integers(0, classes, (count, 2)), -1), "encoder_share": column(2),
         }  # fmt: skip
     names = tuple(NAMES[row % len(NAMES)] for row in range(count))
     return Answers(names, tuple(f"c{label}" for label in range(classes)), chances, chances[:, ::-1], bad, **more)

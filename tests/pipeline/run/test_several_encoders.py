@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import xmap
 from tests.pipeline.run.test_execute import built, settings
+from tests.worlds.commands import call
 from tests.worlds.image_models import MODEL, write_weights
 from tests.worlds.inputs import write_photos
 from xmap.pipeline.adapters.adapter import Adapter
@@ -52,6 +54,25 @@ def test_predictions_tell_who_said_what(finished: tuple[Store, Path, list[str], 
     total = shares.sum(1)
     assert (np.isclose(total, 1.0) | (total == 0)).all(), "0 where no class is named before others"
     assert np.isclose(total, 1.0).any()
+
+
+def test_answers_tell_it_too_in_every_form(finished: tuple[Store, Path, list[str], RunResult]) -> None:
+    store, photos, _, result = finished
+    assert result.evaluation is not None
+    adapter = load_chosen(store, method="xmadapter")
+    measured = read_table(result.evaluation.file("predictions.parquet")).to_pylist()
+    rows = {row["sample_id"]: row for row in measured if row["method"] == "xmadapter"}
+    answers = adapter.predict(photos / "test")
+    for answer in answers:
+        row = rows[Path(answer.path).relative_to(photos).as_posix()]
+        assert answer.encoder_said == tuple(adapter.classes[label] for label in row["encoder_said"])
+        assert answer.encoder_share == pytest.approx(row["encoder_share"], abs=1e-5)
+    table = answers.to_arrow()
+    assert table["encoder_said"].to_pylist() == [list(answer.encoder_said) for answer in answers]
+    given = ("predict", answers[0].path, "--store", store.root, "--method", "xmadapter", "--quiet")
+    assert json.loads(call(*given, "--json").stdout)["encoder_said"] == list(answers[0].encoder_said)
+    assert call(*given, "--format", "csv").stdout.splitlines()[0].endswith(",error,encoder_said,encoder_share")
+    assert "says alone" in call(*given, "--explain").stdout
 
 
 def test_the_report_shows_the_images_that_all_encoders_saw(finished: tuple[Store, Path, list[str], RunResult], tmp_path: Path) -> None:

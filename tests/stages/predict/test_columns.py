@@ -23,7 +23,7 @@ def as_row(facts: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(("classes", "top"), [(4, None), (4, 2), (1, None), (ALL, None), (ALL + 1, None), (ALL + 1, 30)])
 def test_rows_are_the_facts_of_predictions(classes: int, top: int | None, full: bool) -> None:
     answers = some_answers(classes, full=full)
-    table = table_of(answers, Asked(neighbors=3 if full else 0), top)
+    table = table_of(answers, Asked(neighbors=3, encoders=("first", "second")) if full else Asked(), top)
     for row, prediction in zip(table.to_pylist(), answers, strict=True):
         facts = as_row(prediction.facts(full, listed(top, classes)))
         assert {name: value for name, value in row.items() if value is not None} == {
@@ -43,3 +43,4 @@ def test_columns_do_not_change_with_what_is_in_them() -> None:
 
 def test_a_users_column_gives_way_to_ours() -> None:
     assert free_names(["price", "Class", "given_class", "price"]) == ["price", "given_Class", "given_given_class", "given_price"]
+    assert free_names(["encoder_said", "pool"]) == ["given_encoder_said", "given_pool"]
