@@ -10,7 +10,7 @@ from xmap.pipeline.run.image_changes import ImageChanges, Listing, Seen, image_c
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.stages.names import IMAGES
 from xmap.store.artifacts.artifact import Artifact
-from xmap.store.artifacts.fingerprint import Change, canonical, explain
+from xmap.store.artifacts.fingerprint import Change, Json, canonical, explain
 from xmap.store.errors import InputError
 
 # What differs between any two runs of the same thing: the clock and the process.
@@ -47,7 +47,7 @@ def compare(first: Artifact, second: Artifact, lineage: Lineage) -> Comparison:
     # Once each: the values may be lists, which cannot be keys themselves.
     found = {(cause.stage, canonical(astuple(cause.change))): cause for cause in _causes(first, second, lineage, frozenset())}
     return Comparison(
-        first, second, tuple(found.values()), tuple(explain(_results(first), _results(second))), _image_changes(first, second, lineage)
+        first, second, tuple(found.values()), tuple(_told(_results(first), _results(second))), _image_changes(first, second, lineage)
     )
 
 
@@ -83,7 +83,7 @@ def _images(artifact: Artifact, lineage: Lineage) -> Listing | None:
 
 def _causes(first: Artifact, second: Artifact, lineage: Lineage, above: frozenset[str]) -> Iterator[Cause]:
     """Differing fields of both; an input that differs is explained by the fields of the artifact behind it, where that is there."""
-    for change in explain(first.fields, second.fields):
+    for change in _told(first.fields, second.fields):
         yield Cause(first.stage, change)
     mine, others = (lineage.inputs.get(found.fingerprint, {}) for found in (first, second))
     for name in sorted(first.inputs.keys() | second.inputs.keys()):
@@ -96,6 +96,11 @@ def _causes(first: Artifact, second: Artifact, lineage: Lineage, above: frozense
             yield from _causes(one, two, lineage, above | {first.fingerprint})
         else:
             yield Cause(first.stage, Change(f"made from {name}", before, after))
+
+
+def _told(before: Json, after: Json) -> list[Change]:
+    """The fields in which two declarations differ, but for those that one has not and the other has as null: nobody sees a difference."""
+    return [change for change in explain(before, after) if (change.before, change.after) != (None, None)]
 
 
 def _results(artifact: Artifact) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import torch
 from tests.worlds.commands import call
 from tests.worlds.inputs import write_photos
 from xmap.cli.show import _short
+from xmap.pipeline.upkeep.compare import _told
 from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.fingerprint import Change
 
 RUN = ("--model", "xmap-tiny", "--views", "0", "--batch-size", "4", "--workers", "0", "--seeds", "1,2", "--quiet")
 METHODS = ("--methods", "zero-shot,tip-adapter")
@@ -91,6 +93,10 @@ def test_diff_finds_the_first_cause_and_the_results(store: Path) -> None:
     assert "seed" in printed
     same = call("diff", "photos-xmap-tiny-2shot", "eval/photos-xmap-tiny-2shot", "--store", store).stdout
     assert "they are the same artifact" in same
+
+
+def test_what_one_has_not_and_the_other_has_as_nothing_is_no_difference() -> None:
+    assert _told({"a": None, "b": 1, "c": {"d": None}}, {"b": 2}) == [Change("b", 1, 2)]
 
 
 def test_a_lost_input_is_a_cause_by_itself(store: Path, tmp_path: Path) -> None:
