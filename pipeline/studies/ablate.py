@@ -18,7 +18,7 @@ from xmap.pipeline.run.pool import pool_of
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.ablate.variants import ABLATIONS, DEFAULT, HARD_QUESTION, HARD_SAMPLES, METHOD, Variant
 from xmap.stages.names import CACHE
-from xmap.stages.workplace.progress import Progress
+from xmap.stages.workplace.progress import Once, Progress
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import fingerprint
 from xmap.store.disk.files import make_folder
@@ -63,7 +63,8 @@ class _Worker:
     """Trains each config once, however many variants are scored on it."""
 
     def __init__(self, store: Store, config: XmapConfig, progress: Progress) -> None:
-        self._store, self._progress = store, progress
+        # What is said of the data and the classes holds for every variant.
+        self._store, self._progress = store, Once(progress)
         self._config = config.override({"run.methods": (METHOD,), "cache.short": "keep"})
         self._known: dict[str, list[Trained]] = {}
 

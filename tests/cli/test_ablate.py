@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.worlds.inputs import write_layout
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.cli.main import app
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.tables import read_table
@@ -63,6 +63,15 @@ def test_a_table_and_a_figure_each_and_the_test_split_stays_closed(imported: Pat
         table = read_table(out / f"{name}.parquet")
         assert table.num_rows == len(found[name]["rows"] or found[name]["found"])
         ElementTree.parse(out / f"{name}.svg")  # noqa: S314 (our own file)
+
+
+def test_what_is_said_of_the_classes_is_said_once(tmp_path: Path, own_store: Path) -> None:
+    photos = write_photos(tmp_path / "photos")
+    (tmp_path / "said.json").write_text('{"ant": ["small and busy"]}')
+    images = ("--data", photos, "--model", "xmap-tiny", "--views", "0", "--workers", "0", "--descriptions", tmp_path / "said.json")
+    result = ablate("descriptions", *images, "--shots", "2", "--seeds", "1,2", *QUICK[4:], "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("by the templates alone is told 'bee', 'cat'") == 1
 
 
 def test_the_same_seed_gives_the_same_table(imported: Path, tmp_path: Path) -> None:
