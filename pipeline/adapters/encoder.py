@@ -128,6 +128,13 @@ def is_followed(store: Store, one: Recorded) -> bool:
     return _noted(store, one) is not None or not one.stated.model.removeprefix(TIMM).startswith((LOCAL, HUB))
 
 
+def is_at_hand(store: Store, one: Recorded) -> bool:
+    """Whether the encoder can be loaded without being named: its copy lies in the exported folder, or its name was used from here."""
+    if is_exported(store.root):
+        return os.path.lexists(store.root / one.folder)
+    return one.fields is not None and is_followed(store, one)
+
+
 def _noted(store: Store, one: Recorded) -> EncoderConfig | None:
     """How the encoder was named when the store was filled here, by the notes of this machine."""
     try:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xmap.pipeline.adapters.adapter import Adapter
+from xmap.pipeline.adapters.encoder import is_at_hand, recorded_encoders
 from xmap.stages.fewshot.cached import VALUES
 from xmap.stages.onnx.form import FILE, About
 from xmap.store.disk.files import system_errors
@@ -34,6 +35,8 @@ def write_onnx(adapter: Adapter, folder: Path) -> None:
     artifact, widths = adapter.artifact, adapter.scorer.cache.widths or ()
     if len(widths) > 1:
         raise InputError(f"{artifact.name} takes the features of {len(widths)} encoders, an ONNX file those of one; {REMEDY}.")
+    if not is_at_hand(adapter.store, recorded_encoders(adapter.texts, adapter.cache_artifact)[0]):
+        raise InputError(f"the encoder of {artifact.name} is not at hand, and an ONNX file holds it; {REMEDY}.")
     encoder = Encoders.of(adapter.encoder(device="cpu")).each[0]
     network = Network(artifact, adapter.scorer.cache, encoder)
     preprocess = encoder.identity.preprocess

@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from tests.worlds.commands import call
 from tests.worlds.exported import seal_export
-from tests.worlds.inputs import write_photos
+from tests.worlds.inputs import write_layout, write_photos
 from xmap.stages.onnx.form import FILE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +62,17 @@ def same(found: Any, expected: Any) -> None:
             same(one, other)
     else:
         assert found == (pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected)
+
+
+def test_without_an_encoder_the_remedy_is_one_that_export_has(tmp_path: Path) -> None:
+    write_layout(tmp_path / "layout")
+    at = ("--store", tmp_path / "store", "--quiet")
+    assert call("import", "tip-adapter", tmp_path / "layout", "--name", "toy", *at).exit_code == 0
+    assert call("run", "--features", "toy", "--shots", "2", "--seeds", "1", "--methods", "xmadapter", *at).exit_code == 0
+    done = call("export", tmp_path / "portable", "--onnx", *at)
+    assert (done.exit_code, (tmp_path / "portable").exists()) == (2, False)
+    assert "is not at hand, and an ONNX file holds it; export it without --onnx." in done.stderr
+    assert call("export", tmp_path / "portable", *at).exit_code == 0
 
 
 def test_no_torch_is_imported(world: Path) -> None:
