@@ -31,7 +31,8 @@ def results_sheet(results: Rows, differences: Rows, facts: Mapping[str, Any], co
     shown, right = _shown(results, chosen, {}), _right(chosen)
     if INTERVAL in chosen:
         shown["interval"] = [str(row["ci_kind"]) for row in results]
-    return Sheet(rows_of([plain_row(row) for row in results]), shown, right, facts, partial(print_results, results, differences, columns))
+    show_all = partial(print_results, results, differences, columns, facts["made_with"])
+    return Sheet(rows_of([plain_row(row) for row in results]), shown, right, facts, show_all)
 
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,8 +42,8 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name) for name in BEFORE} | accuracy | {name: row.get(name) for name in AFTER} | coverage
 
 
-def print_results(results: Rows, differences: Rows, columns: str = "") -> None:
-    """Methods side by side with their intervals, then what they cost, then how they differ on the same samples."""
+def print_results(results: Rows, differences: Rows, columns: str = "", made_with: Sequence[str] = ()) -> None:
+    """Methods side by side with their intervals, what they were made with, what they cost, and how they differ on the same samples."""
     chosen = chosen_columns(columns, results)
     shown = _shown(results, chosen, marks_of(results))
     spare = [column.title for column in reversed(chosen.values()) if column.spare]
@@ -52,6 +53,8 @@ def print_results(results: Rows, differences: Rows, columns: str = "") -> None:
     if results:
         seeds = ", ".join(str(seed) for seed in results[0]["seeds"])
         show(f"{shots_of(results[0]['shots'])}; seeds {seeds}; intervals: {explained(marks_of(results))}")
+        if made_with:
+            show(f"made with {'; '.join(made_with)}")
         print_costs(results)
     marks = marks_of(differences)
     for row in differences:

@@ -13,6 +13,7 @@ from xmap.cli.formats import Destination, Sheet, rows_of
 from xmap.cli.options import FormatOption, JsonOption, OutputOption, QuietOption, StoreOption, artifact_names, opened
 from xmap.cli.results import print_results
 from xmap.cli.tables import print_table
+from xmap.pipeline.run.made_with import made_with
 from xmap.pipeline.upkeep.lineage import Lineage
 from xmap.pipeline.upkeep.named import find_artifact
 from xmap.stages.methods.searched import GRIDS
@@ -47,7 +48,7 @@ def command(
 def _show(held: Store, artifact: Artifact) -> None:
     from xmap.store.formats.samples import shared_bytes
 
-    manifest = artifact.manifest
+    manifest, lineage = artifact.manifest, Lineage.of(held.artifacts())
     shared = shared_bytes(artifact)
     rows = [("features", f"{size(shared)} of rows in features/, which others may share")] if shared is not None else []
     show(f"{artifact.stage} {artifact.name}")
@@ -60,14 +61,15 @@ def _show(held: Store, artifact: Artifact) -> None:
         *rows,
     ):
         typer.echo(plain(f"  {label:<12}{value}"))
-    _print_inputs(artifact, Lineage.of(held.artifacts()))
+    _print_inputs(artifact, lineage)
     _print_fields("fields that made it", artifact.fields)
     _print_settings(artifact)
     _print_honesty(artifact)
     tables = ("results", "differences") if artifact.stage == EVAL else ()
     _print_fields("what came out", {label: value for label, value in artifact.summary.items() if label not in tables})
     if tables:
-        print_results(*(usable(artifact).summary[label] for label in tables))
+        results, differences = (usable(artifact).summary[label] for label in tables)
+        print_results(results, differences, made_with=made_with(artifact, lineage.by_print))
     typer.echo("\nfiles")
     print_table(
         ("file", "size", "blake3"), [(row["name"], size(row["size"]), row["blake3"][:16]) for row in manifest["files"]], right=("size",)

@@ -16,6 +16,7 @@ from xmap.cli.tables import print_table
 from xmap.pipeline.run.answer import Answer, StatusAnswer, answer
 from xmap.pipeline.run.data_changes import DataChanges, data_changes
 from xmap.pipeline.run.execute import StepOutcome, preview
+from xmap.pipeline.run.made_with import made_with
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.upkeep.collect import bytes_of
 from xmap.pipeline.upkeep.lineage import Lineage
@@ -25,7 +26,8 @@ from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.artifacts.locks import SHARED
 from xmap.store.errors import XmapError
 
-COLUMNS = ("artifact", "name", "state", "made", "fingerprint", "size")
+WITH = "made with"
+COLUMNS = ("artifact", "name", WITH, "state", "made", "fingerprint", "size")
 FORK, LAST, DOWN, GAP = "├─ ", "└─ ", "│  ", "   "
 CURRENT, OLDER = "current", "older"
 
@@ -79,7 +81,10 @@ def _answer(artifacts: Sequence[Artifact], states: dict[str, str]) -> Answer:
 
 
 def _print(lineage: Lineage, states: dict[str, str], footer: Sequence[str]) -> None:
-    print_table(COLUMNS, list(_tree(lineage, states, None, "")), right=COLUMNS[5:], spare=("size", "fingerprint"), paths=("name",))
+    rows = list(_tree(lineage, states, None, ""))
+    shown = [place for place, name in enumerate(COLUMNS) if name != WITH or any(row[place] for row in rows)]
+    cells = [[row[place] for place in shown] for row in rows]
+    print_table([COLUMNS[place] for place in shown], cells, right=COLUMNS[-1:], spare=("size", "fingerprint", WITH), paths=("name",))
     for line in footer:
         show(line)
 
@@ -93,6 +98,7 @@ def _tree(lineage: Lineage, states: dict[str, str], parent: Artifact | None, ind
         made = datetime.fromisoformat(artifact.manifest["created"]).astimezone()
         facts = (
             artifact.name,
+            "; ".join(made_with(artifact, lineage.by_print)),
             states[artifact.fingerprint],
             f"{made:%Y-%m-%d %H:%M}",
             artifact.fingerprint[:SHORT],
@@ -127,7 +133,7 @@ def _facts(artifact: Artifact, lineage: Lineage, states: dict[str, str]) -> dict
     }
     made_from = [parent.fingerprint for parent in lineage.parents(artifact)]
     place = {"bytes": _bytes(artifact), "path": str(artifact.path), "made_from": made_from}
-    return {**facts, "state": states[artifact.fingerprint], **place}
+    return {**facts, "state": states[artifact.fingerprint], "made_with": made_with(artifact, lineage.by_print), **place}
 
 
 def _bytes(artifact: Artifact) -> int:

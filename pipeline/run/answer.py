@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from xmap.pipeline.run.execute import RunResult
+from xmap.pipeline.run.made_with import made_with
 from xmap.stages.datasets.dataset import TEST
 from xmap.stages.names import IMAGES, JOINED
 from xmap.store.artifacts.artifact import Artifact
@@ -46,6 +47,9 @@ class Answer(BaseModel):
     )
     results: Sequence[Row] = Field(default=(), description="One object a method, see below.")
     differences: Sequence[Row] = Field(default=(), description="One object for each two methods, see below.")
+    made_with: Sequence[str] = Field(
+        default=(), description="Several encoders, sentences that describe classes and a pool that adapters were made with; empty for none."
+    )
     unknown: Sequence[Row] = Field(default=(), description="With `xmap eval --unknown` one object an adapter, see below.")
     warnings: Sequence[str] = Field(default=(), description="What should make you doubt the results, a sentence each.")
     changes: Row | None = Field(
@@ -68,7 +72,9 @@ class StatusAnswer(Answer):
     """What a store holds and what a run would do."""
 
     artifacts: Sequence[Row] = Field(
-        default=(), description="One object an artifact; its `state` is `current`, `older` (another of its name was used later) or empty."
+        default=(),
+        description="One object an artifact, with `made_with` as above; its `state` is `current`, `older` (another of its name was used "
+        "later) or empty.",
     )
     damaged: Sequence[str] = Field(default=(), description="What cannot be read, a sentence each.")
     plan: Sequence[Row] = Field(default=(), description="What a run with the present settings would do, a step each; empty without images.")
@@ -186,6 +192,7 @@ def answer(evaluation: Artifact, artifacts: Sequence[Artifact], warnings: Sequen
         classes=() if images is None else tuple(images.summary.get("classes") or ()),
         results=evaluation.summary.get("results", []),
         differences=evaluation.summary.get("differences", []),
+        made_with=made_with(evaluation, {found.fingerprint: found for found in artifacts}),
         warnings=tuple(warnings),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from xmap.store.artifacts.artifact import Artifact
 
@@ -25,6 +26,11 @@ class Lineage:
         owners = {digest: found for found in listed for digest in found.summary.get("parts", {}).values()}
         owners |= {found.fingerprint: found for found in listed}
         return cls(listed, {found.fingerprint: {name: owners.get(digest) for name, digest in found.inputs.items()} for found in listed})
+
+    @cached_property
+    def by_print(self) -> Mapping[str, Artifact]:
+        """Them by fingerprint."""
+        return {found.fingerprint: found for found in self.artifacts}
 
     def parents(self, artifact: Artifact) -> list[Artifact]:
         """What it was made from, each once."""

@@ -16,6 +16,7 @@ from tests.pipeline.run.test_execute import built, settings
 from tests.worlds.inputs import COLOURS, write_layout, write_photos
 from xmap.pipeline.adapters.export import export
 from xmap.pipeline.run.execute import RunResult, run
+from xmap.pipeline.run.made_with import made_with
 from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.fewshot.cache import OpenCache
@@ -73,6 +74,8 @@ def test_sentences_are_weighed_in_the_cache_and_asked_by_sql(world: tuple[Store,
     store, _, runs = world
     (cache,), (texts,) = of(runs["other"], "cache"), of(runs["other"], "texts")
     assert texts.summary["sentences"] == 4
+    assert made_with(of(runs["other"], "eval")[0], runs["other"].artifacts) == ("4 sentences that describe classes",)
+    assert made_with(of(runs["plain"], "eval")[0], runs["plain"].artifacts) == ()
     opened = OpenCache(cache, texts)
     assert opened.text.sentence_weights is not None
     listed = f"from sentences where artifact = 'cache/{cache.path.name}'"

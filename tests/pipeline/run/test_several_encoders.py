@@ -18,6 +18,7 @@ from xmap.pipeline.adapters.choice import load_chosen
 from xmap.pipeline.adapters.export import export
 from xmap.pipeline.adapters.onnx_file import write_onnx
 from xmap.pipeline.run.execute import RunResult, run
+from xmap.pipeline.run.made_with import made_with
 from xmap.pipeline.studies.report import report
 from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
@@ -73,6 +74,8 @@ def test_answers_tell_it_too_in_every_form(finished: tuple[Store, Path, list[str
     assert json.loads(call(*given, "--json").stdout)["encoder_said"] == list(answers[0].encoder_said)
     assert call(*given, "--format", "csv").stdout.splitlines()[0].endswith(",error,encoder_said,encoder_share")
     assert "says alone" in call(*given, "--explain").stdout
+    joined = next(found for found in result.artifacts.values() if found.stage == "joined")
+    assert made_with(result.evaluation, result.artifacts) == (f"the encoders {joined.summary['model']}",)
 
 
 def test_the_report_shows_the_images_that_all_encoders_saw(finished: tuple[Store, Path, list[str], RunResult], tmp_path: Path) -> None:
