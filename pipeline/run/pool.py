@@ -78,14 +78,16 @@ def _is_data(named: str) -> bool:
 
 
 def _stored(store: Store, name: str, features: Features, spec: PoolSpec) -> Pool:
-    from xmap.stages.train.pool import known_by, of_pool, refuse_test_images
+    from xmap.stages.train.pool import count_among, count_pointing, known_by, of_pool, refuse_test_images
 
     images = newest_features(store, IMAGES, name)
     if images.fields.get("encoder") != features.texts.fields.get("encoder"):
         raise InputError(
             f"the pool {name!r} is of another encoder than the features {features.name!r}; name a pool of the same with --pool."
         )
-    refuse_test_images(name, known_by(images, of_pool(images)), features.tested())
+    tested, count = store.find(features.images), count_among(known_by(images, of_pool(images)), features.tested())
+    # Vectors of others have no contents, and may be there in another number format.
+    refuse_test_images(name, max(count, count_pointing(images, tested) if tested else 0))
     return Pool(name, identity_of(images), partial(gone, images), spec)
 
 
@@ -94,7 +96,7 @@ def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolS
     from xmap.stages.datasets.dataset import known_contents
     from xmap.stages.datasets.open import open_pool
     from xmap.stages.extract.identity import ExtractSpec, image_identity
-    from xmap.stages.train.pool import refuse_test_images
+    from xmap.stages.train.pool import count_among, refuse_test_images
 
     if features.imported:
         raise InputError(
@@ -104,7 +106,7 @@ def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolS
     notes = Notes(store.root / HASHES, rehash)
     encoder = encoder_of(store, config, features, rehash, "leave out --pool")
     found = with_contents(open_pool(config.run.pool, notes, config.data.root, "--pool"), partial(hash_places, notes=notes))
-    refuse_test_images(config.run.pool, known_contents(found.samples), features.tested())
+    refuse_test_images(config.run.pool, count_among(known_contents(found.samples), features.tested()))
     extract = config.extract.model_copy(update={"views": 0})
     asked = ExtractSpec(replace(found, name=f"{found.name}-pool"), encoder, extract)
     identity = replace(

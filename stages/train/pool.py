@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 CHUNK = 1 << 14
 # Steps of a direction's components: coarse beside the last bits of float32, fine beside what tells images apart.
 FINE = 1e4
+# The cosine from which two vectors are one, in whatever number format each was kept: float16 leaves 1 - 1e-8, bfloat16 1 - 1e-6.
+SAME = 1.0 - 1e-5
+# Rows that are compared at once, and coordinates that tell most of them apart before all are compared.
+BLOCK, FEW = 1 << 10, 32
 
 
 def of_test(name: str) -> bool:
@@ -54,9 +58,49 @@ def known_by(images: Artifact, wanted: Callable[[str], bool]) -> Array:
     return np.concatenate([contents_of(images, wanted), *digests])
 
 
-def refuse_test_images(pool: str, known: Array, tested: Array) -> None:
-    """Raise `InputError` where images `known` by their contents are among the `tested` ones."""
-    count = int(np.isin(known[known != b""], tested).sum())
+def count_among(known: Array, tested: Array) -> int:
+    """How many of the images `known` by their contents are among the `tested` ones."""
+    return int(np.isin(known[known != b""], tested).sum())
+
+
+def count_pointing(pool: Artifact, images: Artifact) -> int:
+    """How many vectors of a pool point where a test vector of `images` does; images that are known by their contents do not count.
+
+    Raises `ArtifactDamaged`.
+    """
+    ours, tested = (
+        [path for path in tables_of(found, wanted) if not makers_of(path)] for found, wanted in ((pool, of_pool(pool)), (images, of_test))
+    )
+    count = 0
+    for part in plain_rows(ours, CHUNK) if tested else ():
+        units, found = _unit(part.features), np.zeros(len(part), bool)
+        for others in plain_rows(tested, CHUNK):
+            if others.features.shape[1] == units.shape[1]:
+                found |= _points_alike(units, _unit(others.features))
+        count += int(found.sum())
+    return count
+
+
+def _unit(features: Array) -> Array:
+    found = features.astype(np.float32)
+    unit: Array = found / np.linalg.norm(found, axis=1, keepdims=True)
+    return unit
+
+
+def _points_alike(units: Array, others: Array) -> Array:
+    """Which of unit vectors (n, C) float32 point where one of the others (m, C) does."""
+    # Half the squared distance in the first coordinates, below 0, as one product: in all of them no two are nearer than in some.
+    (ours, half), (theirs, their_half) = ((part, -0.5 * (part**2).sum(1)) for part in (units[:, :FEW], others[:, :FEW]))
+    ours, theirs = np.column_stack([ours, half, np.ones_like(half)]), np.column_stack([theirs, np.ones_like(their_half), their_half])
+    found = np.zeros(len(units), bool)
+    for start in range(0, len(units), BLOCK):
+        near = start + np.flatnonzero((ours[start : start + BLOCK] @ theirs.T).max(1) > 2 * (SAME - 1))
+        found[near] = (units[near] @ others.T).max(1, initial=-1.0) >= SAME
+    return found
+
+
+def refuse_test_images(pool: str, count: int) -> None:
+    """Raise `InputError` where so many images of a pool are test images, if any."""
     if count:
         them = "1 image is a test image" if count == 1 else f"{count:,} images are test images"
         raise InputError(
