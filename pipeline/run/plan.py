@@ -76,6 +76,10 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
     features = features or features_of(store, config, rehash)
     depth, remarks = STAGES.index(last), features.remarks
     steps = _features(features, depth)
+    # Whoever builds caches alone asks for no pool: it is an input of adapters.
+    pool = pool_of(store, config, features, rehash) if last == TEXTS or depth >= STAGES.index(ADAPTER) else None
+    steps += [Step(pool.images, f"image features of the pool {pool.name}", pool.build)] if pool else []
+    remarks += pool.remarks if pool else ()
     if depth >= STAGES.index(CACHE):
         _require_shots(features, config)
         texts = _texts(store, features, config, rehash)
@@ -88,9 +92,6 @@ def make_plan(store: Store, config: XmapConfig, last: str = EVAL, rehash: bool =
         projection = _projection(store, features, config, rehash)
         steps += [projection] if projection else []
         pairs = [(method, seed) for method in config.run.methods for seed in config.run.seeds]
-        pool = pool_of(store, config, features, rehash)
-        steps += [Step(pool.images, f"image features of the pool {pool.name}", pool.build)] if pool else []
-        remarks += pool.remarks if pool else ()
         trainings = {pair: _training(features, config, caches[pair[1]].identity, (projection, pool), *pair) for pair in pairs}
         remarks += (*_text_remarks(features, config), *left_out(config.run))
         steps += [Step(training.identity, f"train {method}, seed {seed}", training.build) for (method, seed), training in trainings.items()]

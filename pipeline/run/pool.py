@@ -110,7 +110,7 @@ def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolS
     extract = config.extract.model_copy(update={"views": 0})
     asked = ExtractSpec(replace(found, name=f"{found.name}-pool"), encoder, extract)
     identity = replace(
-        image_identity(asked, features.parts.command("train", config.cache.shots, config.run.methods)), source=features.parts.source
+        image_identity(asked, features.parts.command("extract", config.cache.shots, config.run.methods)), source=features.parts.source
     )
 
     def build(built: Built, workplace: Workplace) -> Artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from tests.pipeline.run.test_execute import built, settings
+from tests.worlds.commands import call
 from tests.worlds.imported import take
 from tests.worlds.inputs import CLASSES, write_layout, write_photos
 from tests.worlds.pictures import picture
@@ -58,6 +60,24 @@ def test_a_pool_is_an_input_of_adapters_alone_and_encoded_once(tmp_path: Path) -
     assert built(run(store, named)) == set(), "by the name of its features it is the same pool"
     free = run(store, settings(photos, run__pool=str(pool), run__pool_shares="free", **MINE))
     assert built(free) == {ADAPTER, EVAL}
+
+
+def test_a_pool_is_encoded_by_extract_and_told_from_the_name_alone_nowhere(tmp_path: Path) -> None:
+    photos, pool, at = write_photos(tmp_path / "photos"), write_pool(tmp_path / "loose"), ("--store", tmp_path / "store", "--quiet")
+    words = (photos, "--model", "xmap-tiny", "--views", "0", "--workers", "0", "--shots", "1", "--seeds", "1", "--methods", "xmadapter")
+    for pooled in ((), ("--pool", pool)):
+        for command in ("extract", "build-cache", "train", "eval"):
+            done = call(command, *words, *pooled, *at)
+            assert done.exit_code == 0, done.output
+    assert "made with the pool loose-pool-xmap-tiny" in done.stdout
+    status = call("status", *at)
+    assert status.stdout.count("the pool loose-pool-xmap-tiny") == 2, "of the adapter and the evaluation"
+    facts = json.loads(call("status", *words, "--pool", pool, *at, "--json").stdout)
+    assert facts["made_with"] == ["the pool loose-pool-xmap-tiny"]
+    alike = [row["made_with"] for row in facts["artifacts"] if row["stage"] == "adapter"]
+    assert alike == [[], ["the pool loose-pool-xmap-tiny"]]
+    for found in Store(tmp_path / "store").artifacts(IMAGES):
+        assert found.manifest["command"].startswith("xmap extract")
 
 
 def test_images_that_have_labels_are_left_out_and_test_images_refused(tmp_path: Path) -> None:
@@ -120,6 +140,10 @@ def test_imported_vectors_are_known_by_their_direction(tmp_path: Path) -> None:
     take(store, "npy", tmp_path / "same.npy", name="same")
     with pytest.raises(InputError, match=r"images are test images in the pool 'same'"):
         make_plan(store, config.override({"run.pool": "same"}))
+    np.save(tmp_path / "half.npy", np.concatenate([loose, 3 * tested.numpy()]).astype(np.float16))
+    take(store, "npy", tmp_path / "half.npy", name="half")
+    with pytest.raises(InputError, match=f"{len(tested)} images are test images in the pool 'half'"):
+        make_plan(store, config.override({"run.pool": "half"}))
     np.save(tmp_path / "other.npy", loose[:, :5])
     take(store, "npy", tmp_path / "other.npy", name="other")
     with pytest.raises(InputError, match=r"the pool 'other' has features of width 5, those that are trained on 8; name a pool"):
