@@ -8,7 +8,7 @@ from xmap.cli.work import work
 
 @with_settings
 def command(settings: Settings) -> None:
-    """Compute the features of all images and prompts.
+    """Compute the features of all images and prompts, and of the images of --pool.
 
     An interrupted extraction goes on where it stopped; images that cannot be read are listed in errors.parquet.
 
