@@ -8,10 +8,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
@@ -56,21 +56,20 @@ def sentences() -> Iterator[None]:
         raise interrupted() from None
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
-        _leave_stdout()
+        _leave(sys.stdout)
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
             raise
-        warn(sentence)
-        _leave_stdout()
+        _end(warn, sentence)
         raise typer.Exit(WRONG) from None
 
 
 def interrupted() -> typer.Exit:
     """What ends a command that was told to stop."""
-    say("xmap: interrupted; finished parts are kept, run the same command again to go on.")
+    _end(say, "xmap: interrupted; finished parts are kept, run the same command again to go on.")
     return typer.Exit(INTERRUPTED)
 
 
@@ -140,9 +139,17 @@ def _sentence(error: Exception) -> str | None:
     return None
 
 
-def _leave_stdout() -> None:
-    """Where stdout takes nothing any more, let nothing be flushed into it at exit."""
+def _end(speak: Callable[[str], None], line: str) -> None:
+    """Say the last thing; where it finds no place, as in a log on a full disk, the exit code says it."""
+    with suppress(OSError):
+        speak(line)
+    for stream in (sys.stdout, sys.stderr):
+        _leave(stream)
+
+
+def _leave(stream: TextIO) -> None:
+    """Where a stream takes nothing any more, let nothing be flushed into it at exit."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -19,7 +19,7 @@ WHAT = {
     "changed input": "an image, prompt, class or weight file changed between two runs",
     "changed setting": "a setting changed, or one that must not matter",
     "cut or missing file": "a stored file truncated or gone",
-    "disk full": "no byte left after the n-th, for many n, and a small disk really full",
+    "disk full": "no byte left after the n-th, for many n, and real disks: too small, or filled to the last byte by others",
     "exported folder": "exported adapters of which a file was changed, cut, added, swapped or replaced by a link, two exports mixed, lists that lead out",
     "flipped bit": "one bit in each 64 KiB of each stored file",
     "history": "changes, kills, damages and collections in a row, on a data set and its store; a run after each, compared with one from nothing",
@@ -52,7 +52,7 @@ WHAT = {
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",
     "schedule": "three commands at once on one store, drawn by a seed, stopped, continued and killed, some with a clock put back by an hour",
     "verifier": "one bit of every kind of byte: heads, footers, pages, fields of manifests, notes, locks; found, or no answer changes",
-    "scarce machine": "every command where few files may be open, or little more memory may be mapped",
+    "scarce machine": "every command where few files may be open, little more memory may be mapped, or shared memory is small",
     "wrong layout": "class files of every form, split folders under other names, folders too high, single classes, tables beside images",
 }
 

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xmap.pipeline.run.plan import make_plan
@@ -25,6 +26,7 @@ from xmap.store.artifacts.locks import LOCKS, SHARED, alone, sweep
 from xmap.store.artifacts.manifest import MANIFEST
 from xmap.store.disk.files import read_plain, system_errors
 from xmap.store.disk.leftovers import TEMPORARY, is_abandoned, remove_abandoned
+from xmap.store.disk.reserve import spend_reserve
 from xmap.store.errors import InputError, XmapError
 
 # What other stages are made from, the last made first: removed in this order, nothing is ever left without its inputs.
@@ -96,8 +98,8 @@ def remove(store: Store, used: Sequence[Identity] = (), named: Sequence[str] = (
         # Looked at again: what may go can have changed since it was shown.
         gone = waste(store, used, named, keep)
         for found in gone:
-            with system_errors(found.path):
-                _remove(store, found)
+            # On a disk that copies what it changes, removing needs room too.
+            spend_reserve(store.root, partial(_remove, store, found))
         with system_errors(store.root):
             sweep(store.root)
         return gone
@@ -113,17 +115,18 @@ def unfinished(store: Store) -> Iterator[Path]:
 
 
 def _remove(store: Store, found: Waste) -> None:
-    if found.artifact is not None:
-        store.remove(found.artifact)
-    elif found.why == LEFTOVER:
-        remove_abandoned(found.path)
-    elif found.why == UNFINISHED:
-        shutil.rmtree(found.path)
-    else:
-        found.path.rmdir() if found.path.is_dir() and not found.path.is_symlink() else found.path.unlink()
-        with suppress(OSError):
-            # The last of its maker.
-            found.path.parent.rmdir()
+    with system_errors(found.path):
+        if found.artifact is not None:
+            store.remove(found.artifact)
+        elif found.why == LEFTOVER:
+            remove_abandoned(found.path)
+        elif found.why == UNFINISHED:
+            shutil.rmtree(found.path)
+        else:
+            found.path.rmdir() if found.path.is_dir() and not found.path.is_symlink() else found.path.unlink()
+            with suppress(OSError):
+                # The last of its maker.
+                found.path.parent.rmdir()
 
 
 def _of_images(used: Sequence[Identity]) -> Iterator[Identity]:

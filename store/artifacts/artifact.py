@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from xmap.store.disk.files import (
     write_bytes,
 )
 from xmap.store.disk.plain import plain
+from xmap.store.disk.reserve import reserve_at, spend_reserve
 from xmap.store.errors import ArtifactDamaged, ArtifactMissing, NotPlain, SchemaMismatch, XmapError, require_of_file
 from xmap.store.memory.uses import last_uses, now
 
@@ -182,7 +184,7 @@ class Draft:
         sealed = seal(json.dumps(manifest, indent=1, ensure_ascii=True).encode())
         # Folders in it too, which a process that was killed may have made, stand before the manifest does.
         sync(self.path)
-        write_bytes(self.path / MANIFEST, sealed)
+        spend_reserve(self.path.parents[1], partial(write_bytes, self.path / MANIFEST, sealed))
         return Artifact(self.path, json.loads(sealed))
 
 
@@ -250,7 +252,7 @@ class Store:
         """
         path = self.root / identity.stage / identity.folder
         lock = self.root / LOCKS / f"{identity.stage}-{identity.fingerprint[:16]}.lock"
-        with at_work(self.root), held(lock, on_wait):
+        with at_work(self.root), held(lock, on_wait), reserve_at(self.root):
             finished = self.find(identity)
             if finished is not None:
                 yield finished

@@ -15,6 +15,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from xmap.store.artifacts.fingerprint import SHORT
 from xmap.store.disk.files import make_folder, require_plain, system_errors
+from xmap.store.disk.reserve import spend_reserve
 from xmap.store.errors import LocksMissing, NotPlain, StoreBusy
 
 LOCKS = "locks"
@@ -30,15 +31,7 @@ NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL
 @contextmanager
 def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock at `path`; where another process has it, say so by `on_wait` and wait. Raises `StoreDenied` and `StoreFull`."""
-    make_folder(path.parent)
-    lock = _lock(_plain(path))
-    with _explained(path):
-        try:
-            lock.acquire(timeout=0.2)
-        except Timeout:
-            if on_wait:
-                on_wait(f"waiting: another xmap is building {path.stem}")
-            lock.acquire()
+    lock = _acquired(path, on_wait)
     try:
         yield
     finally:
@@ -49,10 +42,9 @@ def held(path: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[N
 def at_work(root: Path) -> Iterator[None]:
     """Be seen to work in the store at `root`: until the block ends, nobody has it for himself."""
     path = root / LOCKS / f"{AT_WORK}{uuid.uuid4().hex}.lock"
-    own = _lock(path)
-    with held(root / LOCKS / GATE), _explained(path):
+    with held(root / LOCKS / GATE):
         _anybody(root)
-        own.acquire()
+        own = _acquired(path)
     try:
         yield
     finally:
@@ -87,6 +79,24 @@ def sweep(root: Path) -> None:
         stage, _, digest = path.stem.rpartition("-")
         if stage and path.name != GATE and not any((root / stage).glob(f"*-{digest[:SHORT]}")):
             path.unlink(missing_ok=True)
+
+
+def _acquired(path: Path, on_wait: Callable[[str], None] | None = None) -> BaseFileLock:
+    """The lock at `path` once this process has it."""
+
+    def acquire() -> BaseFileLock:
+        make_folder(path.parent)
+        lock = _lock(_plain(path))
+        with _explained(path):
+            try:
+                lock.acquire(timeout=0.2)
+            except Timeout:
+                if on_wait:
+                    on_wait(f"waiting: another xmap is building {path.stem}")
+                lock.acquire()
+        return lock
+
+    return spend_reserve(path.parent.parent, acquire)
 
 
 def _lock(path: Path) -> BaseFileLock:

@@ -10,13 +10,15 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from blake3 import blake3
 
-from xmap.store.disk.files import make_folder, open_plain, require_plain
-from xmap.store.errors import NotPlain, XmapError
+from xmap.store.disk.files import free_bytes, make_folder, open_plain, require_plain
+from xmap.store.disk.reserve import spend_reserve
+from xmap.store.errors import NotPlain, StoreFull, XmapError
 
 # Its name in a store; it began as one of hashes.
 HASHES = "hashes.sqlite"
@@ -77,11 +79,21 @@ class Notes:
             return
         try:
             make_folder(self._path.parent)
-            with closing(_side_file(self._path)) as database, database:
-                database.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", rows)
+            spend_reserve(self._path.parent, partial(_write, self._path, rows))
         except (sqlite3.DatabaseError, XmapError):
             # Full, locked, read-only or damaged: only the shortcut is lost.
             return
+
+
+def _write(path: Path, rows: Sequence[tuple[bytes, str, str | bytes, str]]) -> None:
+    """Write all rows or none. Raises `StoreFull`, and `sqlite3.DatabaseError` for all else."""
+    try:
+        with closing(_side_file(path)) as database, database:
+            database.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", rows)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise StoreFull(path, None, free_bytes(path.parent)) from error
 
 
 def _rows(database: sqlite3.Connection, places: Sequence[str]) -> Iterator[tuple[str, str, object, str]]:

@@ -71,6 +71,14 @@ def test_a_closed_stderr_or_stdin_changes_nothing_else(case: Case) -> None:
 
 
 @pytest.mark.failure("odd output")
+def test_where_nothing_can_be_said_the_exit_code_says_it(case: Case) -> None:
+    for words in ("status --store /nowhere 2> /dev/full", "datasets > /dev/full 2>&1", "unknown 2> /dev/full"):
+        with case():
+            done = ended(words)
+            assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
+
+
+@pytest.mark.failure("odd output")
 def test_every_name_is_said_in_every_encoding(tmp_path: Path, case: Case) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "names.sql").write_text(QUERY, "utf-8")

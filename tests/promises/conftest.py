@@ -7,10 +7,10 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -98,6 +98,13 @@ class Commands:
         return json.loads(line)
 
 
+def fresh(*argv: str, cwd: Path, store: Path, before: Sequence[str] = (), stderr: IO[str] | int = subprocess.PIPE) -> Ended:
+    """A command line in a process of its own, as a shell starts it, `before` it the words of a command that starts it."""
+    command = [*before, sys.executable, "-c", "from xmap.cli.main import main; main()", *argv, "--store", str(store)]
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr or "")
+
+
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """`commands("run", ..., cwd=, store=, fault=)`: a command line in a child that may die of a fault."""
@@ -138,3 +145,23 @@ def control(commands: Commands, world: Path, tmp_path_factory: pytest.TempPathFa
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images and a store of a run on them, where every name that somebody chooses is hostile."""
     return hostile_run(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`small_disk(bytes)` is an empty file system of that size."""
+    mounted: list[Path] = []
+
+    def mount(size: int) -> Path:
+        folder = tmp_path / f"disk{size}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607

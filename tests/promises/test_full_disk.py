@@ -5,26 +5,24 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.promises.conftest import Commands, Control, Ended
+from tests.promises.conftest import Commands, Control, Ended, fresh
 from tests.worlds.faults import Case
-from tests.worlds.runs import RUN, tree
+from tests.worlds.runs import RUN, is_memory, tree
 from xmap.pipeline.upkeep.packs import wrong
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.locks import LOCKS, SHARED
-from xmap.store.memory.notes import HASHES
+from xmap.store.artifacts.locks import SHARED
 
 FULL = re.compile(r"xmap: the disk is full: (\S+) needs at least ([\d,]+) bytes, ([\d,]+) are free; free some space and run .*kept\.")
 
 
 def bytes_of(control: Control) -> int:
-    return sum(path.stat().st_size for path in control.store.rglob("*.*") if path.parent.name != LOCKS and path.name != HASHES)
+    return sum(path.stat().st_size for path in control.store.rglob("*.*") if not is_memory(path, control.store))
 
 
 def is_one_sentence(ended: Ended) -> None:
@@ -74,34 +72,11 @@ def test_a_disk_full_at_each_of_many_bytes(
             full(commands, world, tmp_path / str(room), control, room)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """`small_disk(bytes)` is an empty file system of that size."""
-    mounted: list[Path] = []
-
-    def mount(size: int) -> Path:
-        folder = tmp_path / f"disk{size}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
-
-
 @pytest.mark.failure("disk full")
 @pytest.mark.timeout(120)
 def test_an_error_in_mid_extraction_leaves_no_process_that_waits(world: Path, small_disk: Callable[[int], Path]) -> None:
     """As a shell runs it, with workers in mid-batch: it once told the error and then waited for ever for its workers."""
-    shell = [sys.executable, "-c", "from xmap.cli.main import main; main()"]
-    store = small_disk(3 * 4096) / "store"
-    done = subprocess.run([*shell, *RUN, "--workers", "2", "--store", str(store)], cwd=world, capture_output=True, text=True, check=False)
-    is_one_sentence(Ended(done.returncode, done.stdout, done.stderr))
+    is_one_sentence(fresh(*RUN, "--workers", "2", cwd=world, store=small_disk(3 * 4096) / "store"))
 
 
 @pytest.mark.failure("disk full")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.promises.conftest import Commands, Control, Fault
+from tests.promises.conftest import Commands, Control, Fault, fresh
 from tests.promises.test_interruption import goes_on, is_sound
 from tests.promises.test_passing_errors import is_said
 from tests.worlds.faults import Case
-from tests.worlds.runs import RUN, tree
+from tests.worlds.runs import FEATURES, RUN, tree
 
 # Files beside those that are open at the start are few; megabytes beside what is mapped then. With none at all Python waits for ever
 # for a thread that could not begin.
@@ -73,3 +76,39 @@ def test_every_command_with_few_files_and_little_memory(
     for argv in on_a_finished_store(control.store, tmp_path):
         with case():
             ask_in_need(commands, world, control, argv, limit)
+
+
+def begun_by(what: str, *before: str) -> Sequence[str]:
+    """The words before a command that give it what it is to live with; skips where they cannot."""
+    tried = subprocess.run([*before, "true"], capture_output=True, text=True, check=False) if shutil.which(before[0]) else None
+    if tried is None or tried.returncode:
+        pytest.skip(f"no process gets {what} here: {tried.stderr.strip() if tried else f'{before[0]} is not installed'}")
+    return before
+
+
+@pytest.mark.thorough
+@pytest.mark.failure("scarce machine")
+def test_every_stage_ends_well_with_little_shared_memory(world: Path, control: Control, tmp_path: Path, case: Case) -> None:
+    mounted = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+    before = begun_by("shared memory of its own", "unshare", "--mount", "sh", "-c", mounted, "sh")
+    cached = ["build-cache", *FEATURES, "--seeds", "1", "--shots", "2"]
+    for argv in (["extract", *FEATURES], cached, ["train", *RUN[1:]], ["eval", *RUN[1:]]):
+        with case():
+            ended = fresh(*argv, "--workers", "2", cwd=world, store=tmp_path, before=before)
+            assert ended.code == 0, ended.stderr
+    assert tree(tmp_path) == control.tree
+
+
+@pytest.mark.thorough
+@pytest.mark.failure("scarce machine")
+def test_a_service_with_a_limit_of_memory_knows_it_and_ends_well(world: Path, control: Control, tmp_path: Path, case: Case) -> None:
+    limit = 2 << 30
+    before = begun_by("a limit of memory", "systemd-run", "--scope", "--quiet", "--property", f"MemoryMax={limit}")
+    with case():
+        asked = "from xmap.store.disk.memory_limit import memory_bytes; print(memory_bytes())"
+        done = subprocess.run([*before, sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+        assert int(done.stdout) == limit
+    with case():
+        ended = fresh(*RUN, cwd=world, store=tmp_path, before=before)
+        assert ended.code == 0, ended.stderr
+        assert tree(tmp_path) == control.tree

@@ -11,10 +11,11 @@ import pytest
 from tests.promises.conftest import Commands, Control
 from tests.promises.test_corruption import altered, flip
 from tests.worlds.faults import Case
-from tests.worlds.runs import RUN, tree
+from tests.worlds.runs import RUN, is_memory, tree
 from xmap.pipeline.upkeep.verify import units_of, verify
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.locks import LOCKS
+from xmap.store.artifacts.locks import GATE, LOCKS
+from xmap.store.disk.reserve import RESERVE
 from xmap.store.memory.notes import HASHES
 
 
@@ -28,11 +29,6 @@ def damages(root: Path) -> list[str]:
     store = Store(root)
     units = units_of(store)
     return list(verify(store, units, len(units), lambda files: None).problems)
-
-
-def is_memory(path: Path, store: Path) -> bool:
-    """Whether a file is of what costs time alone: notes of what was read, and locks, which say nothing once their process is gone."""
-    return path.name == HASHES or path.relative_to(store).parts[0] == LOCKS
 
 
 @pytest.mark.promise
@@ -59,10 +55,8 @@ def test_a_change_of_what_is_no_artifact_changes_no_answer(
 ) -> None:
     store = tmp_path / "store"
     shutil.copytree(control.store, store)
-    memory = [path for path in sorted(store.rglob("*")) if path.is_file() and is_memory(path, store)]
-    assert {path.name for path in memory} >= {HASHES}
-    lock = next((path for path in memory if path.name != HASHES), store / LOCKS / "gate.lock")
-    notes = store / HASHES
+    notes, lock, reserve = store / HASHES, store / LOCKS / GATE, store / RESERVE
+    assert all(is_memory(path, store) for path in (notes, lock, reserve))
     for path, change in (
         (notes, 0),
         (notes, 20),
@@ -70,6 +64,7 @@ def test_a_change_of_what_is_no_artifact_changes_no_answer(
         (notes, notes.stat().st_size // 2),
         (notes, notes.stat().st_size - 1),
         (lock, 0),
+        (reserve, 0),
     ):
         if not path.stat().st_size:
             path.write_bytes(b"anything")

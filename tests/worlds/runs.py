@@ -10,8 +10,9 @@ from tests.worlds.extraction import stored_rows
 from tests.worlds.inputs import write_photos
 from tests.worlds.models import write_model
 from xmap.store.artifacts.artifact import Store
-from xmap.store.artifacts.locks import SHARED
+from xmap.store.artifacts.locks import LOCKS, SHARED
 from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.disk.reserve import RESERVE
 from xmap.store.formats.packs import BAD, all_packs
 from xmap.store.memory.notes import HASHES
 
@@ -37,10 +38,15 @@ def tree(store: Path) -> dict[str, Any]:
     """
     packs = list(all_packs(Store(store)))
     parted = {path for found in packs for bad in (False, True) for path in found.paths(bad)}
-    files = sorted(path for path in store.rglob("*") if path.is_file() and path.relative_to(store).parts[0] != "locks")
-    whole = {path.relative_to(store).as_posix(): said_in(path) for path in files if not path.name.startswith(HASHES) and path not in parted}
+    files = sorted(path for path in store.rglob("*") if path.is_file() and not is_memory(path, store))
+    whole = {path.relative_to(store).as_posix(): said_in(path) for path in files if path not in parted}
     rows = {f"{SHARED}/{maker}": rows for maker, rows in stored_rows(Store(store)).items()}
     return whole | rows | {f"{SHARED}/{BAD}{found.name}": found.reasons() for found in packs}
+
+
+def is_memory(path: Path, store: Path) -> bool:
+    """Whether a file is of what costs time alone: notes, the reserve, and locks, which say nothing once their process is gone."""
+    return path.name.startswith(HASHES) or path.relative_to(store).parts[0] in (LOCKS, RESERVE)
 
 
 def said_in(path: Path) -> Any:

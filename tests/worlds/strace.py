@@ -28,9 +28,16 @@ _BEGUN = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>")
 _GONE_ON = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
-needed = pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace is not installed: nothing else sees what libraries ask of the system"
-)
+
+def _missing() -> str:
+    """Why no process can be followed here; nothing where one can."""
+    if shutil.which("strace") is None:
+        return "strace is not installed: nothing else sees what libraries ask of the system"
+    tried = subprocess.run(["strace", "-q", "-o", os.devnull, "true"], capture_output=True, text=True, check=False)  # noqa: S607
+    return f"no process may be followed here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+needed = pytest.mark.skipif(bool(MISSING := _missing()), reason=MISSING)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,122 @@
+"""A disk that others fill to the last byte: what is finished is kept, what frees room works, and what is wrong can be said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.promises.conftest import Commands, Control, fresh
+from tests.promises.test_full_disk import is_one_sentence
+from tests.promises.test_interruption import is_sound
+from tests.worlds.faults import Case
+from tests.worlds.runs import FEATURES, RUN, tree
+from xmap.store.artifacts.artifact import Store
+from xmap.store.artifacts.locks import GATE, LOCKS
+from xmap.store.disk.files import free_bytes
+from xmap.store.disk.reserve import AMPLE, RESERVE, SIZE
+from xmap.store.memory.uses import last_uses
+
+PAGE = 4096
+ROOMY = AMPLE + (16 << 20)
+BEGUN = ["extract", *FEATURES]
+
+
+def fill(disk: Path, leaving: int = 0) -> Path:
+    """Somebody else's file, which takes all of the disk but so many bytes."""
+    filler = disk / "filler"
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free_bytes(disk) - leaving)
+        if not leaving:
+            with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+                os.pwrite(file.fileno(), b"x" * PAGE, os.fstat(file.fileno()).st_size)
+    assert free_bytes(disk) == leaving
+    return filler
+
+
+def taken(disk: Path) -> int:
+    return ROOMY - free_bytes(disk)
+
+
+@pytest.mark.failure("disk full")
+def test_on_a_disk_without_a_byte_every_command_that_frees_or_shows_works(
+    commands: Commands, world: Path, control: Control, small_disk: Callable[[int], Path], case: Case
+) -> None:
+    disk = small_disk(ROOMY)
+    store = disk / "store"
+    assert commands(*RUN, cwd=world, store=store).code == 0
+    filler = fill(disk)
+    evaluation = next(store.glob("eval/*")).name
+    freeing = ["gc", "--yes", evaluation]
+    for argv in (["status"], ["verify"], ["sql", "from artifacts"], ["gc"], RUN, freeing):
+        with case():
+            ended = commands(*argv, cwd=world, store=store)
+            assert (ended.code, ended.stderr.count("xmap: ")) == (0, 0), ended.stderr
+    assert not list(store.glob("eval/*"))
+    assert free_bytes(disk) > SIZE // 2
+    filler.unlink()
+    assert commands(*RUN, cwd=world, store=store).code == 0
+    assert tree(store) == control.tree
+    # It is laid by anew when there is room again.
+    assert (store / RESERVE).stat().st_size == SIZE
+
+
+@pytest.mark.failure("disk full")
+def test_a_lock_that_gc_needs_gets_the_place_of_the_reserve(commands: Commands, world: Path, small_disk: Callable[[int], Path]) -> None:
+    """A file system may lack room for one more name, however small the file."""
+    disk = small_disk(ROOMY)
+    store = disk / "store"
+    assert commands(*RUN, cwd=world, store=store).code == 0
+    (store / LOCKS / GATE).unlink()
+    held = os.statvfs(disk)
+    command = ["mount", "-o", f"remount,nr_inodes={held.f_files - held.f_ffree}", str(disk)]
+    subprocess.run(command, check=True)
+    ended = commands("gc", "--yes", next(store.glob("eval/*")).name, cwd=world, store=store)
+    assert ended.code == 0, ended.stderr
+    assert not list(store.glob("eval/*"))
+    assert not (store / RESERVE).exists()
+
+
+@pytest.mark.failure("disk full")
+def test_a_run_whose_data_fitted_ends_with_its_manifest_and_is_the_newest(
+    commands: Commands, world: Path, control: Control, small_disk: Callable[[int], Path], case: Case
+) -> None:
+    disk = small_disk(ROOMY)
+    assert commands(*BEGUN, cwd=world, store=disk / "whole").code == 0
+    before = taken(disk)
+    assert commands(*RUN, cwd=world, store=disk / "whole").code == 0
+    needed = taken(disk) - before
+    for lacking in (1, 3):
+        with case():
+            store = disk / str(lacking)
+            assert commands(*BEGUN, cwd=world, store=store).code == 0
+            assert (store / RESERVE).stat().st_size == SIZE
+            filler = fill(disk, needed - lacking * PAGE)
+            ended = commands(*RUN, cwd=world, store=store)
+            assert ended.code == 0, ended.stderr
+            assert not (store / RESERVE).exists()
+            assert tree(store) == control.tree
+            (evaluation,) = Store(store).artifacts("eval")
+            assert last_uses(store, [evaluation.fingerprint])
+            filler.unlink()
+
+
+@pytest.mark.failure("disk full")
+def test_the_sentence_fits_into_a_log_on_the_same_disk(
+    commands: Commands, world: Path, small_disk: Callable[[int], Path], case: Case
+) -> None:
+    disk = small_disk(ROOMY)
+    store = disk / "store"
+    assert commands(*BEGUN, cwd=world, store=store).code == 0
+    fill(disk)
+    with case():
+        log = disk / "log"
+        with open(log, "w") as said:
+            ended = fresh(*RUN, "--quiet", cwd=world, store=store, stderr=said)
+        is_one_sentence(replace(ended, stderr=log.read_text()))
+    is_sound(store)
