@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,11 +19,14 @@ import torch
 
 from benchmarks.load import CLASSES, WIDTH, write_features
 from benchmarks.page import write_section
-from xmap.pipeline.run.execute import run
+from xmap.pipeline.engines.registry import workplace_of
+from xmap.pipeline.run.execute import execute, run
+from xmap.pipeline.run.plan import make_plan
 from xmap.pipeline.settings.config import XmapConfig
 from xmap.stages.adapters.neighbors import BATCH
 from xmap.stages.eval import stage
-from xmap.stages.names import ADAPTER, CACHE, PAIRS
+from xmap.stages.names import ADAPTER, CACHE, EVAL, PAIRS
+from xmap.stages.workplace.progress import Silent
 from xmap.store.artifacts.artifact import Store
 from xmap.store.formats.index import VectorIndex
 
@@ -63,8 +67,11 @@ def evaluation(store: Store, config: XmapConfig) -> Counter[str]:
 
         return work
 
+    plan = make_plan(store, config, EVAL)
+    # Whether images are there twice is looked for beside it, and is no part of what an evaluation is.
+    plan = replace(plan, steps=tuple(step for step in plan.steps if step.stage != PAIRS))
     with patch.multiple(stage, _read_test=timed("reading", stage._read_test), _write=timed("writing", stage._write)):
-        timed("all", run)(store, config)
+        timed("all", execute)(workplace_of(store, config.run, Silent()), plan)
     return spent
 
 
@@ -76,8 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
         write_features(store, rows, {"train": KEYS / rows, "val": KEYS / rows, "test": 1.0})
-        # Pairs of images are another stage, which an evaluation does not read.
-        run(store, config, build=(CACHE, ADAPTER, PAIRS))
+        run(store, config, build=(CACHE, ADAPTER))
         # Before and after: what else the machine does drifts.
         before = products(rows // 2, config.eval.neighbors)
         found = evaluation(store, config)

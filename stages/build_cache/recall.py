@@ -6,6 +6,8 @@ should find their nearest other keys.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from xmap.stages.fewshot.draw import even_rows
@@ -18,7 +20,7 @@ LEAST_GAIN = 0.001
 
 
 def raise_effort(index: VectorIndex, chunks: Chunks, wanted: float, queries: Array | None = None) -> float:
-    """Double the effort of `index` until its recall reaches `wanted` or hardly rises any more; the recall it has then.
+    """`double_effort` until the recall of `index` reaches `wanted`; the recall it has then.
 
     It is that of the unit `queries` (Q, C), or where there are none that of keys.
     """
@@ -28,11 +30,16 @@ def raise_effort(index: VectorIndex, chunks: Chunks, wanted: float, queries: Arr
     else:
         rows = np.full(len(queries), -1)
         exact = nearest_exactly(chunks, queries, rows, NEAREST)
-    found = recall(index, queries, rows, exact)
+    return double_effort(index, wanted, lambda: recall(index, queries, rows, exact))
+
+
+def double_effort(index: VectorIndex, wanted: float, measured: Callable[[], float]) -> float:
+    """Double the effort of `index` until what is `measured` of its searches reaches `wanted` or hardly rises any more; what it is then."""
+    found = measured()
     while found < wanted and index.effort is not None and index.effort < index.most_effort:
         before, effort = found, index.effort
         index.effort = min(2 * effort, index.most_effort)
-        found = recall(index, queries, rows, exact)
+        found = measured()
         if found < before + LEAST_GAIN:
             # What is missed lies in the codes: searching more would only be slower.
             index.effort = effort

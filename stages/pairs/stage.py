@@ -21,20 +21,21 @@ from xmap.stages.config import AUTO, PairsConfig
 from xmap.stages.datasets.dataset import SPLITS, TRAIN
 from xmap.stages.fewshot.draw import even_rows
 from xmap.stages.pairs.contents import Images, Units
+from xmap.stages.pairs.copies import NEAREST, see_copies
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
-from xmap.store.formats.index import FLAT, VectorIndex
+from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
 from xmap.store.formats.tables import Array
 
 # How far a near duplicate may be, as a share of how far a training image usually is from the nearest other one, and on how many training
 # images that is measured. Chosen on training and validation images (docs/benchmarks.md#leaks).
 SHARE, MEASURED = 0.2, 1_000
-# The nearest images of a split that are looked at, the GB that an index over it may take, and the recall that one with codes is to have.
-NEAREST, MEMORY, RECALL = 5, 4.0, 0.95
+# The GB that an index over a split may take, and the recall of the nearest that the threshold is measured with.
+MEMORY, RECALL = 4.0, 0.95
 # How far codes may be from the cosines that they stand for: what they find is measured again, to within the rounding of unit vectors.
 SLACK, ROUNDING = 0.02, 1e-6
 
@@ -95,6 +96,7 @@ def threshold_of(train: Units, index: VectorIndex) -> float:
 
     The median is that of some images at even steps; less than half of them being there twice moves it little.
     """
+    raise_effort(index, train.chunks, RECALL)
     rows = even_rows(len(train), MEASURED)
     vectors = train.take(rows)
     near = nearest_others(index, vectors, 1, rows).rows
@@ -109,6 +111,7 @@ def _search(splits: Sequence[Units], index: VectorIndex, threshold: float, progr
     progress.start("compare images", sum(place * len(source) for place, source in enumerate(splits, 1)))
     for place, target in enumerate(splits):
         index = _index(target) if place else index
+        see_copies(index, target, threshold)
         for source in splits[place:]:
             yield _same(source.images, target.images)
             yield _near(source, target, index, threshold, progress)
@@ -116,10 +119,7 @@ def _search(splits: Sequence[Units], index: VectorIndex, threshold: float, progr
 
 def _index(units: Units) -> VectorIndex:
     factory = choose_index(len(units), units.width, MEMORY, CODED_RECALL).factory
-    index = VectorIndex.build_in_chunks(units.chunks, len(units), units.width, factory)
-    if factory != FLAT:
-        raise_effort(index, units.chunks, RECALL)
-    return index
+    return VectorIndex.build_in_chunks(units.chunks, len(units), units.width, factory)
 
 
 def _same(source: Images, target: Images) -> Found:
