@@ -23,6 +23,6 @@ def made_with(artifact: Artifact, by_print: Mapping[str, Artifact]) -> tuple[str
     sentences = inputs["texts"].summary.get("sentences") if "texts" in inputs else None
     return (
         *((f"the encoders {' + '.join(encoders)}",) if encoders else ()),
-        *((f"{sentences:,} sentences that describe classes",) if sentences else ()),
+        *((f"{sentences:,} sentence{'s' * (sentences != 1)} of classes",) if sentences else ()),
         *((f"the pool {inputs['pool'].name}" if "pool" in inputs else "a pool",) if "pool" in artifact.summary else ()),
     )

@@ -74,7 +74,7 @@ def test_sentences_are_weighed_in_the_cache_and_asked_by_sql(world: tuple[Store,
     store, _, runs = world
     (cache,), (texts,) = of(runs["other"], "cache"), of(runs["other"], "texts")
     assert texts.summary["sentences"] == 4
-    assert made_with(of(runs["other"], "eval")[0], runs["other"].artifacts) == ("4 sentences that describe classes",)
+    assert made_with(of(runs["other"], "eval")[0], runs["other"].artifacts) == ("4 sentences of classes",)
     assert made_with(of(runs["plain"], "eval")[0], runs["plain"].artifacts) == ()
     opened = OpenCache(cache, texts)
     assert opened.text.sentence_weights is not None
