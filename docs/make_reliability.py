@@ -52,7 +52,7 @@ WHAT = {
     "rebuilt": "the command that `xmap verify` names, run on a damaged store",
     "schedule": "three commands at once on one store, drawn by a seed, stopped, continued and killed, some with a clock put back by an hour",
     "verifier": "one bit of every kind of byte: heads, footers, pages, fields of manifests, notes, locks; found, or no answer changes",
-    "scarce machine": "every command where few files may be open, little more memory may be mapped, or shared memory is small",
+    "scarce machine": "every command where few files may be open, little more memory may be mapped, shared memory is small, or a container leaves no memory",
     "wrong layout": "class files of every form, split folders under other names, folders too high, single classes, tables beside images",
 }
 

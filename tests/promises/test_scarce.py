@@ -16,6 +16,7 @@ from tests.promises.test_passing_errors import is_said
 from tests.worlds.faults import Case
 from tests.worlds.runs import FEATURES, RUN, tree
 from xmap.store.artifacts.manifest import MANIFEST
+from xmap.store.disk.memory_limit import GROUPS
 
 # Files beside those that are open at the start are few; megabytes beside what is mapped then. With none at all Python waits for ever
 # for a thread that could not begin.
@@ -83,15 +84,19 @@ def begun_by(what: str, *before: str) -> Sequence[str]:
     """The words before a command that give it what it is to live with; skips where they cannot."""
     tried = subprocess.run([*before, "true"], capture_output=True, text=True, check=False) if shutil.which(before[0]) else None
     if tried is None or tried.returncode:
-        pytest.skip(f"no process gets {what} here: {tried.stderr.strip() if tried else f'{before[0]} is not installed'}")
+        pytest.skip(f"no process gets {what} here: {tried.stderr.splitlines()[0] if tried else f'{before[0]} is not installed'}")
     return before
+
+
+def mounted(what: str, *mounts: str) -> Sequence[str]:
+    """The words before a command that mount so for it alone."""
+    return begun_by(what, "unshare", "--mount", "sh", "-c", " && ".join([*mounts, 'exec "$@"']), "sh")
 
 
 @pytest.mark.thorough
 @pytest.mark.failure("scarce machine")
 def test_every_stage_ends_well_with_little_shared_memory(world: Path, control: Control, tmp_path: Path, case: Case) -> None:
-    mounted = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
-    before = begun_by("shared memory of its own", "unshare", "--mount", "sh", "-c", mounted, "sh")
+    before = mounted("shared memory of its own", "mount -t tmpfs -o size=64k tmpfs /dev/shm")
     cached = ["build-cache", *FEATURES, "--seeds", "1", "--shots", "2"]
     for argv in (["extract", *FEATURES], cached, ["train", *RUN[1:]], ["eval", *RUN[1:]]):
         with case():
@@ -116,3 +121,21 @@ def test_a_service_with_a_limit_of_memory_knows_it_and_ends_well(world: Path, co
         ended = fresh(*RUN, cwd=world, store=tmp_path, before=before)
         assert ended.code == 0, ended.stderr
         assert tree(tmp_path) == control.tree
+
+
+@pytest.mark.thorough
+@pytest.mark.failure("scarce machine")
+def test_a_container_that_leaves_no_memory_is_one_sentence_and_no_damage(world: Path, control: Control, tmp_path: Path, case: Case) -> None:
+    """As the system tells it of groups of both versions: a megabyte, of which all is taken."""
+    files = ("memory.max", "memory.current", "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
+    told = [f"echo 1000000 > {GROUPS / name}" for name in files]
+    before = mounted("groups of its own", f"mount -t tmpfs tmpfs {GROUPS}", f"mkdir {GROUPS}/memory", *told)
+    store = tmp_path / "store"
+    shutil.copytree(control.store, store)
+    for argv, code in (([*RUN, "--shots", "1"], 2), (["sql", "select count(*) from features"], 2), (["verify"], 0), (RUN, 0)):
+        with case():
+            ended = fresh(*argv, cwd=world, store=store, before=before)
+            if code:
+                is_said(ended)
+            assert (ended.code, "damaged" in ended.stderr) == (code, False), ended.stderr
+    is_sound(store)
