@@ -9,7 +9,7 @@ from operator import eq
 
 import numpy as np
 
-from xmap.stages.datasets.places.columns import Array, Places, column, joined_places, places_of
+from xmap.stages.datasets.places.columns import Array, Files, Places, column, joined_places, places_of
 from xmap.stages.datasets.places.place import Place, unit
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -124,6 +124,11 @@ class Samples:
     def grouped(self) -> bool:
         """Whether any of them belong together."""
         return self.groups.strides != (0,) and bool((self.groups != "").any())
+
+    def sources(self) -> list[str]:
+        """The `source` of each sample."""
+        # A file is its own: nothing of millions of samples is looked at one by one.
+        return self.ids.tolist() if isinstance(self.places, Files) else [sample.source for sample in self]
 
     def split(self, name: str) -> Array:
         """The rows of one split."""

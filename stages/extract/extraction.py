@@ -82,7 +82,7 @@ class Extraction:
                     self._write_plain()
         else:
             progress.start("encode images", len(images), done)
-        if shards and sum(len(image.views) for shard in shards for image in shard.images) == int(images.views.sum()):
+        if shards and sum(shard.rows for shard in shards) == int(images.views.sum()):
             remember_made(self.workplace.store, self.spec, self.library, self.machine)
         self._require_any()
         if depths := self.depths():

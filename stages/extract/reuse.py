@@ -11,7 +11,7 @@ import numpy as np
 from xmap.stages.extract.batch_law import recall_law, remember_law, try_law
 from xmap.stages.extract.identity import ExtractSpec
 from xmap.stages.extract.version1 import Version1
-from xmap.stages.extract.wanted import Library, key_of, lacking, wanted
+from xmap.stages.extract.wanted import Library, keys_at, lacking, wanted
 from xmap.stages.machine.kind import Machine
 from xmap.stages.workplace.place import Workplace
 from xmap.store.artifacts.artifact import Store
@@ -48,8 +48,7 @@ def _is_to_be_tried(store: Store, spec: ExtractSpec, library: Library, machine: 
     images = wanted(spec)
     rows, lacked = (int(listed.views.sum()) for listed in (images, lacking(images, library, {})))
     # As after a correction of labels.
-    place = _made_place(spec, library)
-    if not lacked and notes.recall({place: VERSION}):
+    if not lacked and notes.recall({_made_place(spec, library): VERSION}):
         return False
     if lacked < rows or lacked > MANY * spec.config.batch_size:
         return True
@@ -70,8 +69,10 @@ def _made_place(spec: ExtractSpec, library: Library) -> str:
 
 def _batches(spec: ExtractSpec) -> str:
     """What determines the batches of an extraction from nothing: its images in order, their views, and how many rows are cut at once."""
-    images: list[Json] = [[key_of(image.sample, image.content), len(image.views)] for image in wanted(spec)]
-    return fingerprint([spec.config.shard_batches, images])
+    images = wanted(spec)
+    keys, counts = keys_at(images.samples, images.rows), images.views.sum(axis=1).tolist()
+    listed: list[Json] = [[key, count] for key, count in zip(keys, counts, strict=True)]
+    return fingerprint([spec.config.shard_batches, listed])
 
 
 def take_over(workplace: Workplace, spec: ExtractSpec, library: Library, machine: Machine) -> None:

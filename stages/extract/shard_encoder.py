@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from xmap.stages.images.load import OUTSIDE
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
+from xmap.stages.machine.waiting import giving_way
 from xmap.stages.workplace.engine import Advance
 from xmap.store.errors import InputError
 from xmap.store.formats.feature_rows import Rows
@@ -53,21 +55,20 @@ class ShardEncoder:
 
     def work(self, shards: Sequence[Shard], advance: Advance) -> Generator[Encoded]:
         """Encode shards in order; the next ones' images load meanwhile. Raises `InputError` for a file that changed."""
-        with kept_memory(self._model.device), closing(self._answers(shards)) as answers:
+        with kept_memory(self._model.device), giving_way(self._model.device), closing(self._answers(shards)) as answers:
             for shard in shards:
                 yield self._encode(shard, answers, advance)
 
-    def _answers(self, shards: Sequence[Shard]) -> Generator[Loaded]:
+    def _answers(self, shards: Sequence[Shard]) -> Generator[tuple[Wanted, Loaded]]:
         preprocess = self._model.identity.preprocess
         maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
-        images = [image for shard in shards for image in shard.images]
-        return load_views(images, maker, self._extract.batch_size, self._threads)
+        return load_views([shard.images for shard in shards], maker, self._extract.batch_size, self._threads)
 
-    def _encode(self, shard: Shard, answers: Iterator[Loaded], advance: Advance) -> Encoded:
+    def _encode(self, shard: Shard, answers: Iterator[tuple[Wanted, Loaded]], advance: Advance) -> Encoded:
         """Encode one shard, whose answers come next."""
-        work = _Work(answers, advance)
+        work = _Work(islice(answers, len(shard.images)), advance)
         preprocess = self._model.identity.preprocess
-        batches = full_batches(work.pixels(shard), preprocess["size"], self._extract.batch_size)
+        batches = full_batches(work.pixels(), preprocess["size"], self._extract.batch_size)
         encoded = [self._model.encode_images(normalised(batch, preprocess, self._model.device)) for batch in batches]
         contents = [str(image.content) for image in work.good for _ in image.views]
         views = np.asarray([view for image in work.good for view in image.views], np.int16)
@@ -80,16 +81,15 @@ class ShardEncoder:
 class _Work:
     """The images of one shard as they are loaded: good ones, bad ones with the reason, and how many bits were assumed of which contents."""
 
-    answers: Iterator[Loaded]
+    answers: Iterator[tuple[Wanted, Loaded]]
     advance: Advance
     good: list[Wanted] = field(default_factory=list)
     bad: list[tuple[Wanted, BadImage]] = field(default_factory=list)
     depths: dict[str, int] = field(default_factory=dict)
 
-    def pixels(self, shard: Shard) -> Iterator[Pixels]:
+    def pixels(self) -> Iterator[Pixels]:
         """The views (V, H, W, 3) uint8 of each good image. Raises `InputError` for a changed file."""
-        for image in shard.images:
-            answer = next(self.answers)
+        for image, answer in self.answers:
             if isinstance(answer, BadImage) and answer.kind in OUTSIDE:
                 raise InputError(f"{image.sample.place} {answer.message}; run the same command again.")
             self.advance(1)

@@ -22,7 +22,7 @@ from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.fingerprint import Fields
 from xmap.store.formats.feature_rows import digest_keys
 from xmap.store.formats.packs import Packs, Reason
-from xmap.store.memory.hashes import DIGEST
+from xmap.store.memory.hashes import DIGEST, hexes
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,12 @@ class Images(Sequence[Wanted]):
 class Shard:
     """Images whose rows are encoded and kept together."""
 
-    images: Sequence[Wanted]
+    images: Images
+
+    @property
+    def rows(self) -> int:
+        """How many rows these are, where none of the images is bad."""
+        return int(self.images.views.sum())
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,19 @@ def key_of(sample: Sample, content: str | None) -> str:
     return content or f"{sample.split}\0{sample.sample_id}"
 
 
+def keys_at(samples: Samples, rows: Array) -> Iterator[str]:
+    """What the images of these rows (m,) are known by; a `Sample` is made of none but those without a content."""
+    contents = known_contents(samples)[rows]
+    known = zip(rows.tolist(), hexes(contents), (contents != b"").tolist(), strict=True)
+    return (content if there else key_of(samples[row], None) for row, content, there in known)
+
+
 def bad_of(samples: Samples, bad: Mapping[str, Reason]) -> dict[int, Reason]:
     """Why samples, by row and in order, are of images that are known to be bad."""
     contents = known_contents(samples)
     digests = np.asarray([bytes.fromhex(key) for key in bad if "\0" not in key], DIGEST)
     asked = np.flatnonzero((contents == b"") | np.isin(contents, digests))
-    keys = ((row, key_of(samples[row], contents[row : row + 1].tobytes().hex() if contents[row] else None)) for row in asked.tolist())
-    return {row: bad[key] for row, key in keys if key in bad}
+    return {row: bad[key] for row, key in zip(asked.tolist(), keys_at(samples, asked), strict=True) if key in bad}
 
 
 def lacking(images: Images, library: Library, bad: Mapping[str, Reason]) -> Images:
@@ -169,6 +180,5 @@ def shards_of(images: Images, rows: int) -> Iterator[Shard]:
 
 def whole_shards(images: Images, pending: Images, rows: int) -> Iterator[Shard]:
     """The shards of all images that hold one that is pending."""
-    keys = {key_of(image.sample, image.content) for image in pending}
-    shards = shards_of(images, rows)
-    yield from (shard for shard in shards if any(key_of(image.sample, image.content) in keys for image in shard.images))
+    keys = set(keys_at(pending.samples, pending.rows))
+    yield from (shard for shard in shards_of(images, rows) if not keys.isdisjoint(keys_at(shard.images.samples, shard.images.rows)))

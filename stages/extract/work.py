@@ -128,9 +128,8 @@ def write_splits(draft: Draft, spec: ExtractSpec, library: Library, lost: Collec
             part = good[start : start + TABLE]
             every = spec.dataset.samples.take(part.repeat(views))
             numbers = np.tile(np.arange(views, dtype=np.int16), len(part))
-            sources = [sample.source for sample in every]
             contents = list(hexes(known_contents(every)))
-            table = Samples(every.ids.tolist(), every.labels, numbers, contents, every.groups.tolist(), sources)
+            table = Samples(every.ids.tolist(), every.labels, numbers, contents, every.groups.tolist(), every.sources())
             path = draft.path / f"{name}-{number:05d}.parquet"
             write_samples(path, table, name, draft.identity.fingerprint, (library.plain.name, library.augmented.name))
     return counts

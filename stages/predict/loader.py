@@ -17,6 +17,7 @@ from xmap.stages.images.depths import assumed
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.read import Given
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker
+from xmap.stages.machine.waiting import giving_way
 from xmap.stages.predict.encoders import Encoders, PixelMaker
 from xmap.stages.workplace.progress import Progress
 from xmap.store.formats.tables import Array
@@ -75,6 +76,11 @@ class ImageLoader(PixelLoader):
     def __init__(self, encoder: Encoder | Encoders, rules: Rules, threads: int) -> None:
         self._encoders = Encoders.of(encoder)
         super().__init__(self._encoders.maker(rules), threads)
+
+    def batches(self, images: Sequence[Given], size: int) -> Iterator[Batch]:
+        """All images, `size` at a time; the next ones load while the encoder works."""
+        with giving_way(self._encoders.device):
+            yield from super().batches(images, size)
 
     def encoded(self, batch: Batch) -> Array:
         """The features (G, C) float32 of those images of a batch that can be read: raw ones of one encoder, wide ones of several."""

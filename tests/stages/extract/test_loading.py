@@ -40,7 +40,8 @@ def requests_of(folder: Path, count: int) -> tuple[list[Wanted], ViewMaker]:
 def test_any_number_of_threads_loads_the_same(tmp_path: Path, threads: int, ahead: int) -> None:
     requests, maker = requests_of(tmp_path, 7)
     expected = [maker.load(request.sample.place, str(request.content), request.views) for request in requests]
-    found = list(load_views(requests, maker, ahead, threads))
+    asked, found = zip(*load_views([requests[:2], [], requests[2:]], maker, ahead, threads), strict=True)
+    assert list(asked) == requests
     assert len(found) == len(expected) == 7
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     assert isinstance(found[4], BadImage)
@@ -58,5 +59,5 @@ def test_an_image_that_hangs_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(xmap.stages.images.in_time, "TIMEOUT_SECONDS", 0.1)
     requests, maker = requests_of(tmp_path, 1)
     with pytest.raises(XmapError, match=r"0\.png took more than \d+ s to load: a disk, mount or server hangs"):
-        list(load_views(requests, maker, 1, 1))
+        list(load_views([requests], maker, 1, 1))
     released.set()

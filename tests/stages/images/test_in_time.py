@@ -74,7 +74,7 @@ def test_a_hung_image_is_one_bad_image_of_a_prediction(tmp_path: Path, monkeypat
     read = xmap.stages.images.load.read_place
     monkeypatch.setattr(xmap.stages.images.in_time, "TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(xmap.stages.images.load, "read_place", lambda path: time.sleep(20) if path.name == "hung.png" else read(path))
-    encoder: Any = SimpleNamespace(identity=SimpleNamespace(preprocess=SIZES))
+    encoder: Any = SimpleNamespace(identity=SimpleNamespace(preprocess=SIZES), device="cpu")
     (batch,) = ImageLoader(encoder, RULES, 2).batches(paths, 3)
     assert [image.shape for image in batch.pixels] == [(1, 8, 8, 3)] * 2
     assert {row: image.kind for row, image in batch.bad.items()} == {1: "too-slow"}
