@@ -34,8 +34,8 @@ def giving_way(device: str) -> Iterator[None]:
 
     thread = Thread(target=team, daemon=True)
     thread.start()
-    made.wait()
     try:
+        made.wait()
         yield
     finally:
         over.set()

@@ -15,7 +15,7 @@ from tests.worlds.extraction import SMALL, Plan, stored_rows
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL, Dataset, Sample, known_contents
 from xmap.stages.encoder.identity import EncoderIdentity
 from xmap.stages.extract.identity import ExtractSpec, makers
-from xmap.stages.extract.wanted import Images, Library, Wanted, lacking, readable, shards_of, wanted
+from xmap.stages.extract.wanted import Images, Library, Wanted, keys_at, lacking, readable, shards_of, wanted
 from xmap.store.formats.feature_rows import Rows
 from xmap.store.formats.packs import Packs
 
@@ -40,11 +40,14 @@ def test_each_content_is_wanted_once_with_the_most_views_that_any_sample_of_it_h
     spec = spec_of([("e.png", TEST, A), ("a.png", TRAIN, A)])
     assert shown(wanted(spec)) == [("e.png", A, (0, 1, 2))]
     assert shown(wanted(spec_of([("a.png", TRAIN, A)], views=0))) == [("a.png", A, (0,))]
+    assert list(keys_at(spec.dataset.samples, np.asarray([1, 0]))) == [A, A]
 
 
 def test_what_cannot_be_read_is_looked_at_file_by_file() -> None:
     spec = spec_of([("a.png", TRAIN, None), ("a.png", TEST, None), ("b.png", TEST, None)])
-    assert shown(wanted(spec)) == [("a.png", None, (0, 1, 2)), ("a.png", None, (0,)), ("b.png", None, (0,))]
+    images = wanted(spec)
+    assert shown(images) == [("a.png", None, (0, 1, 2)), ("a.png", None, (0,)), ("b.png", None, (0,))]
+    assert list(keys_at(images.samples, images.rows)) == ["train\0a.png", "test\0a.png", "test\0b.png"]
 
 
 def test_a_name_that_is_not_read_has_no_content_whatever_its_bytes() -> None:

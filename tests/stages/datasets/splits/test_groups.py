@@ -119,8 +119,9 @@ def test_a_tar_of_the_same_files_has_the_same_splits(tmp_path: Path) -> None:
     found = [read(tmp_path / name, group_by="parent", split_seed=2) for name in ("folder", "all.tar")]
     sides = [{sample.sample_id.removeprefix("all.tar/"): sample.split for sample in one.samples} for one in found]
     assert sides[0] == sides[1]
-    assert {sample.source for sample in found[1].samples} == {"all.tar"}
-    assert {sample.source for sample in found[0].samples} == set(RECORDINGS)
+    assert set(found[1].samples.sources()) == {"all.tar"}
+    assert [sample.source for sample in found[0].samples] == found[0].samples.sources()
+    assert set(found[0].samples.sources()) == set(RECORDINGS)
 
 
 GROUPED = [(f"{number}.jpg", "ab"[number % 2], f"rec {number // 6}") for number in range(36)]
@@ -152,7 +153,7 @@ def test_a_parquet_table_of_images_says_groups_in_a_column(tmp_path: Path) -> No
     ]
     sides = by_group(found)
     assert all(len(sides[group]) == 1 for group in "0123")
-    assert {sample.source for sample in found.samples} == {"t.parquet"}
+    assert set(found.samples.sources()) == {"t.parquet"}
 
 
 @pytest.mark.parametrize("value", ["a\tb\x00", '[1, "x"]', "x" * 1001])
