@@ -15,7 +15,7 @@ import numpy as np
 
 from xmap.pipeline.adapters.given_arrays import is_batch, is_tensor, pixels_of
 from xmap.stages.workplace.progress import Progress, Silent
-from xmap.store.errors import InputError
+from xmap.store.errors import EmptyInput, InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,7 +115,7 @@ def image_paths(given: Sequence[Path | str], progress: Progress | None = None) -
             for remark in scan.remarks():
                 said.say(f"{entry}: {remark}")
             if not below:
-                raise InputError(f"0 images under {entry}; looked for {' '.join(IMAGE_SUFFIXES)}.")
+                raise EmptyInput(entry, " ".join(IMAGE_SUFFIXES), scan.found())
             found += below
         else:
             found.append(entry)

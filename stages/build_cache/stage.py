@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
@@ -31,6 +30,7 @@ from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact, Draft
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
+from xmap.store.disk.files import scratch_file
 from xmap.store.errors import InputError
 from xmap.store.formats.features import TextFeatures, write_texts
 from xmap.store.formats.index import FLAT, VectorIndex
@@ -66,7 +66,7 @@ def build_cache(
         drawn = draw_support(images, config, text.names, seed)
         for remark in drawn.remarks:
             progress.say(remark)
-        with TemporaryFile(dir=held.path) as scratch:
+        with scratch_file(held.path) as scratch:
             keys = _Keys(images, drawn, config.shots, text.classes, scratch)
             require_same_encoder(images, texts, keys.width, text)
             progress.advance(1)

@@ -142,7 +142,8 @@ class Extraction:
     def _require_any(self) -> None:
         lost = self.lost()
         if len(lost) == len(self.samples):
-            raise InputError(f"none of the {len(lost)} images can be used: {why(next(iter(lost.values())))}; give sound ones.")
+            first = why(next(iter(lost.values())))
+            raise InputError(f"none of the images of {self.spec.dataset.name!r} can be used: {first}; give sound ones.")
 
 
 def say_bad(rows: Sequence[ErrorRow], dataset: Dataset, progress: Progress) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +26,7 @@ from xmap.stages.workplace.progress import Progress
 from xmap.store.artifacts.artifact import Artifact
 from xmap.store.artifacts.fingerprint import Json
 from xmap.store.artifacts.identity import Identity
+from xmap.store.disk.files import scratch_file
 from xmap.store.formats.index import VectorIndex
 from xmap.store.formats.pairs import PAIRS, PAIRS_TABLE, write_pairs
 from xmap.store.formats.tables import Array
@@ -75,7 +75,7 @@ def find_pairs(workplace: Workplace, identity: Identity, images: Artifact, confi
     with workplace.build(identity) as held:
         if isinstance(held, Artifact):
             return held
-        with TemporaryFile(dir=held.path) as scratch:
+        with scratch_file(held.path) as scratch:
             splits = [Units(found, scratch) for split in SPLITS if len(found := Images.of(images, split))]
             index = _index(splits[0])
             threshold = threshold_of(splits[0], index) if config.near == AUTO else config.near
@@ -96,7 +96,8 @@ def threshold_of(train: Units, index: VectorIndex) -> float:
 
     The median is that of some images at even steps; less than half of them being there twice moves it little.
     """
-    raise_effort(index, train.chunks, RECALL)
+    if index.effort is not None:
+        raise_effort(index, train.chunks, RECALL)
     rows = even_rows(len(train), MEASURED)
     vectors = train.take(rows)
     near = nearest_others(index, vectors, 1, rows).rows

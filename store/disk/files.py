@@ -18,7 +18,8 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO, TypeVar
 
 from blake3 import blake3
 
@@ -101,6 +102,13 @@ def system_errors(path: Path) -> Iterator[None]:
         if known is not None:
             raise known from error
         raise
+
+
+@contextmanager
+def scratch_file(folder: Path) -> Iterator[IO[bytes]]:
+    """A file in `folder` without a name, gone when the block ends. Raises `StoreFull` and `StoreDenied`."""
+    with system_errors(folder), TemporaryFile(dir=folder) as file:
+        yield file
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -50,12 +50,12 @@ def spend_reserve(root: Path, write: Callable[[], Made]) -> Made:
 
 def _lay_by(root: Path) -> None:
     path = root / RESERVE
-    # Whatever it is: somebody's link or FIFO is neither followed nor replaced.
-    if os.path.lexists(path):
-        return
     # Work does not end for what it may never need.
     with suppress(OSError):
         clear(path)
+        # Whatever it is: somebody's link or FIFO is neither followed nor replaced.
+        if os.path.lexists(path):
+            return
         require_space(root, AMPLE)
         write_bytes(path, os.urandom(SIZE))
 

@@ -176,9 +176,12 @@ def test_one_place_of_images_and_one_alone(world: Path) -> None:
     for images in (("--data", "pool"), ("pool",)):
         assert "--gpus-per-worker is for --engine ray" in refused(*images, "--gpus-per-worker", "1", "--store", "store")
         assert "engine = 'rya': input should be 'local' or 'ray'" in refused(*images, "--engine", "rya", "--store", "store")
+    (world / "empty").mkdir()
+    for images in (("--data", "empty"), ("empty",)):
+        assert refused(*images, "--store", "store").endswith("found no files; name the place where they are.")
     (world / "bad").mkdir()
     (world / "bad/0.png").write_bytes(b"no image")
-    assert "none of the 1 images can be used: '0.png' is not-an-image" in refused("--data", "bad", "--store", "store")
+    assert "none of the images of 'bad' can be used: '0.png' is not-an-image" in refused("--data", "bad", "--store", "store")
 
 
 def test_nothing_asked_about_is_written_over(world: Path) -> None:

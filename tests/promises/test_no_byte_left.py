@@ -19,8 +19,9 @@ from tests.worlds.faults import Case
 from tests.worlds.runs import FEATURES, RUN, tree
 from xmap.store.artifacts.artifact import Store
 from xmap.store.artifacts.locks import GATE, LOCKS
-from xmap.store.disk.files import free_bytes
-from xmap.store.disk.reserve import AMPLE, RESERVE, SIZE
+from xmap.store.disk.files import free_bytes, scratch_file
+from xmap.store.disk.reserve import AMPLE, RESERVE, SIZE, reserve_at
+from xmap.store.errors import StoreFull
 from xmap.store.memory.uses import last_uses
 
 PAGE = 4096
@@ -98,6 +99,22 @@ def test_a_run_whose_data_fitted_ends_with_its_manifest_and_is_the_newest(
     assert not (store / RESERVE).exists()
     (evaluation,) = Store(store).artifacts("eval")
     assert last_uses(store, [evaluation.fingerprint])
+
+
+@pytest.mark.failure("disk full")
+def test_what_is_written_to_be_gone_finds_no_room_in_the_same_words(small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(ROOMY)
+    folder = disk / "pairs"
+    folder.mkdir()
+
+    def build() -> None:
+        with reserve_at(disk), scratch_file(folder) as scratch:
+            fill(disk)
+            scratch.write(b"x" * PAGE)
+
+    with pytest.raises(StoreFull, match=f"the disk is full: {folder} needs more room, 0 are free"):
+        build()
+    assert not (disk / RESERVE).exists()
 
 
 @pytest.mark.thorough

@@ -66,7 +66,7 @@ class FolderSource:
         scan = self.scan(data)
         images = scan.below(data)
         if not images:
-            raise InputError(f"0 images under {data}; looked for {' '.join(IMAGE_SUFFIXES)}; found {scan.found()}.")
+            raise EmptyInput(str(data), " ".join(IMAGE_SUFFIXES), scan.found())
         return unlabelled(name, _found(data, {UNDIVIDED: {"": images}}, [""]), scan.remarks())
 
     def scan(self, root: Location) -> Scan:

@@ -124,6 +124,12 @@ def test_the_threshold_is_a_share_of_how_far_the_nearest_training_image_usually_
     assert artifact.summary["threshold"] == pytest.approx(1 - SHARE * np.median(1 - cosines.max(1)), abs=1e-6)
 
 
+def test_a_search_that_is_exact_is_not_held_against_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "raise_effort", pytest.fail)
+    images = stored(tmp_path, {"train": [*range(8)], "test": [8, 9]}, vectors(3))
+    assert pairs_of(images)[1].summary["threshold"] < 1
+
+
 def test_many_alike_are_bounded_and_exact_ones_are_there_still(tmp_path: Path) -> None:
     """A thousand images of one picture: a few pairs each, and not half a million; the same bytes are among them."""
     features = np.ones((256, 6), np.float32) + 1e-4 * np.random.default_rng(1).normal(size=(256, 6)).astype(np.float32)

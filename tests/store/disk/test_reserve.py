@@ -104,7 +104,10 @@ def test_what_somebody_put_in_its_place_stays_as_it_is(tmp_path: Path, kind: str
     assert outside.read_bytes() == b"mine"
 
 
-def test_what_a_killed_process_left_of_one_goes_when_another_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_process_left_of_one_goes(tmp_path: Path, there: bool) -> None:
+    if there:
+        build(tmp_path)
     (tmp_path / f".{RESERVE}.00.partial").write_bytes(b"half")
-    build(tmp_path)
+    build(tmp_path, "birds")
     assert sorted(path.name for path in tmp_path.iterdir()) == [RESERVE, "demo", "locks"]
