@@ -26,6 +26,8 @@ from xmap.store.errors import InputError, MethodRefused
 from xmap.store.memory.notes import HASHES, Notes
 
 ESTIMATED, FREE = "estimated", "free"
+# Of what is remembered of vectors that point alike.
+VERSION = "1"
 # Bytes of a file of class shares.
 MOST = 1 << 24
 # Counts of images do as shares.
@@ -70,15 +72,15 @@ def _found(store: Store, config: XmapConfig, features: Features, spec: PoolSpec,
     named = config.run.pool
     if _is_data(named) or not has_features(store, named):
         return _extracted(store, config, features, spec, rehash)
-    return _stored(store, named, features, spec)
+    return _stored(store, named, features, spec, rehash)
 
 
 def _is_data(named: str) -> bool:
     return os.path.lexists(named) or is_url(named) or ":" in named
 
 
-def _stored(store: Store, name: str, features: Features, spec: PoolSpec) -> Pool:
-    from xmap.stages.train.pool import count_among, count_pointing, known_by, of_pool, refuse_test_images
+def _stored(store: Store, name: str, features: Features, spec: PoolSpec, rehash: bool) -> Pool:
+    from xmap.stages.train.pool import count_among, known_by, of_pool, refuse_test_images
 
     images = newest_features(store, IMAGES, name)
     if images.fields.get("encoder") != features.texts.fields.get("encoder"):
@@ -87,8 +89,21 @@ def _stored(store: Store, name: str, features: Features, spec: PoolSpec) -> Pool
         )
     tested, count = store.find(features.images), count_among(known_by(images, of_pool(images)), features.tested())
     # Vectors of others have no contents, and may be there in another number format.
-    refuse_test_images(name, max(count, count_pointing(images, tested) if tested else 0))
+    refuse_test_images(name, max(count, _pointing(Notes(store.root / HASHES, rehash), images, tested) if tested else 0))
     return Pool(name, identity_of(images), partial(gone, images), spec)
+
+
+def _pointing(notes: Notes, pool: Artifact, tested: Artifact) -> int:
+    """`count_pointing`; that it is 0 is remembered, as neither artifact changes and many vectors take minutes. Raises `ArtifactDamaged`."""
+    from xmap.stages.train.pool import count_pointing
+
+    place = f"pointing alike {pool.fingerprint} {tested.fingerprint}"
+    if notes.recall({place: VERSION}):
+        return 0
+    found = count_pointing(pool, tested)
+    if not found:
+        notes.remember({place: VERSION}, {place: "none"})
+    return found
 
 
 def _extracted(store: Store, config: XmapConfig, features: Features, spec: PoolSpec, rehash: bool) -> Pool:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import xmap.stages.train.pool
 from tests.pipeline.run.test_execute import built, settings
 from tests.worlds.commands import call
 from tests.worlds.imported import take
@@ -124,7 +125,7 @@ def test_a_method_without_use_for_it_and_odd_shares_are_refused(tmp_path: Path) 
     assert list(made.summary["pool"]["class_shares"].values()) == pytest.approx([(place + 1) / total for place in range(len(CLASSES))])
 
 
-def test_imported_vectors_are_known_by_their_direction(tmp_path: Path) -> None:
+def test_imported_vectors_are_known_by_their_direction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "store")
     import_tip_adapter(store, write_layout(tmp_path / "toy"), "toy", 100.0, Silent())
     config = XmapConfig().override({"run.features": "toy", "cache.shots": 2, "run.methods": "xmadapter", "run.seeds": "1"})
@@ -135,6 +136,10 @@ def test_imported_vectors_are_known_by_their_direction(tmp_path: Path) -> None:
     take(store, "npy", tmp_path / "loose.npy", name="loose")
     made = adapter_of(run(store, config.override({"run.pool": "loose"})))
     assert made.summary["pool"]["images"] == 9
+    with monkeypatch.context() as patch:
+        patch.setattr(xmap.stages.train.pool, "count_pointing", pytest.fail)
+        # It is remembered.
+        make_plan(store, config.override({"run.pool": "loose"}))
     tested = torch.load(tmp_path / "toy" / "test_f.pt", weights_only=True).float()
     np.save(tmp_path / "same.npy", torch.nn.functional.normalize(tested, dim=1).numpy())
     take(store, "npy", tmp_path / "same.npy", name="same")
