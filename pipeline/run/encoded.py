@@ -76,9 +76,10 @@ def stored(store: Store, name: str, where: str) -> Encoded:
 
 
 def _tested(images: Artifact) -> Array:
-    from xmap.stages.train.pool import known_by, of_test
+    from xmap.stages.train.pool import of_test
+    from xmap.store.formats.samples import contents_of
 
-    return known_by(images, of_test)
+    return contents_of(images, of_test)
 
 
 def _is_of_images_alone(images: Artifact) -> bool:

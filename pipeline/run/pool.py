@@ -80,16 +80,17 @@ def _is_data(named: str) -> bool:
 
 
 def _stored(store: Store, name: str, features: Features, spec: PoolSpec, rehash: bool) -> Pool:
-    from xmap.stages.train.pool import count_among, known_by, of_pool, refuse_test_images
+    from xmap.stages.train.pool import count_among, of_pool, refuse_test_images
+    from xmap.store.formats.samples import contents_of
 
     images = newest_features(store, IMAGES, name)
     if images.fields.get("encoder") != features.texts.fields.get("encoder"):
         raise InputError(
             f"the pool {name!r} is of another encoder than the features {features.name!r}; name a pool of the same with --pool."
         )
-    tested, count = store.find(features.images), count_among(known_by(images, of_pool(images)), features.tested())
-    # Vectors of others have no contents, and may be there in another number format.
-    refuse_test_images(name, max(count, _pointing(Notes(store.root / HASHES, rehash), images, tested) if tested else 0))
+    # Vectors of others have no contents.
+    tested, count = store.find(features.images), count_among(contents_of(images, of_pool(images)), features.tested())
+    refuse_test_images(name, count + (_pointing(Notes(store.root / HASHES, rehash), images, tested) if tested else 0))
     return Pool(name, identity_of(images), partial(gone, images), spec)
 
 

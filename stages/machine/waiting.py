@@ -14,9 +14,9 @@ SHARED = 1 << 17
 def giving_way(device: str) -> Iterator[None]:
     """A block in which a thread of OpenMP's that waits for the others soon gives its core up. Does nothing for a GPU or a single thread.
 
-    GNU's OpenMP, torch's on Linux, turns in circles for some ten milliseconds at each wait, unless it counts more threads of its own than
-    there are cores. It does not count those that decode images: on busy cores the thread waited for may then have none to run on. So
-    another team is made, which sleeps until the block ends. No number of threads and no bit of a result changes.
+    GNU's OpenMP, torch's on Linux, spins for some ten milliseconds at each wait (`GOMP_SPINCOUNT`), unless it counts more threads of its
+    own than there are cores. It does not count those that decode images: on busy cores the thread waited for may then have none to run on.
+    So another team is made, which sleeps until the block ends. No number of threads and no bit of a result changes.
     """
     import torch
 

@@ -52,7 +52,7 @@ def of_pool(images: Artifact) -> Callable[[str], bool]:
 
 
 def known_by(images: Artifact, wanted: Callable[[str], bool]) -> Array:
-    """What the images in the `wanted` tables are known by (n,), 32 bytes each. Raises `ArtifactDamaged`."""
+    """What the images in the `wanted` tables are known by (n,), 32 bytes each: contents, of vectors digests. Raises `ArtifactDamaged`."""
     vectors = [path for path in tables_of(images, wanted) if not makers_of(path)]
     digests = (_digests(rows.features) for rows in plain_rows(vectors, CHUNK))
     return np.concatenate([contents_of(images, wanted), *digests])

@@ -1,8 +1,8 @@
 """A store's reserve: a small file that is given up when the disk is full, so that what ends the work still fits.
 
 A disk is filled by anybody. Then a manifest whose data are there, a lock of `xmap gc` and the sentence that names it need a little room,
-and nobody else can give it. The file's bytes are drawn, so that no file system packs them into less; they mean nothing and no reader,
-fingerprint, export or parcel knows of them.
+and nobody else can give it. The file's bytes are drawn, so that no file system packs them into less; they mean nothing, and no reader,
+fingerprint, export or machine of a cluster knows of them.
 """
 
 from __future__ import annotations
