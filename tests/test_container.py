@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +27,15 @@ from tests.worlds.serving import RUN, Client
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = ROOT / "examples/serve/Dockerfile"
 TOKEN = "a-token-of-the-tests"  # noqa: S105
-# Mounts of its own: $1 is to be seen at /srv and Python itself at its place $2, also where others may not go to either, as in the home $3;
-# all is read-only but an empty /tmp. Then a plain user runs the rest, and can become nobody else.
+# Mounts of its own: $1 is to be seen at /srv with the libraries $4 in it, and Python itself at its place $2, which may lie where others
+# may not go, as in a home ($3). All is read-only but an empty /tmp. Then a plain user runs the rest, and can become nobody else.
 BOX = """
 set -e
-box=$1 python=$2 home=$3
-shift 3
+box=$1 python=$2 home=$3 libraries=$4
+shift 4
 mount --make-rprivate /
 mount --bind "$box" /srv
+mount --bind "$libraries" /srv/lent
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/python
 mount --bind "$python" /mnt/python
@@ -89,7 +91,8 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (own,) = (folder / "env").glob("lib/python*/site-packages")
     _run([*pip, "install", "--quiet", "--no-index", "--no-deps", "--target", str(own), *map(str, work.glob("*.whl"))])
     # The libraries are lent, and come after the packages of its own; what of xmap is installed beside them is not looked at.
-    (own / "lent.pth").write_text("\n".join(place for place in sys.path if place.endswith("site-packages")))
+    (own / "lent.pth").write_text("/srv/lent")
+    (folder / "lent").mkdir()
     photos = write_photos(work / "photos")
     assert call(*RUN, "--data", photos, "--methods", "tip-adapter", "--store", work / "store").exit_code == 0
     assert call("export", folder / "adapter", "--store", work / "store").exit_code == 0
@@ -107,7 +110,8 @@ def boxed(box: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """A command of the environment in the box, with what the Dockerfile gives it."""
     given = dict(pair.split("=") for pair in instruction("ENV").split())
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", **given}
-    command = ["unshare", "--mount", "sh", "-c", BOX, "sh", str(box), sys.base_prefix, str(Path.home()), "/srv/env/bin/python", *words]
+    lent = [str(box), sys.base_prefix, str(Path.home()), sysconfig.get_path("purelib")]
+    command = ["unshare", "--mount", "sh", "-c", BOX, "sh", *lent, "/srv/env/bin/python", *words]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
