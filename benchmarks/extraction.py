@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -36,7 +37,7 @@ from xmap.store.artifacts.artifact import Store
 # Real photographs lie beside a development checkout.
 PHOTOS = Path(__file__).resolve().parents[2] / "shared/data/photos"
 # In batches of 60 the copies of each split fill whole batches: nothing is spent on padding.
-BATCH, PASSES = 60, 3
+BATCH, PASSES, TURNS = 60, 3, 2
 SMALL, LARGE = 1_000, 20_000
 MODELS = ("ViT-B-32", "xmap-tiny")
 
@@ -120,6 +121,25 @@ def extraction(data: Path, model: str, store: Path, settings: Mapping[str, objec
     return clock.images / (clock.ended - clock.started)
 
 
+def rates(model: str, stores: Path, paths: list[Path]) -> list[float]:
+    """Images a second of the bare forward pass, the stage, the stage without giving way and the plain loop; the most over turns.
+
+    In turns: what else the machine does drifts, by more than what is measured.
+    """
+    made, preprocess = open_model(model)
+    photos, number = stores.parent / "photos", count()
+
+    def kept() -> float:
+        with patch("xmap.stages.extract.shard_encoder.giving_way", nullcontext):
+            return whole()
+
+    def whole() -> float:
+        return extraction(photos, model, stores / str(next(number)))
+
+    ways = (lambda: bare(made, preprocess, len(paths) // 4), whole, kept, lambda: plain_loop(made, preprocess, paths))
+    return [max(turns) for turns in zip(*([way() for way in ways] for _ in range(TURNS)), strict=True)]
+
+
 def decoding(photos: Path) -> list[str]:
     """The table of `benchmarks.decoding`, from a process of its own: one that starts others measures what theirs hold."""
     command = [sys.executable, "-m", "benchmarks.decoding", str(photos)]
@@ -143,18 +163,9 @@ def main(photos: Path) -> None:
         folder = Path(place)
         paths = copies_of(photos, folder / "photos")
         for name in MODELS:
-            model = write_model(name, folder / name)
-            made, preprocess = open_model(model)
-            # Before and after: what else the machine does drifts.
-            before = bare(made, preprocess, len(paths) // 2)
-            xmap = extraction(folder / "photos", model, folder / f"store-{name}")
-            with patch("xmap.stages.extract.shard_encoder.giving_way", nullcontext):
-                kept = extraction(folder / "photos", model, folder / f"store-{name}-kept")
-            after = bare(made, preprocess, len(paths) // 2)
-            loop = plain_loop(made, preprocess, paths)
-            forward = (before + after) / 2
+            forward, xmap, kept, loop = rates(write_model(name, folder / name), folder / f"stores-{name}", paths)
             lines.append(f"| {name} | {forward:.1f} | {xmap:.1f} | {kept:.1f} | {loop:.1f} | {xmap / forward:.2f} | {xmap / loop:.2f} |")
-        copies = f"{len(paths):,} photographs ({PASSES} copies of each), batches of {BATCH}, float32"
+        copies = f"{len(paths):,} photographs ({PASSES} copies of each), batches of {BATCH}, float32, the best of {TURNS} in turn"
         told = f"{copies}, {torch.get_num_threads()} threads; ViT-B-32 has random weights."
         loaded = decoding(photos)
         few, many = (memory(count, folder / str(count)) for count in (SMALL, LARGE))

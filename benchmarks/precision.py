@@ -47,10 +47,10 @@ def rates(folder: Path) -> list[str]:
             made, preprocess = open_model(model, precision)
             forward, whole = [], []
             for turn in range(TURNS):
-                forward.append(bare(made, preprocess, len(paths) // 2, precision))
+                forward.append(bare(made, preprocess, len(paths) // 4, precision))
                 store = folder / f"{name}-{precision}-{turn}"
                 whole.append(extraction(folder / "photos", model, store, {"encoder.precision": precision}))
-                forward.append(bare(made, preprocess, len(paths) // 2, precision))
+                forward.append(bare(made, preprocess, len(paths) // 4, precision))
             found = features(Store(store))
             full, plain = (full, plain) if full else (max(forward), found)
             cosine = float(np.min((found * plain).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(plain, axis=1)))
