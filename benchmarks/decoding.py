@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.turns import least_seconds
 from xmap.stages.encoder.identity import PREPROCESS
 from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import decode_image
@@ -128,12 +129,7 @@ def steps(files: list[bytes]) -> str:
         "by torchvision": lambda: [torchvision_pixels(data) for data in files],
         f"cropped to {SIDE} pixels": lambda: [crop(image) for image in images],
     }
-    least = dict.fromkeys(timed, float("inf"))
-    for _ in range(TRIES):
-        for name, step in timed.items():
-            started = time.perf_counter()
-            step()
-            least[name] = min(least[name], time.perf_counter() - started)
+    least = least_seconds(timed, TRIES)
     same = sum(np.array_equal(np.asarray(image), torchvision_pixels(data)) for image, data in zip(images, files, strict=True))
     told = ", ".join(f"{name} in {1000 * seconds / len(files):.2f} ms" for name, seconds in least.items())
     return f"A photograph is {told}; both decoders give the same pixels for {same} of {len(files)}."

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from benchmarks.page import write_section
+from benchmarks.turns import least_seconds
 from xmap.stages.fewshot.task import FewShotTask, Segments, Support, Text
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.maths.affinity import affinity, class_scale, class_sums, left_out_scale
@@ -120,18 +121,7 @@ def training_seconds(sums: type, epochs: int) -> float:
 
 def measure(width: int) -> dict[str, float]:
     """Seconds of each, the least of interleaved repeats."""
-    return interleaved(steps(width))
-
-
-def interleaved(todo: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least seconds of each over repeats in turn: what else the machine does meets all alike."""
-    least = dict.fromkeys(todo, float("inf"))
-    for _ in range(REPEATS):
-        for name, call in todo.items():
-            started = time.perf_counter()
-            call()
-            least[name] = min(least[name], time.perf_counter() - started)
-    return least
+    return least_seconds(steps(width), REPEATS)
 
 
 def compile_line() -> str:
@@ -143,7 +133,7 @@ def compile_line() -> str:
     call()
     took = time.perf_counter() - started
     todo = {"torch.compile": call, "xmap": steps(WIDTHS[0])["xmap"]}
-    plain, ours = (1000 * seconds for seconds in interleaved(todo).values())
+    plain, ours = (1000 * seconds for seconds in least_seconds(todo, REPEATS).values())
     return f"torch.compile of the class sums at 512: {plain:.0f} ms beside {ours:.0f} ms of xmap, after {took:.0f} s of compiling."
 
 

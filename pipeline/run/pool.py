@@ -95,7 +95,7 @@ def _stored(store: Store, name: str, features: Features, spec: PoolSpec, rehash:
 
 
 def _pointing(notes: Notes, pool: Artifact, tested: Artifact) -> int:
-    """`count_pointing`; that it is 0 is remembered, as neither artifact changes and many vectors take minutes. Raises `ArtifactDamaged`."""
+    """`count_pointing`; that it is 0 is remembered, as neither artifact changes and many vectors take long. Raises `ArtifactDamaged`."""
     from xmap.stages.train.pool import count_pointing
 
     place = f"pointing alike {pool.fingerprint} {tested.fingerprint}"
