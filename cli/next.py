@@ -57,7 +57,7 @@ def command(
     pretrained: PretrainedOption = "",
     cache_dir: CacheDirOption = "",
     device: DeviceOption = "auto",
-    workers: WorkersOption = 4,
+    workers: WorkersOption = None,
     store: StoreOption = "",
     quiet: QuietOption = False,
 ) -> None:

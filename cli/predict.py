@@ -92,7 +92,7 @@ def command(
             "--batch-size", min=1, metavar="N", help="Images in one forward pass. [64; with --data as extracted]", show_default=False
         ),
     ] = None,
-    workers: WorkersOption = 4,
+    workers: WorkersOption = None,
     depth: DepthOption = "",
     max_pixels: Annotated[
         int | None, typer.Option("--max-pixels", min=1, metavar="N", help="A larger image is a bad one. [as extracted]", show_default=False)

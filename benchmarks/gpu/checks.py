@@ -76,7 +76,7 @@ def image_features(store: Path) -> np.ndarray:
 
 
 def engines(folder: Path, device: str) -> Iterator[Check]:
-    """Extraction by Ray workers, one for each GPU there is, beside the local engine on one of them: the share of files that differ."""
+    """Extraction by Ray workers, two for each GPU there is, beside the local engine on one of them: the share of files that differ."""
     from xmap.stages.datasets.digits import write_digits
 
     write_digits(folder / "images")
@@ -85,6 +85,7 @@ def engines(folder: Path, device: str) -> Iterator[Check]:
     for engine in ("local", "ray"):
         words = ["extract", "--data", str(folder / "images"), "--model", "xmap-tiny", "--views", "0", "--shard-batches", "2"]
         words += ["--device", device, "--engine", engine, "--store", str(folder / engine)]
+        words += ["--gpus-per-worker", "0.5"] if (engine, device) == ("ray", "cuda") else []
         started = time.perf_counter()
         subprocess.run([*COMMAND, *words], check=True, capture_output=True)  # noqa: S603  (our own command)
         seconds[engine] = time.perf_counter() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,12 +14,12 @@ import torch
 from benchmarks.extraction import extraction, write_model
 from benchmarks.gpu.checks import BATCH, CLASSES, SHOTS, image_features, timed, training_step
 from benchmarks.photographs import SIZE, write_photographs
-from xmap.pipeline.settings.config import RunConfig
+from xmap.stages.machine.threads import TOGETHER, processes_for, threads_for
 
-IMAGES, ENCODED = 8_192, 256
+IMAGES, ENCODED = 16_384, 256
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Threads that decode: the default, more, and one for each core.
-RUNS = (*(("fp32", workers) for workers in (RunConfig().workers, 4, 8)), *((precision, os.cpu_count() or 1) for precision in PRECISIONS))
+# Threads that decode: as many as get along in one process, and the default.
+RUNS: tuple[tuple[str, int | None], ...] = (("fp32", TOGETHER), *((precision, None) for precision in PRECISIONS))
 
 
 def extraction_rates(folder: Path, device: str = "cuda") -> Iterator[str]:
@@ -29,8 +28,8 @@ def extraction_rates(folder: Path, device: str = "cuda") -> Iterator[str]:
 
     write_photographs(folder / "photos", IMAGES)
     model = write_model("ViT-B-32", folder / "model")
-    yield "| ViT-B-32 at | decoding threads | bare forward images/s | xmap extract images/s | share | least cosine with fp32 |"
-    yield "|---|---|---|---|---|---|"
+    yield "| ViT-B-32 at | decoding threads | processes | bare forward images/s | xmap extract images/s | share | least cosine with fp32 |"
+    yield "|---|---|---|---|---|---|---|"
     plain: np.ndarray | None = None
     for precision, workers in RUNS:
         dtype = PRECISIONS[precision]
@@ -39,14 +38,15 @@ def extraction_rates(folder: Path, device: str = "cuda") -> Iterator[str]:
         with torch.inference_mode():
             seconds, _ = timed(lambda made=made, batch=batch: made.encode_image(batch).float().cpu(), 10)
         del made, batch
-        store = folder / f"{precision}-{workers}"
+        store, threads = folder / f"{precision}-{workers}", threads_for(device, workers)
+        processes = processes_for(device, IMAGES, threads)
         settings = {"encoder.precision": precision, "run.device": device, "run.workers": workers, "extract.batch_size": ENCODED}
         rate = extraction(folder / "photos", model, store, settings)
         rows = image_features(store)
         plain = rows if plain is None else plain
         cosine = float((rows * plain).sum(1).min())
         bare = ENCODED / seconds
-        yield f"| {precision} | {workers} | {bare:,.0f} | {rate:,.0f} | {rate / bare:.2f} | {cosine:.5f} |"
+        yield f"| {precision} | {threads} | {processes} | {bare:,.0f} | {rate:,.0f} | {rate / bare:.2f} | {cosine:.5f} |"
     yield ""
     yield f"{IMAGES:,} JPEG images of {SIZE} x {SIZE} pixels, batches of {ENCODED}, random weights; the images are decoded on the CPU."
 

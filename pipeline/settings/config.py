@@ -68,7 +68,11 @@ class RunConfig(Config):
         (), description="Names of stored features of the same images by other encoders, which join the first."
     )
     device: Device = Field("auto", description="auto takes a GPU where there is one.")
-    workers: int = Field(4, ge=0, description="Threads that decode images; on Ray, those of each GPU worker.")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="Threads that decode images, on Ray those of each worker; default 4, with a GPU here one for each core, to 16.",
+    )
     engine: Literal["local", "ray"] = Field(
         "local", description="Where shards are encoded and adapters trained: here, or on a Ray cluster."
     )

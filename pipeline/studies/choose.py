@@ -38,7 +38,7 @@ class ChoiceRequest:
     seed: int | None = None
     encoder: Mapping[str, str] = field(default_factory=dict)
     device: str = "auto"
-    workers: int = 4
+    workers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.wanted import Images, Shard, bad_of, key_of, lacking, readable, shards_of, wanted, whole_shards
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import this_machine
+from xmap.stages.machine.threads import threads_for
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
@@ -71,7 +72,8 @@ class Extraction:
         shards = self.planned()
         done = len(images) - sum(len(shard.images) for shard in shards)
         if shards:
-            make = partial(ShardEncoder, self.spec.encoder, config, self.machine, self.workplace.workers)
+            threads = threads_for(self.machine.device, self.workplace.workers)
+            make = partial(ShardEncoder, self.spec.encoder, config, self.machine, threads)
             with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
                 progress.start("encode images", len(images), done)
                 try:

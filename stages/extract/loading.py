@@ -1,4 +1,7 @@
-"""Loading the images of an extraction by threads while the encoder works. Order and pixels are the same for any number of threads."""
+"""Loading the images of an extraction by threads, and by processes of theirs, while the encoder works.
+
+Order and pixels are the same for any number of them.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,19 @@ from contextlib import closing
 from itertools import accumulate
 
 from xmap.stages.extract.wanted import Wanted
+from xmap.stages.images.apart import apart
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.load import Planned
 from xmap.stages.images.views import Loaded, ViewMaker
 from xmap.store.errors import XmapError
 
 
-def load_views(parts: Sequence[Sequence[Wanted]], maker: ViewMaker, ahead: int, threads: int) -> Generator[tuple[Wanted, Loaded]]:
+def load_views(
+    parts: Sequence[Sequence[Wanted]], maker: ViewMaker, ahead: int, threads: int, processes: int = 0
+) -> Generator[tuple[Wanted, Loaded]]:
     """The images of all parts with what was loaded of each, in order, from `threads` (at least one) that keep `ahead` of them ready.
+
+    Beside them `processes` decode.
 
     Close it (`contextlib.closing`) where an error may leave it unfinished. Raises `XmapError` for an image that hangs.
     """
@@ -28,10 +36,10 @@ def load_views(parts: Sequence[Sequence[Wanted]], maker: ViewMaker, ahead: int, 
     def loaded(place: int) -> tuple[Wanted, Loaded]:
         # Made here and once: a list of all would take as long as some images do, and a kilobyte each.
         image = image_at(place)
-        return image, maker.load(image.sample.place, image.content or "", image.views, Planned(image.content))
+        return image, load(image.sample.place, image.content or "", image.views, Planned(image.content))
 
     places = range(ends[-1] if ends else 0)
-    with closing(in_time(loaded, places, threads, ahead)) as answers:
+    with apart(maker, processes) as load, closing(in_time(loaded, places, threads, ahead)) as answers:
         for place, answer in zip(places, answers, strict=True):
             if answer is None:
                 raise XmapError(

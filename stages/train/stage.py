@@ -160,8 +160,8 @@ def _kept(module: Method, fitted: Fitted, task: FewShotTask, cache: OpenCache, a
     rows, source = apart
     if rows is None:
         return Kept.none(source) if folded is None or texts_are_tuned(cache) else folded
-    samples = labelled(rows).to(str(task.text.weights.device))
-    logits = score(module, fitted, Cache.of(task), samples)
+    samples = labelled(rows)
+    logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device))).cpu()
     return Kept.of(source, samples.sample_ids, samples.labels, logits, strangeness(logits, cache.space.cosines(samples.features)))
 
 

@@ -15,13 +15,14 @@ from xmap.store.artifacts.identity import Identity
 class Workplace:
     """The store that artifacts are left in, who hears of the work, and the machines that do it: nothing of it is in a fingerprint.
 
-    `device` is auto, cpu or cuda, `workers` the threads that decode images; `engine` runs what divides into items.
+    `device` is auto, cpu or cuda, `workers` the threads that decode images (None: as many as the encoder can use); `engine` runs what
+    divides into items.
     """
 
     store: Store
     progress: Progress = field(default_factory=Silent)
     device: str = "auto"
-    workers: int = 0
+    workers: int | None = None
     engine: Engine = LOCAL
 
     def build(self, identity: Identity) -> AbstractContextManager[Draft | Artifact]:

@@ -25,6 +25,7 @@ import numpy as np
 from blake3 import blake3
 
 from xmap.store.disk.processor import processor_flags
+from xmap.store.errors import InputError
 from xmap.store.memory.hashes import file_stamp
 from xmap.store.memory.notes import Notes
 from xmap.store.memory.sources import state_folders
@@ -50,16 +51,21 @@ ROOM = 1 << 30
 
 
 def load_faiss() -> Any:
-    """The library. Raises `MemoryError` where `ulimit -v` leaves no room for it."""
+    """The library. Raises `MemoryError` where `ulimit -v` leaves no room for it, and `InputError` where it lacks what it needs."""
     # Imported late: planning and `--help` need no index. torch goes first, the order in which the two OpenMP runtimes agree.
     import torch  # noqa: F401
 
     if "faiss" in sys.modules:
         return sys.modules["faiss"]
     _require_address_space()
-    with _asking(kernel()):
-        import faiss
+    try:
+        with _asking(kernel()):
+            import faiss
+    # Its GPU build looks for the libraries of CUDA itself, and says what it misses in a RuntimeError.
+    except (ImportError, OSError, RuntimeError) as error:
+        from xmap.store.formats.tables import first_line
 
+        raise InputError(f"FAISS cannot be loaded ({first_line(error)}); install xmap anew, with all that it needs.") from error
     return faiss
 
 

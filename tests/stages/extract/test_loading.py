@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
+import xmap.stages.extract.loading
 import xmap.stages.images.in_time
 import xmap.stages.images.load
+from tests.worlds.loading import started
 from tests.worlds.pictures import picture
 from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import PREPROCESS
@@ -36,11 +38,14 @@ def requests_of(folder: Path, count: int) -> tuple[list[Wanted], ViewMaker]:
     return requests, ViewMaker(plain_crop(SIZES), SIZES, 1)
 
 
-@pytest.mark.parametrize(("threads", "ahead"), [(0, 1), (2, 3), (3, 100)])
-def test_any_number_of_threads_loads_the_same(tmp_path: Path, threads: int, ahead: int) -> None:
+@pytest.mark.parametrize(("threads", "ahead", "processes"), [(0, 1, 0), (2, 3, 0), (3, 100, 0), (3, 100, 2), (1, 1, 3)])
+def test_any_number_of_threads_and_processes_loads_the_same(
+    tmp_path: Path, threads: int, ahead: int, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xmap.stages.extract.loading, "apart", started)
     requests, maker = requests_of(tmp_path, 7)
     expected = [maker.load(request.sample.place, str(request.content), request.views) for request in requests]
-    asked, found = zip(*load_views([requests[:2], [], requests[2:]], maker, ahead, threads), strict=True)
+    asked, found = zip(*load_views([requests[:2], [], requests[2:]], maker, ahead, threads, processes), strict=True)
     assert list(asked) == requests
     assert len(found) == len(expected) == 7
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))

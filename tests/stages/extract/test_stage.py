@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+import xmap.stages.extract.loading
+import xmap.stages.extract.shard_encoder
 from tests.worlds.extraction import SMALL, Plan, Told, plan_job, stored_rows, tree
+from tests.worlds.loading import started
 from tests.worlds.models import write_model
 from tests.worlds.pictures import picture, write_images
 from xmap.stages.config import ExtractConfig
 from xmap.stages.datasets.dataset import TEST, TRAIN, VAL
 from xmap.stages.encoder.model import Encoder
 from xmap.stages.extract.identity import parts, text_identity
+from xmap.stages.images.views import ViewMaker
 from xmap.store.artifacts.artifact import Store
 from xmap.store.errors import InputError
 from xmap.store.formats.features import read_errors, read_images, read_texts
@@ -87,6 +91,16 @@ def test_braces_in_a_class_name_are_only_text(plan: Plan, tmp_path: Path) -> Non
 @pytest.mark.parametrize("workers", [1, 2])
 def test_worker_count_changes_no_byte(plan: Plan, workers: int) -> None:
     assert tree(plan(store="other").run(workers)) == tree(plan().run())
+
+
+def test_processes_that_load_change_no_byte(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    control = tree(plan().run())
+    monkeypatch.setattr(xmap.stages.extract.loading, "apart", started)
+    monkeypatch.setattr(xmap.stages.extract.shard_encoder, "processes_for", lambda *_: 2)
+    by_threads, load = list[object](), ViewMaker.load
+    monkeypatch.setattr(ViewMaker, "load", lambda self, place, *rest: by_threads.append(place) or load(self, place, *rest))
+    assert tree(plan(store="other").run(2)) == control
+    assert not by_threads
 
 
 def test_place_and_listing_order_change_no_byte(plan: Plan, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

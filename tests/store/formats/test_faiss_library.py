@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from xmap.store.disk.processor import processor_flags
+from xmap.store.errors import InputError
 from xmap.store.formats import faiss_library
 from xmap.store.formats.faiss_library import FAST, KERNELS, NOTES, VARIABLE, kernel
 
@@ -130,3 +131,14 @@ def test_numpys_own_blas_is_not_taken_for_faiss() -> None:
     script = "import numpy\nfrom xmap.store.formats.faiss_library import running\nprint(repr(running()))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "''"
+
+
+@pytest.mark.parametrize("line", ["raise RuntimeError('faiss-gpu installed but nvidia-cublas-cu12 is missing')", "import nowhere.at_all"])
+def test_a_library_that_lacks_something_is_one_sentence(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faiss").mkdir()
+    (tmp_path / "faiss" / "__init__.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setenv(VARIABLE, "Haswell")
+    with pytest.raises(InputError, match=r"FAISS cannot be loaded \((faiss-gpu installed|No module named).*\); install xmap anew"):
+        faiss_library.load_faiss()
