@@ -104,7 +104,7 @@ CacheDirOption = Annotated[str, typer.Option("--cache-dir", metavar="DIR", help=
 DeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu or cuda.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=0, metavar="N", help="Threads that decode images. [4; more with a GPU]", show_default=False),
+    typer.Option("--workers", min=0, metavar="N", help="Threads that decode images. [4; more for a GPU]", show_default=False),
 ]
 DepthOption = Annotated[str, typer.Option("--depth", metavar="BITS", help="Bits of the values in images of more than 8. [as extracted]")]
 PlaceArgument = Annotated[list[str] | None, typer.Argument(metavar="DATA", help="The images, as --data names them.", show_default=False)]

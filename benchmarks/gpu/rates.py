@@ -38,7 +38,7 @@ def extraction_rates(folder: Path, device: str = "cuda") -> Iterator[str]:
         with torch.inference_mode():
             seconds, _ = timed(lambda made=made, batch=batch: made.encode_image(batch).float().cpu(), 10)
         del made, batch
-        store, threads = folder / f"{precision}-{workers}", threads_for(device, workers)
+        store, threads = folder / f"{precision}-{workers}", threads_for(device, IMAGES, workers)
         processes = processes_for(device, IMAGES, threads)
         settings = {"encoder.precision": precision, "run.device": device, "run.workers": workers, "extract.batch_size": ENCODED}
         rate = extraction(folder / "photos", model, store, settings)

@@ -71,7 +71,7 @@ class RunConfig(Config):
     workers: int | None = Field(
         None,
         ge=0,
-        description="Threads that decode images, on Ray those of each worker; default 4, with a GPU here one for each core, to 16.",
+        description="Threads that decode images, on Ray those of each worker; default 4, for a GPU and many images one a core, to 16.",
     )
     engine: Literal["local", "ray"] = Field(
         "local", description="Where shards are encoded and adapters trained: here, or on a Ray cluster."

@@ -70,9 +70,10 @@ class Extraction:
         """
         progress, config, images = self.workplace.progress, self.spec.config, self.images
         shards = self.planned()
-        done = len(images) - sum(len(shard.images) for shard in shards)
+        left = sum(len(shard.images) for shard in shards)
+        done = len(images) - left
         if shards:
-            threads = threads_for(self.machine.device, self.workplace.workers)
+            threads = threads_for(self.machine.device, left, self.workplace.workers)
             make = partial(ShardEncoder, self.spec.encoder, config, self.machine, threads)
             with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
                 progress.start("encode images", len(images), done)

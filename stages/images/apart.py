@@ -31,6 +31,8 @@ from xmap.stages.machine.memory import kept_memory
 
 COMMAND = [sys.executable, "-P", "-m", "xmap.stages.images.apart"]
 READY, PIXELS, NONE = b"r", b"p", b"n"
+# Seconds that a killed process is waited for.
+PATIENCE = 1
 
 Load = Callable[[Given, str, Sequence[int], Planned], Loaded]
 
@@ -128,7 +130,9 @@ class _Process:
     def end(self) -> None:
         """End it, whatever it does."""
         self._running.kill()
-        self._running.wait()
+        # One that a disk holds up ends when that lets go of it.
+        with suppress(subprocess.TimeoutExpired):
+            self._running.wait(PATIENCE)
         self._ours.close()
 
     def _say(self, line: str) -> None:

@@ -8,11 +8,11 @@ import os
 TOGETHER, FEW, MOST = 4, 4_096, 16
 
 
-def threads_for(device: str, asked: int | None = None) -> int:
-    """How many threads load images for an encoder on `device` (cpu or cuda): as many as `asked` for, or as it can use."""
+def threads_for(device: str, images: int, asked: int | None = None) -> int:
+    """How many threads load so many images for an encoder on `device` (cpu or cuda): as many as `asked` for, or as it can use."""
     if asked is not None:
         return asked
-    return max(TOGETHER, min(_cores(), MOST)) if device == "cuda" else TOGETHER
+    return max(TOGETHER, min(_cores(), MOST)) if device == "cuda" and images > FEW else TOGETHER
 
 
 def processes_for(device: str, images: int, threads: int) -> int:

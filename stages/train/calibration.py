@@ -41,7 +41,7 @@ class Said:
         """`what` says too how many of them chose its settings."""
         chosen = set(task.validation.sample_ids) if task.validation is not None and fitted.selection.trials else set()
         both = len(chosen.intersection(samples.sample_ids))
-        logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device))).cpu()
+        logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device)))
         return cls(samples, logits, f"{what}, {both:,} of which chose settings" if both else what)
 
 
@@ -70,7 +70,7 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
     if not found:
         return Calibration(), None
     ids = [sample for part, *_ in found for sample in part.sample_ids]
-    labels = torch.cat([part.labels for part, *_ in found])
+    labels = torch.cat([part.labels for part, *_ in found]).cpu()
     logits, strange = (torch.cat(parts) for parts in list(zip(*found, strict=True))[1:])
     words = f"support, {len(ids):,} of {len(task.support):,} out of sample"
     kept = Kept.of(OUT_OF_SAMPLE, ids, labels, logits, strange)
@@ -78,6 +78,6 @@ def calibrate_by_folds(module: Method, fitted: Fitted, task: FewShotTask, option
 
 
 def score(module: Method, fitted: Fitted, cache: Cache, samples: Labelled) -> Tensor:
-    """The logits (B, N) of samples."""
+    """The logits (B, N) of samples, which lie where the cache does, on the CPU: so does what they are held against."""
     with torch.no_grad():
-        return torch.cat([module.scores(fitted, cache, samples.features[part]).logits for part in batches(len(samples), BATCH)])
+        return torch.cat([module.scores(fitted, cache, samples.features[part]).logits for part in batches(len(samples), BATCH)]).cpu()

@@ -161,7 +161,7 @@ def _kept(module: Method, fitted: Fitted, task: FewShotTask, cache: OpenCache, a
     if rows is None:
         return Kept.none(source) if folded is None or texts_are_tuned(cache) else folded
     samples = labelled(rows)
-    logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device))).cpu()
+    logits = score(module, fitted, Cache.of(task), samples.to(str(task.text.weights.device)))
     return Kept.of(source, samples.sample_ids, samples.labels, logits, strangeness(logits, cache.space.cosines(samples.features)))
 
 

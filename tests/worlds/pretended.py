@@ -6,22 +6,20 @@ torch's device without memory, which autograd takes on any machine; numbers are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = "meta"
 REFUSED = "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
 # Operations that take tensors of two devices: copies, and rows that are named by a list of the CPU's.
 BETWEEN = ("aten::copy_", "aten::_to_copy", "aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")
 MAKERS = (torch.tensor, torch.as_tensor)
-
-Operation = Callable[..., Any]
 
 
 class Pretended(torch.Tensor):
@@ -31,14 +29,14 @@ class Pretended(torch.Tensor):
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> Pretended:
-        made: Pretended = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, inner.size(), inner.stride(), inner.storage_offset(), dtype=inner.dtype, device=DEVICE
+        made: Pretended = torch.Tensor._make_wrapper_subclass(
+            cls, inner.size(), inner.stride(), inner.storage_offset(), dtype=inner.dtype, device=torch.device(DEVICE)
         )
         made.inner = inner
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, operation: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+    def __torch_dispatch__(cls, operation: Any, types: Any, given: Any = (), named: Any = None) -> Any:  # type: ignore[override]
         return _done(operation, given, named or {})
 
 
@@ -69,21 +67,20 @@ def pretended_gpu() -> Iterator[str]:
 
 
 def _done(operation: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    name = operation._schema.name
-    tensors = [leaf for leaf in tree_flatten((given, named))[0] if isinstance(leaf, torch.Tensor)]
-    there = [tensor for tensor in tensors if isinstance(tensor, Pretended)]
-    asked = str(named.get("device"))
-    left = [tensor for tensor in tensors if tensor.dim() and not isinstance(tensor, Pretended)]
-    if there and left and name not in BETWEEN:
+    """What an operation gives, on the pretended GPU where it was asked for there, or works on what lies there."""
+    name, asked = operation._schema.name, named.get("device")
+    tensors = [leaf for leaf in tree_leaves((given, named)) if isinstance(leaf, torch.Tensor)]
+    there = any(isinstance(tensor, Pretended) for tensor in tensors)
+    if there and name not in BETWEEN and any(tensor.dim() and not isinstance(tensor, Pretended) for tensor in tensors):
         raise RuntimeError(f"{REFUSED} ({name})")
-    inner = tree_map(lambda leaf: leaf.inner if isinstance(leaf, Pretended) else leaf, (given, dict(named)))
-    here = {**inner[1], "device": "cpu"} if asked == DEVICE else inner[1]
-    found = operation(*inner[0], **here)
-    if name.rpartition("::")[2].endswith("_") and isinstance(given[0], torch.Tensor):
+    plain, options = tree_map(lambda leaf: leaf.inner if isinstance(leaf, Pretended) else leaf, (given, dict(named)))
+    found = operation(*plain, **options | ({} if asked is None else {"device": "cpu"}))
+    if name.endswith("_") and not name.endswith("__"):
         return given[0]
     if "out" in named:
         return named["out"]
-    to_there = asked == DEVICE or (bool(there) and asked in ("None", DEVICE))
-    if name in BETWEEN and there and asked == "None":
-        to_there = isinstance(given[0], Pretended)
-    return tree_map(lambda leaf: Pretended(leaf) if isinstance(leaf, torch.Tensor) else leaf, found) if to_there else found
+    # Of an operation between devices the first tensor says where its result lies, unless it is asked for elsewhere.
+    stays = isinstance(given[0], Pretended) if given and name in BETWEEN else there
+    if str(asked) == DEVICE or (asked is None and stays):
+        return tree_map(lambda leaf: Pretended(leaf) if isinstance(leaf, torch.Tensor) else leaf, found)
+    return found

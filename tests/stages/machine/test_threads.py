@@ -11,10 +11,10 @@ from xmap.stages.machine.threads import FEW, MOST, TOGETHER, processes_for, thre
 @pytest.mark.parametrize(("cores", "with_gpu"), [(1, TOGETHER), (2, TOGETHER), (8, 8), (64, MOST)])
 def test_a_gpu_is_given_a_thread_for_each_core(cores: int, with_gpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xmap.stages.machine.threads, "_cores", lambda: cores)
-    assert threads_for("cuda") == with_gpu
-    assert threads_for("cpu") == TOGETHER
-    assert [threads_for(device, 3) for device in ("cpu", "cuda")] == [3, 3]
-    assert threads_for("cuda", 0) == 0
+    assert threads_for("cuda", FEW + 1) == with_gpu
+    assert threads_for("cuda", FEW) == threads_for("cpu", FEW + 1) == TOGETHER
+    assert [threads_for(device, FEW + 1, 3) for device in ("cpu", "cuda")] == [3, 3]
+    assert threads_for("cuda", 0, 0) == 0
 
 
 def test_processes_help_where_a_gpu_waits_for_many_images() -> None:
