@@ -11,7 +11,7 @@ from contextlib import closing
 from itertools import accumulate
 
 from xmap.stages.extract.wanted import Wanted
-from xmap.stages.images.apart import apart
+from xmap.stages.images.apart import apart, is_helped
 from xmap.stages.images.in_time import TIMEOUT_SECONDS, in_time
 from xmap.stages.images.load import Planned
 from xmap.stages.images.views import Loaded, ViewMaker
@@ -39,7 +39,8 @@ def load_views(
         return image, load(image.sample.place, image.content or "", image.views, Planned(image.content))
 
     places = range(ends[-1] if ends else 0)
-    with apart(maker, processes) as load, closing(in_time(loaded, places, threads, ahead)) as answers:
+    helping = processes if places and is_helped(image_at(0).sample.place) else 0
+    with apart(maker, helping) as load, closing(in_time(loaded, places, threads, ahead)) as answers:
         for place, answer in zip(places, answers, strict=True):
             if answer is None:
                 raise XmapError(

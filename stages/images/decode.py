@@ -75,6 +75,8 @@ def decode_image(data: bytes, rules: Rules = RULES) -> Image.Image | BadImage:
 
 
 def _decoded(data: bytes, rules: Rules, stack: ExitStack) -> Image.Image | BadImage:
+    # First: Pillow loads its decoders here, and what keeps it from that is no fault of this image.
+    openable()
     try:
         # Odd metadata is no reason to speak, and size is checked here.
         with QUIET:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,10 @@ from xmap.stages.datasets.dataset import Sample
 from xmap.stages.encoder.identity import PREPROCESS
 from xmap.stages.extract.loading import load_views
 from xmap.stages.extract.wanted import Wanted
+from xmap.stages.images.apart import Load, apart
 from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import BadImage
+from xmap.stages.images.read import Held
 from xmap.stages.images.views import Loaded, ViewMaker
 from xmap.store.errors import XmapError
 
@@ -66,3 +70,20 @@ def test_an_image_that_hangs_is_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(XmapError, match=r"0\.png took more than \d+ s to load: a disk, mount or server hangs"):
         list(load_views([requests], maker, 1, 1))
     released.set()
+
+
+def test_no_process_starts_for_what_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+
+    def noted(maker: ViewMaker, count: int) -> AbstractContextManager[Load]:
+        asked.append(count)
+        return apart(maker, 0)
+
+    monkeypatch.setattr(xmap.stages.extract.loading, "apart", noted)
+    requests, maker = requests_of(tmp_path, 1)
+    elsewhere = replace(requests[0], sample=replace(requests[0].sample, place=Held("held", b"")))  # type: ignore[arg-type]
+    for request in (requests[0], elsewhere):
+        views = load_views([[request]], maker, 1, 1, 2)
+        next(views)
+        views.close()
+    assert asked == [2, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -90,8 +91,8 @@ def test_a_process_gives_the_pixels_that_a_thread_does(crop: str, places: list[G
                 found = load(place, "content", views, content)
                 helped = not by_thread
                 assert same(found, maker.load(place, "content", views, content))
-                # A thread loads what a process does not: the bad, the deep, and what lies in memory.
-                assert helped == (isinstance(found, np.ndarray) and not isinstance(place, Held))
+                # A thread loads what a process does not: the bad, and what lies in memory.
+                assert helped == (not isinstance(found, BadImage) and not isinstance(place, Held))
         assert idle(load) == 2
 
 
@@ -103,8 +104,12 @@ def test_a_file_that_changed_is_told_as_by_a_thread(places: list[Given]) -> None
     assert found == maker.load(places[0], "", (0,), Planned("other"))
 
 
-def test_large_images_are_left_to_the_threads(tmp_path: Path, by_thread: list[Given]) -> None:
-    """All processes together hold no more pixels than one image may have."""
+@pytest.mark.parametrize(("picture_has", "loaded"), [(1_000, ["over.png"]), (24_000_000, [])])
+def test_large_images_are_left_to_the_threads(
+    picture_has: int, loaded: list[str], tmp_path: Path, by_thread: list[Given], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes together hold no more pixels than one image may have, or each those of a camera's picture."""
+    monkeypatch.setattr(xmap.stages.images.apart, "PICTURE", picture_has)
     sizes = {"under.png": (40, 50), "over.png": (40, 51)}
     for name, size in sizes.items():
         Image.new("RGB", size).save(tmp_path / name)
@@ -112,7 +117,7 @@ def test_large_images_are_left_to_the_threads(tmp_path: Path, by_thread: list[Gi
         for name in sizes:
             place = tmp_path / name
             assert isinstance(load(place, "", (0,), planned(place)), np.ndarray)
-    assert by_thread == [tmp_path / "over.png"]
+    assert by_thread == [tmp_path / name for name in loaded]
 
 
 def test_threads_load_until_processes_have_started(places: list[Given], by_thread: list[Given]) -> None:
@@ -145,6 +150,48 @@ def test_threads_load_on_when_processes_are_killed(places: list[Given], by_threa
         assert by_thread == [places[0]]
 
 
+def test_modules_come_from_where_this_process_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version, which the interpreter may find, could make other pixels."""
+    folder = tmp_path / "xmap" / "stages" / "images"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent, folder.parents[1]):
+        (package / "__init__.py").touch()
+    (folder / "apart.py").write_text(f"def serve(terms):\n    open({str(tmp_path / 'seen')!r}, 'w').write(terms)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with apart(maker_of(), 1):
+        waited(lambda: (tmp_path / "seen").exists() and '"size": [20, 20]' in (tmp_path / "seen").read_text())
+
+
+def test_a_time_limit_of_the_program_is_none_of_theirs(places: list[Given], by_thread: list[Given]) -> None:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(0.01)
+    try:
+        with started(maker_of(), 1) as load:
+            time.sleep(0.1)
+            assert isinstance(load(places[0], "", tuple(range(50)), planned(places[0])), np.ndarray)
+    finally:
+        socket.setdefaulttimeout(before)
+    assert by_thread == []
+
+
+def test_signals_in_mid_answer_lose_nothing(places: list[Given], by_thread: list[Given]) -> None:
+    maker, views = maker_of(), tuple(range(150))
+    expected = maker.load(places[0], "", views, planned(places[0]))
+    by_thread.clear()
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        with started(maker, 2) as load:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            for _ in range(20):
+                assert same(load(places[0], "", views, planned(places[0])), expected)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert idle(load) == 2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert by_thread == []
+
+
 def test_no_process_outlives_the_block() -> None:
     with started(maker_of(), 2) as load:
         pids = processes_of(load)
@@ -171,3 +218,41 @@ def test_no_process_outlives_one_that_is_killed(number: signal.Signals) -> None:
     running.send_signal(number)
     running.wait()
     waited(lambda: all(map(gone, pids)))
+
+
+BEGUN = """
+import time
+from tests.stages.images.test_apart import maker_of
+from xmap.stages.images.apart import apart
+with apart(maker_of(), 3) as load:
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("after", [0.05, 0.3])
+def test_ctrl_c_while_they_start_is_told_by_one_process(after: float) -> None:
+    """It reaches all processes of a terminal."""
+    command = [sys.executable, "-c", BEGUN]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    time.sleep(after)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate()
+    assert (said.count("Traceback"), said.count("KeyboardInterrupt")) == (1, 1)
+
+
+def test_an_answer_that_nobody_reads_is_no_word(places: list[Given]) -> None:
+    """Processes of a program that is killed between question and answer say nothing."""
+    asked = xmap.stages.images.apart._request(places[0], "", tuple(range(50)), planned(places[0]))
+    ask = "load.__self__._all[0]._ours.sendall(sys.argv[1].encode() + b'\\n')"
+    script = "import sys\n" + SCRIPT.replace("    time.sleep(600)", f"    {ask}\n    time.sleep(600)")
+    command = [sys.executable, "-c", script, asked]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    pids = [int(word) for word in running.stdout.readline().split()]
+    time.sleep(0.3)
+    running.kill()
+    waited(lambda: all(map(gone, pids)))
+    assert running.communicate()[1] == ""
