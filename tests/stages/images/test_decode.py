@@ -235,3 +235,14 @@ def test_a_long_run_of_fill_bytes_is_walked_at_once() -> None:
     data = encoded(ramp(), "JPEG")
     start = data[:2] + b"\xff" * 200_000 + b"\x00" + b"\xff\xda\x00\x02" * 501
     assert has_too_many_scans(start + data[2:])
+
+
+def test_decoders_that_cannot_be_loaded_are_no_fault_of_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no more open files Pillow's decoders are not found; the image was called damaged, which is remembered."""
+
+    def no_more_files() -> tuple[str, ...]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(xmap.stages.images.decode, "openable", no_more_files)
+    with pytest.raises(OSError, match="Too many open files"):
+        decode_image(encoded(ramp(), "png"))
