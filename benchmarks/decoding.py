@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.turns import least_seconds
+from xmap.pipeline.upkeep.probe import least_seconds
 from xmap.stages.encoder.identity import PREPROCESS
 from xmap.stages.images.crop import plain_crop
 from xmap.stages.images.decode import decode_image

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from benchmarks.page import write_section
-from benchmarks.turns import least_seconds
+from xmap.pipeline.upkeep.probe import least_seconds
 from xmap.stages.fewshot.task import FewShotTask, Segments, Support, Text
 from xmap.stages.methods import xmadapter
 from xmap.stages.methods.maths.affinity import affinity, class_scale, class_sums, left_out_scale

@@ -14,7 +14,7 @@ import torch
 from benchmarks.extraction import extraction, write_model
 from benchmarks.gpu.checks import BATCH, CLASSES, SHOTS, image_features, timed, training_step
 from benchmarks.photographs import SIZE, write_photographs
-from xmap.stages.machine.threads import TOGETHER, processes_for, threads_for
+from xmap.stages.machine.threads import TOGETHER, loading_processes, loading_threads
 
 IMAGES, ENCODED = 16_384, 256
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,8 +38,8 @@ def extraction_rates(folder: Path, device: str = "cuda") -> Iterator[str]:
         with torch.inference_mode():
             seconds, _ = timed(lambda made=made, batch=batch: made.encode_image(batch).float().cpu(), 10)
         del made, batch
-        store, threads = folder / f"{precision}-{workers}", threads_for(device, IMAGES, workers)
-        processes = processes_for(device, IMAGES, threads)
+        store, threads = folder / f"{precision}-{workers}", loading_threads(device, IMAGES, workers)
+        processes = loading_processes(device, IMAGES, threads)
         settings = {"encoder.precision": precision, "run.device": device, "run.workers": workers, "extract.batch_size": ENCODED}
         rate = extraction(folder / "photos", model, store, settings)
         rows = image_features(store)

@@ -16,7 +16,7 @@ from xmap.pipeline.adapters.given_images import WILD, image_paths, require_there
 from xmap.pipeline.adapters.onnx_adapter import OnnxAdapter, has_onnx_file
 from xmap.pipeline.adapters.pool import PoolRequest, kept_in, label_stored, work_on
 from xmap.stages.datasets.places.pictures import IMAGE_SUFFIXES
-from xmap.stages.machine.threads import TOGETHER
+from xmap.stages.machine.threads import unhelped_threads
 from xmap.stages.onnx.form import FILE
 from xmap.stages.onnx.session import has_onnxruntime
 from xmap.stages.workplace.progress import Progress
@@ -132,8 +132,7 @@ def _in_passing(adapter: Answering, asked: PoolRequest, saying: Asked, progress:
     """Answers about files, of which nothing is stored."""
     found, given = image_paths(asked.paths, progress), asked.settings
     rules = adapter.rules(given.get("extract.depth") or "", given.get("extract.max_pixels"))
-    workers, size = given.get("run.workers"), given.get("extract.batch_size") or BATCH
-    threads = TOGETHER if workers is None else workers
+    threads, size = unhelped_threads(given.get("run.workers")), given.get("extract.batch_size") or BATCH
     if isinstance(adapter, OnnxAdapter):
         progress.say(f"onnxruntime works with {FILE} on cpu")
         answers = adapter.stream(found, progress, size, threads, saying, rules)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from xmap.pipeline.settings.config import RunConfig
-from xmap.stages.machine.threads import TOGETHER
+from xmap.stages.machine.threads import unhelped_threads
 from xmap.stages.workplace.engine import LOCAL, Engine
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
@@ -26,7 +26,7 @@ def _ray(run: RunConfig) -> Engine:
     gpus = asked if run.gpus_per_worker is None else run.gpus_per_worker
     if (run.device, bool(gpus)) in (("cpu", True), ("cuda", False)):
         raise InputError(f"--gpus-per-worker {gpus:g} contradicts --device {run.device}; give one of the two.")
-    return RayEngine(gpus, _workers(run))
+    return RayEngine(gpus, unhelped_threads(run.workers))
 
 
 ENGINES: Mapping[str, Callable[[RunConfig], Engine]] = {"local": _local, "ray": _ray}
@@ -40,9 +40,4 @@ def engine_of(run: RunConfig) -> Engine:
 def workplace_of(store: Store, run: RunConfig, progress: Progress) -> Workplace:
     """Where and with what the stages of a run work. Raises `InputError` for settings that do not go together."""
     engine = engine_of(run)
-    return Workplace(store, progress, run.device, _workers(run) if engine.away else run.workers, engine)
-
-
-def _workers(run: RunConfig) -> int:
-    """The threads of a worker that shares its machine with others."""
-    return TOGETHER if run.workers is None else run.workers
+    return Workplace(store, progress, run.device, unhelped_threads(run.workers) if engine.away else run.workers, engine)

@@ -21,7 +21,7 @@ from xmap.stages.extract.shard_encoder import Encoded, ShardEncoder, error_row
 from xmap.stages.extract.wanted import Images, Shard, bad_of, key_of, lacking, readable, shards_of, wanted, whole_shards
 from xmap.stages.images.depths import assumed
 from xmap.stages.machine.kind import this_machine
-from xmap.stages.machine.threads import threads_for
+from xmap.stages.machine.threads import loading_threads
 from xmap.stages.workplace.place import Workplace
 from xmap.stages.workplace.progress import Progress
 from xmap.store.errors import InputError
@@ -73,7 +73,7 @@ class Extraction:
         left = sum(len(shard.images) for shard in shards)
         done = len(images) - left
         if shards:
-            threads = threads_for(self.machine.device, left, self.workplace.workers)
+            threads = loading_threads(self.machine.device, left, self.workplace.workers)
             make = partial(ShardEncoder, self.spec.encoder, config, self.machine, threads)
             with closing(self.workplace.engine.spread(make, shards, progress.advance)) as answers:
                 progress.start("encode images", len(images), done)

@@ -21,7 +21,7 @@ from xmap.stages.images.load import OUTSIDE
 from xmap.stages.images.views import Deep, Loaded, Pixels, ViewMaker, normalised
 from xmap.stages.machine.kind import Machine, require_kind
 from xmap.stages.machine.memory import kept_memory
-from xmap.stages.machine.threads import processes_for
+from xmap.stages.machine.threads import loading_processes
 from xmap.stages.machine.waiting import giving_way
 from xmap.stages.workplace.engine import Advance
 from xmap.store.errors import InputError
@@ -63,7 +63,7 @@ class ShardEncoder:
     def _answers(self, shards: Sequence[Shard]) -> Generator[tuple[Wanted, Loaded]]:
         preprocess = self._model.identity.preprocess
         maker = ViewMaker(plain_crop(preprocess), preprocess, self._extract.view_seed, rules_of(self._extract))
-        processes = processes_for(self._model.device, sum(len(shard.images) for shard in shards), self._threads)
+        processes = loading_processes(self._model.device, sum(len(shard.images) for shard in shards), self._threads)
         return load_views([shard.images for shard in shards], maker, self._extract.batch_size, self._threads, processes)
 
     def _encode(self, shard: Shard, answers: Iterator[tuple[Wanted, Loaded]], advance: Advance) -> Encoded:

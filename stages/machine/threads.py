@@ -8,14 +8,19 @@ import os
 TOGETHER, FEW, MOST = 4, 4_096, 16
 
 
-def threads_for(device: str, images: int, asked: int | None = None) -> int:
+def unhelped_threads(asked: int | None) -> int:
+    """How many threads load images in one process that no other helps: as many as `asked` for, or as get along."""
+    return TOGETHER if asked is None else asked
+
+
+def loading_threads(device: str, images: int, asked: int | None = None) -> int:
     """How many threads load so many images for an encoder on `device` (cpu or cuda): as many as `asked` for, or as it can use."""
-    if asked is not None:
-        return asked
-    return max(TOGETHER, min(_cores(), MOST)) if device == "cuda" and images > FEW else TOGETHER
+    if asked is None and device == "cuda" and images > FEW:
+        return max(TOGETHER, min(_cores(), MOST))
+    return unhelped_threads(asked)
 
 
-def processes_for(device: str, images: int, threads: int) -> int:
+def loading_processes(device: str, images: int, threads: int) -> int:
     """How many processes help so many threads to load images for an encoder on `device`; on the CPU it is the encoder that takes time."""
     return threads if device == "cuda" and threads > TOGETHER and images > FEW else 0
 

@@ -96,7 +96,7 @@ def test_worker_count_changes_no_byte(plan: Plan, workers: int) -> None:
 def test_processes_that_load_change_no_byte(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     control = tree(plan().run())
     monkeypatch.setattr(xmap.stages.extract.loading, "apart", started)
-    monkeypatch.setattr(xmap.stages.extract.shard_encoder, "processes_for", lambda *_: 2)
+    monkeypatch.setattr(xmap.stages.extract.shard_encoder, "loading_processes", lambda *_: 2)
     by_threads, load = list[object](), ViewMaker.load
     monkeypatch.setattr(ViewMaker, "load", lambda self, place, *rest: by_threads.append(place) or load(self, place, *rest))
     assert tree(plan(store="other").run(2)) == control
