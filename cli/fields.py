@@ -47,7 +47,9 @@ def flag(name: str, field: FieldInfo, panel: str | None = None) -> Any:
 
     said = f"--{name.replace('_', '-')}"
     known = _methods() if name == "methods" else ""
-    about = f"{field.description}{known} [{_shown(field.default)}]"
+    # Where there is no one default the description says what is done.
+    usual = "" if field.default is None else f" [{_shown(field.default)}]"
+    about = f"{field.description}{known}{usual}"
     if field.annotation is bool:
         return Annotated[bool | None, typer.Option(f"{said}/--no-{said[2:]}", help=about, rich_help_panel=panel)]
     several = several_of(field.metadata)

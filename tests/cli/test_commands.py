@@ -253,3 +253,9 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(photos: Path, monkeypatch:
     result = call("run", "--data", str(photos), *TINY)
     assert result.exit_code == 130
     assert "run the same command again to go on" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["extract", "run", "train"])
+def test_a_default_that_depends_is_told_in_words(command: str) -> None:
+    """`--workers ... default 4, for a GPU more [None]` tells nobody anything."""
+    assert "[None]" not in call(command, "--help").output
